@@ -1,0 +1,1 @@
+"""PyG datasets of protein graphs, functions and folds, with honest splits."""

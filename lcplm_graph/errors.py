@@ -1,0 +1,95 @@
+"""Exceptions and warnings of lcplm-graph.
+
+Every error a user can cause is a subclass of `LcPlmError` whose message says in one
+sentence what was wrong, where, and what to do.  Classes also derive from the built-in
+exception a caller would expect, so ``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class LcPlmError(Exception):
+    """Base class of all errors raised on purpose by lcplm-graph."""
+
+
+class SequenceError(LcPlmError, ValueError):
+    """A protein sequence is empty or holds a character that is no letter."""
+
+
+class InputError(LcPlmError, ValueError):
+    """An argument has the wrong shape, dtype, device or value."""
+
+
+class ConfigError(LcPlmError, ValueError):
+    """A configuration or a combination of options makes no sense."""
+
+
+class UnknownNameError(ConfigError, KeyError):
+    """A preset, dataset, encoder or other name is not known; the message lists those that are."""
+
+    __str__ = Exception.__str__
+
+
+class CheckpointError(LcPlmError, ValueError):
+    """A checkpoint is missing, damaged, or does not fit the model."""
+
+
+class BackendError(LcPlmError, RuntimeError):
+    """A compute backend was asked for that cannot run here."""
+
+
+class DataError(LcPlmError, ValueError):
+    """A data file does not hold what it should.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to do about it.
+    path : path-like, optional
+        The file; put in front of the message.
+    line : int, optional
+        Line number, counted from 1.
+    record : str, optional
+        Identifier of the offending record.
+
+    Examples
+    --------
+    >>> print(DataError("score 1200 is above 1000", path="links.txt", line=7))
+    links.txt, line 7: score 1200 is above 1000
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | PathLike[str] | None = None,
+        line: int | None = None,
+        record: str | None = None,
+    ) -> None:
+        self.path, self.line, self.record = path, line, record
+        where = [str(path)] if path is not None else []
+        if line is not None:
+            where.append(f"line {line}")
+        if record is not None:
+            where.append(f"record {record!r}")
+        super().__init__(f"{', '.join(where)}: {message}" if where else message)
+
+
+class DownloadError(LcPlmError, OSError):
+    """A file could not be fetched; the message says from where and where to put it by hand."""
+
+    __str__ = Exception.__str__
+
+
+class ChecksumError(DownloadError):
+    """A file is there but its sha256 is not the expected one."""
+
+
+class LeakageError(LcPlmError, ValueError):
+    """Training and held-out data share what they must not share."""
+
+
+class LcPlmWarning(UserWarning):
+    """Category of all warnings raised by lcplm-graph."""

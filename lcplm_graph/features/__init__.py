@@ -1,0 +1,1 @@
+"""Encoders as producers of node features."""

@@ -1,0 +1,1 @@
+"""Link-, function- and homology-prediction heads over PyG convolutions."""

@@ -1,0 +1,86 @@
+"""Small file helpers: nothing is ever written half, and warnings are said once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lcplm_graph.errors import LcPlmWarning
+
+_already_said: set[str] = set()
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path` and rename it into place when the block succeeds.
+
+    Parameters
+    ----------
+    path : path-like
+        The final file.  Its parent directory is created.
+
+    Yields
+    ------
+    pathlib.Path
+        Write the content here.  If the block raises, the temporary file is removed and
+        `path` stays as it was.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> target = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with atomic_path(target) as tmp:
+    ...     _ = tmp.write_text("whole or not at all")
+    >>> target.read_text()
+    'whole or not at all'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept last, because many writers choose a format by it.
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the sha256 of a file as 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def warn_once(message: str, *, key: str | None = None) -> None:
+    """Issue an `LcPlmWarning` the first time this `key` (default: the message) is seen."""
+    key = message if key is None else key
+    if key not in _already_said:
+        _already_said.add(key)
+        warnings.warn(message, LcPlmWarning, stacklevel=3)
+
+
+def forget_warnings() -> None:
+    """Make `warn_once` speak again; for tests."""
+    _already_said.clear()
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

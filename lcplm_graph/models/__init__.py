@@ -1,0 +1,1 @@
+"""The BiMamba-S encoder, its baselines, and checkpoints."""

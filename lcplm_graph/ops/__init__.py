@@ -1,0 +1,1 @@
+"""Kernels: each operation has a plain reference and faster backends beside it."""

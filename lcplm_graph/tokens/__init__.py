@@ -1,0 +1,1 @@
+"""From residues to token ids: vocabulary, packing, masking."""

@@ -1,0 +1,50 @@
+"""Shared fixtures and the switches of the test suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    import torch
+
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def _own_data_root(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """Keep tests away from the user's data root."""
+    if "LCPLM_DATA" not in os.environ:
+        root = tmp_path_factory.getbasetemp() / "lcplm-data"
+        monkeypatch.setenv("LCPLM_DATA", str(root))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Directory of real data beside the checkout; tests that need it skip when it is absent."""
+    path = SHARED / "data"
+    if not path.is_dir():
+        pytest.skip("the shared data directory is not beside this checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_golden() -> Path:
+    """Directory of golden numbers beside the checkout."""
+    path = SHARED / "golden"
+    if not path.is_dir():
+        pytest.skip("the shared golden directory is not beside this checkout")
+    return path
