@@ -1,0 +1,151 @@
+"""The token alphabet: ESM-2's 33 tokens in ESM-2's order, then four graph markers.
+
+The order of the first 33 ids is that of the published ESM-2 and LC-PLM checkpoints, so the
+weights of both families load.  Published embedding tables are padded to 128 rows; the graph
+markers take four of the rows that exist there unused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from lcplm_graph.errors import SequenceError
+from lcplm_graph.io import warn_once
+
+TOKENS: tuple[str, ...] = (
+    "<cls>", "<pad>", "<eos>", "<unk>",
+    *"LAGVSERTIDPKQNFYMHWCXBUZO.-",
+    "<null_1>", "<mask>",
+    "[BON]", "[EON]", "[EDGE]", "[NO_EDGE]",
+)  # fmt: skip
+TOKEN_TO_ID: dict[str, int] = {token: i for i, token in enumerate(TOKENS)}
+
+CLS, PAD, EOS, UNK = (TOKEN_TO_ID[t] for t in ("<cls>", "<pad>", "<eos>", "<unk>"))
+MASK = TOKEN_TO_ID["<mask>"]
+BON, EON = TOKEN_TO_ID["[BON]"], TOKEN_TO_ID["[EON]"]
+EDGE, NO_EDGE = TOKEN_TO_ID["[EDGE]"], TOKEN_TO_ID["[NO_EDGE]"]
+
+RESIDUES = "LAGVSERTIDPKQNFYMHWCXBUZO"
+STANDARD_RESIDUES = RESIDUES[:20]
+FIRST_RESIDUE, LAST_RESIDUE = TOKEN_TO_ID["L"], TOKEN_TO_ID["O"]
+
+_X = TOKEN_TO_ID["X"]
+_INVALID = 255
+
+
+def _byte_table() -> np.ndarray:
+    table = np.full(256, _INVALID, dtype=np.uint8)
+    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+        table[ord(letter)] = table[ord(letter.lower())] = TOKEN_TO_ID.get(letter, _X)
+    # Gap characters of aligned FASTA are tokens of the alphabet.
+    table[ord(".")], table[ord("-")] = TOKEN_TO_ID["."], TOKEN_TO_ID["-"]
+    return table
+
+
+_BYTE_TO_ID = _byte_table()
+_OUTSIDE = re.compile(r"[^A-Za-z.\-]")
+_SPECIAL = re.compile(
+    r"(<cls>|<pad>|<eos>|<unk>|<null_1>|<mask>|\[BON\]|\[EON\]|\[EDGE\]|\[NO_EDGE\])"
+)
+
+
+def encode_residues(sequence: str | bytes, *, record: str | None = None) -> np.ndarray:
+    """Map residues to token ids, without `<cls>` and `<eos>`.
+
+    Lower case is folded, a final ``*`` (translated stop) is dropped, and letters outside the
+    alphabet (``J``) become ``X`` with one warning.
+
+    Parameters
+    ----------
+    sequence : str or bytes
+        One-letter amino-acid codes.
+    record : str, optional
+        Identifier of the protein, for messages.
+
+    Returns
+    -------
+    ndarray, dtype=uint8, shape=(n_residues,)
+
+    Raises
+    ------
+    SequenceError
+        If the sequence is empty or holds a character that is no letter.
+
+    Examples
+    --------
+    >>> encode_residues("MKTx").tolist()
+    [20, 15, 11, 24]
+    """
+    raw = sequence.encode("utf-8") if isinstance(sequence, str) else bytes(sequence)
+    if raw.endswith(b"*"):
+        raw = raw[:-1]
+    named = f"protein {record!r}" if record is not None else "the sequence"
+    if not raw:
+        raise SequenceError(f"{named} is empty; a protein needs at least one residue")
+    codes = np.frombuffer(raw, dtype=np.uint8)
+    ids = _BYTE_TO_ID[codes]
+    if (ids == _INVALID).any():
+        text = raw.decode("utf-8", errors="replace")
+        found = _OUTSIDE.search(text)
+        position, character = (found.start() + 1, found.group()) if found else (1, "?")
+        raise SequenceError(
+            f"{named} has {character!r} at position {position}, which is no amino-acid letter; "
+            "remove it or replace it by X"
+        )
+    replaced = int(((codes | 0x20) == ord("j")).sum())
+    if replaced:
+        warn_once(
+            f"{named} holds {replaced} residue(s) J outside the alphabet, read as X; "
+            "further ones are not reported",
+            key="tokens.J",
+        )
+    return ids
+
+
+def encode_protein(sequence: str, *, record: str | None = None) -> np.ndarray:
+    """Map a protein to ``<cls> residues <eos>``; ``<mask>`` and other tokens may be spelled out.
+
+    Parameters
+    ----------
+    sequence : str
+        Residues, optionally with special tokens written as in `TOKENS`.
+    record : str, optional
+        Identifier of the protein, for messages.
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(n_tokens + 2,)
+
+    Examples
+    --------
+    >>> encode_protein("MK<mask>T").tolist()
+    [0, 20, 15, 32, 11, 2]
+    """
+    if "<" in sequence or "[" in sequence:
+        parts = [
+            np.array([TOKEN_TO_ID[part]])
+            if part in TOKEN_TO_ID
+            else encode_residues(part, record=record)
+            for part in _SPECIAL.split(sequence)
+            if part
+        ]
+        body = np.concatenate(parts)
+    else:
+        body = encode_residues(sequence, record=record)
+    out = np.empty(len(body) + 2, dtype=np.int64)
+    out[0], out[1:-1], out[-1] = CLS, body, EOS
+    return out
+
+
+def decode(ids: Sequence[int] | np.ndarray) -> str:
+    """Spell token ids out; ids past the last token are written ``<unk>``.
+
+    Examples
+    --------
+    >>> decode([0, 20, 15, 35, 2])
+    '<cls>MK[EDGE]<eos>'
+    """
+    return "".join(TOKENS[int(i)] if 0 <= int(i) < len(TOKENS) else "<unk>" for i in ids)
