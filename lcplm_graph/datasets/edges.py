@@ -1,0 +1,183 @@
+"""Undirected protein pairs as arrays: one canonical form, keys, hashes, degrees, neighbours."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.io import warn_once
+
+IntArray = npt.NDArray[np.int64]
+
+
+class PairGraph(NamedTuple):
+    """An undirected graph as canonical pairs.
+
+    Attributes
+    ----------
+    pairs : ndarray, dtype=int64, shape=(m, 2)
+        Each undirected edge once, i < j, sorted.
+    weight : ndarray, dtype=float32, shape=(m,), or None
+        Confidence in [0, 1].
+    num_nodes : int
+    """
+
+    pairs: IntArray
+    weight: npt.NDArray[np.float32] | None
+    num_nodes: int
+
+
+def as_pairs(pairs: Any, num_nodes: int, what: str = "pairs") -> IntArray:
+    """Return `pairs` as an int64 array (n, 2) with i < j in each row, order of rows kept.
+
+    Raises
+    ------
+    InputError
+        If the shape is wrong, a node does not exist, or a pair joins a protein with itself.
+    """
+    array = np.asarray(pairs)
+    if array.size == 0:
+        return np.empty((0, 2), np.int64)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise InputError(
+            f"{what} must be integers of shape (n, 2), not {array.dtype} of shape {array.shape}."
+        )
+    array = array.astype(np.int64)
+    outside = (array < 0) | (array >= num_nodes)
+    if outside.any():
+        row = int(np.argmax(outside.any(axis=1)))
+        raise InputError(
+            f"{what}[{row}] = {array[row].tolist()} names a protein outside 0..{num_nodes - 1}."
+        )
+    array.sort(axis=1)
+    same = array[:, 0] == array[:, 1]
+    if same.any():
+        row = int(np.argmax(same))
+        raise InputError(
+            f"{what}[{row}] joins protein {int(array[row, 0])} with itself; remove it."
+        )
+    return array
+
+
+def pair_keys(pairs: IntArray, num_nodes: int) -> IntArray:
+    """Return one int64 per canonical pair, i * num_nodes + j; sorting keys sorts pairs."""
+    return pairs[:, 0] * np.int64(num_nodes) + pairs[:, 1]
+
+
+def keys_to_pairs(keys: IntArray, num_nodes: int) -> IntArray:
+    """Undo `pair_keys`."""
+    return np.stack(np.divmod(keys, np.int64(num_nodes)), axis=1)
+
+
+def is_in(keys: npt.NDArray[Any], sorted_keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell for each key whether `sorted_keys` (ascending) holds it."""
+    if len(sorted_keys) == 0:
+        return np.zeros(len(keys), bool)
+    at = np.searchsorted(sorted_keys, keys)
+    return sorted_keys[np.minimum(at, len(sorted_keys) - 1)] == keys
+
+
+def single_graph(data: Any) -> Any:
+    """Return a PyG `Data` as it is, and of a dataset its only graph.
+
+    Raises
+    ------
+    InputError
+        If there is no `edge_index` or `num_nodes`.
+    """
+    if not hasattr(data, "edge_index") and hasattr(data, "__getitem__"):
+        data = data[0]
+    if getattr(data, "edge_index", None) is None or data.num_nodes is None:
+        raise InputError("A split needs a graph with `edge_index` and `num_nodes`; this has none.")
+    return data
+
+
+def pair_graph(data: Any) -> PairGraph:
+    """Read a PyG `Data` as a `PairGraph`.
+
+    Both directions of an edge become one pair whose weight is the larger one; self loops
+    are left out with one warning that counts them.
+    """
+    num_nodes = int(data.num_nodes)
+    keys, loops = _column_keys(data)
+    if loops.any():
+        warn_once(f"{int(loops.sum())} self loops are left out: a protein is no pair with itself.")
+    unique, row = np.unique(keys[~loops], return_inverse=True)
+    weight = None
+    if getattr(data, "edge_weight", None) is not None:
+        weight = np.zeros(len(unique), np.float32)
+        np.maximum.at(weight, row, np.asarray(data.edge_weight, np.float32).ravel()[~loops])
+    return PairGraph(keys_to_pairs(unique, num_nodes), weight, num_nodes)
+
+
+def rows_of_columns(data: Any, graph: PairGraph) -> IntArray:
+    """Return for each column of `data.edge_index` its row in `graph.pairs`, -1 for a self loop."""
+    keys, loops = _column_keys(data)
+    row = np.searchsorted(pair_keys(graph.pairs, graph.num_nodes), keys)
+    return np.where(loops, -1, row)
+
+
+def _column_keys(data: Any) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    index = np.asarray(data.edge_index).T
+    loops = index[:, 0] == index[:, 1]
+    keys = np.full(len(index), -1, np.int64)
+    keys[~loops] = pair_keys(
+        as_pairs(index[~loops], int(data.num_nodes), "edge_index"), int(data.num_nodes)
+    )
+    return keys, loops
+
+
+def degrees(pairs: IntArray, num_nodes: int) -> IntArray:
+    """Return the number of pairs that each node is in, shape (num_nodes,)."""
+    return np.bincount(pairs.ravel(), minlength=num_nodes).astype(np.int64)
+
+
+def adjacency(pairs: IntArray, num_nodes: int) -> tuple[IntArray, IntArray]:
+    """Return the graph of canonical pairs as CSR: `indptr` (num_nodes + 1,), `indices` (2m,).
+
+    Neighbours are sorted within each row.
+    """
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    keys = np.sort(both[:, 0] * np.int64(num_nodes) + both[:, 1])
+    indptr = np.zeros(num_nodes + 1, np.int64)
+    np.cumsum(np.bincount(both[:, 0], minlength=num_nodes), out=indptr[1:])
+    return indptr, keys % np.int64(max(num_nodes, 1))
+
+
+def pair_hashes(digests: npt.NDArray[np.uint64], pairs: IntArray) -> npt.NDArray[np.uint64]:
+    """Hash each unordered pair by the sequences of its two proteins.
+
+    The hash does not depend on ids, node order or the order within a pair, so a pair of one
+    database is recognised in another one.
+
+    Parameters
+    ----------
+    digests : ndarray, dtype=uint64, shape=(n,)
+        One number per protein, from `SequenceStore.digests()`.
+    pairs : ndarray, dtype=int64, shape=(m, 2)
+
+    Returns
+    -------
+    ndarray, dtype=uint64, shape=(m,)
+
+    Examples
+    --------
+    >>> digests = np.array([11, 22, 33], np.uint64)
+    >>> a, b = pair_hashes(digests, np.array([[0, 2], [2, 0]]))
+    >>> bool(a == b)
+    True
+    """
+    ends = np.asarray(digests, np.uint64)[np.asarray(pairs, np.int64).reshape(-1, 2)]
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    return _mix(_mix(low) + high)
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Spread every bit, one to one: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

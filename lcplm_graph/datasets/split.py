@@ -1,0 +1,301 @@
+"""`Split`: which pairs may be walked over, learned from, and are held out.
+
+The kinds of split and what each one proves are explained in docs/splits.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.datasets.edges import IntArray, as_pairs, is_in, pair_keys
+from lcplm_graph.errors import DataError, InputError, LeakageError
+from lcplm_graph.io import atomic_path
+
+NOWHERE, TRAIN, VALID, TEST = -2, -1, 0, 1
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+#: Kinds whose held-out pairs must not share a protein with training.
+DISJOINT_KINDS = ("C3", "cluster", "species")
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Three named edge sets of one graph, canonical pairs i < j.
+
+    Rows are sorted on construction, the arrays that belong to them with them.
+
+    Parameters
+    ----------
+    kind : str
+        `random`, `C1`, `C2`, `C3`, `node`, `cluster`, `species` or `temporal`.
+    num_nodes : int
+    message : ndarray, dtype=int64, shape=(m, 2)
+        Walks and message passing may use these.
+    supervision : ndarray, dtype=int64, shape=(s, 2)
+        Positives of the training loss; equal to `message`, or disjoint from it.
+    held_out : ndarray, dtype=int64, shape=(h, 2)
+        Pairs that nothing but evaluation may see.
+    held_out_part : ndarray, dtype=int8, shape=(h,)
+        0 = valid, 1 = test.
+    message_weight : ndarray, dtype=float32, shape=(m,), optional
+        Confidence in [0, 1].
+    dropped : ndarray, dtype=int64, shape=(d, 2), optional
+        Known positives in no set, for example those across the border of a `C3` split.
+        Evaluation negatives avoid them.
+    node_part : ndarray, dtype=int8, shape=(num_nodes,), optional
+        -1 = train, 0 = valid, 1 = test, -2 = in no part; None if pairs, not proteins, were split.
+    info : dict, optional
+        Options and counts of how the split was made; JSON types only.
+
+    Attributes
+    ----------
+    held_out_class : ndarray, dtype=int8, shape=(h,)
+        1, 2, 3 = C1, C2, C3 of Park & Marcotte (2012): both, one, none of a pair's proteins
+        occur in a training pair.
+
+    Raises
+    ------
+    InputError
+        If an array has the wrong shape or type, or a pair is no pair of two existing proteins.
+
+    Examples
+    --------
+    >>> split = Split("random", 4, [[0, 1], [2, 1]], [[0, 1], [1, 2]], [[0, 3]], [1])
+    >>> split.message.tolist(), split.held_out_class.tolist()
+    ([[0, 1], [1, 2]], [2])
+    >>> split.check().counts()["test"]
+    1
+    """
+
+    kind: str
+    num_nodes: int
+    message: IntArray
+    supervision: IntArray
+    held_out: IntArray
+    held_out_part: npt.NDArray[np.int8]
+    message_weight: npt.NDArray[np.float32] | None = None
+    dropped: IntArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    node_part: npt.NDArray[np.int8] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._sort("message", "message_weight", np.float32)
+        self._sort("supervision")
+        self._sort("held_out", "held_out_part", np.int8)
+        self._sort("dropped")
+        if not np.isin(self.held_out_part, (VALID, TEST)).all():
+            raise InputError("held_out_part may hold 0 (valid) and 1 (test) only.")
+        if self.node_part is not None:
+            node_part = np.asarray(self.node_part, np.int8)
+            if node_part.shape != (self.num_nodes,):
+                raise InputError(f"node_part has shape {node_part.shape}, not ({self.num_nodes},).")
+            object.__setattr__(self, "node_part", node_part)
+
+    def _sort(self, name: str, companion: str | None = None, dtype: type = np.int8) -> None:
+        pairs = as_pairs(getattr(self, name), self.num_nodes, name)
+        order = np.argsort(pair_keys(pairs, self.num_nodes), kind="stable")
+        object.__setattr__(self, name, pairs[order])
+        values = getattr(self, companion) if companion else None
+        if companion and values is not None:
+            values = np.asarray(values, dtype)
+            if values.shape != (len(pairs),):
+                raise InputError(f"{companion} has shape {values.shape}, not ({len(pairs)},).")
+            object.__setattr__(self, companion, values[order])
+
+    @cached_property
+    def train(self) -> IntArray:
+        """All training positives, `message` and `supervision` together, shape (t, 2), sorted."""
+        return np.unique(np.concatenate([self.message, self.supervision]), axis=0)
+
+    @cached_property
+    def known(self) -> IntArray:
+        """Every known positive of the graph, in whichever set, shape (k, 2), sorted."""
+        return np.unique(np.concatenate([self.train, self.held_out, self.dropped]), axis=0)
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """Which proteins occur in a training pair, shape (num_nodes,)."""
+        seen = np.zeros(self.num_nodes, bool)
+        seen[self.train.ravel()] = True
+        return seen
+
+    @cached_property
+    def held_out_class(self) -> npt.NDArray[np.int8]:
+        """Class 1, 2 or 3 of each held-out pair."""
+        return self.classify(self.held_out)
+
+    def classify(self, pairs: IntArray) -> npt.NDArray[np.int8]:
+        """Return the class (1, 2, 3) of any pairs: 3 minus the number of proteins seen."""
+        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+        return (3 - self.seen[pairs].sum(axis=1)).astype(np.int8)
+
+    def positives(self, part: str) -> IntArray:
+        """Return the positives of `train` (the supervision pairs), `valid` or `test`."""
+        if part not in PARTS:
+            raise InputError(f"There is no part {part!r}; choose one of {', '.join(PARTS)}.")
+        if part == "train":
+            return self.supervision
+        return self.held_out[self.held_out_part == PARTS[part]]
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of pairs of each set and class."""
+        result = {name: len(getattr(self, name)) for name in ("message", "supervision", "dropped")}
+        for name in ("valid", "test"):
+            chosen = self.held_out_part == PARTS[name]
+            result[name] = int(chosen.sum())
+            for number in (1, 2, 3):
+                result[f"{name}_C{number}"] = int((self.held_out_class[chosen] == number).sum())
+        return result
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over kind, number of nodes and the sorted pairs of every set, in hex.
+
+        It does not depend on the order in which pairs were given, nor on the machine.
+        """
+        digest = hashlib.sha256(f"lcplm split {_FORMAT} {self.kind} {self.num_nodes}".encode())
+        sets = {
+            "message": self.message,
+            "supervision": self.supervision,
+            "valid": self.positives("valid"),
+            "test": self.positives("test"),
+            "dropped": self.dropped,
+        }
+        for name, pairs in sets.items():
+            digest.update(f" {name} {len(pairs)} ".encode())
+            digest.update(pairs.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def check(self, protein_id: Sequence[str] | None = None) -> Split:
+        """Raise if training and held-out sets share what they must not; else return the split.
+
+        Parameters
+        ----------
+        protein_id : sequence of str, optional
+            Names for the error message; node numbers otherwise.
+
+        Raises
+        ------
+        LeakageError
+            If a held-out pair is also a training pair, a pair occurs twice in a set, a pair is
+            in valid and test, or, in a `C3`, `cluster` or `species` split, a held-out protein
+            occurs in training or in both held-out parts. The message names the pair.
+        """
+        name = _Names(protein_id)
+        train, held_out = (pair_keys(p, self.num_nodes) for p in (self.train, self.held_out))
+        twice = np.flatnonzero(held_out[1:] == held_out[:-1])
+        if len(twice):
+            raise LeakageError(f"Pair {name(self.held_out[twice[0]])} is held out twice.")
+        for label in ("message", "supervision"):
+            keys = pair_keys(getattr(self, label), self.num_nodes)
+            if (keys[1:] == keys[:-1]).any():
+                row = int(np.argmax(keys[1:] == keys[:-1]))
+                raise LeakageError(f"Pair {name(getattr(self, label)[row])} is twice in {label}.")
+        both = is_in(held_out, train)
+        if both.any():
+            raise LeakageError(
+                f"{int(both.sum())} held-out pairs are training pairs too, for example "
+                f"{name(self.held_out[np.argmax(both)])}; split the graph again."
+            )
+        if self.kind in DISJOINT_KINDS:
+            self._check_proteins(name)
+        return self
+
+    def _check_proteins(self, name: _Names) -> None:
+        wrong = self.held_out_class != 3
+        if wrong.any():
+            raise LeakageError(
+                f"{int(wrong.sum())} held-out pairs of this {self.kind} split have a protein "
+                f"that training saw, for example {name(self.held_out[np.argmax(wrong)])}."
+            )
+        in_valid = np.zeros(self.num_nodes, bool)
+        in_valid[self.positives("valid").ravel()] = True
+        test = self.positives("test")
+        shared = in_valid[test].any(axis=1)
+        if shared.any():
+            raise LeakageError(
+                f"{int(shared.sum())} test pairs have a protein of a validation pair, for "
+                f"example {name(test[np.argmax(shared)])}."
+            )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write `path`.json (kind, counts, fingerprint) and `path`.npz (arrays); no pickle.
+
+        A suffix `.json` or `.npz` of `path` is left off first. Returns the JSON file's path.
+        """
+        json_path, npz_path = _paths(path)
+        arrays = {
+            name: getattr(self, name)
+            for name in ("message", "supervision", "held_out", "held_out_part", "dropped")
+        }
+        for name in ("message_weight", "node_part"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        header = {
+            "format": _FORMAT,
+            "kind": self.kind,
+            "num_nodes": self.num_nodes,
+            "fingerprint": self.fingerprint,
+            "counts": self.counts(),
+            "info": self.info,
+        }
+        with atomic_path(npz_path) as temporary:
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        with atomic_path(json_path) as temporary:
+            temporary.write_text(json.dumps(header, indent=2) + "\n")
+        return json_path
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Split:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If a file is missing, damaged, or the two files do not belong together.
+        """
+        json_path, npz_path = _paths(path)
+        try:
+            header = json.loads(json_path.read_text())
+            with np.load(npz_path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            split = cls(
+                kind=header["kind"], num_nodes=header["num_nodes"], info=header["info"], **arrays
+            )
+            expected = header["fingerprint"]
+        except FileNotFoundError as error:
+            raise DataError(
+                "a saved split is this file and its partner; one is missing", path=error.filename
+            ) from error
+        except Exception as error:
+            raise DataError(f"this is no saved split ({error})", path=json_path) from error
+        if split.fingerprint != expected:
+            raise DataError("the pairs are not those that the JSON file describes", path=npz_path)
+        return split
+
+
+class _Names:
+    """Write a pair with the proteins' names, or their numbers where there are none."""
+
+    def __init__(self, protein_id: Sequence[str] | None) -> None:
+        self.protein_id = protein_id
+
+    def __call__(self, pair: IntArray) -> str:
+        ends = [int(i) if self.protein_id is None else self.protein_id[int(i)] for i in pair]
+        return f"({ends[0]}, {ends[1]})"
+
+
+def _paths(path: str | PathLike[str]) -> tuple[Path, Path]:
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".json", ".npz") else path
+    return stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".npz")
