@@ -1,0 +1,120 @@
+"""Random walks on a graph: uniform, weighted, and node2vec, with optional negative hops."""
+
+from __future__ import annotations
+
+import multiprocessing
+import operator
+import os
+from typing import TYPE_CHECKING
+
+from lcplm_graph.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw
+
+BACKENDS = ("cpu", "reference")
+_forked = False
+
+
+def _remember_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_remember_fork)
+
+
+def runs_serially() -> bool:
+    """Whether walks run on one thread here, as they do in every child process.
+
+    GNU OpenMP, Numba's usual threading layer, kills a forked process that enters a parallel
+    region after its parent did; and workers that each start a thread per core fight for cores.
+    """
+    return _forked or multiprocessing.parent_process() is not None
+
+
+def random_walk(
+    graph: WalkGraph,
+    law: WalkLaw,
+    *,
+    seed: int,
+    first: int,
+    count: int,
+    length: int,
+    backend: str = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take walks `first` to ``first + count - 1`` of the endless list of walks under a seed.
+
+    Walk i is a function of (seed, i) alone: any chunking, number of threads, process or backend
+    gives the same nodes.  Each epoch of n walks starts once from every node, in an order of its
+    own.  A walk ends early, padded with -1, at a node without neighbours.
+
+    Parameters
+    ----------
+    graph : WalkGraph
+        Made by `tables.make_graph`.
+    law : WalkLaw
+        Made by `tables.make_law`.
+    seed : int
+        Any integer; taken modulo 2**64.
+    first, count : int
+        Which walks; both at least 0.
+    length : int
+        Nodes per walk, at least 1.
+    backend : {"cpu", "reference"}
+        Compiled, or plain Python (same walks, about a thousand times slower).
+
+    Returns
+    -------
+    nodes : numpy.ndarray
+        int32 (count, length).
+    negative : numpy.ndarray
+        uint8 (count, length), 1 where a node was reached by a negative hop: one to a node drawn
+        in proportion to degree among those that neither an edge of the graph nor an excluded
+        pair joins to the node before.  Where no such node exists the hop is an ordinary one.  A
+        hop after a negative one is of first order: it has no edge to look back along.
+
+    Raises
+    ------
+    InputError
+        If `first`, `count` or `length` is out of range, or the law is weighted and the graph not.
+    UnknownNameError
+        If `backend` is not one of those above.
+
+    Notes
+    -----
+    Uniform and weighted steps take one 64-bit random number; node2vec steps (Grover and Leskovec,
+    KDD 2016) are exact by rejection, and by a scan of the row after 64 rejections.  The random
+    numbers are SplitMix64 streams, one per walk: see `reference.Stream`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lcplm_graph.ops.random_walk.tables import make_graph, make_law
+    >>> path = make_graph(3, np.array([[0, 1], [1, 2]]))
+    >>> nodes, _ = random_walk(path, make_law(), seed=0, first=0, count=3, length=5)
+    >>> sorted(nodes[:, 0].tolist()), bool((abs(np.diff(nodes)) == 1).all())
+    ([0, 1, 2], True)
+    """
+    first, count, length = map(operator.index, (first, count, length))
+    if length < 1:
+        raise InputError(f"length must be at least 1 node, not {length}")
+    if first < 0 or count < 0 or first + count >= 1 << 63:
+        raise InputError(f"walks are counted from 0 to 2**63 - 1; asked for {count} from {first}")
+    if law.weighted and not len(graph.weight) and len(graph.indices):
+        raise InputError("a weighted walk needs a graph with weights; this one has none")
+    seed = operator.index(seed) % (1 << 64)
+    if backend == "reference":
+        from lcplm_graph.ops.random_walk import reference
+
+        return reference.random_walk(graph, law, seed, first, count, length)
+    if backend == "cpu":
+        from lcplm_graph.ops.random_walk import cpu
+
+        # Few walks are done before threads have woken up.
+        parallel = count > 4 * cpu.BLOCK and not runs_serially()
+        return cpu.random_walk(graph, law, seed, first, count, length, parallel=parallel)
+    raise UnknownNameError(f"unknown backend {backend!r}; known are {', '.join(BACKENDS)}")
