@@ -172,10 +172,10 @@ def pair_hashes(digests: npt.NDArray[np.uint64], pairs: IntArray) -> npt.NDArray
     """
     ends = np.asarray(digests, np.uint64)[np.asarray(pairs, np.int64).reshape(-1, 2)]
     low, high = ends.min(axis=1), ends.max(axis=1)
-    return _mix(_mix(low) + high)
+    return mix(mix(low) + high)
 
 
-def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Spread every bit, one to one: the finalizer of SplitMix64 (Steele et al. 2014)."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.datasets.edges import IntArray, as_pairs, is_in, pair_keys
+from lcplm_graph.datasets.negatives import sample_negatives
 from lcplm_graph.errors import DataError, InputError, LeakageError
 from lcplm_graph.io import atomic_path
 
@@ -146,6 +147,30 @@ class Split:
         if part == "train":
             return self.supervision
         return self.held_out[self.held_out_part == PARTS[part]]
+
+    def negatives(
+        self, part: str, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
+    ) -> IntArray:
+        """Draw pairs not known to interact; see `lcplm_graph.datasets.negatives`.
+
+        Parameters
+        ----------
+        part : {"train", "valid", "test"}
+        kind : {"stub_matched", "uniform", "hard"}
+        ratio : float
+            Negatives per positive of the part, exact within each C class.
+        seed : int
+
+        Returns
+        -------
+        ndarray, dtype=int64, shape=(n, 2)
+
+        Raises
+        ------
+        InputError
+            If the graph is too small or too dense for that many.
+        """
+        return sample_negatives(self, part, kind, ratio, seed)
 
     def counts(self) -> dict[str, int]:
         """Return the number of pairs of each set and class."""
