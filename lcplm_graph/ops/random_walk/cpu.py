@@ -36,8 +36,9 @@ def random_walk(
     """Walks `first` to ``first + count - 1``; see `lcplm_graph.ops.random_walk.random_walk`."""
     nodes = np.full((count, length), -1, np.int32)
     negative = np.zeros((count, length), np.uint8)
-    keys = U(reference.derive_key(seed, reference.START)), U(
-        reference.derive_key(seed, reference.WALK)
+    keys = (
+        U(reference.derive_key(seed, reference.START)),
+        U(reference.derive_key(seed, reference.WALK)),
     )
     run = _walk_parallel if parallel else _walk_serial
     run(graph, law, keys[0], keys[1], first, nodes, negative)

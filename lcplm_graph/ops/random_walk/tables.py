@@ -113,7 +113,7 @@ def make_graph(
     num_nodes : int
         Number of nodes, at least 1.
     pairs : numpy.ndarray
-        Integer (M, 2) undirected edges, each once, in any order, without self loops.
+        Integer (M, 2) undirected edges, each once, without self loops; fastest when sorted.
     weight : numpy.ndarray, optional
         float (M,) positive weights: builds alias tables.
     excluded : numpy.ndarray, optional
@@ -130,46 +130,50 @@ def make_graph(
     InputError
         If pairs or weights have a wrong shape or value.
     """
-    pairs = _checked(pairs, num_nodes)
-    if weight is not None:
-        weight = _checked_weight(weight, len(pairs))
-    indptr, indices, order = _rows(num_nodes, pairs)
-    if len(np.unique(pairs.min(1) * num_nodes + pairs.max(1))) != len(pairs):
-        raise InputError("the graph lists an edge more than once; merge repeats first")
-    w = np.empty(0, np.float32)
+    keys = _keys(pairs, num_nodes)
+    order = None if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
+    if order is not None:
+        keys = keys[order]
+        if (np.diff(keys) == 0).any():
+            raise InputError("the graph lists an edge more than once; merge repeats first")
+    if weight is None:
+        w = np.empty(0, np.float32)
+    else:
+        w = _checked_weight(weight, len(keys))
+        w = w if order is None else w[order]
+    indptr, indices, w = _rows(num_nodes, keys, w)
     strength, alias = np.empty(0), np.empty((0, 4), np.uint32)
     if weight is not None:
-        w = np.tile(weight, 2)[order]
-        strength = np.bincount(
-            np.repeat(np.arange(num_nodes), np.diff(indptr)), weights=w, minlength=num_nodes
-        )
-        alias = _alias_tables(indptr, indices, w, strength)
+        strength, alias = _alias_tables(indptr, indices, w)
     bitmap = np.empty((0, 0), np.uint64)
     words = (num_nodes + 63) // 64
     if adjacency_bits and num_nodes * words * 8 <= BITMAP_BYTES:
         bitmap = _adjacency_bits(indptr, indices, words)
     excluded_indptr, excluded_indices = indptr, indices
-    if excluded is not None and len(excluded):
-        both = np.concatenate([pairs, _checked(excluded, num_nodes)])
-        excluded_indptr, excluded_indices, _ = _rows(num_nodes, both)
+    if excluded is not None:
+        both = np.unique(np.concatenate([keys, _keys(excluded, num_nodes)]))
+        if len(both) > len(keys):
+            excluded_indptr, excluded_indices, _ = _rows(num_nodes, both, np.empty(0, np.float32))
     return WalkGraph(
         indptr, indices, w, strength, alias, bitmap, excluded_indptr, excluded_indices
     )
 
 
-def _checked(pairs: np.ndarray, num_nodes: int) -> np.ndarray:
+def _keys(pairs: np.ndarray, num_nodes: int) -> np.ndarray:
+    """One number per checked pair, smaller node * num_nodes + larger node."""
     pairs = np.asarray(pairs)
     if num_nodes < 1 or num_nodes > np.iinfo(np.int32).max:
         raise InputError(f"a graph needs 1 to 2**31 - 1 nodes, not {num_nodes}")
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise InputError(f"edges must be integers (M, 2), not {pairs.dtype} {pairs.shape}")
-    pairs = pairs.astype(np.int64, copy=False)
-    if len(pairs) and (pairs.min() < 0 or pairs.max() >= num_nodes):
+    one, other = pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64)
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    if len(pairs) and (low.min() < 0 or high.max() >= num_nodes):
         raise InputError(f"edges name nodes outside 0..{num_nodes - 1}")
-    if (pairs[:, 0] == pairs[:, 1]).any():
-        loop = int(pairs[pairs[:, 0] == pairs[:, 1]][0, 0])
+    if (low == high).any():
+        loop = int(low[np.argmax(low == high)])
         raise InputError(f"node {loop} has an edge to itself; drop self loops first")
-    return pairs
+    return low * num_nodes + high
 
 
 def _checked_weight(weight: np.ndarray, count: int) -> np.ndarray:
@@ -185,27 +189,44 @@ def _checked_weight(weight: np.ndarray, count: int) -> np.ndarray:
     return weight
 
 
-def _rows(num_nodes: int, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    source = np.concatenate([pairs[:, 0], pairs[:, 1]])
-    target = np.concatenate([pairs[:, 1], pairs[:, 0]])
-    order = np.argsort(source * num_nodes + target, kind="stable")
+@njit(cache=True)
+def _rows(num_nodes: int, keys: Any, weight: Any) -> Any:  # pragma: no cover - compiled
+    """Compressed rows of sorted keys; smaller neighbours first, so rows come out ascending."""
     indptr = np.zeros(num_nodes + 1, np.int64)
-    np.cumsum(np.bincount(source, minlength=num_nodes), out=indptr[1:])
-    return indptr, target[order].astype(np.int32), order
+    for key in keys:
+        indptr[key // num_nodes + 1] += 1
+        indptr[key % num_nodes + 1] += 1
+    for v in range(num_nodes):
+        indptr[v + 1] += indptr[v]
+    indices = np.empty(2 * keys.shape[0], np.int32)
+    by_edge = np.empty(2 * weight.shape[0], np.float32)
+    end = indptr[:-1].copy()
+    for forward in range(2):
+        for m in range(keys.shape[0]):
+            low = keys[m] // num_nodes
+            high = keys[m] % num_nodes
+            v, x = (low, high) if forward else (high, low)
+            indices[end[v]] = x
+            if weight.shape[0] > 0:
+                by_edge[end[v]] = weight[m]
+            end[v] += 1
+    return indptr, indices, by_edge
 
 
 @njit(cache=True)
-def _alias_tables(
-    indptr: Any, indices: Any, weight: Any, strength: Any
-) -> Any:  # pragma: no cover - compiled
+def _alias_tables(indptr: Any, indices: Any, weight: Any) -> Any:  # pragma: no cover - compiled
     """Walker's alias method in Vose's form (IEEE Trans. Softw. Eng. 1991), one table per row."""
+    n = indptr.shape[0] - 1
     table = np.empty((indices.shape[0], 4), np.uint32)
+    strength = np.zeros(n, np.float64)
     widest = 0
-    for v in range(indptr.shape[0] - 1):
+    for v in range(n):
         widest = max(widest, indptr[v + 1] - indptr[v])
+        for e in range(indptr[v], indptr[v + 1]):
+            strength[v] += weight[e]
     part = np.empty(widest, np.float64)
     stack = np.empty(widest, np.int64)
-    for v in range(indptr.shape[0] - 1):
+    for v in range(n):
         a = indptr[v]
         k = indptr[v + 1] - a
         low = 0
@@ -229,7 +250,7 @@ def _alias_tables(
                 high += 1
                 stack[low] = large
                 low += 1
-    return table
+    return strength, table
 
 
 @njit(cache=True)
