@@ -39,6 +39,8 @@ class CardFile:
         Where to fetch it; `None` for an embedded file.
     path : pathlib.Path or None
         Where an embedded file is.
+    name : str
+        File name on disk; by default the last part of `url` or `path`.
     """
 
     role: str
@@ -46,11 +48,7 @@ class CardFile:
     bytes: int | None = None
     url: str | None = None
     path: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """File name on disk."""
-        return self.path.name if self.path is not None else str(self.url).rsplit("/", 1)[-1]
+    name: str = ""
 
     @property
     def pinned(self) -> str | None:
@@ -120,7 +118,11 @@ class Card:
         if self.parameter == "taxon" and not value.isdigit():
             raise ConfigError(f"{self.name}:{value}: a taxon is an NCBI number, as 9606 for human")
         files = tuple(
-            replace(file, url=file.url.format(**{self.parameter: value})) if file.url else file
+            replace(
+                file,
+                url=str(file.url).format(**{self.parameter: value}),
+                name=file.name.format(**{self.parameter: value}),
+            )
             for file in self.files
         )
         organism = (int(value),) if self.parameter == "taxon" else self.organism
@@ -200,8 +202,9 @@ def _read_file(entry: dict[str, Any], card: Path) -> CardFile:
         raise DataError(
             f"sha256 is 64 hex digits or {PIN_ON_FIRST_DOWNLOAD!r}", path=card, record=role
         )
-    strange = sorted(set(entry) - {"role", "sha256", "bytes", "url", "path"})
+    strange = sorted(set(entry) - {"role", "sha256", "bytes", "url", "path", "name"})
     if strange:
         raise DataError(f"unknown keys {strange}", path=card, record=role)
     path = card.parent / entry["path"] if "path" in entry else None
-    return CardFile(role, sha256, entry.get("bytes"), entry.get("url"), path)
+    name = entry.get("name", str(entry.get("url") or entry["path"]).rsplit("/", 1)[-1])
+    return CardFile(role, sha256, entry.get("bytes"), entry.get("url"), path, name)
