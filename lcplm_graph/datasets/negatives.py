@@ -110,8 +110,8 @@ def _fill(
         taken = _distinct(np.concatenate([taken, keys]))
     if len(taken) < group.wanted:
         raise InputError(
-            f"Only {len(taken)} of {group.wanted} negatives for {part} could be drawn: the graph is "
-            "too small or too dense for that ratio; lower the ratio or choose another kind."
+            f"Only {len(taken)} of {group.wanted} negatives for {part} could be drawn: the graph "
+            "is too small or too dense for that ratio; lower the ratio or choose another kind."
         )
     return keys_to_pairs(taken[: group.wanted], num_nodes)
 

@@ -8,10 +8,22 @@ import numpy as np
 
 from lcplm_graph.datasets.edges import pair_graph, pair_hashes, single_graph
 from lcplm_graph.datasets.split import NOWHERE, PARTS, TEST, TRAIN, VALID, Split
-from lcplm_graph.datasets.split_kinds import KINDS, Request
+from lcplm_graph.datasets.split_kinds import KINDS, Assignment, Request
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 
-__all__ = ["NOWHERE", "PARTS", "TEST", "TRAIN", "VALID", "Split", "make_split", "pair_hashes"]
+__all__ = [
+    "NOWHERE",
+    "PARTS",
+    "SPLIT_KINDS",
+    "TEST",
+    "TRAIN",
+    "VALID",
+    "Split",
+    "make_split",
+    "pair_hashes",
+]
+
+SPLIT_KINDS = (*KINDS, "cluster")
 
 
 def make_split(
@@ -77,8 +89,10 @@ def make_split(
     >>> split.counts()["test_C2"], split.counts()["test_C3"]
     (0, 0)
     """
-    if kind not in KINDS:
-        raise UnknownNameError(f"There is no split {kind!r}; choose one of {', '.join(KINDS)}.")
+    if kind not in SPLIT_KINDS:
+        raise UnknownNameError(
+            f"There is no split {kind!r}; choose one of {', '.join(SPLIT_KINDS)}."
+        )
     if not (valid >= 0 and test >= 0 and valid + test < 1 and 0 <= disjoint < 1):
         raise ConfigError(
             f"valid={valid}, test={test} and disjoint={disjoint} must be fractions that leave "
@@ -92,7 +106,7 @@ def make_split(
     rng = np.random.default_rng(seed)
     request = Request(graph, data, sequences, rng, valid, test)
     try:
-        part, node_part, info = KINDS[kind](request, **options)
+        part, node_part, info = _assign(kind, request, options)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
@@ -116,6 +130,15 @@ def make_split(
     )
     _refuse_empty(split, valid, test)
     return split.check()
+
+
+def _assign(kind: str, request: Request, options: dict[str, Any]) -> Assignment:
+    if kind == "cluster":
+        # Imported here, because it compiles kernels that no other kind needs.
+        from lcplm_graph.datasets.clusters import cluster_pairs
+
+        return cluster_pairs(request, **options)
+    return KINDS[kind](request, **options)
 
 
 def _refuse_empty(split: Split, valid: float, test: float) -> None:
