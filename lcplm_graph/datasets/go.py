@@ -1,0 +1,294 @@
+"""`GOFunction`: proteins with their Gene Ontology terms as a multi-label dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from scipy import sparse
+from torch_geometric.data import Data
+
+from lcplm_graph.datasets import go_labels
+from lcplm_graph.datasets.cached import CachedDataset, as_list
+from lcplm_graph.datasets.catalog import load_card
+from lcplm_graph.datasets.download import fetch_card_file
+from lcplm_graph.datasets.gaf import Annotations, evidence_codes
+from lcplm_graph.datasets.ontology import Ontology, aspect_code
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.errors import ConfigError, DataError
+
+Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
+
+
+class GOFunction(CachedDataset):
+    """Gene Ontology terms of proteins, propagated by the true-path rule.
+
+    Parameters
+    ----------
+    name : str, optional
+        Dataset with the roles `annotations` and `ontology`, such as ``string_human_core`` or
+        ``goa_human``. A PPI dataset brings its proteins, sequences and edges too. Not needed
+        when `annotations` and `ontology` are given.
+    aspect : str or collection of str
+        ``MF``, ``BP``, ``CC``.
+    annotations, ontology, sequences : path-like or list, optional
+        Files instead of those of `name`: GAF or tables, OBO, FASTA.
+    later_annotations : path-like or list, optional
+        Annotations of a later date: proteins that had none before become the test set.
+    temporal : (int, int), optional
+        The same from one file with dates: known until the first (yyyymmdd), gained until the
+        second.
+    graph : PPI dataset, optional
+        Its proteins, in its order, are the nodes.
+    evidence : str or collection of str
+        ``experimental`` (default: experimental and high-throughput codes without IPI),
+        ``cafa`` (with TAS and IC), ``all``, or codes.
+    exclude : collection of str
+        Terms that do not count; by default "protein binding", which PPI evidence supports.
+    min_proteins : int
+        A term needs that many training proteins to become a label.
+    valid, test : float
+        Fractions of the annotated proteins; equal sequences stay in one part. With a time split
+        only `valid` is used. For parts without homologues, use the `node_part` of a cluster
+        split of the same proteins.
+    seed : int
+        Of the random parts.
+    root, transform, pre_transform, pre_filter, force_reload
+        As in `CachedDataset`.
+
+    Attributes
+    ----------
+    report : dict of str to int
+        Annotations and terms read, kept, and dropped by reason.
+
+    Raises
+    ------
+    ConfigError
+        If the options do not fit together.
+    DataError
+        If a file is faulty, or no label is left.
+
+    Notes
+    -----
+    ``dataset[0]`` holds `y` (bool, shape (n, terms); dense, one byte per label, so that PyG can
+    slice it by node: use ``y.float()`` on a batch), `go_terms`, `go_names`, `go_aspect`,
+    `go_parents` (int64, (2, m), child and parent column), `protein_id`, `train_mask`,
+    `val_mask`, `test_mask`; with a graph `edge_index` and `edge_weight`. Labels leave out the
+    roots. Proteins without a label are in no mask.
+
+    A time split adds CAFA's classes `no_knowledge_mask`, `limited_knowledge_mask` (these two are
+    the test set, with their later terms as `y`) and `partial_knowledge_mask` (in training with
+    their earlier terms), and the gains `y_gain` (bool, (k, terms)) of the proteins `gain_index`.
+
+    References
+    ----------
+    .. [1] Zhou et al., Genome Biology 20, 244 (2019), for CAFA.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        aspect: str | Collection[str] = "MF",
+        annotations: Paths | None = None,
+        ontology: str | os.PathLike[str] | None = None,
+        sequences: str | os.PathLike[str] | None = None,
+        later_annotations: Paths | None = None,
+        temporal: tuple[int, int] | None = None,
+        graph: Any = None,
+        evidence: str | Collection[str] = "experimental",
+        exclude: Collection[str] = ("GO:0005515",),
+        min_proteins: int = 10,
+        valid: float = 0.1,
+        test: float = 0.2,
+        seed: int = 0,
+        root: str | os.PathLike[str] | None = None,
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        if name is not None:
+            annotations, ontology, graph = _from_card(
+                name, annotations, ontology, graph, own_proteins=sequences is not None
+            )
+        if annotations is None or ontology is None:
+            raise ConfigError("give the name of a dataset, or both `annotations` and `ontology`")
+        _check_options(temporal, later_annotations, valid, test, min_proteins)
+        names = [aspect] if isinstance(aspect, str) else list(aspect)
+        self.aspects = sorted({aspect_code(part) for part in names})
+        codes = evidence_codes(evidence)
+        self.evidence: list[str] | None = None if codes is None else sorted(codes)
+        self.exclude, self.min_proteins = sorted(exclude), min_proteins
+        self.temporal, self.valid, self.test, self.seed = temporal, valid, test, seed
+        self._graph = graph
+        options = {
+            "options": [self.aspects, self.evidence, self.exclude, min_proteins],
+            "parts": [temporal, valid, test, seed],
+            "graph": None if graph is None else _fingerprint(graph[0]),
+        }
+        inputs = {
+            "annotations": as_list(annotations),
+            "later": as_list(later_annotations),
+            "ontology": as_list(ontology),
+            "sequences": as_list(sequences),
+        }
+        super().__init__(
+            inputs,
+            options,
+            root=root,
+            transform=transform,
+            pre_transform=pre_transform,
+            pre_filter=pre_filter,
+            force_reload=force_reload,
+        )
+
+    @cached_property
+    def ontology(self) -> Ontology:
+        """The ontology behind the labels."""
+        return Ontology.from_obo(self.inputs["ontology"][0])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of terms."""
+        return len(self[0].go_terms)
+
+    def _build(self) -> tuple[Data, SequenceStore, dict[str, int]]:
+        first = go_labels.read_all(self.inputs["annotations"])
+        earlier, later = self._two_dates(first)
+        tables = [part.table for part in (earlier, later) if part is not None]
+        proteins, store = self._proteins(pd.concat([table["protein"] for table in tables]))
+        before, report = go_labels.label_matrix(earlier, self.ontology, proteins, self.exclude)
+        digests = store.digests() if len(store) else np.arange(len(proteins))
+        in_aspect = self.ontology.in_aspect(*self.aspects)
+        own = go_labels.keep_columns(before, in_aspect)
+        annotated = go_labels.has_any(own)
+        extra: dict[str, Any] = {}
+        if later is None:
+            parts = go_labels.random_parts(annotated, digests, self.valid, self.test, self.seed)
+            labels, gained = own, None
+        else:
+            after, _ = go_labels.label_matrix(later, self.ontology, proteins, self.exclude)
+            gained = go_labels.gain(before, after, in_aspect)
+            new = gained.none | gained.limited
+            train, valid, _ = go_labels.random_parts(annotated, digests, self.valid, 0, self.seed)
+            parts = (train, valid, new)
+            labels = _with_rows(own, gained.gained, new)
+            extra = {
+                f"{kind}_knowledge_mask": torch.from_numpy(mask)
+                for kind, mask in zip(("no", "limited", "partial"), gained[1:], strict=True)
+            }
+        columns = self._columns(labels, parts[0])
+        data = self._data(labels, parts, columns, proteins)
+        for key, value in extra.items():
+            data[key] = value
+        if gained is not None:
+            rows = np.flatnonzero(go_labels.has_any(gained.gained))
+            data.gain_index = torch.from_numpy(rows)
+            data.y_gain = torch.from_numpy(gained.gained[rows][:, columns].toarray())
+        report |= {"proteins": len(proteins), "terms": len(columns)}
+        return data, store, report
+
+    def _two_dates(self, first: Annotations) -> tuple[Annotations, Annotations | None]:
+        codes: str | list[str] = "all" if self.evidence is None else self.evidence
+        if self.temporal is not None:
+            known, gained = self.temporal
+            return first.select(codes, until=known), first.select(codes, until=gained)
+        if self.inputs["later"]:
+            second = go_labels.read_all(self.inputs["later"])
+            return first.select(codes), second.select(codes)
+        return first.select(codes), None
+
+    def _proteins(self, annotated: pd.Series) -> tuple[pd.Index, SequenceStore]:
+        """Nodes: those of the graph, else those with a sequence, else those with an annotation."""
+        if self._graph is not None:
+            return pd.Index(self._graph[0].protein_id), self._graph.sequences
+        if self.inputs["sequences"]:
+            store = SequenceStore.from_fasta(self.inputs["sequences"][0])
+            rows = store.index_of(np.unique(annotated.to_numpy(dtype=object)).tolist())
+            store = store.select(np.sort(rows[rows >= 0]))
+            return pd.Index(store.ids), store
+        return pd.Index(sorted(annotated.unique())), SequenceStore.from_records([], [])
+
+    def _columns(
+        self, labels: sparse.csr_array, train: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.int64]:
+        support = np.bincount(labels[train].indices, minlength=labels.shape[1])
+        columns = np.flatnonzero(support >= max(self.min_proteins, 1))
+        if not len(columns):
+            raise DataError(
+                f"no term of {', '.join(self.aspects)} has {self.min_proteins} training proteins; "
+                "check that proteins and annotations use the same ids, or lower `min_proteins`",
+                path=self.inputs["annotations"][0],
+            )
+        return columns
+
+    def _data(
+        self,
+        labels: sparse.csr_array,
+        parts: tuple[npt.NDArray[np.bool_], ...],
+        columns: npt.NDArray[np.int64],
+        proteins: pd.Index,
+    ) -> Data:
+        ontology = self.ontology
+        y = torch.from_numpy(labels[:, columns].toarray())
+        data = Data(y=y, num_nodes=len(proteins), protein_id=proteins.tolist())
+        data.go_terms = [ontology.terms[i] for i in columns]
+        data.go_names = [ontology.names[i] for i in columns]
+        data.go_aspect = ontology.aspects[columns].tolist()
+        data.go_parents = torch.from_numpy(go_labels.parents_among(ontology, columns).copy())
+        labelled = y.any(dim=1)
+        for key, mask in zip(("train_mask", "val_mask", "test_mask"), parts, strict=True):
+            data[key] = torch.from_numpy(mask) & labelled
+        if self._graph is not None:
+            data.edge_index = self._graph[0].edge_index
+            data.edge_weight = self._graph[0].edge_weight
+        return data
+
+
+def _from_card(
+    name: str, annotations: Any, ontology: Any, graph: Any, own_proteins: bool
+) -> tuple[Any, Any, Any]:
+    card = load_card(name)
+    annotations = annotations or fetch_card_file(card, "annotations")
+    ontology = ontology or fetch_card_file(card, "ontology")
+    if graph is None and card.kind == "ppi" and not own_proteins:
+        from lcplm_graph.datasets.string import StringPPI
+
+        graph = StringPPI(name)
+    return annotations, ontology, graph
+
+
+def _check_options(
+    temporal: tuple[int, int] | None, later: Any, valid: float, test: float, min_proteins: int
+) -> None:
+    if temporal is not None and later is not None:
+        raise ConfigError("`temporal` and `later_annotations` both make a time split; give one")
+    if temporal is not None and not 19000101 <= temporal[0] < temporal[1] <= 29991231:
+        raise ConfigError(f"`temporal` is two rising dates yyyymmdd, not {temporal}")
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
+        raise ConfigError(f"valid={valid} and test={test} leave nothing to train on")
+    if min_proteins < 1:
+        raise ConfigError(f"`min_proteins` is at least 1, not {min_proteins}")
+
+
+def _fingerprint(data: Data) -> str:
+    content = hashlib.sha256("\n".join(data.protein_id).encode())
+    content.update(data.edge_index.contiguous().numpy().tobytes())
+    content.update(data.edge_weight.contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+def _with_rows(
+    matrix: sparse.csr_array, other: sparse.csr_array, rows: npt.NDArray[np.bool_]
+) -> sparse.csr_array:
+    """Take the marked rows, empty in `matrix`, from `other`."""
+    keep = sparse.diags_array(rows.astype(np.int8)).tocsr()
+    return sparse.csr_array(matrix.astype(np.int8) + keep @ other.astype(np.int8)).astype(bool)
