@@ -170,7 +170,7 @@ def align_banded(
     scores: npt.NDArray[np.int32],
     gap_open: int,
     gap_extend: int,
-) -> tuple[int, int, int, int, int, int, int]:
+) -> tuple[int | np.int64, ...]:
     """Align locally within `band` of a diagonal.
 
     Returns
