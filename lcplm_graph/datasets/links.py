@@ -1,0 +1,292 @@
+"""Read tables of scored protein pairs by streaming, and make one undirected graph of them.
+
+STRING's link files are blank-separated text with a header, 12 million rows for human.  Arrow
+parses them in batches; only one 64-bit number per kept row (both node numbers, the direction
+and the score) stays in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.errors import DataError, InputError
+
+MAX_SCORE = 1000
+_SCORE_BITS = 10
+_BLOCK = 1 << 23
+
+
+@dataclass
+class Links:
+    """Undirected scored pairs and what was left out.
+
+    Attributes
+    ----------
+    pairs : ndarray, dtype=int64, shape=(n, 2)
+        Node numbers i < j, sorted.
+    scores : ndarray, dtype=int16, shape=(n,)
+        0 to 1000.
+    channels : ndarray or None, dtype=int16, shape=(n, n_channels)
+        Further scores of each pair.
+    report : dict
+        Counts: `rows`, `below_score`, `without_sequence`, `self_loops`, `repeated`,
+        `contradictory` (the two directions, or repeats, differ: the highest score is kept).
+    """
+
+    pairs: np.ndarray
+    scores: np.ndarray
+    channels: np.ndarray | None
+    report: dict[str, int]
+
+
+def read_links(
+    path: str | os.PathLike[str],
+    ids: pa.ChunkedArray | Sequence[str],
+    *,
+    score: str | None = "combined_score",
+    min_score: int = 0,
+    channels: Sequence[str] = (),
+    delimiter: str = " ",
+    constant_score: int = MAX_SCORE,
+    prefix: str = "",
+) -> Links:
+    """Read a table of links.
+
+    Parameters
+    ----------
+    path : path-like
+        Text with a header that names ``protein1``, ``protein2`` and score columns; may be
+        compressed.  Pairs may come once or in both directions.
+    ids : sequence of str
+        Node names in node order; links of other proteins are dropped and counted.
+    score : str or None
+        Column to take; with `None` every pair gets `constant_score`.
+    min_score : int
+        Keep pairs of at least this score, 0 to 1000; pairs of score 0 are never kept.
+    channels : sequence of str
+        Further score columns to return.
+    delimiter : str
+        Between columns.
+    constant_score : int
+        See `score`.
+    prefix : str
+        What every id of the file must start with, as ``9606.``.
+
+    Returns
+    -------
+    Links
+
+    Raises
+    ------
+    DataError
+        With file and line: missing column, wrong number of columns, a score that is no whole
+        number from 0 to 1000, an id without `prefix`, a damaged or empty file, or no protein in
+        common with `ids`.
+    """
+    path = Path(path)
+    names = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([list(ids)], pa.string())
+    collector = _Collector(names.cast(pa.string()).combine_chunks(), min_score, prefix)
+    columns = [*([score] if score else []), *channels]
+    with open_stream(path) as stream:
+        try:
+            for batch in _open_table(stream, columns, delimiter):
+                scores = [_scores_of(batch, name) for name in columns]
+                if score is None:
+                    scores.insert(0, np.full(batch.num_rows, constant_score, dtype=np.int16))
+                collector.add(batch, scores)
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+            _explain(path, columns, delimiter, prefix, str(error))
+    if not collector.rows:
+        raise DataError("there is a header but no link; fetch the file again", path=path, line=1)
+    if not collector.known:
+        raise DataError(
+            "no protein of this file has a sequence; do links and sequences belong together?",
+            path=path,
+            line=2,
+        )
+    return collector.finish()
+
+
+def both_directions(links: Links, n_nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """List every pair in both directions, sorted by source and target.
+
+    Parameters
+    ----------
+    links : Links
+        Sorted pairs i < j.
+    n_nodes : int
+        Number of nodes.
+
+    Returns
+    -------
+    edge_index : ndarray, dtype=int64, shape=(2, 2 n)
+    scores : ndarray, dtype=int16, shape=(2 n,)
+    pair_of_edge : ndarray, dtype=int64, shape=(2 n,)
+        Row of each edge in `links.pairs`.
+    """
+    low, high = links.pairs[:, 0], links.pairs[:, 1]
+    n = len(low)
+    bits = max(n_nodes - 1, 1).bit_length()
+    keys = np.empty(2 * n, dtype=np.int64)
+    keys[:n] = (low << bits) | high
+    keys[n:] = (high << bits) | low
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    order %= max(n, 1)
+    edge_index = np.empty((2, 2 * n), dtype=np.int64)
+    np.right_shift(keys, bits, out=edge_index[0])
+    np.bitwise_and(keys, (1 << bits) - 1, out=edge_index[1])
+    return edge_index, links.scores[order], order
+
+
+@dataclass
+class _Collector:
+    """Packs the rows of all batches: low node, high node, direction, score in one int64."""
+
+    names: pa.Array
+    min_score: int
+    prefix: str
+    rows: int = 0
+    known: int = 0
+    without_sequence: int = 0
+    below_score: int = 0
+    self_loops: int = 0
+    packed: list[np.ndarray] = field(default_factory=list)
+    extra: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bits = max(len(self.names) - 1, 1).bit_length()
+        if 2 * self.bits + _SCORE_BITS + 1 > 63:
+            raise InputError(f"{len(self.names)} proteins are too many for one graph in memory")
+
+    def add(self, batch: pa.RecordBatch, scores: list[np.ndarray]) -> None:
+        first, second = (self._nodes(batch.column(name)) for name in ("protein1", "protein2"))
+        self.rows += batch.num_rows
+        known = (first >= 0) & (second >= 0)
+        different = first != second
+        high_enough = scores[0] >= max(self.min_score, 1)
+        self.without_sequence += int((~known).sum())
+        self.self_loops += int((known & ~different).sum())
+        self.known += int(known.sum())
+        self.below_score += int((known & different & ~high_enough).sum())
+        keep = np.flatnonzero(known & different & high_enough)
+        first, second = first[keep].astype(np.int64), second[keep].astype(np.int64)
+        packed = (np.minimum(first, second) << self.bits) | np.maximum(first, second)
+        packed <<= 1
+        packed |= first > second
+        packed <<= _SCORE_BITS
+        packed |= scores[0][keep]
+        self.packed.append(packed)
+        if len(scores) > 1:
+            self.extra.append(np.stack([column[keep] for column in scores[1:]], axis=1))
+
+    def finish(self) -> Links:
+        packed = np.concatenate(self.packed) if self.packed else np.empty(0, np.int64)
+        self.packed.clear()
+        channels = None
+        if self.extra:
+            order = np.argsort(packed, kind="stable")
+            packed, channels = packed[order], np.concatenate(self.extra)[order]
+        else:
+            packed.sort()
+        scores = (packed & ((1 << _SCORE_BITS) - 1)).astype(np.int16)
+        packed >>= _SCORE_BITS
+        repeated = int((packed[1:] == packed[:-1]).sum())
+        packed >>= 1
+        starts = np.flatnonzero(np.concatenate(([True], packed[1:] != packed[:-1])))
+        starts = starts[: len(packed)]
+        packed = packed[starts]
+        highest = np.maximum.reduceat(scores, starts) if len(starts) else scores
+        lowest = np.minimum.reduceat(scores, starts) if len(starts) else scores
+        if channels is not None:
+            channels = np.maximum.reduceat(channels, starts) if len(starts) else channels
+        pairs = np.empty((len(packed), 2), dtype=np.int64)
+        np.right_shift(packed, self.bits, out=pairs[:, 0])
+        np.bitwise_and(packed, (1 << self.bits) - 1, out=pairs[:, 1])
+        report = {
+            "rows": self.rows,
+            "without_sequence": self.without_sequence,
+            "self_loops": self.self_loops,
+            "below_score": self.below_score,
+            "repeated": repeated,
+            "contradictory": int((highest != lowest).sum()),
+        }
+        return Links(pairs, highest, channels, report)
+
+    def _nodes(self, column: pa.DictionaryArray) -> np.ndarray:
+        # Each batch has its own small dictionary, so few names are looked up.
+        if not pc.all(pc.starts_with(column.dictionary, self.prefix), min_count=0).as_py():
+            raise pa.ArrowInvalid(f"an id does not start with {self.prefix}")
+        nodes = pc.fill_null(pc.index_in(column.dictionary, value_set=self.names), -1)
+        return nodes.to_numpy(zero_copy_only=False)[column.indices.to_numpy()]
+
+
+def _scores_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    scores = batch.column(name).to_numpy(zero_copy_only=False)
+    if len(scores) and (scores.min() < 0 or scores.max() > MAX_SCORE):
+        raise pa.ArrowInvalid(f"a {name} is not between 0 and {MAX_SCORE}")
+    return scores
+
+
+def _open_table(
+    stream: pa.NativeFile, columns: Sequence[str], delimiter: str
+) -> csv.CSVStreamingReader:
+    name = pa.dictionary(pa.int32(), pa.string())
+    types = {"protein1": name, "protein2": name, **dict.fromkeys(columns, pa.int16())}
+    return csv.open_csv(
+        stream,
+        read_options=csv.ReadOptions(block_size=_BLOCK),
+        parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=False),
+        # No word stands for "missing": an empty or "NaN" score is an error.
+        convert_options=csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[]
+        ),
+    )
+
+
+def _explain(
+    path: Path, columns: Sequence[str], delimiter: str, prefix: str, reason: str
+) -> NoReturn:
+    """Read the file again line by line and raise an error that names the first bad line."""
+    with open_stream(path) as stream:
+        header = stream.readline().decode("utf-8", "replace").rstrip("\r\n").split(delimiter)
+        missing = [name for name in ("protein1", "protein2", *columns) if name not in header]
+        if missing:
+            raise DataError(
+                f"no column {', '.join(missing)} in the header: {' '.join(header)[:80]!r}",
+                path=path,
+                line=1,
+            )
+        for line, raw in enumerate(iter(stream.readline, b""), start=2):
+            try:
+                values = raw.decode("utf-8").rstrip("\r\n").split(delimiter)
+            except UnicodeDecodeError:
+                raise DataError("not UTF-8 text", path=path, line=line) from None
+            if values != [""] and (fault := _fault(values, header, columns, prefix)):
+                raise DataError(fault, path=path, line=line)
+    raise DataError(f"cannot be read as a table: {reason}", path=path)
+
+
+def _fault(
+    values: Sequence[str], header: Sequence[str], columns: Sequence[str], prefix: str
+) -> str:
+    if len(values) != len(header):
+        return f"{len(values)} columns, the header has {len(header)}"
+    row = dict(zip(header, values, strict=True))
+    for name in columns:
+        if not row[name].isdecimal() or int(row[name]) > MAX_SCORE:
+            return f"{name} {row[name]!r} is no whole number from 0 to {MAX_SCORE}"
+    for name in ("protein1", "protein2"):
+        if not row[name].startswith(prefix):
+            return f"the id {row[name]!r} does not start with {prefix!r}; is it of this species?"
+    return ""

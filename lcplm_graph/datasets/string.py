@@ -1,0 +1,312 @@
+"""STRING networks as PyG datasets: the embedded human core, or any species of release 12.0."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from pyarrow import csv
+from torch_geometric.data import Data
+
+from lcplm_graph.datasets.catalog import Card, list_cards, load_card
+from lcplm_graph.datasets.download import data_root, fetch_card_file
+from lcplm_graph.datasets.links import MAX_SCORE, Links, both_directions, read_links
+from lcplm_graph.datasets.ppi import GraphTransform, PPIDataset
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.errors import ConfigError, DataError
+
+CHANNELS = (
+    "neighborhood",
+    "fusion",
+    "cooccurence",
+    "coexpression",
+    "experimental",
+    "database",
+    "textmining",
+)
+SCORES = ("combined", "physical", "detailed", *CHANNELS)
+EMBEDDED = "string_human_core"
+# The embedded links carry no score of their own; each scores at least this.
+_EMBEDDED_SCORE = 900
+
+
+class StringPPI(PPIDataset):
+    """Protein associations of STRING v12.0 with the sequence of every protein.
+
+    Nodes are the proteins that have a sequence and at least one kept link, in the order of
+    their STRING ids.  Besides what every `PPIDataset` has, the graph holds `symbol` (list of
+    str), `taxon` (int64, shape (n,)), and the names `source` and `score` and the number
+    `min_score` it was made with.
+
+    Parameters
+    ----------
+    name : str, int or sequence of these
+        ``string_human_core`` (embedded, no network), ``string_human``, ``string_mouse``,
+        ``string_yeast``, ``string_ecoli``, ``string:<taxon>``, or an NCBI taxon.  Several make
+        a disjoint union, block by block in the given order.
+    root : path-like, optional
+        Directory of raw and processed files; by default below the data root (``LCPLM_DATA``).
+    score : str, optional
+        What becomes `edge_weight`: ``combined`` (default), ``physical`` (the physical
+        sub-network; the only one embedded, and the default there), a channel of `CHANNELS`, or
+        ``detailed`` (combined, with all channels as `edge_attr`, float32 of shape (n_edges, 7)).
+    min_score : int
+        Keep links of at least this score in STRING's units, 0 to 1000.
+    transform, pre_transform, pre_filter : callable, optional
+        As everywhere in PyG.
+    offline : bool, optional
+        Never use the network; by default as ``LCPLM_OFFLINE`` says.
+    force_reload : bool
+        Process the raw files again.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such dataset.
+    DownloadError, ChecksumError
+        If a file cannot be had; the message says where to put it by hand.
+    DataError
+        If a file does not hold what it should, with file and line.
+
+    References
+    ----------
+    Szklarczyk et al., Nucleic Acids Res 51:D638 (2023); files: https://string-db.org/cgi/download
+    """
+
+    def __init__(
+        self,
+        name: str | int | Sequence[str | int] = EMBEDDED,
+        root: str | os.PathLike[str] | None = None,
+        score: str | None = None,
+        min_score: int = 0,
+        transform: GraphTransform | None = None,
+        pre_transform: GraphTransform | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        offline: bool | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        names = [name] if isinstance(name, str | int) else list(name)
+        self.cards = [_card_of(item) for item in names]
+        if not self.cards or len({card.name for card in self.cards}) != len(self.cards):
+            raise ConfigError(f"name {name!r}: give one or several different species")
+        self.score = _checked_score(score, min_score, self.cards)
+        self.min_score, self.offline = min_score, offline
+        self._own_root = root is not None
+        super().__init__(
+            _default_root(self.cards) if root is None else root,
+            f"{self.score}-{min_score}",
+            transform,
+            pre_transform,
+            pre_filter,
+            force_reload,
+        )
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """Names of the files to fetch; none for embedded data."""
+        return [card.file(role).name for card in self._to_fetch() for role in self._roles(card)]
+
+    @property
+    def raw_paths(self) -> list[str]:
+        """Paths of the files to fetch."""
+        return [
+            str(self._raw_folder(card) / card.file(role).name)
+            for card in self._to_fetch()
+            for role in self._roles(card)
+        ]
+
+    def download(self) -> None:
+        """Fetch what is missing."""
+        for card in self._to_fetch():
+            for role in self._roles(card):
+                self._path(card, role)
+
+    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+        """Read and join the files of all species."""
+        parts = [self._read_species(card) for card in self.cards]
+        if len(parts) == 1:
+            return parts[0]
+        return _union(parts, [card.name for card in self.cards])
+
+    def aliases(self) -> pd.DataFrame:
+        """Return STRING's alias table (fetched on first use).
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `protein_id`, `alias`, `source`; only proteins of the graph.
+        """
+        tables = []
+        for card in self.cards:
+            path = self._path(card, "aliases")
+            table = _read_columns(path, ["protein_id", "alias", "source"])
+            tables.append(table.filter(pc.is_in(table["protein_id"], pa.array(self._ids()))))
+        return pa.concat_tables(tables).to_pandas()
+
+    def _ids(self) -> list[str]:
+        return self.sequences.ids
+
+    def _to_fetch(self) -> list[Card]:
+        return [card for card in self.cards if not card.embedded]
+
+    def _roles(self, card: Card) -> tuple[str, str, str]:
+        if card.embedded or self.score == "combined":
+            return "links", "info", "sequences"
+        kind = "links_physical" if self.score == "physical" else "links_detailed"
+        return kind, "info", "sequences"
+
+    def _raw_folder(self, card: Card) -> Path:
+        return Path(self.raw_dir) if self._own_root else data_root() / card.folder / "raw"
+
+    def _path(self, card: Card, role: str) -> Path:
+        return fetch_card_file(card, role, folder=self._raw_folder(card), offline=self.offline)
+
+    def _read_species(self, card: Card) -> tuple[Data, SequenceStore, dict[str, Any]]:
+        links_path, info_path, fasta_path = (self._path(card, role) for role in self._roles(card))
+        store = SequenceStore.from_fasta(fasta_path)
+        store = store.select(np.argsort(np.array(store.ids, dtype=object), kind="stable"))
+        (taxon,) = card.organism
+        column = "combined_score" if self.score in ("combined", "physical", "detailed") else None
+        links = read_links(
+            links_path,
+            store.table["id"],
+            score=None if card.embedded else column or self.score,
+            min_score=self.min_score,
+            channels=CHANNELS if self.score == "detailed" else (),
+            delimiter="\t" if card.embedded else " ",
+            constant_score=_EMBEDDED_SCORE,
+            prefix=f"{taxon}.",
+        )
+        if not len(links.pairs):
+            raise DataError(f"no link scores {self.min_score} or more", path=links_path)
+        used = np.unique(links.pairs)
+        links.pairs = np.searchsorted(used, links.pairs)
+        report = {**links.report, "proteins_without_link": len(store) - len(used)}
+        store = store.select(used)
+        data = self._graph(links, store, taxon)
+        data.symbol = _symbols(info_path, store, embedded=card.embedded)
+        report |= {"proteins": len(used), "edges": len(links.pairs)}
+        return data, store, report
+
+    def _graph(self, links: Links, store: SequenceStore, taxon: int) -> Data:
+        edge_index, scores, pair_of_edge = both_directions(links, len(store))
+        data = Data(
+            edge_index=torch.from_numpy(edge_index),
+            edge_weight=torch.from_numpy(scores.astype(np.float32) / MAX_SCORE),
+            num_nodes=len(store),
+            protein_id=store.ids,
+            taxon=torch.full((len(store),), taxon),
+            source=", ".join(f"{card.name} {card.version}" for card in self.cards),
+            score=self.score,
+            min_score=self.min_score,
+        )
+        if links.channels is not None:
+            channels = links.channels[pair_of_edge].astype(np.float32) / MAX_SCORE
+            data.edge_attr = torch.from_numpy(channels)
+        return data
+
+
+def _card_of(name: str | int) -> Card:
+    """Return the card of a name or taxon; a taxon of a named species gets that card."""
+    text = f"string:{name}" if isinstance(name, int) or name.isdigit() else name
+    prefix, _, taxon = text.partition(":")
+    if prefix == "string" and taxon.isdigit():
+        for card in list_cards():
+            if card.organism == (int(taxon),) and not card.embedded and "links" in _roles_of(card):
+                return card
+    card = load_card(text)
+    if "links" not in _roles_of(card):
+        raise ConfigError(f"{text!r} is not a STRING network")
+    return card
+
+
+def _roles_of(card: Card) -> set[str]:
+    return {file.role for file in card.files}
+
+
+def _checked_score(score: str | None, min_score: int, cards: Sequence[Card]) -> str:
+    if not 0 <= min_score <= MAX_SCORE:
+        raise ConfigError(f"min_score {min_score} is not between 0 and {MAX_SCORE}")
+    embedded = [card for card in cards if card.embedded]
+    if embedded:
+        if len(cards) > 1:
+            raise ConfigError(f"{EMBEDDED} cannot be joined with others; take string_human")
+        if score not in (None, "physical") or min_score > _EMBEDDED_SCORE:
+            raise ConfigError(
+                f"{EMBEDDED} holds physical links of at least {_EMBEDDED_SCORE} without their "
+                "scores; take string_human for other scores"
+            )
+        return "physical"
+    if score is not None and score not in SCORES:
+        raise ConfigError(f"score {score!r} is none of {', '.join(SCORES)}")
+    return score or "combined"
+
+
+def _default_root(cards: Sequence[Card]) -> Path:
+    if len(cards) == 1:
+        return data_root() / cards[0].folder
+    names = " ".join(f"{card.name}/{card.version}" for card in cards)
+    return data_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def _symbols(path: Path, store: SequenceStore, embedded: bool) -> list[str]:
+    """Return gene symbols in node order; the id where STRING gives none."""
+    table = _read_columns(path, ["protein", "symbol"])
+    where = pc.index_in(store.table["id"].cast(pa.string()), value_set=table["protein"])
+    symbols = table["symbol"].take(where)
+    return pc.coalesce(symbols, store.table["id"].cast(pa.string())).to_pylist()
+
+
+def _read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Read the first columns of a tab-separated table with a header, under new names."""
+    with open_stream(path) as stream:
+        content = stream.read()
+    header, _, body = content.partition(b"\n")
+    width = header.count(b"\t") + 1
+    if width < len(names):
+        raise DataError(f"{width} columns, {len(names)} expected", path=path, line=1)
+    columns = [*names, *(f"_{i}" for i in range(width - len(names)))]
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(body),
+            read_options=csv.ReadOptions(column_names=columns, use_threads=False),
+            parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.string()), include_columns=list(names)
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        for line, row in enumerate(body.splitlines(), start=2):
+            if row and row.count(b"\t") + 1 != width:
+                found = row.count(b"\t") + 1
+                message = f"{found} columns, the header has {width}"
+                raise DataError(message, path=path, line=line) from None
+        raise DataError(f"cannot be read as a table: {error}", path=path) from error
+    return table
+
+
+def _union(
+    parts: Sequence[tuple[Data, SequenceStore, dict[str, Any]]], names: Sequence[str]
+) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    """Put graphs side by side; node numbers of later ones are shifted."""
+    graphs = [data for data, _, _ in parts]
+    starts = np.cumsum([0, *(int(graph.num_nodes or 0) for graph in graphs)])
+    joined = graphs[0].clone()
+    shifted = [g.edge_index + int(start) for g, start in zip(graphs, starts, strict=False)]
+    joined.edge_index = torch.cat(shifted, dim=1)
+    for key in ("edge_weight", "taxon", *(["edge_attr"] if "edge_attr" in joined else [])):
+        joined[key] = torch.cat([graph[key] for graph in graphs])
+    for key in ("protein_id", "symbol"):
+        joined[key] = [value for graph in graphs for value in graph[key]]
+    joined.num_nodes = int(starts[-1])
+    store = SequenceStore(pa.concat_tables([store.table for _, store, _ in parts]))
+    return joined, store, {name: part[2] for name, part in zip(names, parts, strict=True)}
