@@ -1,0 +1,177 @@
+"""Configuration of LC-PLM in the keys of the published checkpoints, and the presets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from transformers import PreTrainedConfig
+
+from lcplm_graph.errors import ConfigError, UnknownNameError
+from lcplm_graph.tokens.vocabulary import EOS, PAD
+
+PRESETS: dict[str, dict[str, int]] = {
+    "1m": {"d_model": 160, "n_layer": 5},
+    "8m": {"d_model": 256, "n_layer": 16},
+    "35m": {"d_model": 512, "n_layer": 20},
+    "130m": {"d_model": 768, "n_layer": 24},
+    "370m": {"d_model": 1024, "n_layer": 48},
+    "790m": {"d_model": 1536, "n_layer": 48},
+    "1b4": {"d_model": 2048, "n_layer": 48},
+}
+"""Shapes by name.  From 130m on they are those of the Mamba paper, whose names count a larger
+vocabulary; 790m is the published LC-PLM."""
+
+_SSM_KEYS = {"layer", "d_state", "d_conv", "expand", "dt_rank", "bias", "conv_bias"}
+
+
+class LcPlmConfig(PreTrainedConfig):
+    """Configuration of a BiMamba-S encoder.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of the residual stream.
+    n_layer : int
+        Number of layers.
+    vocab_size : int
+        Rows of the embedding table; rounded up to `pad_vocab_size_multiple`.
+    pad_vocab_size_multiple : int
+    ssm_cfg : dict
+        Options of the state-space layer: ``d_state`` (16), ``d_conv`` (4), ``expand`` (2),
+        ``dt_rank`` ("auto" = d_model / 16), ``bias`` (False), ``conv_bias`` (True).
+    bidirectional : bool
+        False gives a plain, left-to-right Mamba.
+    bidirectional_weight_tie : bool
+        Whether both directions share their projections (BiMamba-S); also `share_projections`.
+    bidirectional_strategy : {"add", "ew_multiply"}
+        How the directions' outputs are combined.
+    tie_embeddings : bool
+        Whether the output layer reuses the input embedding.
+    norm_epsilon : float
+    initializer_range : float
+        Standard deviation of the embeddings at initialisation.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of range, or asks for a part of the published code's configuration
+        space that no published checkpoint uses (attention layers, MLPs, Mamba-2).
+
+    Examples
+    --------
+    >>> config = LcPlmConfig.from_preset("8m", share_projections=False)
+    >>> config.d_model, config.d_inner, config.bidirectional_weight_tie
+    (256, 512, False)
+    """
+
+    model_type = "lc_plm"
+    attribute_map: ClassVar[dict[str, str]] = {
+        "hidden_size": "d_model",
+        "num_hidden_layers": "n_layer",
+        "share_projections": "bidirectional_weight_tie",
+        "tie_word_embeddings": "tie_embeddings",
+    }
+
+    d_model: int = 1536
+    n_layer: int = 48
+    d_intermediate: int = 0
+    vocab_size: int = 128
+    pad_vocab_size_multiple: int = 128
+    ssm_cfg: dict | None = None
+    attn_layer_idx: list | None = None
+    attn_cfg: dict | None = None
+    layer: str = "Mamba1"
+    rms_norm: bool = True
+    norm_epsilon: float = 1e-5
+    residual_in_fp32: bool = True
+    fused_add_norm: bool = True
+    initializer_cfg: dict | None = None
+    initializer_range: float = 0.02
+    bidirectional: bool = True
+    bidirectional_strategy: str | None = "add"
+    bidirectional_weight_tie: bool = True
+    tie_embeddings: bool = False
+    pad_token_id: int | None = PAD
+    eos_token_id: int | None = EOS
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        # The published config has pad_token_id -100 (a loss label, no token).
+        if self.pad_token_id is None or not 0 <= self.pad_token_id < self.vocab_size:
+            self.pad_token_id = PAD
+        self.ssm_cfg = dict(self.ssm_cfg or {})
+        multiple = self.pad_vocab_size_multiple
+        self.vocab_size = math.ceil(self.vocab_size / multiple) * multiple
+        super().__post_init__(**kwargs)
+        self._check()
+
+    @classmethod
+    def from_preset(cls, preset: str, **options: Any) -> LcPlmConfig:
+        """Return the configuration of a named size, with `options` on top."""
+        if preset not in PRESETS:
+            raise UnknownNameError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        options = {cls.attribute_map.get(k, k): v for k, v in options.items()}
+        return cls(**{**PRESETS[preset], **options})
+
+    def _check(self) -> None:
+        for name in ("d_model", "n_layer", "d_state", "d_conv", "expand", "dt_rank"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if unknown := set(self.ssm_cfg or {}) - _SSM_KEYS:
+            raise ConfigError(
+                f"unknown ssm_cfg keys {sorted(unknown)}; known: {', '.join(sorted(_SSM_KEYS))}"
+            )
+        unsupported = {
+            "d_intermediate > 0 (MLP layers)": self.d_intermediate > 0,
+            "attn_layer_idx (attention layers)": bool(self.attn_layer_idx),
+            "rms_norm=False": not self.rms_norm,
+            "a layer type other than Mamba1": self._ssm("layer", "Mamba1") != "Mamba1",
+        }
+        if asked := [what for what, is_asked in unsupported.items() if is_asked]:
+            raise ConfigError(
+                f"not supported: {', '.join(asked)}; no published LC-PLM checkpoint uses it"
+            )
+        if self.bidirectional_strategy not in ("add", "ew_multiply", None):
+            raise ConfigError(
+                "bidirectional_strategy must be 'add' or 'ew_multiply', "
+                f"not {self.bidirectional_strategy!r}"
+            )
+
+    def _ssm(self, key: str, default: Any) -> Any:
+        return (self.ssm_cfg or {}).get(key, default)
+
+    @property
+    def d_inner(self) -> int:
+        """Channels of the state-space layer, E."""
+        return self._ssm("expand", 2) * self.d_model
+
+    @property
+    def expand(self) -> int:
+        """Ratio of `d_inner` to `d_model`."""
+        return self._ssm("expand", 2)
+
+    @property
+    def d_state(self) -> int:
+        """States per channel, N."""
+        return self._ssm("d_state", 16)
+
+    @property
+    def d_conv(self) -> int:
+        """Taps of the short convolution, K."""
+        return self._ssm("d_conv", 4)
+
+    @property
+    def dt_rank(self) -> int:
+        """Rank of the step-size projection."""
+        rank = self._ssm("dt_rank", "auto")
+        return math.ceil(self.d_model / 16) if rank == "auto" else rank
+
+    @property
+    def projection_bias(self) -> bool:
+        """Whether in_proj and out_proj have biases."""
+        return self._ssm("bias", False)
+
+    @property
+    def conv_bias(self) -> bool:
+        """Whether the convolution has a bias."""
+        return self._ssm("conv_bias", True)

@@ -1,0 +1,71 @@
+"""From residue states to one vector a protein.
+
+Pooling is over residues only, never over `<cls>`, `<eos>` or graph markers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.tokens.packing import PackedTokens, stream_ids
+from lcplm_graph.tokens.vocabulary import CLS, EOS
+
+POOLS = ("mean", "mean_std", "cls", "max")
+"""Known ways of pooling; ``mean_std`` doubles the width."""
+
+
+def pooled_dim(dim: int, pool: str) -> int:
+    """Width of the pooled vector for residue states of width `dim`."""
+    check_pool(pool)
+    return 2 * dim if pool == "mean_std" else dim
+
+
+def check_pool(pool: str) -> None:
+    """Raise `UnknownNameError` unless `pool` is known."""
+    if pool not in POOLS:
+        raise UnknownNameError(f"unknown pooling {pool!r}; known: {', '.join(POOLS)}")
+
+
+def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> Tensor:
+    """Pool every stream of a packed batch.
+
+    Parameters
+    ----------
+    states : Tensor, shape=(T, dim)
+        One vector per token.
+    packed : PackedTokens
+    pool : {"mean", "mean_std", "cls", "max"}
+        ``mean_std`` is the mean and the (population) standard deviation side by side; ``cls``
+        takes the first token.
+
+    Returns
+    -------
+    Tensor, shape=(S, dim) or for ``mean_std`` (S, 2 dim)
+
+    Examples
+    --------
+    >>> from lcplm_graph.tokens.packing import tokenize
+    >>> packed = tokenize(["MK", "G"])
+    >>> states = torch.tensor([[9.0], [1.0], [3.0], [9.0], [9.0], [5.0], [9.0]])
+    >>> pool_residues(states, packed, "mean_std").tolist()
+    [[2.0, 1.0], [5.0, 0.0]]
+    """
+    check_pool(pool)
+    if pool == "cls":
+        return states[packed.cu_seqlens[:-1].long()]
+    inside = (packed.input_ids != CLS) & (packed.input_ids != EOS)
+    owner = stream_ids(packed.cu_seqlens)[inside]
+    states = states[inside]
+    shape = (packed.num_streams, states.shape[1])
+    if pool == "max":
+        low = states.new_full(shape, -torch.inf)
+        return low.index_reduce(0, owner, states, "amax")
+    counts = torch.bincount(owner, minlength=packed.num_streams)[:, None]
+    mean = states.new_zeros(shape).index_add(0, owner, states) / counts
+    if pool == "mean":
+        return mean
+    # Two passes: the difference of squares would cancel.
+    variance = states.new_zeros(shape).index_add(0, owner, (states - mean[owner]) ** 2) / counts
+    return torch.cat([mean, variance.sqrt()], dim=1)

@@ -1,0 +1,99 @@
+"""Inference on streams longer than a token budget: windows with the state carried across.
+
+Layer by layer, a left-to-right pass carries the forward state from window to window and a
+right-to-left pass the reverse state, so the result equals that of the whole.  Only
+``(T, d_model)`` and one ``(T, d_inner)`` array are kept for all tokens; everything else is as
+large as a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.models.bimamba import BiMamba, Layer, MambaDirection
+
+
+@torch.no_grad()
+def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) -> None:
+    """Apply a layer to `hidden` in place, at most `window` tokens at a time.
+
+    Parameters
+    ----------
+    layer : Layer
+    hidden : Tensor, dtype=float32, shape=(T, d_model)
+    cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
+    window : int
+        Tokens per window.
+    """
+    if window < 1:
+        raise InputError(f"a window needs at least 1 token, not {window}")
+    mixer: BiMamba = layer.mixer
+    fwd, rev = mixer.mamba_fwd, mixer.mamba_rev
+    x = layer.norm(hidden).to(fwd.in_proj.weight.dtype)
+    bounds = cu_seqlens.tolist()
+    if mixer.factored and rev is not None:
+        y = hidden.new_empty(len(x), fwd.d_inner)
+        for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=False):
+            y[part] = y_part
+        for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True, residual=y):
+            hidden[part] += mixer.project_out(y_part).float()
+        return
+    mixed = torch.empty_like(hidden)
+    for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=True):
+        mixed[part] = fwd.out_proj(y_part).float()
+    if rev is not None:
+        for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True):
+            other = rev.out_proj(y_part).float()
+            mixed[part] = mixed[part] * other if mixer.multiply else mixed[part] + other
+    hidden += mixed
+
+
+def _pass(
+    direction: MambaDirection,
+    x: Tensor,
+    bounds: list[int],
+    window: int,
+    *,
+    reverse: bool,
+    gate: bool,
+    residual: Tensor | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Scan all windows in the order of the direction; yields where, and the scan's output."""
+    tokens, halo = len(x), direction.conv1d.kernel_size[0] - 1
+    starts = range(0, tokens, window)
+    carried: Tensor | None = None
+    for start in reversed(starts) if reverse else starts:
+        stop = min(start + window, tokens)
+        # The convolution looks `halo` tokens past the window, on the side time comes from.
+        low, high = (start, min(stop + halo, tokens)) if reverse else (max(start - halo, 0), stop)
+        u = direction.convolve(
+            direction.project_u(x[low:high]), _local(bounds, low, high, x.device), reverse
+        )[start - low : stop - low]
+        part = slice(start, stop)
+        cu = _local(bounds, start, stop, x.device)
+        streams = len(cu) - 1
+        initial = x.new_zeros(streams, direction.d_inner, direction.d_state, dtype=torch.float32)
+        if carried is not None:
+            initial[-1 if reverse else 0] = carried
+        y, last = direction.scan(
+            u,
+            cu,
+            reverse,
+            residual=None if residual is None else residual[part],
+            z=direction.project_z(x[part]) if gate else None,
+            initial_state=initial,
+            return_last_state=True,
+        )
+        cut = start if reverse else stop
+        # A state is carried only if the window's edge cuts a stream in two.
+        carried = None if cut in bounds else last[0 if reverse else -1]
+        yield part, y
+
+
+def _local(bounds: list[int], low: int, high: int, device: torch.device) -> Tensor:
+    inside = [b - low for b in bounds if low < b < high]
+    return torch.tensor([0, *inside, high - low], dtype=torch.int32, device=device)

@@ -1,0 +1,64 @@
+"""The Numba backend as `torch.library` custom ops with autograd.
+
+Float32 on the CPU, a number of channels that is a multiple of 16.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lcplm_graph.backends import use_torch_threads
+from lcplm_graph.ops.arrays import boundaries, flat, rows
+from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
+
+
+@torch.library.custom_op("lcplm::causal_conv", mutates_args=(), device_types="cpu")
+def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
+    """Return ``silu(conv(x) + bias)``, shape (T, E)."""
+    use_torch_threads()
+    out = torch.empty(x.shape)
+    cu = boundaries(cu_seqlens, len(x))
+    stream_of = np.searchsorted(cu, np.arange(0, len(x), ROWS), side="right") - 1
+    conv_forward(*rows(x), flat(weight.T), flat(bias), stream_of, cu, reverse, flat(out))
+    return out
+
+
+@conv_op.register_fake
+def _(x, weight, bias, cu_seqlens, reverse):
+    return x.new_empty(x.shape)
+
+
+@torch.library.custom_op("lcplm::causal_conv_backward", mutates_args=(), device_types="cpu")
+def conv_backward_op(
+    dout: Tensor, x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return dx, dweight (E, K) and dbias."""
+    use_torch_threads()
+    channels, taps = weight.shape
+    dx, dweight, dbias = torch.empty(x.shape), torch.empty(taps, channels), torch.empty(channels)
+    cu = boundaries(cu_seqlens, len(x))
+    conv_backward(
+        (0,) * taps, *rows(x), flat(weight.T), flat(bias), cu, reverse,
+        flat(dout), flat(dx), flat(dweight), flat(dbias),
+    )  # fmt: skip
+    return dx, dweight.T.contiguous(), dbias
+
+
+@conv_backward_op.register_fake
+def _(dout, x, weight, bias, cu_seqlens, reverse):
+    return x.new_empty(x.shape), weight.new_empty(weight.shape), bias.new_empty(bias.shape)
+
+
+def _setup_context(ctx, inputs, output):
+    *tensors, ctx.reverse = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx, dout):
+    grads = conv_backward_op(dout.contiguous(), *ctx.saved_tensors, ctx.reverse)
+    return (*grads, None, None)
+
+
+conv_op.register_autograd(_backward, setup_context=_setup_context)

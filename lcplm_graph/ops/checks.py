@@ -1,0 +1,40 @@
+"""Checks of operands, shared by the kernels' public functions.
+
+They look at shapes, dtypes and devices only, which costs nothing and compiles; the values of
+`cu_seqlens` are checked inside the kernels' wrappers (`arrays.boundaries`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.errors import InputError
+
+
+def check_shape(op: str, name: str, tensor: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Raise `InputError` unless `tensor` is None or has this shape."""
+    if tensor is not None and tuple(tensor.shape) != shape:
+        raise InputError(f"{op}: {name} must be of shape {shape}, not {tuple(tensor.shape)}")
+
+
+def check_floats(op: str, u: Tensor, **others: Tensor | None) -> None:
+    """Raise `InputError` unless all tensors are floating point and on the device of `u`."""
+    for name, tensor in {"u": u, **others}.items():
+        if tensor is None:
+            continue
+        if not tensor.is_floating_point():
+            raise InputError(f"{op}: {name} must be floating point, not {tensor.dtype}")
+        if tensor.device != u.device:
+            raise InputError(f"{op}: {name} is on {tensor.device}, but u is on {u.device}")
+
+
+def check_packed(op: str, cu_seqlens: Tensor, u: Tensor) -> None:
+    """Raise `InputError` unless `cu_seqlens` can hold boundaries of the rows of `u`."""
+    if cu_seqlens.device != u.device:
+        raise InputError(f"{op}: cu_seqlens is on {cu_seqlens.device}, but u is on {u.device}")
+    if cu_seqlens.dtype != torch.int32 or cu_seqlens.dim() != 1 or len(cu_seqlens) < 2:
+        raise InputError(
+            f"{op}: cu_seqlens must be int32 of shape (S + 1,) with S >= 1, not "
+            f"{str(cu_seqlens.dtype).removeprefix('torch.')} of shape {tuple(cu_seqlens.shape)}"
+        )

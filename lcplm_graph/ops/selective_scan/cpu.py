@@ -1,0 +1,156 @@
+"""The Numba backend as `torch.library` custom ops with autograd.
+
+Float32 on the CPU, any number of channels that is a multiple of 16, and 1, 2, 4, 8 or 16 states;
+`lcplm_graph.ops.selective_scan` brings other shapes into this form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lcplm_graph.backends import use_torch_threads
+from lcplm_graph.ops.arrays import boundaries, flat, rows
+from lcplm_graph.ops.selective_scan.kernels import (
+    CHUNK,
+    GROUP,
+    gate_backward,
+    scan_backward,
+    scan_forward,
+)
+from lcplm_graph.ops.simd import LANES
+from lcplm_graph.ops.vector_ir import LOG2E
+
+STATE_COUNTS = (16, 8, 4, 2, 1)
+"""Numbers of states the kernels are made for, largest first."""
+
+MAX_BLOCKS = 8
+"""Upper bound on the stream blocks of the backward pass (its partial sums of dA)."""
+
+
+def _first_chunks(cu: np.ndarray) -> np.ndarray:
+    """Index of each stream's first chunk among all chunks; the last entry is their number."""
+    return np.concatenate([[0], np.cumsum((np.diff(cu) + CHUNK - 1) // CHUNK)])
+
+
+def _stream_blocks(cu: np.ndarray) -> np.ndarray:
+    """Cut the streams into at most `MAX_BLOCKS` runs of about equal numbers of tokens."""
+    streams = len(cu) - 1
+    count = min(MAX_BLOCKS, streams)
+    cuts = np.searchsorted(cu, np.linspace(0, cu[-1], count + 1)[1:-1])
+    return np.unique(np.concatenate([[0], cuts, [streams]])).astype(np.int64)
+
+
+def _to_lanes(states: Tensor) -> Tensor:
+    """(S, E, N) to the kernels' order (S, E / 16, N, 16)."""
+    streams, channels, n_states = states.shape
+    return states.view(streams, channels // LANES, LANES, n_states).transpose(2, 3).contiguous()
+
+
+def _from_lanes(states: Tensor, channels: int) -> Tensor:
+    n_states = states.shape[2]
+    return states.transpose(2, 3).reshape(len(states), channels, n_states)
+
+
+def _log2_rows(A: Tensor) -> Tensor:
+    return (A.detach() * LOG2E).T.contiguous()
+
+
+@torch.library.custom_op("lcplm::selective_scan", mutates_args=(), device_types="cpu")
+def scan_op(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
+    residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor, initial_state: Tensor | None,
+    reverse: bool, save: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return the output, the ungated output and saved states (empty unless `save`), last states."""
+    use_torch_threads()
+    tokens, channels = u.shape
+    n_states = A.shape[1]
+    cu = boundaries(cu_seqlens, tokens)
+    chunk_of = _first_chunks(cu)
+    streams = len(cu) - 1
+    out = torch.empty(tokens, channels)
+    y = torch.empty(tokens if save and z is not None else 0, channels)
+    saved = torch.empty(int(chunk_of[-1]) if save else 0, channels, n_states)
+    last = torch.empty(streams, channels // LANES, n_states, LANES)
+    initial = None if initial_state is None else _to_lanes(initial_state)
+    z_rows, b_rows, c_rows = rows(z), rows(B), rows(C)
+    scan_forward(
+        (0,) * n_states, flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)),
+        *b_rows, *c_rows, flat(D), flat(residual), residual is not None,
+        *z_rows, z is not None, cu, chunk_of, flat(initial), initial is not None,
+        reverse, save, flat(y), flat(out), flat(saved), flat(last),
+    )  # fmt: skip
+    return out, y, saved, _from_lanes(last, channels)
+
+
+@scan_op.register_fake
+def _(u, delta, A, B, C, D, delta_bias, residual, z, cu_seqlens, initial_state, reverse, save):
+    tokens, channels = u.shape
+    n_states, streams = A.shape[1], cu_seqlens.shape[0] - 1
+    n_chunks = torch.library.get_ctx().new_dynamic_size() if save else 0
+    y = u.new_empty(tokens if save and z is not None else 0, channels)
+    last = u.new_empty(streams, channels, n_states)
+    return torch.empty_like(u), y, u.new_empty(n_chunks, channels, n_states), last
+
+
+@torch.library.custom_op("lcplm::selective_scan_backward", mutates_args=(), device_types="cpu")
+def scan_backward_op(
+    dout: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor,
+    delta_bias: Tensor, z: Tensor | None, cu_seqlens: Tensor, y: Tensor, saved: Tensor,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return du, ddelta, dA, dB, dC, dD, ddelta_bias, and with a gate dy and dz (else empty)."""
+    use_torch_threads()
+    tokens, channels = u.shape
+    n_states = A.shape[1]
+    cu = boundaries(cu_seqlens, tokens)
+    chunk_of = _first_chunks(cu)
+    blocks = _stream_blocks(cu)
+    n_blocks, n_groups = len(blocks) - 1, (channels + GROUP - 1) // GROUP
+    gated = z is not None
+    dy, dz = (torch.empty(tokens if gated else 0, channels) for _ in range(2))
+    if gated:
+        gate_backward(flat(y), *rows(z), flat(dout), flat(dy), flat(dz), channels)
+    du, ddelta = torch.empty(tokens, channels), torch.empty(tokens, channels)
+    da = torch.empty(n_blocks, channels // LANES, n_states, LANES)
+    dd, dbias = torch.empty(n_blocks, channels), torch.empty(n_blocks, channels)
+    db, dc = (torch.empty(n_groups, tokens, n_states) for _ in range(2))
+    b_rows, c_rows = rows(B), rows(C)
+    scan_backward(
+        (0,) * n_states, flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)),
+        *b_rows, *c_rows, flat(D), cu, chunk_of, blocks, reverse,
+        flat(dy if gated else dout), flat(saved),
+        flat(du), flat(ddelta), flat(da), flat(dd), flat(dbias), flat(db), flat(dc),
+    )  # fmt: skip
+    dA = _from_lanes(da.sum(0, keepdim=True), channels)[0]
+    return du, ddelta, dA, db.sum(0), dc.sum(0), dd.sum(0), dbias.sum(0), dy, dz
+
+
+@scan_backward_op.register_fake
+def _(dout, u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved, reverse):
+    rows = len(u) if z is not None else 0
+    new = [u.new_empty(x.shape) for x in (u, delta, A, B, C, D, delta_bias)]
+    return (*new, u.new_empty(rows, u.shape[1]), u.new_empty(rows, u.shape[1]))
+
+
+def _setup_context(ctx, inputs, output):
+    u, delta, A, B, C, D, delta_bias, residual, z, cu_seqlens, _, reverse, _ = inputs
+    _, y, saved, _ = output
+    ctx.save_for_backward(u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved)
+    ctx.has_residual, ctx.reverse = residual is not None, reverse
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, dout, _dy, _dsaved, _dlast):
+    u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved = ctx.saved_tensors
+    *grads, dy, dz = scan_backward_op(
+        dout.contiguous(), u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved, ctx.reverse
+    )
+    gated = z is not None
+    dresidual = (dy if gated else dout) if ctx.has_residual else None
+    return (*grads, dresidual, dz if gated else None, None, None, None, None)
+
+
+scan_op.register_autograd(_backward, setup_context=_setup_context)

@@ -1,0 +1,207 @@
+"""Numba kernels of the selective scan, forward and backward.
+
+One job of the forward pass owns 16 channels of one stream and keeps their N states in registers.
+The backward pass replays `CHUNK` steps at a time from states saved by the forward pass, so its
+memory is O(tokens x channels), never times N.  Its jobs are fixed blocks of streams and channels,
+chosen from the shapes alone: sums come out in the same order for any number of threads.
+
+All arrays are flat float32; ``ld_*`` is the distance between rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from lcplm_graph.ops import simd
+from lcplm_graph.ops.selective_scan.steps import (
+    backward_step,
+    load_states,
+    replay_step,
+    scan_step,
+    store_states,
+    zeros_like,
+)
+from lcplm_graph.ops.simd import FAST, LANES
+
+CHUNK = 16
+"""Steps between two saved states."""
+
+AHEAD = 8
+"""Steps by which rows are prefetched; the row stride defeats the hardware prefetcher."""
+
+GROUP = 128
+"""Channels that one backward job sums dB and dC over."""
+
+LN2 = np.float32(0.6931471805599453)
+
+_OPTIONS = {"parallel": True, "fastmath": FAST, "cache": True, "nogil": True}
+
+
+@njit(inline="always")
+def _token(i, begin, end, reverse):
+    return end - 1 - i if reverse else begin + i
+
+
+@njit(inline="always")
+def _ahead(t, begin, end, reverse):
+    return max(t - AHEAD, begin) if reverse else min(t + AHEAD, end - 1)
+
+
+@njit(**_OPTIONS)
+def scan_forward(
+    template, u, delta, bias, a, b, ld_b, c, ld_c, d, residual, has_residual, z, ld_z, has_gate,
+    cu, chunk_of, initial, has_initial, reverse, save, y, out, saved, last,
+):  # fmt: skip
+    """Write `out`; with `save` also the ungated `y` and the state before every chunk."""
+    n_states = len(template)
+    channels = d.shape[0]
+    streams = cu.shape[0] - 1
+    # Channel blocks outermost: every thread gets all streams, so ragged lengths balance.
+    for job in prange(streams * (channels // LANES)):
+        s = job % streams
+        e = job // streams * LANES
+        begin, end = cu[s], cu[s + 1]
+        a_e = load_states(template, a, e, channels)
+        d_e, bias_e = simd.load(d, e), simd.load(bias, e)
+        state_at = (s * channels + e) * n_states
+        h = zeros_like(template)
+        if has_initial:
+            h = load_states(template, initial, state_at, LANES)
+        for i in range(end - begin):
+            t = _token(i, begin, end, reverse)
+            if save and i % CHUNK == 0:
+                at = ((chunk_of[s] + i // CHUNK) * channels + e) * n_states
+                store_states(saved, at, LANES, h)
+            at = t * channels + e
+            soon = _ahead(t, begin, end, reverse)
+            simd.prefetch_read(delta, soon * channels + e)
+            simd.prefetch_read(u, soon * channels + e)
+            simd.prefetch_write(out, soon * channels + e)
+            dt = simd.softplus(simd.add(simd.load(delta, at), bias_e))
+            u_t = simd.load(u, at)
+            y_t = simd.mul(u_t, d_e)
+            if has_residual:
+                simd.prefetch_read(residual, soon * channels + e)
+                y_t = simd.add(y_t, simd.load(residual, at))
+            h, y_t = scan_step(
+                h, a_e, dt, simd.mul(dt, u_t), y_t, b, t * ld_b, c, t * ld_c
+            )  # fmt: skip
+            if has_gate:
+                simd.prefetch_read(z, soon * ld_z + e)
+                if save:
+                    simd.store(y, at, y_t)
+                z_t = simd.load(z, t * ld_z + e)
+                y_t = simd.mul(y_t, simd.mul(z_t, simd.sigmoid(z_t)))
+            simd.store(out, at, y_t)
+        store_states(last, state_at, LANES, h)
+
+
+@njit(**_OPTIONS)
+def gate_backward(y, z, ld_z, dout, dy, dz, channels):
+    """Backward of ``out = y silu(z)``."""
+    one, minus_one = np.float32(1.0), np.float32(-1.0)
+    tokens = y.shape[0] // channels
+    rows = 64
+    for job in prange((tokens + rows - 1) // rows):
+        ones, negative = simd.splat(one), simd.splat(minus_one)
+        for t in range(job * rows, min(tokens, (job + 1) * rows)):
+            for e in range(0, channels, LANES):
+                at = t * channels + e
+                z_t, y_t = simd.load(z, t * ld_z + e), simd.load(y, at)
+                g = simd.load(dout, at)
+                sig = simd.sigmoid(z_t)
+                simd.store(dy, at, simd.mul(g, simd.mul(z_t, sig)))
+                # silu' = sig (1 + z (1 - sig))
+                slope = simd.mul(sig, simd.fma(z_t, simd.fma(negative, sig, ones), ones))
+                simd.store(dz, at, simd.mul(simd.mul(g, y_t), slope))
+
+
+@njit(**_OPTIONS)
+def scan_backward(
+    template, u, delta, bias, a, b, ld_b, c, ld_c, d, cu, chunk_of, blocks, reverse, dy, saved,
+    du, ddelta, da, dd, dbias, db, dc,
+):  # fmt: skip
+    """Write all gradients; `da`, `dd`, `dbias` per stream block, `db`, `dc` per channel group.
+
+    ``blocks[p]:blocks[p + 1]`` are the streams of block p.
+    """
+    n_states = len(template)
+    channels = d.shape[0]
+    tokens = u.shape[0] // channels
+    groups = (channels + GROUP - 1) // GROUP
+    step = n_states * LANES
+    for job in prange((blocks.shape[0] - 1) * groups):
+        p, g = job // groups, job % groups
+        first, width = g * GROUP, min(GROUP, channels - g * GROUP)
+        # Layout of the two work arrays, in elements.
+        decay_at = (CHUNK + 1) * step
+        tape = np.empty(decay_at + CHUNK * step, np.float32)
+        db_at, dc_at, da_at = 0, CHUNK * step, 2 * CHUNK * step
+        dd_at = da_at + width * n_states
+        dbias_at = dd_at + width
+        sums = np.zeros(dbias_at + width, np.float32)
+        carry = np.zeros(width * n_states, np.float32)
+        for s in range(blocks[p], blocks[p + 1]):
+            begin, end = cu[s], cu[s + 1]
+            length = end - begin
+            carry[:] = 0
+            for chunk in range((length + CHUNK - 1) // CHUNK - 1, -1, -1):
+                steps = min(CHUNK, length - chunk * CHUNK)
+                sums[:da_at] = 0
+                for offset in range(0, width, LANES):
+                    e = first + offset
+                    a_e = load_states(template, a, e, channels)
+                    bias_e, d_e = simd.load(bias, e), simd.load(d, e)
+                    saved_at = ((chunk_of[s] + chunk) * channels + e) * n_states
+                    h = load_states(template, saved, saved_at, LANES)
+                    store_states(tape, 0, LANES, h)
+                    for k in range(steps):
+                        t = _token(chunk * CHUNK + k, begin, end, reverse)
+                        at = t * channels + e
+                        soon = _ahead(t, begin, end, reverse) * channels + e
+                        simd.prefetch_read(delta, soon)
+                        simd.prefetch_read(u, soon)
+                        simd.prefetch_read(dy, soon)
+                        simd.prefetch_write(du, soon)
+                        simd.prefetch_write(ddelta, soon)
+                        dt = simd.softplus(simd.add(simd.load(delta, at), bias_e))
+                        # Kept for the way back; overwritten there by the real gradient.
+                        simd.store(ddelta, at, dt)
+                        h = replay_step(
+                            h, a_e, dt, simd.mul(dt, simd.load(u, at)), b, t * ld_b,
+                            tape, (k + 1) * step, decay_at + k * step,
+                        )  # fmt: skip
+                    grad = load_states(template, carry, offset * n_states, LANES)
+                    dd_e = simd.load(sums, dd_at + offset)
+                    dbias_e = simd.load(sums, dbias_at + offset)
+                    for k in range(steps - 1, -1, -1):
+                        t = _token(chunk * CHUNK + k, begin, end, reverse)
+                        at = t * channels + e
+                        dt, u_t, dy_t = simd.load(ddelta, at), simd.load(u, at), simd.load(dy, at)
+                        grad, gb, gha = backward_step(
+                            grad, a_e, dt, simd.mul(dt, u_t), dy_t, b, t * ld_b, c, t * ld_c,
+                            tape, k * step, decay_at + k * step,
+                            sums, db_at + k * step, dc_at + k * step, da_at + offset * n_states,
+                        )  # fmt: skip
+                        ddt = simd.fma(gha, simd.splat(LN2), simd.mul(u_t, gb))
+                        slope = simd.sigmoid(simd.add(simd.load(delta, at), bias_e))
+                        ddelta_t = simd.mul(ddt, slope)
+                        simd.store(ddelta, at, ddelta_t)
+                        simd.store(du, at, simd.fma(dt, gb, simd.mul(d_e, dy_t)))
+                        dbias_e = simd.add(dbias_e, ddelta_t)
+                        dd_e = simd.fma(u_t, dy_t, dd_e)
+                    store_states(carry, offset * n_states, LANES, grad)
+                    simd.store(sums, dd_at + offset, dd_e)
+                    simd.store(sums, dbias_at + offset, dbias_e)
+                for k in range(steps):
+                    t = _token(chunk * CHUNK + k, begin, end, reverse)
+                    for n in range(n_states):
+                        at = (g * tokens + t) * n_states + n
+                        db[at] = simd.lane_sum(simd.load(sums, db_at + k * step + n * LANES))
+                        dc[at] = simd.lane_sum(simd.load(sums, dc_at + k * step + n * LANES))
+        for i in range(width * n_states):
+            da[(p * channels + first) * n_states + i] = sums[da_at + i]
+        for i in range(width):
+            dd[p * channels + first + i] = sums[dd_at + i]
+            dbias[p * channels + first + i] = sums[dbias_at + i]

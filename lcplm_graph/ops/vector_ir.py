@@ -1,0 +1,111 @@
+"""LLVM builders for 16-lane float32 vectors; `simd` and the scan steps are made of these.
+
+A vector is ``<16 x float>``, one 512-bit register, which LLVM splits into two or four on
+narrower machines.  Arrays are flat C-contiguous float32; offsets count elements.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import models, register_model
+
+LANES = 16
+LOG2E = math.log2(math.e)
+
+F32, I32 = ir.FloatType(), ir.IntType(32)
+VECTOR, VECTOR_I32 = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
+UNDEFINED = ir.Constant(VECTOR, ir.Undefined)
+
+
+class VectorType(types.Type):
+    """Numba type of a vector."""
+
+    def __init__(self) -> None:
+        super().__init__(name="v16f")
+
+
+v16 = VectorType()
+
+
+@register_model(VectorType)
+class VectorModel(models.PrimitiveModel):
+    """How LLVM represents `VectorType`."""
+
+    def __init__(self, manager: Any, fe_type: types.Type) -> None:
+        super().__init__(manager, fe_type, VECTOR)
+
+
+def constant(value: float) -> ir.Constant:
+    """Return the vector that holds `value` in every lane."""
+    return ir.Constant(VECTOR, [float(np.float32(value))] * LANES)
+
+
+def fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """Emit ``x * y + z`` with one rounding."""
+    signature = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{LANES}f32"),
+        [x, y, z],
+    )
+
+
+def splat(builder: Any, scalar: Any) -> Any:
+    """Emit a vector with `scalar` in every lane."""
+    first = builder.insert_element(UNDEFINED, scalar, I32(0))
+    return builder.shuffle_vector(first, UNDEFINED, ir.Constant(VECTOR_I32, [0] * LANES))
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
+    """Emit the address of element `offset` of a Numba array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset], source_etype=F32)
+
+
+def shift(builder: Any, pointer: Any, offset: Any) -> Any:
+    """Emit an address moved on by `offset` elements."""
+    return builder.gep(pointer, [offset], source_etype=F32)
+
+
+def load(builder: Any, pointer: Any) -> Any:
+    """Emit a load of 16 elements; element alignment is enough."""
+    address = builder.bitcast(pointer, VECTOR.as_pointer())
+    return builder.load(address, align=4, typ=VECTOR)
+
+
+def store(builder: Any, value: Any, pointer: Any) -> None:
+    """Emit a store of 16 elements."""
+    builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
+
+
+def load_splat(builder: Any, pointer: Any) -> Any:
+    """Emit a load of one element into every lane."""
+    return splat(builder, builder.load(pointer, typ=F32))
+
+
+def exp2(builder: Any, x: Any) -> Any:
+    """Emit ``2**x`` for x < 128, relative error 4e-7; below -126 the result is 2**-126."""
+    lowest = constant(-126.0)
+    x = builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest)
+    # Adding 1.5 * 2**23 rounds to an integer and leaves it in the low bits.
+    magic = constant(12582912.0)
+    shifted = builder.fadd(x, magic)
+    fraction = builder.fsub(x, builder.fsub(shifted, magic))
+    poly = constant(1.3333558e-3)
+    for c in (9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0):
+        poly = fma(builder, poly, fraction, constant(c))
+    exponent = builder.shl(
+        builder.bitcast(shifted, VECTOR_I32), ir.Constant(VECTOR_I32, [23] * LANES)
+    )
+    return builder.bitcast(builder.add(builder.bitcast(poly, VECTOR_I32), exponent), VECTOR)
+
+
+def exp_neg_abs(builder: Any, x: Any) -> Any:
+    """Emit ``exp(-|x|)``."""
+    zero = constant(0.0)
+    magnitude = builder.select(builder.fcmp_ordered(">", x, zero), x, builder.fsub(zero, x))
+    return exp2(builder, builder.fmul(magnitude, constant(-LOG2E)))
