@@ -88,7 +88,5 @@ class ResidueTable(NamedTuple):
                 raise DataError(f"a residue table has flat {dtype.__name__} here", path=path)
         table = cls(*arrays)
         if not len(table.offsets) or table.offsets[-1] != len(table.tokens):
-            raise DataError(
-                "tokens.npy and offsets.npy do not belong together", path=directory
-            )
+            raise DataError("tokens.npy and offsets.npy do not belong together", path=directory)
         return table

@@ -9,7 +9,7 @@ import numpy as np
 from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops.random_walk import random_walk
-from lcplm_graph.ops.random_walk.tables import make_law
+from lcplm_graph.ops.random_walk.tables import WalkLaw, make_law
 from lcplm_graph.walks.graph import walk_graph
 
 
@@ -37,7 +37,7 @@ class WalkSampler:
     Raises
     ------
     InputError
-        If `split` is no `Split`, `length` is below 1, `p` or `q` not positive and finite, or
+        If `split` is no `Split`, `length` is below 1, `p` or `q` not within [1e-9, 1e9], or
         weights are asked for that the split does not have.
 
     Notes
@@ -71,8 +71,8 @@ class WalkSampler:
         self.length = operator.index(length)
         if self.length < 1:
             raise InputError(f"a walk needs a length of at least 1 protein, not {length}")
-        self._options = {"p": float(p), "q": float(q), "weighted": bool(weighted)}
-        self._law = make_law(**self._options)
+        self.p, self.q, self.weighted = p, q, bool(weighted)
+        self._law = make_law(p=p, q=q, weighted=weighted)
         self.split = split
         self.seed = operator.index(seed)
         self.graph = walk_graph(split, weighted=weighted, adjacency_bits=q != 1.0)
@@ -90,9 +90,7 @@ class WalkSampler:
         """Return walks `start` to ``stop - 1``, int32 of shape (stop - start, length)."""
         return self._run(start, stop, self._law)[0]
 
-    def hops(
-        self, start: int, stop: int, negative_rate: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def hops(self, start: int, stop: int, negative_rate: float) -> tuple[np.ndarray, np.ndarray]:
         """Return walks of which some hops lead to a protein that no training edge joins.
 
         Parameters
@@ -111,9 +109,10 @@ class WalkSampler:
         negative : numpy.ndarray
             uint8 of the same shape, 1 where a protein was reached by a negative hop.
         """
-        return self._run(start, stop, make_law(**self._options, negative_rate=negative_rate))
+        law = make_law(p=self.p, q=self.q, weighted=self.weighted, negative_rate=negative_rate)
+        return self._run(start, stop, law)
 
-    def _run(self, start: int, stop: int, law: object) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, start: int, stop: int, law: WalkLaw) -> tuple[np.ndarray, np.ndarray]:
         start, stop = operator.index(start), operator.index(stop)
         return random_walk(
             self.graph,
@@ -125,8 +124,8 @@ class WalkSampler:
         )
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value}" for name, value in self._options.items())
         return (
             f"WalkSampler({self.num_nodes} proteins, {len(self.split.message)} edges, "
-            f"length={self.length}, {options}, seed={self.seed})"
+            f"length={self.length}, p={self.p}, q={self.q}, weighted={self.weighted}, "
+            f"seed={self.seed})"
         )

@@ -33,7 +33,7 @@ def random_walk(
     *,
     parallel: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Walks `first` to ``first + count - 1``; see `lcplm_graph.ops.random_walk.random_walk`."""
+    """Take walks `first` to ``first + count - 1``; see the package's `random_walk`."""
     nodes = np.full((count, length), -1, np.int32)
     negative = np.zeros((count, length), np.uint8)
     keys = (
@@ -191,7 +191,7 @@ def mix64(x: Any) -> Any:
 
 
 @njit(cache=True)
-def open_stream(key: Any, index: int) -> Any:
+def open_stream(key: Any, index: Any) -> Any:
     """State and gamma of `reference.Stream`."""
     state = mix64(key + U(index) * GOLDEN)
     gamma = mix64(state ^ GOLDEN) | U(1)
@@ -206,7 +206,7 @@ def open_stream(key: Any, index: int) -> Any:
 
 
 @njit(cache=True)
-def start_node(key: Any, index: int, num_nodes: int) -> int:
+def start_node(key: Any, index: Any, num_nodes: Any) -> Any:
     """`reference.start_node`."""
     epoch_key = mix64(key + U(index // num_nodes) * GOLDEN)
     node = U(index % num_nodes)
@@ -226,7 +226,7 @@ def start_node(key: Any, index: int, num_nodes: int) -> int:
 
 
 @njit(cache=True)
-def _candidate(graph: Any, law: Any, bits: Any, v: int, k: int) -> Any:
+def _candidate(graph: Any, law: Any, bits: Any, v: Any, k: Any) -> Any:
     a = graph.indptr[v]
     e = a + np.int64(((bits & LOW32) * U(k)) >> U(32))
     if not law.weighted:
@@ -240,7 +240,7 @@ def _candidate(graph: Any, law: Any, bits: Any, v: int, k: int) -> Any:
 
 
 @njit(cache=True)
-def _joined(indptr: Any, indices: Any, u: int, v: int) -> bool:
+def _joined(indptr: Any, indices: Any, u: Any, v: Any) -> bool:
     low = indptr[u]
     high = indptr[u + 1]
     end = high
@@ -254,14 +254,14 @@ def _joined(indptr: Any, indices: Any, u: int, v: int) -> bool:
 
 
 @njit(cache=True)
-def _adjacent(graph: Any, u: int, v: int) -> bool:
+def _adjacent(graph: Any, u: Any, v: Any) -> bool:
     if graph.bitmap.shape[0] > 0:
         return ((graph.bitmap[u, v >> 6] >> U(v & 63)) & U(1)) != U(0)
     return _joined(graph.indptr, graph.indices, u, v)
 
 
 @njit(cache=True)
-def _exact(graph: Any, law: Any, u: int, v: int, state: Any, gamma: Any) -> Any:
+def _exact(graph: Any, law: Any, u: Any, v: Any, state: Any, gamma: Any) -> Any:
     a = graph.indptr[v]
     b = graph.indptr[v + 1]
     running = 0.0
@@ -288,7 +288,7 @@ def _exact(graph: Any, law: Any, u: int, v: int, state: Any, gamma: Any) -> Any:
 
 
 @njit(cache=True)
-def _non_neighbour(graph: Any, v: int, state: Any, gamma: Any) -> Any:
+def _non_neighbour(graph: Any, v: Any, state: Any, gamma: Any) -> Any:
     stubs = graph.indices.shape[0]
     if stubs == 0:
         return np.int64(-1), state
@@ -297,15 +297,15 @@ def _non_neighbour(graph: Any, v: int, state: Any, gamma: Any) -> Any:
         x = np.int64(graph.indices[np.int64(np.float64(mix64(state) >> U(11)) * UNIT * stubs)])
         if _allowed(graph, v, x):
             return x, state
-    total = 0
+    total: Any = 0
     for x in range(graph.indptr.shape[0] - 1):
         if _allowed(graph, v, x):
             total += graph.indptr[x + 1] - graph.indptr[x]
     if total == 0:
         return np.int64(-1), state
     state += gamma
-    goal = np.int64(np.float64(mix64(state) >> U(11)) * UNIT * total)
-    x = np.int64(-1)
+    goal: Any = np.int64(np.float64(mix64(state) >> U(11)) * UNIT * total)
+    x: Any = np.int64(-1)
     while goal >= 0:
         x += 1
         if _allowed(graph, v, x):
@@ -314,5 +314,5 @@ def _non_neighbour(graph: Any, v: int, state: Any, gamma: Any) -> Any:
 
 
 @njit(cache=True)
-def _allowed(graph: Any, v: int, x: int) -> bool:
+def _allowed(graph: Any, v: Any, x: Any) -> bool:
     return x != v and not _joined(graph.excluded_indptr, graph.excluded_indices, v, x)

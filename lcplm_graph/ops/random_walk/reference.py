@@ -83,7 +83,7 @@ def start_node(key: int, index: int, num_nodes: int) -> int:
 def random_walk(
     graph: WalkGraph, law: WalkLaw, seed: int, first: int, count: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Walks `first` to ``first + count - 1``; see `lcplm_graph.ops.random_walk.random_walk`."""
+    """Take walks `first` to ``first + count - 1``; see the package's `random_walk`."""
     nodes = np.full((count, length), -1, np.int32)
     negative = np.zeros((count, length), np.uint8)
     start_key, walk_key = derive_key(seed, START), derive_key(seed, WALK)

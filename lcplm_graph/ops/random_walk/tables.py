@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from lcplm_graph.errors import InputError
 
 TWO32 = 4294967296.0
 BITMAP_BYTES = 64 << 20
+MAX_BIAS = 1e9
 
 
 class WalkGraph(NamedTuple):
@@ -75,11 +75,13 @@ def make_law(
     Raises
     ------
     InputError
-        If `p` or `q` is not a positive finite number or `negative_rate` not within [0, 1].
+        If `p` or `q` is not within [1e-9, 1e9] or `negative_rate` not within [0, 1].
     """
     for name, value in (("p", p), ("q", q)):
-        if not (math.isfinite(value) and value > 0 and math.isfinite(1 / value)):
-            raise InputError(f"{name} must be a positive finite number, not {value!r}")
+        if not 1 / MAX_BIAS <= value <= MAX_BIAS:
+            raise InputError(
+                f"{name} must be between {1 / MAX_BIAS:g} and {MAX_BIAS:g}, not {value!r}"
+            )
     if not 0.0 <= negative_rate <= 1.0:
         raise InputError(f"negative_rate must be between 0 and 1, not {negative_rate!r}")
     bias_return, bias_far = 1.0 / p, 1.0 / q
@@ -154,9 +156,7 @@ def make_graph(
         both = np.unique(np.concatenate([keys, _keys(excluded, num_nodes)]))
         if len(both) > len(keys):
             excluded_indptr, excluded_indices, _ = _rows(num_nodes, both, np.empty(0, np.float32))
-    return WalkGraph(
-        indptr, indices, w, strength, alias, bitmap, excluded_indptr, excluded_indices
-    )
+    return WalkGraph(indptr, indices, w, strength, alias, bitmap, excluded_indptr, excluded_indices)
 
 
 def _keys(pairs: np.ndarray, num_nodes: int) -> np.ndarray:
