@@ -9,7 +9,7 @@ http://geneontology.org/docs/go-annotation-file-gaf-format-2.2/. A table has a h
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pyarrow.csv as pacsv
 
 from lcplm_graph.datasets.ontology import aspect_code
 from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.datasets.tables import check_width, line_of_row, rows
 from lcplm_graph.errors import DataError, InputError, UnknownNameError
 from lcplm_graph.io import warn_once
 
@@ -34,6 +35,7 @@ _OTHER_CODES = "IPI ISS ISO ISA ISM IGC IBA IBD IKR IRD RCA NAS ND IEA"
 KNOWN_CODES = CAFA | frozenset(_OTHER_CODES.split())
 EVIDENCE_SETS = {"experimental": EXPERIMENTAL, "cafa": CAFA, "all": None}
 _GAF = {1: "protein", 3: "qualifier", 4: "go_id", 6: "evidence", 8: "aspect", 13: "date"}
+_COMMENT = "!"
 _HEADER = {
     "protein": "protein",
     "entryid": "protein",
@@ -156,7 +158,7 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
 
 def _layout(path: Path) -> tuple[dict[str, int], int, bool]:
     """Which column holds what, how many there are, and whether a header comes first."""
-    for line, cells in _rows(path):
+    for line, cells in rows(path, _COMMENT):
         if 15 <= len(cells) <= 17 and cells[4].startswith("GO:"):
             return {name: i for i, name in _GAF.items()}, len(cells), False
         names = [_HEADER.get(cell.strip().lower()) for cell in cells]
@@ -193,7 +195,7 @@ def _read_columns(path: Path, columns: dict[str, int], num_columns: int, header:
                 ),
             )
     except pa.ArrowInvalid as error:
-        _explain_columns(path, num_columns)
+        check_width(path, num_columns, _COMMENT)
         raise DataError(f"cannot be read as tab-separated text ({error})", path=path) from error
     table = table.rename_columns(list(columns))
     if header:
@@ -205,7 +207,7 @@ def _read_columns(path: Path, columns: dict[str, int], num_columns: int, header:
 
 
 def _is_comment_row(text: str) -> bool:
-    return text.startswith("!") or not text.strip()
+    return text.startswith(_COMMENT) or not text.strip()
 
 
 def _check_cells(table: pa.Table, path: Path, header: bool) -> None:
@@ -235,7 +237,7 @@ def _check_cells(table: pa.Table, path: Path, header: bool) -> None:
             raise DataError(
                 f"{message} {table[name][row].as_py()!r}",
                 path=path,
-                line=_line_of_row(path, row + header),
+                line=line_of_row(path, row + header, _COMMENT),
                 record=table["protein"][row].as_py(),
             )
 
@@ -267,36 +269,3 @@ def _standard_aspects(column: pa.ChunkedArray) -> pa.Array:
     coded = whole.dictionary_encode()
     codes = [aspect_code(name.upper()) for name in coded.dictionary.to_pylist()]
     return pa.array(codes, pa.string()).take(coded.indices)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Lines that are data, numbered from 1, cut at tabs; for messages and the first look."""
-    with open_stream(path) as stream:
-        number, rest = 0, b""
-        while data := stream.read(1 << 20):
-            *lines, rest = (rest + data).split(b"\n")
-            for text in lines:
-                number += 1
-                yield from _cells(path, number, text)
-        yield from _cells(path, number + 1, rest)
-
-
-def _cells(path: Path, number: int, raw: bytes) -> Iterator[tuple[int, list[str]]]:
-    try:
-        text = raw.decode("utf-8").rstrip("\r")
-    except UnicodeDecodeError:
-        message = "not UTF-8; convert the file's encoding"
-        raise DataError(message, path=path, line=number) from None
-    if not _is_comment_row(text):
-        yield number, text.split("\t")
-
-
-def _line_of_row(path: Path, row: int) -> int | None:
-    return next((line for i, (line, _) in enumerate(_rows(path)) if i == row), None)
-
-
-def _explain_columns(path: Path, expected: int) -> None:
-    for line, cells in _rows(path):
-        if len(cells) != expected:
-            message = f"{len(cells)} columns, the lines before have {expected}"
-            raise DataError(message, path=path, line=line)

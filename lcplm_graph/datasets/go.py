@@ -16,9 +16,9 @@ from scipy import sparse
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets import go_labels
-from lcplm_graph.datasets.cached import CachedDataset, as_list
 from lcplm_graph.datasets.catalog import load_card
 from lcplm_graph.datasets.download import fetch_card_file
+from lcplm_graph.datasets.files import FileDataset, as_list
 from lcplm_graph.datasets.gaf import Annotations, evidence_codes
 from lcplm_graph.datasets.ontology import Ontology, aspect_code
 from lcplm_graph.datasets.sequences import SequenceStore
@@ -27,7 +27,7 @@ from lcplm_graph.errors import ConfigError, DataError
 Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
 
 
-class GOFunction(CachedDataset):
+class GOFunction(FileDataset):
     """Gene Ontology terms of proteins, propagated by the true-path rule.
 
     Parameters
@@ -61,7 +61,7 @@ class GOFunction(CachedDataset):
     seed : int
         Of the random parts.
     root, transform, pre_transform, pre_filter, force_reload
-        As in `CachedDataset`.
+        As in `FileDataset`.
 
     Attributes
     ----------
@@ -160,7 +160,8 @@ class GOFunction(CachedDataset):
         """Number of terms."""
         return len(self[0].go_terms)
 
-    def _build(self) -> tuple[Data, SequenceStore, dict[str, int]]:
+    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+        """Make labels, masks and, with a graph, edges; the sequences; and counts."""
         first = go_labels.read_all(self.inputs["annotations"])
         earlier, later = self._two_dates(first)
         tables = [part.table for part in (earlier, later) if part is not None]
@@ -212,7 +213,7 @@ class GOFunction(CachedDataset):
             return pd.Index(self._graph[0].protein_id), self._graph.sequences
         if self.inputs["sequences"]:
             store = SequenceStore.from_fasta(self.inputs["sequences"][0])
-            rows = store.index_of(np.unique(annotated.to_numpy(dtype=object)).tolist())
+            rows = store.index_of(annotated.unique())
             store = store.select(np.sort(rows[rows >= 0]))
             return pd.Index(store.ids), store
         return pd.Index(sorted(annotated.unique())), SequenceStore.from_records([], [])

@@ -178,7 +178,7 @@ class Ontology:
         counts : dict of str to int
             How many ids were `current`, `alt_id`, `replaced_by`, `obsolete`, `unknown`.
         """
-        codes, unique = pd.factorize(np.asarray(list(go_ids), dtype=object))
+        codes, unique = pd.factorize(pd.Series(go_ids, dtype="str"))
         found = np.full(len(unique), -1, dtype=np.int64)
         outcome = np.empty(len(unique), dtype=np.int64)
         for i, go_id in enumerate(unique):

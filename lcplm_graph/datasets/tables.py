@@ -1,0 +1,58 @@
+"""Lines of a tab-separated file with their numbers: the slow second look that errors come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.errors import DataError
+
+
+def rows(path: Path, comment: str = "") -> Iterator[tuple[int, list[str]]]:
+    """Yield line number (from 1) and cells of each line that is not blank and no comment.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Plain or compressed UTF-8 text.
+    comment : str
+        Lines that start with this are left out; none if empty.
+
+    Raises
+    ------
+    DataError
+        As `open_stream`, and with the line of text that is not UTF-8.
+    """
+    for number, raw in _lines(path):
+        try:
+            text = raw.decode("utf-8").rstrip("\r")
+        except UnicodeDecodeError:
+            message = "not UTF-8; convert the file's encoding"
+            raise DataError(message, path=path, line=number) from None
+        if text.strip() and not (comment and text.startswith(comment)):
+            yield number, text.split("\t")
+
+
+def line_of_row(path: Path, row: int, comment: str = "") -> int | None:
+    """Return the line of the row counted from 0, a header among them."""
+    return next((line for i, (line, _) in enumerate(rows(path, comment)) if i == row), None)
+
+
+def check_width(path: Path, width: int, comment: str = "") -> None:
+    """Raise `DataError` at the first line that has not `width` columns."""
+    for line, cells in rows(path, comment):
+        if len(cells) != width:
+            message = f"{len(cells)} columns, the lines before have {width}"
+            raise DataError(message, path=path, line=line)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    number, rest = 0, b""
+    with open_stream(path) as stream:
+        while data := stream.read(1 << 20):
+            *lines, rest = (rest + data).split(b"\n")
+            for text in lines:
+                number += 1
+                yield number, text
+    yield number + 1, rest
