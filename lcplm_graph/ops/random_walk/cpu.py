@@ -298,19 +298,19 @@ def _non_neighbour(graph: Any, v: Any, state: Any, gamma: Any) -> Any:
         if _allowed(graph, v, x):
             return x, state
     total: Any = 0
-    for x in range(graph.indptr.shape[0] - 1):
-        if _allowed(graph, v, x):
-            total += graph.indptr[x + 1] - graph.indptr[x]
+    for y in range(graph.indptr.shape[0] - 1):
+        if _allowed(graph, v, y):
+            total += graph.indptr[y + 1] - graph.indptr[y]
     if total == 0:
         return np.int64(-1), state
     state += gamma
     goal: Any = np.int64(np.float64(mix64(state) >> U(11)) * UNIT * total)
-    x: Any = np.int64(-1)
+    partner: Any = np.int64(-1)
     while goal >= 0:
-        x += 1
-        if _allowed(graph, v, x):
-            goal -= graph.indptr[x + 1] - graph.indptr[x]
-    return x, state
+        partner += 1
+        if _allowed(graph, v, partner):
+            goal -= graph.indptr[partner + 1] - graph.indptr[partner]
+    return partner, state
 
 
 @njit(cache=True)
