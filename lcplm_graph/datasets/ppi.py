@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from filelock import FileLock
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.io import fs
 
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.io import atomic_path
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class PPIDataset(InMemoryDataset):
         super().__init__(
             str(root), transform, pre_transform, pre_filter, log=False, force_reload=force_reload
         )
-        self.load(self.processed_paths[0])
+        self._open(self.processed_paths[0])
 
     def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
         """Make the graph, its sequences in node order, and counts of what was dropped."""
@@ -89,9 +91,19 @@ class PPIDataset(InMemoryDataset):
             with atomic_path(folder / REPORT) as temporary:
                 temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
             with atomic_path(folder / DATA) as temporary:
-                self.save([data], str(temporary))
+                # As InMemoryDataset.save, which would hold two copies of the file in memory.
+                torch.save((data.to_dict(), None, type(data)), temporary)
         counts = ", ".join(f"{key} {value}" for key, value in report.items())
         logger.info("%s: %s", type(self).__name__, counts)
+
+    def _open(self, path: str) -> None:
+        try:
+            content, self.slices, kind = torch.load(path, mmap=True, weights_only=True)
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise DataError(
+                f"the processed graph is damaged ({error}); give force_reload=True", path=path
+            ) from error
+        self.data = kind.from_dict(content)
 
     @cached_property
     def sequences(self) -> SequenceStore:

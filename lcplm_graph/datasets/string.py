@@ -188,8 +188,10 @@ class StringPPI(PPIDataset):
         )
         if not len(links.pairs):
             raise DataError(f"no link scores {self.min_score} or more", path=links_path)
-        used = np.unique(links.pairs)
-        links.pairs = np.searchsorted(used, links.pairs)
+        has_link = np.zeros(len(store), dtype=bool)
+        has_link[links.pairs] = True
+        used = np.flatnonzero(has_link)
+        links.pairs = (np.cumsum(has_link, dtype=np.int32) - 1)[links.pairs]
         report = {**links.report, "proteins_without_link": len(store) - len(used)}
         store = store.select(used)
         data = self._graph(links, store, taxon)
@@ -198,7 +200,7 @@ class StringPPI(PPIDataset):
         return data, store, report
 
     def _graph(self, links: Links, store: SequenceStore, taxon: int) -> Data:
-        edge_index, scores, pair_of_edge = both_directions(links, len(store))
+        edge_index, scores, channels = both_directions(links, len(store))
         data = Data(
             edge_index=torch.from_numpy(edge_index),
             edge_weight=torch.from_numpy(scores.astype(np.float32) / MAX_SCORE),
@@ -209,9 +211,8 @@ class StringPPI(PPIDataset):
             score=self.score,
             min_score=self.min_score,
         )
-        if links.channels is not None:
-            channels = links.channels[pair_of_edge].astype(np.float32) / MAX_SCORE
-            data.edge_attr = torch.from_numpy(channels)
+        if channels is not None:
+            data.edge_attr = torch.from_numpy(channels.astype(np.float32) / MAX_SCORE)
         return data
 
 
