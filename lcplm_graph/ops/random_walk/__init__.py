@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw
 
-BACKENDS = ("cpu", "reference")
+BACKENDS = ("numba", "reference")
 _forked = False
 
 
@@ -44,7 +44,7 @@ def random_walk(
     first: int,
     count: int,
     length: int,
-    backend: str = "cpu",
+    backend: str = "numba",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take walks `first` to ``first + count - 1`` of the endless list of walks under a seed.
 
@@ -64,7 +64,7 @@ def random_walk(
         Which walks; both at least 0.
     length : int
         Nodes per walk, at least 1.
-    backend : {"cpu", "reference"}
+    backend : {"numba", "reference"}
         Compiled, or plain Python (same walks, about a thousand times slower).
 
     Returns
@@ -75,7 +75,9 @@ def random_walk(
         uint8 (count, length), 1 where a node was reached by a negative hop: one to a node drawn
         in proportion to degree among those that neither an edge of the graph nor an excluded
         pair joins to the node before.  Where no such node exists the hop is an ordinary one.  A
-        hop after a negative one is of first order: it has no edge to look back along.
+        hop after a negative one is of first order: it has no edge to look back along.  Nodes
+        without neighbours take no part in negative hops, on either side: they would be seen with
+        negatives only.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def random_walk(
         from lcplm_graph.ops.random_walk import reference
 
         return reference.random_walk(graph, law, seed, first, count, length)
-    if backend == "cpu":
+    if backend == "numba":
         from lcplm_graph.ops.random_walk import cpu
 
         # Few walks are done before threads have woken up.

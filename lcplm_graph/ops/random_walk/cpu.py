@@ -89,6 +89,10 @@ def _walk_block(
             v = at[i]
             if v < 0:
                 continue
+            k = graph.indptr[v + 1] - graph.indptr[v]
+            if k == 0:
+                at[i] = -1
+                continue
             if law.negative > 0:
                 state[i] += gamma[i]
                 if np.int64(mix64(state[i]) >> U(32)) < law.negative:
@@ -99,10 +103,6 @@ def _walk_block(
                         nodes[begin + i, t] = x
                         negative[begin + i, t] = 1
                         continue
-            k = graph.indptr[v + 1] - graph.indptr[v]
-            if k == 0:
-                at[i] = -1
-                continue
             if law.second_order and previous[i] >= 0:
                 waiting[n_waiting] = i
                 n_waiting += 1
@@ -290,8 +290,6 @@ def _exact(graph: Any, law: Any, u: Any, v: Any, state: Any, gamma: Any) -> Any:
 @njit(cache=True)
 def _non_neighbour(graph: Any, v: Any, state: Any, gamma: Any) -> Any:
     stubs = graph.indices.shape[0]
-    if stubs == 0:
-        return np.int64(-1), state
     for _ in range(TRIALS):
         state += gamma
         x = np.int64(graph.indices[np.int64(np.float64(mix64(state) >> U(11)) * UNIT * stubs)])

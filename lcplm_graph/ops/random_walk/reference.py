@@ -109,14 +109,14 @@ class _Walker:
 
     def hop(self) -> bool:
         """Take one hop; False when there is nowhere to go."""
+        degree = int(self.graph.indptr[self.node + 1] - self.graph.indptr[self.node])
+        if degree == 0:
+            return False
         if self.law.negative and (self.random.bits() >> 32) < self.law.negative:
             target = self._non_neighbour()
             if target >= 0:
                 self.node, self.previous, self.jumped = target, -1, True
                 return True
-        degree = int(self.graph.indptr[self.node + 1] - self.graph.indptr[self.node])
-        if degree == 0:
-            return False
         if self.law.second_order and self.previous >= 0:
             target, weight = self._second_order(degree)
         else:
@@ -181,8 +181,6 @@ class _Walker:
     def _non_neighbour(self) -> int:
         """Node drawn by degree among those no training edge joins to this one; -1 if none."""
         graph, stubs = self.graph, len(self.graph.indices)
-        if stubs == 0:
-            return -1
         for _ in range(TRIALS):
             x = int(graph.indices[int(self.random.unit() * stubs)])
             if self._allowed(x):
