@@ -1,0 +1,162 @@
+"""Data sets at the command line: ``python -m lcplm_graph.data list | show | download | verify``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from lcplm_graph.datasets.catalog import Card, CardFile, list_cards, load_card
+from lcplm_graph.datasets.download import (
+    check_file,
+    data_root,
+    fetch_card_file,
+    is_offline,
+    read_record,
+)
+from lcplm_graph.errors import LcPlmError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the command line.
+
+    Returns
+    -------
+    int
+        0; 1 if a file is missing or broken or cannot be fetched; 2 for a wrong command line.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except LcPlmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lcplm_graph.data",
+        description="What data there is, and getting it.",
+        epilog=f"Files are kept in {data_root()}; set LCPLM_DATA to keep them elsewhere.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("list", help="all datasets, in a table")
+    command.set_defaults(run=_list)
+    for name, run, text in (
+        ("show", _show, "the card of a dataset: licence, citation, files"),
+        ("download", _download, "fetch the files of a dataset and check them"),
+        ("verify", _verify, "check size and sha256 of what is on disk"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("name", metavar="NAME", help="a name from `list`, as string:7227")
+        if run is not _show:
+            command.add_argument("--role", help="only this file of the dataset")
+        if run is _download:
+            command.add_argument(
+                "--offline", action="store_true", help="do not use the network", default=None
+            )
+        command.set_defaults(run=run)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    rows = [("NAME", "KIND", "VERSION", "FILES", "TITLE")]
+    for card in list_cards():
+        name = f"{card.name}:<{card.parameter}>" if card.parameter else card.name
+        where = "embedded" if card.embedded else str(len(card.files)) if card.files else "yours"
+        rows.append((name, card.kind, card.version, where, card.title))
+    _print_table(rows)
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    card = load_card(options.name)
+    organism = ", ".join(map(str, card.organism)) or "various"
+    for key, value in (
+        ("name", card.name),
+        ("title", card.title),
+        ("kind", card.kind),
+        ("version", card.version),
+        ("organism", f"NCBI taxon {organism}"),
+        ("licence", card.licence),
+        ("homepage", card.homepage),
+        ("citation", card.citation),
+    ):
+        indent = " " * 10
+        print(textwrap.fill(f"{key:<10}{value}", 98, subsequent_indent=indent))
+    if card.note:
+        print(f"\n{card.note.strip()}")
+    if card.files:
+        print()
+        _print_table([("ROLE", "STATE", "BYTES", "FILE"), *(_row(card, f) for f in card.files)])
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    card = load_card(options.name)
+    if not card.files:
+        print(f"{card.name}: the files are yours; there is nothing to fetch")
+    for file in _chosen(card, options.role):
+        path = fetch_card_file(card, file.role, offline=is_offline(options.offline))
+        print(f"{file.role:<16} {path}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    card = load_card(options.name)
+    rows, broken = [("ROLE", "RESULT", "FILE")], 0
+    for file in _chosen(card, options.role):
+        try:
+            result = _verified(card, file)
+        except (LcPlmError, OSError) as error:
+            result = f"BROKEN: {error}"
+        broken += result != "ok"
+        rows.append((file.role, result, str(_path(card, file))))
+    _print_table(rows)
+    return 1 if broken else 0
+
+
+def _verified(card: Card, file: CardFile) -> str:
+    path = _path(card, file)
+    if not path.is_file():
+        return "MISSING"
+    record = None if file.path is not None else read_record(path)
+    pin = file.pinned or (str(record["sha256"]) if record else None)
+    if pin is None:
+        return "UNPINNED: fetched by other means; run download to pin it"
+    check_file(path, pin, file.bytes)
+    return "ok"
+
+
+def _chosen(card: Card, role: str | None) -> list[CardFile]:
+    return list(card.files) if role is None else [card.file(role)]
+
+
+def _path(card: Card, file: CardFile) -> Path:
+    return file.path or data_root() / card.folder / "raw" / file.name
+
+
+def _row(card: Card, file: CardFile) -> tuple[str, str, str, str]:
+    path = _path(card, file)
+    there = path.is_file()
+    state = "embedded" if file.path else "on disk" if there else "to download"
+    size = path.stat().st_size if there else file.bytes
+    return file.role, state, f"{size:,}" if size else "?", str(path if there else file.url)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
