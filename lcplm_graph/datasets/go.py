@@ -291,5 +291,5 @@ def _with_rows(
     matrix: sparse.csr_array, other: sparse.csr_array, rows: npt.NDArray[np.bool_]
 ) -> sparse.csr_array:
     """Take the marked rows, empty in `matrix`, from `other`."""
-    keep = sparse.diags_array(rows.astype(np.int8)).tocsr()
+    keep = sparse.diags_array(rows.astype(np.int8), dtype=np.int8).tocsr()
     return sparse.csr_array(matrix.astype(np.int8) + keep @ other.astype(np.int8)).astype(bool)

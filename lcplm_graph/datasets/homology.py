@@ -205,7 +205,7 @@ def _shared_with_training(data: Data, store: SequenceStore, path: Path) -> dict[
     if "train_mask" not in data:
         return {}
     training = digests[data.train_mask.numpy()]
-    for key in sorted(key for key in data.keys() if key.startswith("test")):
+    for key in sorted(key for key in data.to_dict() if key.startswith("test")):
         shared = int(np.isin(digests[data[key].numpy()], training).sum())
         counts[f"{key.removesuffix('_mask')}_sequences_in_training"] = shared
         if shared:

@@ -1,10 +1,10 @@
 """Read TAPE's remote homology records, LMDB or JSON, without trusting their pickles.
 
 TAPE stores each LMDB value as a Python pickle, and a pickle can run any code when it is loaded.
-`read_tape` therefore never calls `pickle.load`: its unpickler resolves a short fixed list of names. NumPy
-arrays (alignment profiles that are not needed here) become inert objects, NumPy scalars are
-decoded from their bytes, and the byte strings of old protocols are encoded as Latin-1. Any other
-name in a pickle is refused with an error.
+`read_tape` therefore never calls `pickle.load`: its unpickler resolves a short fixed list of
+names. NumPy arrays (alignment profiles that are not needed here) become inert objects, NumPy
+scalars are decoded from their bytes, and the byte strings of old protocols are encoded as
+Latin-1. Any other name in a pickle is refused with an error.
 """
 
 from __future__ import annotations

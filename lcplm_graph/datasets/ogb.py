@@ -1,0 +1,284 @@
+"""Open Graph Benchmark's protein graphs, read from its raw files, with the proteins' sequences.
+
+OGB ships gzipped CSV below ``raw/``, ``split/`` and ``mapping/`` of one zip archive. They are read
+here directly: the `ogb` package asks questions on the terminal and unpickles its caches, and is
+needed for its evaluators only (extra ``[ogb]``).
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import torch
+from torch_geometric.data import Data
+
+from lcplm_graph.datasets.catalog import load_card
+from lcplm_graph.datasets.download import fetch_card_file
+from lcplm_graph.datasets.fasta import read_fasta
+from lcplm_graph.datasets.files import FileDataset, as_list
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.io import warn_once
+
+#: Stands in the `SequenceStore` for a sequence that was not found; see `has_sequence`.
+NO_SEQUENCE = "X"
+
+
+class OGBDataset(FileDataset):
+    """What the graphs of OGB share: files, nodes with sequences, the evaluator.
+
+    Parameters
+    ----------
+    archive : path-like, optional
+        OGB's zip archive, or the folder it unpacks to; fetched by default.
+    sequences : path-like or list, optional
+        FASTA files of STRING v11.0, whole or by species; by default the whole file is fetched.
+    root, transform, pre_transform, pre_filter, force_reload
+        As in `FileDataset`.
+
+    Attributes
+    ----------
+    report : dict of str to int
+        ``proteins`` and ``without_sequence``.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, or does not fit the others.
+
+    References
+    ----------
+    .. [1] Hu et al., NeurIPS 2020, arXiv:2005.00687.
+    """
+
+    card = ""
+    ogb_name = ""
+
+    def __init__(
+        self,
+        archive: str | os.PathLike[str] | None = None,
+        sequences: Any = None,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        card = load_card(self.card)
+        archive = archive or fetch_card_file(card, "archive")
+        fasta = as_list(sequences) or [fetch_card_file(card, "sequences")]
+        super().__init__(
+            {"archive": [archive], "sequences": fasta},
+            {},
+            root=root,
+            transform=transform,
+            pre_transform=pre_transform,
+            pre_filter=pre_filter,
+            force_reload=force_reload,
+        )
+
+    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+        """Read the graph and the split, and join the sequences by STRING id."""
+        source = self.inputs["archive"][0]
+        with TemporaryDirectory() as folder:
+            home = source if source.is_dir() else _unzipped(source, Path(folder))
+            mapping = _read_csv(home / "mapping" / "nodeidx2proteinid.csv.gz", header=True)
+            ids = mapping.column(1).to_pylist()
+            data = self._graph(home, len(ids))
+        store, found = _join_sequences(ids, self.inputs["sequences"])
+        data.protein_id, data.num_nodes = ids, len(ids)
+        data.has_sequence = torch.from_numpy(found)
+        missing = int((~found).sum())
+        if missing:
+            warn_once(
+                f"{self.ogb_name}: {missing} of {len(ids)} proteins have no sequence in the files "
+                f"given; they hold {NO_SEQUENCE!r}, see `data.has_sequence`"
+            )
+        return data, store, {"proteins": len(ids), "without_sequence": missing}
+
+    def _graph(self, home: Path, num_nodes: int) -> Data:
+        raise NotImplementedError
+
+    def _evaluator(self, module: str) -> Any:
+        try:
+            evaluators = __import__(f"ogb.{module}", fromlist=["Evaluator"])
+        except ImportError:
+            raise ConfigError(
+                "OGB's evaluators need the package ogb: pip install 'lcplm-graph[ogb]'"
+            ) from None
+        return evaluators.Evaluator(name=self.ogb_name)
+
+
+class OGBNProteins(OGBDataset):
+    """ogbn-proteins: 112 functions of proteins of 8 species, split by species.
+
+    Parameters and errors are those of `OGBDataset`.
+
+    Notes
+    -----
+    ``dataset[0]`` has `edge_index` (both directions, sorted), `edge_attr` (float32, (m, 8), the
+    channels of STRING), `edge_weight` (the largest channel), `y` (bool, (n, 112)), `species`
+    (int64, NCBI taxon), `train_mask`, `val_mask`, `test_mask`, `protein_id`, `has_sequence`.
+    """
+
+    card = "ogbn_proteins"
+    ogb_name = "ogbn-proteins"
+
+    def evaluator(self) -> Any:
+        """Return OGB's own evaluator (ROC-AUC averaged over functions); needs ``[ogb]``."""
+        return self._evaluator("nodeproppred")
+
+    def _graph(self, home: Path, num_nodes: int) -> Data:
+        pairs = _edges(home / "raw" / "edge.csv.gz", num_nodes)
+        channels = _matrix(home / "raw" / "edge-feat.csv.gz", np.float32, len(pairs))
+        edge_index, (attr,) = _both_directions(pairs, num_nodes, channels)
+        labels = _matrix(home / "raw" / "node-label.csv.gz", np.uint8, num_nodes)
+        species = _matrix(home / "raw" / "node_species.csv.gz", np.int64, num_nodes)
+        data = Data(
+            edge_index=edge_index,
+            edge_attr=attr,
+            edge_weight=attr.amax(dim=1),
+            y=torch.from_numpy(labels).bool(),
+            species=torch.from_numpy(species[:, 0].copy()),
+        )
+        for part, mask in (("train", "train_mask"), ("valid", "val_mask"), ("test", "test_mask")):
+            path = home / "split" / "species" / f"{part}.csv.gz"
+            rows = _matrix(path, np.int64)[:, 0]
+            if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < num_nodes:
+                raise DataError(f"a node lies outside 0..{num_nodes - 1}", path=path)
+            data[mask] = torch.zeros(num_nodes, dtype=torch.bool)
+            data[mask][torch.from_numpy(rows)] = True
+        return data
+
+
+class OGBLPPA(OGBDataset):
+    """ogbl-ppa: links between proteins of 58 species, held out by throughput of the evidence.
+
+    Parameters and errors are those of `OGBDataset`.
+
+    Notes
+    -----
+    ``dataset[0]`` has the training links as `edge_index` (both directions, sorted), `x`
+    (float32, (n, 58), the species), `protein_id`, `has_sequence`, and the published pairs
+    `train_edge`, `valid_edge`, `valid_edge_neg`, `test_edge`, `test_edge_neg` (int64, (k, 2)).
+    """
+
+    card = "ogbl_ppa"
+    ogb_name = "ogbl-ppa"
+
+    def evaluator(self) -> Any:
+        """Return OGB's own evaluator (Hits@100); needs ``[ogb]``."""
+        return self._evaluator("linkproppred")
+
+    def _graph(self, home: Path, num_nodes: int) -> Data:
+        pairs = _edges(home / "raw" / "edge.csv.gz", num_nodes)
+        edge_index, _ = _both_directions(pairs, num_nodes)
+        features = _matrix(home / "raw" / "node-feat.csv.gz", np.float32, num_nodes)
+        data = Data(edge_index=edge_index, x=torch.from_numpy(features))
+        data.edge_weight = torch.ones(edge_index.shape[1])
+        for part in ("train", "valid", "test"):
+            path = home / "split" / "throughput" / f"{part}.pt"
+            content = _load_split(path)
+            for key in ("edge", "edge_neg") if part != "train" else ("edge",):
+                if key not in content:
+                    raise DataError(f"the split lacks {key!r}", path=path)
+                data[f"{part}_{key}"] = torch.as_tensor(content[key], dtype=torch.int64)
+        return data
+
+
+def _unzipped(archive: Path, folder: Path) -> Path:
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            bundle.extractall(folder)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
+        message = f"not a whole zip archive; fetch it again ({error})"
+        raise DataError(message, path=archive) from error
+    homes = [path.parent for path in folder.rglob("mapping") if path.is_dir()]
+    if len(homes) != 1:
+        raise DataError("not an archive of OGB: it has no folder `mapping`", path=archive)
+    return homes[0]
+
+
+def _read_csv(path: Path, header: bool = False) -> pa.Table:
+    try:
+        with open_stream(path) as stream:
+            return pacsv.read_csv(stream, pacsv.ReadOptions(autogenerate_column_names=not header))
+    except pa.ArrowInvalid as error:
+        raise DataError(f"cannot be read as comma-separated text ({error})", path=path) from error
+
+
+def _matrix(path: Path, dtype: type, num_rows: int | None = None) -> Any:
+    table = _read_csv(path)
+    if num_rows is not None and len(table) != num_rows:
+        raise DataError(f"{len(table)} rows where the other files have {num_rows}", path=path)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+            raise DataError(f"column {name} holds something that is no number", path=path)
+    result = np.empty((len(table), table.num_columns), dtype=dtype)
+    for i, column in enumerate(table.columns):
+        result[:, i] = column.to_numpy()
+    return result
+
+
+def _edges(path: Path, num_nodes: int) -> Any:
+    pairs = _matrix(path, np.int64)
+    outside = (pairs < 0) | (pairs >= num_nodes)
+    if pairs.shape[1] != 2 or outside.any():
+        line = int(np.argmax(outside.any(axis=1))) + 1
+        message = f"an edge is two nodes in 0..{num_nodes - 1}"
+        raise DataError(message, path=path, line=line)
+    return pairs
+
+
+def _both_directions(pairs: Any, num_nodes: int, *attributes: Any) -> tuple[Any, list[Any]]:
+    """OGB stores each edge once; repeat it backwards, sorted, with what belongs to it."""
+    keys = np.concatenate([pairs @ [num_nodes, 1], pairs @ [1, num_nodes]])
+    order = np.argsort(keys, kind="stable")
+    edge_index = torch.from_numpy(np.stack(np.divmod(keys[order], num_nodes)))
+    rows = order % max(len(pairs), 1)
+    return edge_index, [torch.from_numpy(values[rows]) for values in attributes]
+
+
+def _load_split(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError("no such file; is the archive complete?", path=path)
+    array: Any = np.zeros(1, dtype=np.int64).__reduce__()[0]
+    allowed: list[Any] = [array, np.ndarray, np.dtype]
+    allowed += [type(np.dtype(kind)) for kind in (np.int64, np.int32)]
+    # OGB was written with NumPy 1, where the same function had another address.
+    allowed.append((array, "numpy.core.multiarray._reconstruct"))
+    try:
+        with torch.serialization.safe_globals(allowed):
+            content = torch.load(path, weights_only=True)
+    except Exception as error:  # whatever damaged or forbidden bytes make the reader raise
+        raise DataError(f"cannot be read as a split of OGB ({error})", path=path) from error
+    if not isinstance(content, dict):
+        raise DataError("the split is no dictionary", path=path)
+    return content
+
+
+def _join_sequences(ids: Sequence[str], fasta: Sequence[Path]) -> tuple[SequenceStore, Any]:
+    wanted = pa.array(ids, pa.large_string())
+    found: dict[str, str] = {}
+    for path in fasta:
+        for batch in read_fasta(path):
+            part = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
+            found.update(
+                zip(part.column("id").to_pylist(), part.column("sequence").to_pylist(), strict=True)
+            )
+    has = np.array([name in found for name in ids], dtype=bool)
+    if pd.Index(ids).has_duplicates:
+        raise DataError("the mapping names a protein twice", record=str(ids[0]))
+    return SequenceStore.from_records(ids, (found.get(name, NO_SEQUENCE) for name in ids)), has

@@ -1,0 +1,232 @@
+"""`GOFunction`: labels, masks, time splits, and the real benchmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lcplm_graph.datasets import go_labels
+from lcplm_graph.datasets.convert import from_dataframe
+from lcplm_graph.datasets.gaf import EXPERIMENTAL
+from lcplm_graph.datasets.go import GOFunction
+from lcplm_graph.datasets.ontology import Ontology
+from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
+
+ROOT, BINDING, PROTEIN, KINASE, ION = (f"GO:{n:07d}" for n in (3674, 5488, 5515, 19900, 43167))
+PROCESS, GROWTH = "GO:0008150", "GO:0040007"
+
+
+def obo_of(parents):
+    text = "format-version: 1.2\nontology: go\n"
+    for term, (namespace, above) in parents.items():
+        text += f"\n[Term]\nid: {term}\nname: {term}\nnamespace: {namespace}\n"
+        text += "".join(f"is_a: {parent}\n" for parent in above)
+    return text
+
+
+@pytest.fixture
+def files(tmp_path):
+    mf, bp = "molecular_function", "biological_process"
+    terms = {
+        ROOT: (mf, []),
+        BINDING: (mf, [ROOT]),
+        PROTEIN: (mf, [BINDING]),
+        KINASE: (mf, [PROTEIN]),
+        ION: (mf, [BINDING]),
+        PROCESS: (bp, []),
+        GROWTH: (bp, [PROCESS]),
+    }
+    (tmp_path / "go.obo").write_text(obo_of(terms))
+    rows = [
+        ("A", KINASE, "IDA", "MF", 20100101),
+        ("B", PROTEIN, "IDA", "MF", 20100101),
+        ("C", ION, "EXP", "MF", 20100101),
+        ("C", KINASE, "IEA", "MF", 20100101),
+        ("D", ION, "IMP", "MF", 20200101),
+        ("E", ION, "IMP", "MF", 20200101),
+        ("E", GROWTH, "IMP", "BP", 20100101),
+        ("A", ION, "IMP", "MF", 20200101),
+        ("Z", ION, "IMP", "MF", 20100101),
+        ("D", "GO:9999999", "IMP", "MF", 20100101),
+    ]
+    frame = pd.DataFrame(rows, columns=["protein", "go_id", "evidence", "aspect", "date"])
+    frame.to_csv(tmp_path / "labels.tsv", sep="\t", index=False)
+    sequences = {"A": "MA", "B": "MC", "C": "MD", "D": "ME", "E": "MF", "F": "MG"}
+    fasta = "".join(f">{name}\n{text}\n" for name, text in sequences.items())
+    (tmp_path / "all.fasta").write_text(fasta)
+    return {
+        "annotations": tmp_path / "labels.tsv",
+        "ontology": tmp_path / "go.obo",
+        "sequences": tmp_path / "all.fasta",
+        "root": tmp_path / "root",
+        "min_proteins": 1,
+    }
+
+
+def labels_of(dataset):
+    data = dataset[0]
+    names = np.array(data.go_terms, dtype=object)
+    rows = zip(data.protein_id, data.y.numpy(), strict=True)
+    return {name: set(names[row]) for name, row in rows}
+
+
+def test_labels_are_propagated_without_root_and_protein_binding(files):
+    dataset = GOFunction(**files, valid=0, test=0)
+    assert labels_of(dataset) == {
+        "A": {BINDING, KINASE, ION},
+        "B": set(),
+        "C": {BINDING, ION},
+        "D": {BINDING, ION},
+        "E": {BINDING, ION},
+    }
+    data = dataset[0]
+    assert data.y.dtype == torch.bool
+    assert dataset.sequences.ids == data.protein_id
+    assert dataset.report["excluded_terms"] == 1
+    assert dataset.report["terms_unknown"] == 1
+    assert dataset.report["other_proteins"] == 1
+    assert dataset.report["other_evidence"] == 1
+    # The parent of the kinase column is the excluded term, so its own parent stands in.
+    place = {term: i for i, term in enumerate(data.go_terms)}
+    assert {tuple(edge) for edge in data.go_parents.T.tolist()} == {
+        (place[KINASE], place[BINDING]),
+        (place[ION], place[BINDING]),
+    }
+    assert not data.train_mask[data.protein_id.index("B")]
+
+
+def test_cached_and_reproducible(files):
+    first = GOFunction(**files, valid=0.25, test=0.25, seed=3)
+    again = GOFunction(**files, valid=0.25, test=0.25, seed=3)
+    assert first.processed_dir == again.processed_dir
+    assert torch.equal(first[0].y, again[0].y)
+    masks = torch.stack([again[0][f"{part}_mask"] for part in ("train", "val", "test")])
+    assert masks.sum(dim=0).max() == 1
+    assert masks.sum(dim=1).tolist() == [2, 1, 1]
+    assert GOFunction(**files, seed=4).processed_dir != first.processed_dir
+
+
+def test_equal_sequences_stay_in_one_part():
+    groups = np.repeat(np.arange(50), 4)
+    parts = go_labels.random_parts(np.ones(200, dtype=bool), groups, 0.2, 0.2, seed=1)
+    assert [int(mask.sum()) for mask in parts] == [120, 40, 40]
+    for mask in parts:
+        assert set(np.bincount(groups[mask], minlength=50)) <= {0, 4}
+
+
+def test_min_proteins_counts_training_only(files):
+    dataset = GOFunction(**files | {"min_proteins": 2}, valid=0, test=0)
+    assert set(dataset[0].go_terms) == {BINDING, ION}
+    with pytest.raises(DataError, match="no term of MF has 9 training proteins"):
+        GOFunction(**files | {"min_proteins": 9})
+    # Nothing half: only the lock of the failed build is there.
+    left = [path.name for path in (files["root"] / "processed").rglob("*") if path.is_file()]
+    assert left.count("data.pt") == 1
+
+
+def test_time_split_by_date(files):
+    dataset = GOFunction(**files, temporal=(20150101, 20250101), valid=0)
+    data = dataset[0]
+    names = np.array(data.protein_id)
+    assert set(names[data.train_mask]) == {"A", "C"}
+    assert set(names[data.test_mask]) == {"D", "E"}
+    assert set(names[data.no_knowledge_mask]) == {"D"}
+    assert set(names[data.limited_knowledge_mask]) == {"E"}
+    assert set(names[data.partial_knowledge_mask]) == {"A"}
+    # A is in training, so the label that it gained later must not be visible there.
+    assert labels_of(dataset)["A"] == {BINDING, KINASE}
+    gains = dict(zip(names[data.gain_index].tolist(), data.y_gain, strict=True))
+    terms = np.array(data.go_terms, dtype=object)
+    assert set(terms[gains["A"].numpy()]) == {ION}
+
+
+def test_two_files_give_the_same_time_split(files, tmp_path):
+    frame = pd.read_csv(files["annotations"], sep="\t")
+    old, new = tmp_path / "old.tsv", tmp_path / "new.tsv"
+    frame[frame["date"] < 20150101].to_csv(old, sep="\t", index=False)
+    frame.to_csv(new, sep="\t", index=False)
+    by_date = GOFunction(**files, temporal=(20150101, 20250101), valid=0)[0]
+    by_file = GOFunction(**files | {"annotations": old}, later_annotations=new, valid=0)[0]
+    for key in by_date.to_dict():
+        same = by_date[key] == by_file[key]
+        assert same.all() if isinstance(same, torch.Tensor) else same, key
+
+
+def test_graph_gives_nodes_and_edges(files):
+    edges = pd.DataFrame({"protein1": ["F", "C"], "protein2": ["A", "F"]})
+    graph = from_dataframe(edges, {"F": "MG", "C": "MD", "A": "MA"})
+    files.pop("sequences")
+    dataset = GOFunction(**files, graph=graph, valid=0, test=0)
+    assert dataset[0].protein_id == ["F", "C", "A"]
+    assert torch.equal(dataset[0].edge_index, graph[0].edge_index)
+    assert not dataset[0].y[0].any()
+    assert dataset.sequences[2] == "MA"
+
+
+def test_options_that_do_not_fit(files):
+    with pytest.raises(ConfigError, match="both"):
+        GOFunction(annotations=files["annotations"])
+    with pytest.raises(ConfigError, match="rising dates"):
+        GOFunction(**files, temporal=(20250101, 20150101))
+    with pytest.raises(ConfigError, match="give one"):
+        GOFunction(**files, temporal=(20100101, 20150101), later_annotations="x")
+    with pytest.raises(ConfigError, match="nothing to train"):
+        GOFunction(**files, valid=0.5, test=0.5)
+
+
+@pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
+def test_shs27k(shared_data, tmp_path):
+    folder = shared_data / "string_shs27k"
+    dataset = GOFunction(
+        annotations=folder / "go_annotations.tsv",
+        ontology=folder / "go.obo.gz",
+        sequences=folder / "proteins.fasta",
+        aspect=("MF", "BP", "CC"),
+        root=tmp_path,
+    )
+    assert set(dataset[0].go_aspect) == {"MF", "BP", "CC"}
+    child, parent = dataset[0].go_parents
+    y = dataset[0].y
+    assert (y[:, parent] >= y[:, child]).all()
+
+
+def test_gains_equal_the_published_ones(shared_data):
+    """The gains 2014 -> 2022 by our matrices are those of the benchmark's own file."""
+    folder = shared_data / "go_temporal"
+    ontology = Ontology.from_obo(folder / "go_2022.obo.gz")
+    old = go_labels.read_all(folder / f"go2014_{part}.tsv.gz" for part in ("mf", "bp", "cc"))
+    new = go_labels.read_all([folder / "human_exp_2022.tsv.gz"]).select(EXPERIMENTAL | {"IPI"})
+    proteins = pd.Index(sorted(new.table["protein"].unique()))
+    before, _ = go_labels.label_matrix(old, ontology, proteins)
+    later, _ = go_labels.label_matrix(new, ontology, proteins)
+    published = pd.read_csv(folder / "human_gain_2014_2022.tsv.gz", sep="\t")
+    for aspect in ("MF", "BP", "CC"):
+        part = published[published["aspect"] == aspect].set_index("protein")
+        found = go_labels.gain(before, later, ontology.in_aspect(aspect))
+        names = proteins[go_labels.has_any(found.gained)]
+        assert sorted(names) == sorted(part.index)
+        new_here = part.index[part["kind"] == "none_in_aspect"]
+        assert sorted(proteins[found.none | found.limited]) == sorted(new_here)
+        for name in names[::97]:
+            row = found.gained[[proteins.get_loc(name)]].indices
+            assert {ontology.terms[i] for i in row} == set(part.at[name, "new_terms"].split(","))
+
+
+@pytest.mark.slow
+def test_go_temporal_through_the_public_class(shared_data, tmp_path):
+    folder = shared_data / "go_temporal"
+    with pytest.warns(LcPlmWarning, match="without evidence codes"):
+        dataset = GOFunction(
+            annotations=[folder / f"go2014_{part}.tsv.gz" for part in ("mf", "bp", "cc")],
+            later_annotations=folder / "human_exp_2022.tsv.gz",
+            ontology=folder / "go_2022.obo.gz",
+            sequences=shared_data / "swissprot_go_2014_rep50.fasta.gz",
+            root=tmp_path,
+        )
+    data = dataset[0]
+    assert data.num_nodes == 129_078
+    assert int(data.test_mask.sum()) == int(
+        (data.no_knowledge_mask | data.limited_knowledge_mask).sum()
+    )
