@@ -1,0 +1,105 @@
+"""The sequence store, in memory and memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from lcplm_graph import SequenceStore
+from lcplm_graph.errors import DataError, InputError
+
+IDS, SEQUENCES = ["a", "b", "c", "d"], ["MKT", "MV", "M", "MKTAY"]
+
+
+@pytest.fixture
+def store():
+    return SequenceStore.from_records(IDS, SEQUENCES, ["first", "", "", ""])
+
+
+def test_order_lengths_and_access(store):
+    assert (len(store), store.ids, list(store)) == (4, IDS, SEQUENCES)
+    assert store.lengths.tolist() == [3, 2, 1, 5]
+    assert store.lengths.dtype == np.int64
+    assert [store[i] for i in (0, 3, -1, np.int64(1))] == ["MKT", "MKTAY", "MKTAY", "MV"]
+    assert repr(store) == "SequenceStore(4 proteins, 11 residues)"
+
+
+@pytest.mark.parametrize("index", [4, -5])
+def test_out_of_range(store, index):
+    with pytest.raises(IndexError):
+        store[index]
+
+
+def test_index_of(store):
+    assert store.index_of(["d", "none", "a"]).tolist() == [3, -1, 0]
+    assert store.index_of("b").tolist() == [1]
+    assert store.index_of([]).tolist() == []
+
+
+def test_select_by_numbers_and_by_mask(store):
+    assert store.select([2, 0]).ids == ["c", "a"]
+    assert list(store.select(np.array([True, False, False, True]))) == ["MKT", "MKTAY"]
+    assert len(store.select([])) == 0
+    for wrong in ([4], [-1], np.array([True, False])):
+        with pytest.raises(InputError):
+            store.select(wrong)
+
+
+def test_digests_are_those_of_hashlib_and_of_the_sequence_alone(store):
+    expected = [
+        int.from_bytes(hashlib.blake2b(s.encode()).digest()[:8], "little") for s in SEQUENCES
+    ]
+    assert store.digests().tolist() == expected
+    assert store.digests().dtype == np.uint64
+    renamed = SequenceStore.from_records("wxyz", SEQUENCES)
+    assert (renamed.digests() == store.digests()).all()
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_save_and_open(store, tmp_path, compression):
+    path = store.save(tmp_path / "s.arrow", compression)
+    again = SequenceStore.open(path)
+    assert again.table.equals(store.table)
+    assert again.select([3, 1]).ids == ["d", "b"]
+    assert pd.read_feather(path)["sequence"].tolist() == SEQUENCES
+
+
+def test_an_opened_store_is_mapped_not_read(tmp_path):
+    big = SequenceStore.from_records([str(i) for i in range(2000)], ["M" * 5000] * 2000)
+    path = big.save(tmp_path / "s.arrow")
+    before = pa.total_allocated_bytes()
+    again = SequenceStore.open(path)
+    assert again[1999] == "M" * 5000
+    assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_fasta_straight_to_disk_equals_fasta_in_memory(tmp_path):
+    path = tmp_path / "x.fa"
+    path.write_text("".join(f">{i} d\n{s}\n" for i, s in zip(IDS, SEQUENCES, strict=True)))
+    mapped = SequenceStore.from_fasta(path, tmp_path / "x.arrow")
+    assert mapped.table.equals(SequenceStore.from_fasta(path).table)
+
+
+@pytest.mark.parametrize(
+    ("ids", "sequences"), [(["a", "a"], ["M", "K"]), (["a"], ["M", "K"]), (["a", "b"], ["M", ""])]
+)
+def test_bad_records(ids, sequences):
+    with pytest.raises(InputError):
+        SequenceStore.from_records(ids, sequences)
+
+
+def test_files_that_are_no_store(tmp_path):
+    (tmp_path / "x").write_bytes(b"not arrow at all")
+    other = pa.table({"name": ["a"]})
+    with (
+        pa.OSFile(str(tmp_path / "y"), "wb") as sink,
+        pa.ipc.new_file(sink, other.schema) as writer,
+    ):
+        writer.write_table(other)
+    for name in ("x", "y", "none"):
+        with pytest.raises(DataError, match=str(tmp_path / name)):
+            SequenceStore.open(tmp_path / name)
