@@ -85,7 +85,7 @@ class WalkStream:
     ----------
     sampler : WalkSampler
     store : SequenceStore or ResidueTable
-        The proteins in node order.  Encoding a store takes about a second per 50 M residues; a
+        The proteins in node order.  Encoding a store takes about two seconds per 50 M residues; a
         `ResidueTable` that was saved is memory-mapped at once.
     max_tokens : int
         Most tokens of a stream.  Where a walk's proteins do not fit, the longer ones are cropped
