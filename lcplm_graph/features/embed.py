@@ -1,0 +1,302 @@
+"""Embed a FASTA file of any size into a file: bounded memory, and resumable after a kill.
+
+Beside the output ``FILE`` a folder ``FILE.parts`` holds the job while it is unfinished: the
+sequences as Arrow, the values computed so far, and how many batches they are.  Batches are a
+pure function of input and options, so a resumed job writes the same values as one never killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.errors import ConfigError, DataError, InputError
+from lcplm_graph.features.formats import Embeddings, check_ids, writer_for
+from lcplm_graph.features.store import sequence_digests
+from lcplm_graph.io import atomic_path, sha256_of
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.tokens.vocabulary import CLS, EOS
+
+_SECONDS_BETWEEN_CHECKPOINTS = 2.0
+_FORMAT = 1
+
+
+class EmbedJob:
+    """The embedding of one FASTA file into one output file.
+
+    Parameters
+    ----------
+    fasta : path-like
+        Plain, gzip, zstd or bz2.
+    encoder : Encoder
+        On the device where it shall run.
+    out : path-like
+        ``.h5``, ``.npz`` or ``.parquet``; see `lcplm_graph.features.formats`.
+    pool : {"mean", "mean_std", "cls", "max"}
+        How a protein's residues become one vector.
+    per_residue : bool
+        Write one vector per residue instead (`pool` is not used).
+    half : bool
+        Write float16.
+    max_tokens : int
+        Tokens per batch; a longer protein is a batch of its own and is never cut.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of the values that will be written.
+
+    Raises
+    ------
+    DataError
+        If the FASTA file is faulty, with file and line.
+    InputError
+        If a protein is longer than the encoder takes, or an id cannot be written.
+    ConfigError
+        If the output format is unknown, or ``FILE.parts`` belongs to another job.
+    """
+
+    def __init__(
+        self,
+        fasta: str | os.PathLike[str],
+        encoder: Encoder,
+        out: str | os.PathLike[str],
+        *,
+        pool: str = "mean",
+        per_residue: bool = False,
+        half: bool = False,
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
+        self.encoder, self.out, self.pool, self.per_residue = encoder, Path(out), pool, per_residue
+        self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
+        self.dtype = np.dtype(np.float16 if half else np.float32)
+        self._write = writer_for(out)
+        self.parts = self.out.with_name(self.out.name + ".parts")
+        self.identity = {
+            "format": _FORMAT,
+            "input_sha256": sha256_of(_existing(fasta)),
+            "encoder": encoder.name,
+            "encoder_fingerprint": encoder.fingerprint(),
+            "pool": "none" if per_residue else pool,
+            "dtype": self.dtype.name,
+            "max_tokens": max_tokens,
+        }
+        with self._locked():
+            self._begin(fasta)
+        self.store = SequenceStore.open(self.parts / "sequences.arrow")
+        check_ids(out, self.store.ids)
+        self._check_lengths()
+        self._plan(max_tokens)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values in the output."""
+        rows = int(self.store.lengths.sum()) if self.per_residue else len(self.store)
+        return rows * self.width * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        what = f"{len(self.store):,} proteins"
+        if self.per_residue:
+            what += f", {int(self.store.lengths.sum()):,} residues"
+        equal = len(self.store) - len(self._unique)
+        note = f" ({equal:,} with the sequence of another are computed once)" if equal else ""
+        return (
+            f"{what} x {self.width} {self.dtype.name} = {self.size / 1e6:,.1f} MB "
+            f"to {self.out}{note}"
+        )
+
+    def run(self, *, progress: bool = True) -> Path:
+        """Compute what is missing, write the output whole, and remove ``FILE.parts``.
+
+        Raises
+        ------
+        InputError
+            If a value is not a finite number (with float16 also if it is too large), or another
+            process is at work on the same output.
+        """
+        with self._locked():
+            self._compute(progress)
+            self._assemble()
+        shutil.rmtree(self.parts)
+        return self.out
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.parts.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.parts / "lock", timeout=0):
+                yield
+        except Timeout:
+            raise InputError(f"{self.out}: another process is writing this file") from None
+
+    def _begin(self, fasta: str | os.PathLike[str]) -> None:
+        """Write the job down, or check that the one begun is the same."""
+        path = self.parts / "job.json"
+        if path.is_file():
+            begun = json.loads(path.read_text())
+            other = [k for k, v in self.identity.items() if begun.get(k) != v]
+            if other:
+                told = ", ".join(f"{k} {begun.get(k)!r}, not {self.identity[k]!r}" for k in other)
+                raise ConfigError(
+                    f"{self.parts} holds an unfinished job with {told}; run that one to its end, "
+                    "or delete the folder to begin anew"
+                )
+            return
+        SequenceStore.from_fasta(fasta, self.parts / "sequences.arrow")
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(self.identity, indent=1) + "\n")
+
+    def _check_lengths(self) -> None:
+        limit = self.encoder.max_length
+        if limit is None or not len(self.store):
+            return
+        long = np.flatnonzero(self.store.lengths > limit)
+        if len(long):
+            raise InputError(
+                f"{self.encoder.name} takes at most {limit} residues, but {len(long)} proteins are "
+                f"longer (the first: {self.store.ids[long[0]]!r}, "
+                f"{self.store.lengths[long[0]]} residues); leave them out or use an encoder "
+                "without a limit"
+            )
+
+    def _plan(self, max_tokens: int) -> None:
+        """Fix batches, and the rows of each protein in the file of values."""
+        digests = sequence_digests(self.store)
+        _, unique, inverse = np.unique(digests, axis=0, return_index=True, return_inverse=True)
+        # In input order, so that the batches do not depend on the hash.
+        order = np.argsort(unique)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        self._unique, inverse = unique[order], rank[inverse.ravel()]
+        lengths = self.store.lengths[self._unique]
+        self._batches = length_sorted_batches(lengths, max_tokens)
+        sequence = np.concatenate(self._batches)
+        rows = lengths[sequence] if self.per_residue else np.ones(len(sequence), np.int64)
+        starts = np.empty(len(sequence), np.int64)
+        starts[sequence] = np.cumsum(rows) - rows
+        self._starts = starts[inverse]
+        self._rows_before = np.cumsum(
+            [0, *(int(lengths[b].sum()) if self.per_residue else len(b) for b in self._batches)]
+        )
+        self._residues_before = np.cumsum([0, *(int(lengths[b].sum()) for b in self._batches)])
+
+    def _compute(self, progress: bool) -> None:
+        first = self._finished_batches()
+        path = self.parts / "values.bin"
+        path.touch()
+        with open(path, "r+b") as file, self._bar(first, progress) as bar:
+            file.truncate(int(self._rows_before[first]) * self.width * self.dtype.itemsize)
+            file.seek(0, os.SEEK_END)
+            last = time.monotonic()
+            for number in range(first, len(self._batches)):
+                file.write(self._values(self._batches[number]).tobytes())
+                bar.update(int(np.diff(self._residues_before[number : number + 2])[0]))
+                if time.monotonic() - last > _SECONDS_BETWEEN_CHECKPOINTS:
+                    self._checkpoint(file, number + 1)
+                    last = time.monotonic()
+            self._checkpoint(file, len(self._batches))
+
+    def _bar(self, first: int, progress: bool) -> Any:
+        return tqdm(
+            total=int(self._residues_before[-1]),
+            initial=int(self._residues_before[first]),
+            unit="res",
+            unit_scale=True,
+            disable=not progress,
+            desc=self.encoder.name,
+        )
+
+    def _finished_batches(self) -> int:
+        path = self.parts / "done.json"
+        return json.loads(path.read_text())["batches"] if path.is_file() else 0
+
+    def _checkpoint(self, file: IO[bytes], batches: int) -> None:
+        """Say that so many batches are on disk, after they are."""
+        file.flush()
+        os.fsync(file.fileno())
+        with atomic_path(self.parts / "done.json") as temporary:
+            temporary.write_text(json.dumps({"batches": batches}))
+
+    def _values(self, batch: np.ndarray) -> np.ndarray:
+        proteins = self._unique[batch]
+        sequences = [self.store[int(i)] for i in proteins]
+        with torch.inference_mode():
+            if self.per_residue:
+                packed = self.encoder.tokenize(sequences).to(self.encoder.device)
+                inside = (packed.input_ids != CLS) & (packed.input_ids != EOS)
+                values = self.encoder.encode(packed)[inside]
+            else:
+                values = self.encoder.embed_batch(sequences, self.pool)
+        with np.errstate(over="ignore"):
+            array = values.float().cpu().numpy().astype(self.dtype)
+        if not np.isfinite(array).all():
+            names = ", ".join(self.store.ids[int(i)] for i in proteins[:3])
+            hint = "; write float32 instead" if self.dtype == np.float16 else ""
+            raise InputError(
+                f"{self.encoder.name} gives values that are no finite {self.dtype.name} in the "
+                f"batch of {len(proteins)} proteins that begins with {names}{hint}"
+            )
+        return array
+
+    def _assemble(self) -> None:
+        shape = (int(self._rows_before[-1]), self.width)
+        values = np.memmap(self.parts / "values.bin", self.dtype, "r", shape=shape)
+        embeddings = Embeddings(
+            self.store.ids,
+            values,
+            self._starts,
+            self.store.lengths if self.per_residue else None,
+            {k: v for k, v in self.identity.items() if k != "max_tokens"},
+        )
+        # In the folder of the job, so that a kill leaves nothing beside the output.
+        temporary = self.parts / f"assembled{self.out.suffix}"
+        self._write(temporary, embeddings)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, self.out)
+
+
+def embed_fasta(
+    fasta: str | os.PathLike[str],
+    encoder: Encoder,
+    out: str | os.PathLike[str],
+    *,
+    progress: bool = True,
+    **options: Any,
+) -> Path:
+    """Embed a FASTA file into a file; see `EmbedJob` for the options.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from lcplm_graph.models.encoders import load_encoder
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.fasta").write_text(">p1\\nMKTAYIAK\\n>p2\\nGGGG\\n")
+    >>> out = embed_fasta(
+    ...     folder / "a.fasta", load_encoder("composition"), folder / "a.npz", progress=False
+    ... )
+    >>> archive = np.load(out)
+    >>> archive["ids"].tolist(), archive["embeddings"].shape
+    (['p1', 'p2'], (2, 20))
+    """
+    return EmbedJob(fasta, encoder, out, **options).run(progress=progress)
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    return path

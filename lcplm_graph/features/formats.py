@@ -1,0 +1,182 @@
+"""Embedding files: HDF5 as UniProt distributes them, NumPy archives, Parquet.
+
+All writers stream: what they hold in memory does not grow with the number of proteins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lcplm_graph.errors import ConfigError, InputError
+
+_CHUNK_VALUES = 1 << 22
+
+
+class Embeddings(NamedTuple):
+    """Embeddings of proteins as rows of one matrix, which several proteins may share.
+
+    Attributes
+    ----------
+    ids : list of str
+    values : ndarray, shape=(rows, width)
+        Usually memory-mapped; float32 or float16.
+    starts : ndarray, dtype=int64, shape=(n,)
+        First row of each protein.
+    counts : ndarray, dtype=int64, shape=(n,), or None
+        Rows of each protein, one per residue; None if each protein is one row.
+    info : dict
+        How they were made; JSON types only.
+    """
+
+    ids: list[str]
+    values: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray | None
+    info: dict[str, Any]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        start = self.starts[index]
+        if self.counts is None:
+            return self.values[start]
+        return self.values[start : start + self.counts[index]]
+
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """Ranges of proteins of bounded total size."""
+        rows = np.ones(len(self.ids), np.int64) if self.counts is None else self.counts
+        ends = np.cumsum(rows) * self.values.shape[1] // _CHUNK_VALUES
+        cuts = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(self.ids)]
+        yield from zip(cuts[:-1], cuts[1:], strict=True)
+
+    def gather(self, start: int, stop: int) -> np.ndarray:
+        """Rows of proteins `start` to ``stop - 1``, one below the other."""
+        if self.counts is None:
+            return self.values[self.starts[start:stop]]
+        return np.concatenate([self[i] for i in range(start, stop)])
+
+
+def write_h5(path: Path, embeddings: Embeddings) -> None:
+    """Write HDF5: one dataset per protein id, shape (width,) or (residues, width).
+
+    The layout of UniProt's embedding files.  How they were made is in the file's attributes.
+    Proteins of equal sequence share one dataset (hard links).
+    """
+    owner: dict[int, str] = {}
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs.update(embeddings.info)
+        for i, name in enumerate(embeddings.ids):
+            first = owner.setdefault(int(embeddings.starts[i]), name)
+            if first is name:
+                file.create_dataset(name, data=embeddings[i])
+            else:
+                file[name] = file[first]
+
+
+def write_npz(path: Path, embeddings: Embeddings) -> None:
+    """Write an uncompressed NumPy archive of `ids` and `embeddings`.
+
+    `embeddings` has one row per protein; with residues one row per residue, protein after
+    protein, and `offsets` (n + 1) tells where each begins.
+    """
+    total = len(embeddings.ids) if embeddings.counts is None else int(embeddings.counts.sum())
+    shape = (total, embeddings.values.shape[1])
+    with zipfile.ZipFile(path, "w") as archive:
+        _write_array(archive, "ids", np.array(embeddings.ids, dtype=np.str_))
+        if embeddings.counts is not None:
+            offsets = np.concatenate([[0], np.cumsum(embeddings.counts)])
+            _write_array(archive, "offsets", offsets)
+        with archive.open("embeddings.npy", "w", force_zip64=True) as file:
+            _write_header(file, shape, embeddings.values.dtype)
+            for start, stop in embeddings.chunks():
+                file.write(embeddings.gather(start, stop).tobytes())
+
+
+def write_parquet(path: Path, embeddings: Embeddings) -> None:
+    """Write Parquet with the columns `id` and `embedding`.
+
+    `embedding` is a list of fixed size, with residues a list of such lists.  How they were made
+    is the JSON under the key ``lcplm_graph`` of the schema.
+    """
+    width, dtype = embeddings.values.shape[1], pa.from_numpy_dtype(embeddings.values.dtype)
+    row = pa.list_(dtype, width)
+    column = row if embeddings.counts is None else pa.large_list(row)
+    schema = pa.schema(
+        {"id": pa.string(), "embedding": column},
+        metadata={"lcplm_graph": json.dumps(embeddings.info)},
+    )
+    with pq.ParquetWriter(path, schema) as writer:
+        for start, stop in embeddings.chunks():
+            flat = pa.array(np.ascontiguousarray(embeddings.gather(start, stop)).reshape(-1))
+            cells = pa.FixedSizeListArray.from_arrays(flat, width)
+            if embeddings.counts is not None:
+                offsets = np.concatenate([[0], np.cumsum(embeddings.counts[start:stop])])
+                cells = pa.LargeListArray.from_arrays(offsets, cells)
+            ids = pa.array(embeddings.ids[start:stop], pa.string())
+            writer.write_table(pa.table([ids, cells], schema=schema))
+
+
+WRITERS: dict[str, Callable[[Path, Embeddings], None]] = {
+    ".h5": write_h5,
+    ".npz": write_npz,
+    ".parquet": write_parquet,
+}
+
+
+def writer_for(path: str | os.PathLike[str]) -> Callable[[Path, Embeddings], None]:
+    """Choose the writer by the suffix of a file.
+
+    Raises
+    ------
+    ConfigError
+        If the suffix is none of ``.h5``, ``.npz``, ``.parquet``.
+
+    Examples
+    --------
+    >>> writer_for("proteins.h5").__name__
+    'write_h5'
+    """
+    suffix = Path(path).suffix
+    if suffix not in WRITERS:
+        raise ConfigError(f"{path}: embeddings are written as {', '.join(WRITERS)}")
+    return WRITERS[suffix]
+
+
+def check_ids(path: str | os.PathLike[str], ids: list[str]) -> None:
+    """Raise if the format of `path` cannot name these proteins.
+
+    Raises
+    ------
+    InputError
+        HDF5 takes ``/`` in a name as a folder, and ``.`` as the folder itself.
+    """
+    if Path(path).suffix != ".h5":
+        return
+    bad = [name for name in ids if "/" in name or name == "."]
+    if bad:
+        raise InputError(
+            f"{len(bad)} ids cannot name a dataset of an HDF5 file, for example {bad[0]!r} "
+            "('/' means a folder there); write .npz or .parquet instead"
+        )
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _write_header(file: Any, shape: tuple[int, int], dtype: np.dtype) -> None:
+    header = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_2_0(file, header)

@@ -1,0 +1,174 @@
+"""Embedding files: formats, duplicates, refusals, and that a resumed job is the same job."""
+
+import json
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from lcplm_graph.errors import ConfigError, DataError, InputError
+from lcplm_graph.features import embed as embed_module
+from lcplm_graph.features.embed import EmbedJob, embed_fasta
+from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+
+LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+
+
+def tiny_encoder():
+    torch.manual_seed(3)
+    model = LcPlmForMaskedLM(LcPlmConfig(d_model=8, n_layer=1))
+    return LcPlmEncoder(model.eval(), "tiny").eval()
+
+
+@pytest.fixture
+def fasta(tmp_path):
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(LETTERS, n)) for n in rng.integers(3, 60, 40)]
+    sequences[7] = sequences[3]
+    sequences[30] = sequences[3]
+    path = tmp_path / "in.fasta"
+    path.write_text("".join(f">p{i} text\n{s}\n" for i, s in enumerate(sequences)))
+    return path, sequences
+
+
+@pytest.mark.parametrize("pool", ["mean", "mean_std", "cls", "max"])
+def test_pooled_files_hold_what_the_encoder_says(fasta, tmp_path, pool):
+    path, sequences = fasta
+    encoder = tiny_encoder()
+    expected = encoder.embed(sequences, pool).numpy()
+    options = {"pool": pool, "max_tokens": 100, "progress": False}
+    names = [f"p{i}" for i in range(40)]
+
+    archive = np.load(embed_fasta(path, encoder, tmp_path / "o.npz", **options))
+    assert archive["ids"].tolist() == names
+    np.testing.assert_allclose(archive["embeddings"], expected, rtol=1e-5, atol=1e-6)
+
+    with h5py.File(embed_fasta(path, encoder, tmp_path / "o.h5", **options)) as file:
+        assert set(file) == set(names)
+        assert file.attrs["encoder_fingerprint"] == encoder.fingerprint()
+        np.testing.assert_array_equal([file[n][()] for n in names], archive["embeddings"])
+
+    table = pq.read_table(embed_fasta(path, encoder, tmp_path / "o.parquet", **options))
+    assert table["id"].to_pylist() == names
+    np.testing.assert_array_equal(np.array(table["embedding"].to_pylist()), archive["embeddings"])
+    assert json.loads(table.schema.metadata[b"lcplm_graph"])["pool"] == pool
+    assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.glob(".*part*"))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_per_residue_files_agree_with_the_encoder_and_each_other(fasta, tmp_path, half):
+    path, sequences = fasta
+    encoder = tiny_encoder()
+    options = {"per_residue": True, "half": half, "max_tokens": 100, "progress": False}
+    archive = np.load(embed_fasta(path, encoder, tmp_path / "o.npz", **options))
+    offsets = archive["offsets"]
+    assert archive["embeddings"].dtype == (np.float16 if half else np.float32)
+    tolerance = 2e-3 if half else 1e-5
+    with h5py.File(embed_fasta(path, encoder, tmp_path / "o.h5", **options)) as file:
+        for i, sequence in enumerate(sequences):
+            alone = encoder.encode(encoder.tokenize([sequence]))[1:-1].detach().numpy()
+            np.testing.assert_allclose(file[f"p{i}"], alone, rtol=tolerance, atol=tolerance)
+            rows = archive["embeddings"][offsets[i] : offsets[i + 1]]
+            np.testing.assert_array_equal(file[f"p{i}"], rows)
+    table = pq.read_table(embed_fasta(path, encoder, tmp_path / "o.parquet", **options))
+    np.testing.assert_array_equal(
+        np.array(table["embedding"][5].as_py(), np.float32),
+        archive["embeddings"][offsets[5] : offsets[6]].astype(np.float32),
+    )
+
+
+def test_equal_sequences_are_computed_once(fasta, tmp_path, monkeypatch):
+    path, _ = fasta
+    encoder = tiny_encoder()
+    seen = []
+    original = encoder.embed_batch
+    monkeypatch.setattr(
+        encoder, "embed_batch", lambda s, p="mean": (seen.extend(s), original(s, p))[1]
+    )
+    job = EmbedJob(path, encoder, tmp_path / "o.npz")
+    assert "40 proteins x 8 float32" in str(job) and "2 with the sequence of another" in str(job)
+    assert job.size == 40 * 8 * 4
+    archive = np.load(job.run(progress=False))
+    assert len(seen) == len(set(seen)) == 38
+    np.testing.assert_array_equal(archive["embeddings"][7], archive["embeddings"][3])
+
+
+@pytest.mark.parametrize("per_residue", [False, True])
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_a_stopped_job_goes_on_and_gives_the_same_bytes(
+    fasta, tmp_path, monkeypatch, after, per_residue
+):
+    path, _ = fasta
+    monkeypatch.setattr(embed_module, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    options = {"max_tokens": 100, "per_residue": per_residue}
+    whole = embed_fasta(path, tiny_encoder(), tmp_path / "whole.npz", progress=False, **options)
+
+    class StopError(Exception):
+        pass
+
+    job = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", **options)
+    original, calls = job._values, []
+
+    def stopping(batch):
+        if len(calls) == after:
+            raise StopError
+        calls.append(batch)
+        return original(batch)
+
+    monkeypatch.setattr(job, "_values", stopping)
+    with pytest.raises(StopError):
+        job.run(progress=False)
+    assert not (tmp_path / "o.npz").exists()
+    with open(job.parts / "values.bin", "ab") as file:
+        file.write(b"torn write")
+
+    again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", **options)
+    redone, values = [], again._values
+    monkeypatch.setattr(again, "_values", lambda batch: (redone.append(batch), values(batch))[1])
+    again.run(progress=False)
+    assert len(redone) == len(again._batches) - after
+    assert (tmp_path / "o.npz").read_bytes() == whole.read_bytes()
+
+
+def test_another_job_in_the_same_place_is_refused(fasta, tmp_path):
+    path, _ = fasta
+    EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
+    with pytest.raises(ConfigError, match=r"unfinished job with encoder 'tiny', not 'composition'"):
+        EmbedJob(path, load_encoder("composition"), tmp_path / "o.npz")
+    path.write_text(path.read_text() + ">new\nMKT\n")
+    with pytest.raises(ConfigError, match="input_sha256"):
+        EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
+
+
+def test_bad_input_is_named(fasta, tmp_path):
+    path, _ = fasta
+    encoder = tiny_encoder()
+    with pytest.raises(ConfigError, match=r"\.h5, \.npz, \.parquet"):
+        EmbedJob(path, encoder, tmp_path / "o.txt")
+    with pytest.raises(DataError, match="no such file"):
+        EmbedJob(tmp_path / "none.fasta", encoder, tmp_path / "o.npz")
+    slash = tmp_path / "slash.fasta"
+    slash.write_text(">a/1-3\nMKT\n")
+    with pytest.raises(InputError, match=r"a/1-3.*write \.npz or \.parquet"):
+        EmbedJob(slash, encoder, tmp_path / "s.h5")
+    encoder.max_length = 50
+    with pytest.raises(InputError, match=r"at most 50 residues, but \d+ proteins are longer"):
+        EmbedJob(path, encoder, tmp_path / "l.npz")
+
+
+def test_values_that_do_not_fit_are_refused(fasta, tmp_path):
+    path, _ = fasta
+    encoder = tiny_encoder()
+    with torch.no_grad():
+        encoder.model.bimamba.backbone.norm_f.weight.fill_(1e8)
+    embed_fasta(path, encoder, tmp_path / "single.npz", progress=False)
+    with pytest.raises(InputError, match="write float32 instead"):
+        embed_fasta(path, encoder, tmp_path / "half.npz", half=True, progress=False)
+    with torch.no_grad():
+        encoder.model.bimamba.backbone.norm_f.weight.fill_(torch.nan)
+    with pytest.raises(InputError, match="no finite float32"):
+        embed_fasta(path, encoder, tmp_path / "nan.npz", progress=False)
