@@ -91,5 +91,9 @@ class LeakageError(LcPlmError, ValueError):
     """Training and held-out data share what they must not share."""
 
 
+class TrainingError(LcPlmError, RuntimeError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
 class LcPlmWarning(UserWarning):
     """Category of all warnings raised by lcplm-graph."""

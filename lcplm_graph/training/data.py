@@ -1,0 +1,95 @@
+"""Batches as a pure function of (seed, number), and their way into Lightning.
+
+Nothing here has hidden state: batch k is the same in any process, at any time, so a resumed run,
+or one on more devices, goes on with exactly the batches that are due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+
+class Batch(NamedTuple):
+    """Packed streams, corrupted, and what to predict.
+
+    Attributes
+    ----------
+    input_ids : Tensor, dtype=int64, shape=(T,)
+    cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
+    labels : Tensor, dtype=int64, shape=(T,)
+    index : int
+        Number of the batch in its source.
+    """
+
+    input_ids: Tensor
+    cu_seqlens: Tensor
+    labels: Tensor
+    index: int
+
+
+class BatchSource(Protocol):
+    """An endless list of batches."""
+
+    def batch(self, index: int) -> Batch:
+        """Return batch `index`, always the same."""
+        ...
+
+
+def keyed_generator(seed: int, *key: int) -> torch.Generator:
+    """Return a generator of masks that depends on `seed` and `key` alone.
+
+    Examples
+    --------
+    >>> first, again = (torch.rand(1, generator=keyed_generator(1, 7)) for _ in range(2))
+    >>> bool(first == again)
+    True
+    """
+    state = np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+class BatchStream(IterableDataset):
+    """Batches `first`, ``first + stride``, ... of a source, without end."""
+
+    def __init__(self, source: BatchSource, first: int, stride: int) -> None:
+        self.source, self.first, self.stride = source, first, stride
+
+    def __iter__(self) -> Iterator[Batch]:
+        index = self.first
+        while True:
+            yield self.source.batch(index)
+            index += self.stride
+
+
+class TrainData(LightningDataModule):
+    """Deal the batches of a source out to ranks and steps.
+
+    Optimiser step s uses batches ``s n`` to ``(s + 1) n - 1``, where n is the number of ranks
+    times `accumulate`, so that one process with ``accumulate=2`` and two processes with 1 see the
+    same.
+
+    Parameters
+    ----------
+    source : BatchSource
+    accumulate : int
+        Batches per optimiser step and rank.
+    """
+
+    def __init__(self, source: BatchSource, accumulate: int) -> None:
+        super().__init__()
+        self.source, self.accumulate = source, accumulate
+
+    def train_dataloader(self) -> DataLoader:
+        """Start where the trainer stands: at 0, or at the step it resumed from."""
+        assert self.trainer is not None  # Lightning sets it before it asks for loaders
+        ranks = self.trainer.world_size
+        done = self.trainer.global_step * self.accumulate * ranks
+        stream = BatchStream(self.source, done + self.trainer.global_rank, ranks)
+        return DataLoader(stream, batch_size=None)

@@ -1,0 +1,154 @@
+"""`MaskedLMTask`: the Lightning module of both stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lcplm_graph.errors import TrainingError
+from lcplm_graph.tokens.masking import IGNORE, is_relation
+from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
+from lcplm_graph.training.data import Batch
+from lcplm_graph.training.optim import learning_rate_factor, no_decay_names
+from lcplm_graph.training.options import TrainOptions
+
+SCORES = (
+    "residue_loss", "residue_correct", "residues",
+    "relation_loss", "relation_correct", "relations",
+)  # fmt: skip
+"""What `score` sums up, in this order; losses in nats."""
+
+
+def score(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum up loss and hits over masked residues and over masked relation markers.
+
+    Parameters
+    ----------
+    logits : Tensor, shape=(T, V)
+    labels : Tensor, dtype=int64, shape=(T,)
+        -100 where nothing is asked.
+
+    Returns
+    -------
+    Tensor, dtype=float32, shape=(6,)
+        In the order of `SCORES`.  A residue is hit by the most probable token, a marker if the
+        right one of the two is the more probable.
+    """
+    asked = labels != IGNORE
+    logits, labels = logits[asked].float(), labels[asked]
+    loss = F.cross_entropy(logits, labels, reduction="none")
+    marker = is_relation(labels)
+    residue = ~marker
+    hit = logits.detach().argmax(1) == labels
+    said_edge = False
+    if logits.shape[1] > NO_EDGE:
+        said_edge = logits.detach()[:, EDGE] > logits.detach()[:, NO_EDGE]
+    marker_hit = said_edge == (labels == EDGE)
+    return torch.stack(
+        [
+            (loss * residue).sum(),
+            (hit & residue).sum(),
+            residue.sum(),
+            (loss * marker).sum(),
+            (marker_hit & marker).sum(),
+            marker.sum(),
+        ]
+    )
+
+
+def means(scores: Tensor) -> dict[str, float]:
+    """Mean losses and accuracies of summed scores; NaN where nothing was asked."""
+    residue_loss, residue_hits, residues, relation_loss, relation_hits, relations = scores.tolist()
+
+    def mean(total: float, count: float) -> float:
+        return total / count if count else float("nan")
+
+    return {
+        "residue_loss": mean(residue_loss, residues),
+        "residue_accuracy": mean(residue_hits, residues),
+        "relation_loss": mean(relation_loss, relations),
+        "relation_accuracy": mean(relation_hits, relations),
+    }
+
+
+class MaskedLMTask(LightningModule):
+    """Train a masked language model on packed batches.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Called as ``model(input_ids, cu_seqlens=...)``, gives an output with `logits`.
+    options : TrainOptions
+    relation_weight : float
+        Weight of the relation markers' mean loss beside the residues' mean loss.
+    """
+
+    def __init__(
+        self, model: nn.Module, options: TrainOptions, relation_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.model, self.options, self.relation_weight = model, options, relation_weight
+        self._no_decay = {f"model.{name}" for name in no_decay_names(model)}
+        self._bad: list[int] = []
+        self.gradient_norm = float("nan")
+
+    def forward(self, input_ids: Tensor, cu_seqlens: Tensor) -> Tensor:
+        """Return logits, shape (T, V)."""
+        return self.model(input_ids, cu_seqlens=cu_seqlens).logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Return the loss of a batch, and its summed scores."""
+        scores = score(self(batch.input_ids, batch.cu_seqlens), batch.labels)
+        loss = scores[0] / scores[2].clamp(min=1)
+        loss = loss + self.relation_weight * scores[3] / scores[5].clamp(min=1)
+        if not torch.isfinite(loss.detach()):
+            self._bad.append(batch.index)
+        return {"loss": loss, "scores": scores.detach()}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Measure the gradient; stop before a gradient that is not finite touches the weights."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.gradient_norm = float(torch.nn.utils.get_total_norm(gradients))
+        if self._bad or not torch.isfinite(torch.tensor(self.gradient_norm)):
+            number = self.trainer.global_step + 1
+            batches = self._due_batches()
+            what = f"loss in batches {self._bad}" if self._bad else "gradient"
+            raise TrainingError(
+                f"the {what} is not finite at step {number} (batches {batches[0]} to "
+                f"{batches[-1]}, gradient norm {self.gradient_norm}); training stopped before the "
+                "weights changed and no checkpoint was touched; resume with a lower learning rate "
+                "in a new run, or look at these batches"
+            )
+
+    def _due_batches(self) -> range:
+        size = self.options.accumulate * self.trainer.world_size
+        return range(self.trainer.global_step * size, (self.trainer.global_step + 1) * size)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with two groups, and a learning rate that is a function of the step alone."""
+        options = self.options
+        decay, plain = [], []
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                clean = name.replace("_fsdp_wrapped_module.", "")
+                (plain if clean in self._no_decay else decay).append(parameter)
+        groups = [
+            {"params": decay, "weight_decay": options.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98))
+
+        def factor(step: int) -> float:
+            return learning_rate_factor(
+                step, steps=options.steps, warmup=options.warmup, schedule=options.schedule
+            )
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
