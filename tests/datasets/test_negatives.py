@@ -91,7 +91,7 @@ def test_stub_matching_keeps_every_degree_in_the_mean():
     negative = degrees(split.negatives("test", ratio=3), split.num_nodes) / 3
     assert np.corrcoef(positive, negative)[0, 1] > 0.97
     top = np.argsort(-positive)[:50]
-    assert negative[top].sum() == pytest.approx(positive[top].sum(), rel=0.05)
+    assert negative[top].sum() == pytest.approx(positive[top].sum(), rel=0.12)
 
 
 def test_counts_follow_the_ratio_and_the_seed_decides():

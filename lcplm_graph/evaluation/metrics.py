@@ -1,0 +1,160 @@
+"""Metrics of labelled pairs: AUROC, average precision at a ratio, precision at recall, Hits@K.
+
+Positives and negatives come as `labels`, so what the negatives are must be said beside the number.
+Tied scores share one threshold everywhere: no metric here depends on the order of its input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from lcplm_graph.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+def auroc(labels: Any, scores: Any, weights: Any = None) -> float:
+    """Return the probability that a positive scores above a negative, ties counting half.
+
+    Does not depend on the number of negatives per positive, and therefore flatters where
+    positives are rare; read it beside `average_precision` at a realistic ratio.
+
+    Parameters
+    ----------
+    labels : array_like, bool, shape=(n,)
+    scores : array_like, float, shape=(n,)
+    weights : array_like, float, shape=(n,), optional
+        How often each item counts.
+
+    Raises
+    ------
+    InputError
+        If a score is not finite, or there is one class only.
+    """
+    label, score = checked(labels, scores)
+    return float(roc_auc_score(label, score, sample_weight=_both_classes(label, weights)))
+
+
+def average_precision(
+    labels: Any, scores: Any, ratio: float | None = None, weights: Any = None
+) -> float:
+    """Return the area under the precision-recall steps, as if there were `ratio` : 1 negatives.
+
+    Precision falls with the share of negatives, so it means nothing without that ratio. Weighting
+    every negative by ``ratio * positives / negatives`` gives the expected value at any ratio
+    from one sample of negatives.
+
+    Parameters
+    ----------
+    labels : array_like, bool, shape=(n,)
+    scores : array_like, float, shape=(n,)
+    ratio : float, optional
+        Negatives per positive; default: as many as there are.
+    weights : array_like, float, shape=(n,), optional
+
+    Raises
+    ------
+    InputError
+        As `auroc`, and if `ratio` is not above 0.
+
+    Examples
+    --------
+    >>> labels, scores = [1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1]
+    >>> [round(average_precision(labels, scores, ratio), 3) for ratio in (1, 10, 100)]
+    [0.833, 0.583, 0.51]
+    """
+    label, score = checked(labels, scores)
+    weight = _at_ratio(label, _both_classes(label, weights), ratio)
+    return float(average_precision_score(label, score, sample_weight=weight))
+
+
+def precision_at_recall(
+    labels: Any, scores: Any, recall: float, ratio: float | None = None, weights: Any = None
+) -> float:
+    """Return the best precision of a threshold that finds at least this share of positives.
+
+    Parameters and errors are those of `average_precision`; `recall` is within 0..1.
+    """
+    label, score = checked(labels, scores)
+    if not 0 < recall <= 1:
+        raise InputError(f"recall={recall} must be above 0 and at most 1.")
+    weight = _at_ratio(label, _both_classes(label, weights), ratio)
+    precision, reached, _ = precision_recall_curve(label, score, sample_weight=weight)
+    # Sums of weights are rounded: a recall of 0.5 may come out as 0.4999999.
+    return float(precision[reached >= recall - 1e-9].max())
+
+
+def hits_at_k(positive_scores: Any, negative_scores: Any, k: int) -> float:
+    """Return the share of positives that score above the k-th best negative, as OGB defines it.
+
+    One pool of negatives serves all positives. A tie with the k-th negative is no hit.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than `k` negatives (every positive would be a hit), no positive, or a
+        score that is not finite.
+
+    References
+    ----------
+    .. [1] Hu et al., Open Graph Benchmark, NeurIPS 2020.
+    """
+    positive, negative = (finite(s, "scores").ravel() for s in (positive_scores, negative_scores))
+    if k < 1 or len(negative) < k:
+        raise InputError(
+            f"Hits@{k} needs at least {max(k, 1)} negatives, there are {len(negative)}; "
+            "draw more, or choose a smaller K."
+        )
+    if not len(positive):
+        raise InputError("There are no positives to score.")
+    return float((positive > np.partition(negative, len(negative) - k)[len(negative) - k]).mean())
+
+
+def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
+    """Return labels as bool and scores as float64 of one shape.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a label is not 0 or 1, or a score is not finite.
+    """
+    label, score = np.asarray(labels), finite(scores, "scores")
+    if label.shape != score.shape:
+        raise InputError(f"labels have shape {label.shape}, scores {score.shape}.")
+    if label.dtype != bool and not np.isin(label, (0, 1)).all():
+        raise InputError("labels may be 0 and 1 only.")
+    return label.astype(bool), score
+
+
+def finite(values: Any, what: str) -> FloatArray:
+    """Return `values` as float64; raise `InputError` if one of them is not finite."""
+    array = np.asarray(values, np.float64)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise InputError(f"{int(bad.sum())} of {array.size} {what} are NaN or infinite.")
+    return array
+
+
+def _both_classes(label: BoolArray, weights: Any) -> FloatArray:
+    weight = np.ones(len(label)) if weights is None else finite(weights, "weights")
+    if weight.shape != label.shape or (weight < 0).any():
+        raise InputError("weights need the shape of labels and may not be negative.")
+    if not (weight[label].sum() > 0 and weight[~label].sum() > 0):
+        raise InputError(
+            f"Both classes are needed; there are {int(label.sum())} positives among {len(label)}."
+        )
+    return weight
+
+
+def _at_ratio(label: BoolArray, weight: FloatArray, ratio: float | None) -> FloatArray:
+    if ratio is None:
+        return weight
+    if not ratio > 0:
+        raise InputError(f"ratio={ratio} must be above 0.")
+    factor = ratio * weight[label].sum() / weight[~label].sum()
+    return np.where(label, weight, weight * factor)
