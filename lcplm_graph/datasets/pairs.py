@@ -24,13 +24,15 @@ from lcplm_graph.datasets.tables import check_width, line_of_row, rows
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.io import warn_once
 
+_HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
+
 
 class PairPPI(FileDataset):
     """A graph from a table of pairs (D-SCRIPT, PRING, your own) and a FASTA file.
 
     The table has two or three tab-separated columns without blanks around: two ids, and a label
     (0 or 1) or a score in [0, 1]. A header line is recognised by a third cell that is no number,
-    or by ``protein1`` in the first cell.
+    or by ``protein1``, ``proteinA`` or ``id1`` in the first cell.
 
     Parameters
     ----------
@@ -191,7 +193,7 @@ def _layout(path: Path) -> tuple[int, bool]:
                 path=path,
                 line=line,
             )
-        named = cells[0].strip().lower() in {"protein1", "protein_1", "a", "id1", "proteina"}
+        named = cells[0].strip().lower() in _HEADERS
         return len(cells), named or (len(cells) == 3 and not _is_number(cells[2]))
     raise DataError("the table has no line", path=path)
 

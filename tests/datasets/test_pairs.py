@@ -1,0 +1,100 @@
+"""`PairPPI`: what it keeps, drops and says."""
+
+from __future__ import annotations
+
+import pytest
+
+from lcplm_graph.datasets.pairs import PairPPI
+from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning
+from lcplm_graph.io import forget_warnings
+
+FASTA = ">a\nMKT\n>b\nMV\n>c\nMV\n>d\nMA\n>e\nMG\n"
+PAIRS = "a\tb\t1\nb\ta\t1\na\tc\t1.0\na\ta\t1\nb\tc\t0\nc\tb\t1\nc\td\t0\na\tx\t1\nd\ty\t0\n"
+
+
+def make(tmp_path, pairs=PAIRS, **options):
+    (tmp_path / "mine.tsv").write_text(pairs)
+    (tmp_path / "mine.fasta").write_text(FASTA)
+    return PairPPI(tmp_path / "mine.tsv", root=tmp_path / "root", **options)
+
+
+def test_dirt_is_counted_and_said(tmp_path):
+    forget_warnings()
+    with pytest.warns(LcPlmWarning) as said:
+        dataset = make(tmp_path)
+    assert "2 rows without sequence, 1 self pairs, 2 duplicates, 1 contradictory" in str(
+        said[0].message
+    )
+    assert "2 ids share a sequence" in str(said[1].message)
+    report = dataset.report
+    assert report == {
+        "rows": 9,
+        "published_positives": 6,
+        "published_negatives": 3,
+        "ids_without_sequence": 2,
+        "rows_without_sequence": 2,
+        "self_pairs": 1,
+        "contradictory_pairs": 1,
+        "duplicates": 2,
+        "proteins": 4,
+        "ids_sharing_a_sequence": 2,
+        "positives": 2,
+        "negatives": 1,
+    }
+    kept = report["positives"] + report["negatives"]
+    lost = ("rows_without_sequence", "self_pairs", "contradictory_pairs", "duplicates")
+    assert kept + sum(report[name] for name in lost) == report["rows"]
+    data = dataset[0]
+    assert data.protein_id == ["a", "b", "c", "d"]
+    assert data.edge_index.tolist() == [[0, 0, 1, 2], [1, 2, 0, 0]]
+    assert data.neg_edge_index.tolist() == [[2], [3]]
+    assert dataset.sequences.ids == data.protein_id
+
+
+def test_scores_and_two_columns(tmp_path):
+    scored = make(tmp_path, "protein1\tprotein2\tscore\na\tb\t0.5\nb\ta\t0.75\nc\td\t0.25\n")
+    assert scored[0].edge_weight.tolist() == [0.75, 0.75, 0.25, 0.25]
+    assert scored[0].neg_edge_index.shape == (2, 0)
+    plain = make(tmp_path, "a\tb\r\nc\td\r\n")
+    assert plain[0].edge_weight.tolist() == [1, 1, 1, 1]
+    assert "published_positives" not in plain.report
+
+
+def test_all_proteins_and_name_with_prefix(tmp_path):
+    make(tmp_path)
+    name = f"pairs:{tmp_path / 'mine.tsv'}"
+    dataset = PairPPI(name, all_proteins=True, root=tmp_path / "root")
+    assert dataset[0].protein_id == ["a", "b", "c", "d", "e"]
+    assert dataset.split("random", valid=0.0, test=0.5).counts()["test"] == 1
+
+
+def test_what_is_missing_is_said(tmp_path):
+    (tmp_path / "alone.tsv").write_text(PAIRS)
+    with pytest.raises(InputError, match="FASTA file of .*none is beside it"):
+        PairPPI(tmp_path / "alone.tsv", root=tmp_path)
+    with pytest.raises(ConfigError, match="'weight'"):
+        make(tmp_path, third="weight")
+
+
+@pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
+def test_the_yeast_pairs(shared_data, tmp_path):
+    folder = shared_data / "dscript_yeast"
+    dataset = PairPPI(folder / "yeast_test.tsv", folder / "yeast.fasta", root=tmp_path)
+    report = dataset.report
+    assert (report["published_positives"], report["published_negatives"]) == (5000, 50000)
+    assert report["proteins"] == dataset[0].num_nodes == 5664
+    assert (report["duplicates"], report["contradictory_pairs"], report["self_pairs"]) == (32, 4, 5)
+    assert dataset[0].edge_index.shape[1] == 2 * report["positives"]
+    assert dataset[0].neg_edge_index.shape[1] == report["negatives"]
+    assert report["positives"] + report["negatives"] == 55000 - 32 - 4 - 5
+
+
+def test_shs27k_as_pairs(shared_data, tmp_path):
+    folder = shared_data / "string_shs27k"
+    text = (folder / "links.tsv").read_text().splitlines()
+    rows = [line.split(" ") for line in text[1:]]
+    table = tmp_path / "links.tsv"
+    table.write_text("".join(f"{a}\t{b}\t{int(score) / 1000}\n" for a, b, score in rows))
+    dataset = PairPPI(table, folder / "proteins.fasta", root=tmp_path, third="score")
+    assert dataset[0].num_nodes == 1690
+    assert dataset[0].edge_index.shape[1] == 2 * 7624
