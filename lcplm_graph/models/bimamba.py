@@ -25,6 +25,11 @@ DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 """Range of step sizes at initialisation, as in Mamba."""
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply a linear map; the kernels return float32, so low-precision weights need a cast."""
+    return F.linear(x.to(weight.dtype), weight, bias)
+
+
 class MambaDirection(nn.Module):
     """One direction: parameters of a Mamba-1 block under their published names.
 
@@ -68,13 +73,13 @@ class MambaDirection(nn.Module):
         """First half of in_proj: input of the convolution, shape (T, E)."""
         bias = self.in_proj.bias
         half = None if bias is None else bias[: self.d_inner]
-        return F.linear(x, self.in_proj.weight[: self.d_inner], half)
+        return linear(x, self.in_proj.weight[: self.d_inner], half)
 
     def project_z(self, x: Tensor) -> Tensor:
         """Second half of in_proj: the gate, shape (T, E)."""
         bias = self.in_proj.bias
         half = None if bias is None else bias[self.d_inner :]
-        return F.linear(x, self.in_proj.weight[self.d_inner :], half)
+        return linear(x, self.in_proj.weight[self.d_inner :], half)
 
     def convolve(self, u: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
         """Short convolution with SiLU, shape (T, E)."""
@@ -91,12 +96,12 @@ class MambaDirection(nn.Module):
         initial_state: Tensor | None = None,
         return_last_state: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Selective scan of the convolved input; options as in `selective_scan`."""
+        """Scan the convolved input; options as in `selective_scan`."""
         sizes = (self.dt_rank, self.d_state, self.d_state)
-        dt, B, C = self.x_proj(u).split(sizes, dim=-1)
+        dt, B, C = linear(u, self.x_proj.weight).split(sizes, dim=-1)
         return selective_scan(
             u,
-            F.linear(dt, self.dt_proj.weight),
+            linear(dt, self.dt_proj.weight),
             -torch.exp(self.A_log.float()),
             B,
             C,
@@ -110,10 +115,14 @@ class MambaDirection(nn.Module):
             return_last_state=return_last_state,
         )
 
+    def project_out(self, y: Tensor) -> Tensor:
+        """Output projection, shape (T, d_model)."""
+        return linear(y, self.out_proj.weight, self.out_proj.bias)
+
     def forward(self, x: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
         """Run the whole block in one direction, shape (T, d_model)."""
         u = self.convolve(self.project_u(x), cu_seqlens, reverse)
-        return self.out_proj(self.scan(u, cu_seqlens, reverse, z=self.project_z(x)))
+        return self.project_out(self.scan(u, cu_seqlens, reverse, z=self.project_z(x)))
 
 
 class BiMamba(nn.Module):
@@ -160,7 +169,7 @@ class BiMamba(nn.Module):
         """Output projection of the factored form; the published sum counts its bias twice."""
         projection = self.mamba_fwd.out_proj
         bias = None if projection.bias is None else 2 * projection.bias
-        return F.linear(y, projection.weight, bias)
+        return linear(y, projection.weight, bias)
 
 
 class RMSNorm(nn.Module):
@@ -186,6 +195,4 @@ class Layer(nn.Module):
 
     def forward(self, hidden: Tensor, cu_seqlens: Tensor) -> Tensor:
         """Map (T, d_model) float32 to the same."""
-        dtype = self.mixer.mamba_fwd.in_proj.weight.dtype
-        mixed = self.mixer(self.norm(hidden).to(dtype), cu_seqlens)
-        return hidden + mixed.float()
+        return hidden + self.mixer(self.norm(hidden), cu_seqlens).float()

@@ -33,7 +33,7 @@ def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) 
         raise InputError(f"a window needs at least 1 token, not {window}")
     mixer: BiMamba = layer.mixer
     fwd, rev = mixer.mamba_fwd, mixer.mamba_rev
-    x = layer.norm(hidden).to(fwd.in_proj.weight.dtype)
+    x = layer.norm(hidden)
     bounds = cu_seqlens.tolist()
     if mixer.factored and rev is not None:
         y = hidden.new_empty(len(x), fwd.d_inner)
@@ -44,10 +44,10 @@ def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) 
         return
     mixed = torch.empty_like(hidden)
     for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=True):
-        mixed[part] = fwd.out_proj(y_part).float()
+        mixed[part] = fwd.project_out(y_part).float()
     if rev is not None:
         for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True):
-            other = rev.out_proj(y_part).float()
+            other = rev.project_out(y_part).float()
             mixed[part] = mixed[part] * other if mixer.multiply else mixed[part] + other
     hidden += mixed
 
@@ -76,7 +76,7 @@ def _pass(
         part = slice(start, stop)
         cu = _local(bounds, start, stop, x.device)
         streams = len(cu) - 1
-        initial = x.new_zeros(streams, direction.d_inner, direction.d_state, dtype=torch.float32)
+        initial = x.new_zeros(streams, direction.d_inner, direction.d_state)
         if carried is not None:
             initial[-1 if reverse else 0] = carried
         y, last = direction.scan(

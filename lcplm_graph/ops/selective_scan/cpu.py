@@ -50,7 +50,7 @@ def _to_lanes(states: Tensor) -> Tensor:
 
 def _from_lanes(states: Tensor, channels: int) -> Tensor:
     n_states = states.shape[2]
-    return states.transpose(2, 3).reshape(len(states), channels, n_states)
+    return states.transpose(2, 3).reshape(len(states), channels, n_states).contiguous()
 
 
 def _log2_rows(A: Tensor) -> Tensor:

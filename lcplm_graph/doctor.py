@@ -1,0 +1,48 @@
+"""``lcplm doctor``: what is installed, which kernel runs, and why not a faster one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import numba
+import torch
+
+import lcplm_graph
+from lcplm_graph.backends import backend_report
+
+PACKAGES = (
+    "torch", "numba", "llvmlite", "torch-geometric", "lightning", "transformers", "pyarrow",
+    "triton", "mamba-ssm", "causal-conv1d", "ogb", "ray",
+)  # fmt: skip
+
+
+def report() -> str:
+    """Return the text that ``lcplm doctor`` prints."""
+    lines = [
+        f"lcplm-graph {lcplm_graph.__version__}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}",
+        f"CPU threads: torch {torch.get_num_threads()}, numba {numba.config.NUMBA_NUM_THREADS}; "
+        f"CUDA: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'}",
+        "",
+    ]
+    lines += [f"  {name:16} {_version(name)}" for name in PACKAGES]
+    return "\n".join([*lines, "", "backends", backend_report()])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the report; takes no options."""
+    if argv:
+        raise SystemExit(f"lcplm doctor takes no arguments, got {' '.join(argv)}")
+    print(report())
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Encoders: one interface, values that do not depend on batches, errors that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lcplm_graph import load_encoder
+from lcplm_graph.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    SequenceError,
+    UnknownNameError,
+)
+from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import Esm2Encoder, LcPlmEncoder, length_sorted_batches
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.pooling import POOLS
+from lcplm_graph.models.zero_shot import score_pairs
+from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, encode_protein
+
+PROTEINS = ["MKTAYIAKQRQISFVKSHFSRQ", "M", "GAVLIM", "MSDNE" * 30, "ACDX"]
+
+
+def lcplm() -> LcPlmEncoder:
+    torch.manual_seed(0)
+    return LcPlmEncoder(LcPlmForMaskedLM(LcPlmConfig(d_model=32, n_layer=2)).eval(), "tiny").eval()
+
+
+def esm2(**options) -> Esm2Encoder:
+    from transformers import EsmConfig, EsmModel
+
+    torch.manual_seed(0)
+    config = EsmConfig(
+        vocab_size=33, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, pad_token_id=1, mask_token_id=32,
+        **{"position_embedding_type": "rotary", "token_dropout": True, **options},
+    )  # fmt: skip
+    return Esm2Encoder(EsmModel(config, add_pooling_layer=False).eval(), "esm2:tiny").eval()
+
+
+ENCODERS = {
+    "lcplm": lcplm,
+    "esm2": esm2,
+    "composition": lambda: load_encoder("composition"),
+    "dipeptide": lambda: load_encoder("dipeptide"),
+}
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_embedding_alone_equals_embedding_in_a_batch(name: str, pool: str) -> None:
+    encoder = ENCODERS[name]()
+    together = encoder.embed(PROTEINS, pool, max_tokens=40)
+    alone = torch.cat([encoder.embed([p], pool) for p in PROTEINS])
+    assert together.shape == (5, encoder.dim * (2 if pool == "mean_std" else 1))
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_mean_is_over_residues_only(name: str) -> None:
+    encoder = ENCODERS[name]()
+    packed = encoder.tokenize(PROTEINS[:1])
+    with torch.no_grad():
+        states = encoder.encode(packed)
+    assert states.shape == (24, encoder.dim)
+    torch.testing.assert_close(
+        encoder.embed(PROTEINS[:1])[0], states[1:-1].mean(0), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_composition_counts() -> None:
+    vector = load_encoder("composition").embed(["LLAX"])[0]
+    assert vector[:3].tolist() == [0.5, 0.25, 0.0]
+    pairs = load_encoder("dipeptide").embed(["LLAX"])[0][20:]
+    assert pairs.nonzero()[:, 0].tolist() == [0, 1]  # LL, LA; AX has no place
+
+
+def test_embedding_is_differentiable_when_asked() -> None:
+    encoder = lcplm()
+    encoder.embed_batch(PROTEINS, "mean_std").sum().backward()
+    assert all(p.grad is not None for p in encoder.model.bimamba.parameters())
+
+
+def test_long_proteins_are_encoded_in_windows_and_never_cut() -> None:
+    encoder = lcplm()
+    encoder.window = 64
+    protein = PROTEINS[0] * 20
+    whole = lcplm().embed([protein])
+    torch.testing.assert_close(encoder.embed([protein]), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_esm2_with_absolute_positions_has_a_limit_and_names_what_is_longer() -> None:
+    encoder = esm2(position_embedding_type="absolute", max_position_embeddings=24)
+    assert encoder.max_length == 20
+    encoder.embed(["M" * 20])
+    with pytest.raises(InputError, match=r"at most 20 residues.*1 sequences .*number 1, 21"):
+        encoder.embed(["M", "M" * 21])
+
+
+def test_esm2_loads_from_a_folder(tmp_path: Path) -> None:
+    encoder = esm2()
+    encoder.model.save_pretrained(tmp_path)
+    loaded = load_encoder(f"esm2:{tmp_path}")
+    assert torch.equal(loaded.embed(PROTEINS), encoder.embed(PROTEINS))
+    with pytest.raises(CheckpointError, match="no ESM-2 checkpoint"):
+        load_encoder(f"esm2:{tmp_path / 'nowhere'}")
+
+
+def test_lcplm_loads_from_a_checkpoint_or_a_run(tmp_path: Path) -> None:
+    encoder = lcplm()
+    encoder.model.save_pretrained(tmp_path / "run" / "model")
+    np.save(tmp_path / "run" / "model" / "seen_edges.npy", np.array([3, 5], dtype=np.uint64))
+    for source in (tmp_path / "run", tmp_path / "run" / "model"):
+        loaded = load_encoder(source)
+        assert torch.equal(loaded.embed(PROTEINS), encoder.embed(PROTEINS))
+        assert loaded.seen_edges().tolist() == [3, 5]
+        assert loaded.fingerprint() == encoder.fingerprint()
+
+
+def test_fingerprint_tells_encoders_apart() -> None:
+    a, b = lcplm(), lcplm()
+    assert a.fingerprint() == b.fingerprint()
+    with torch.no_grad():
+        b.model.bimamba.backbone.norm_f.weight[0] += 1e-3
+    assert a.fingerprint() != b.fingerprint()
+    kinds = {ENCODERS[name]().fingerprint() for name in ENCODERS}
+    assert len(kinds) == 4
+
+
+def test_random_encoders_are_the_same_every_time_and_leave_the_seed_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    a, b = load_encoder("random:1m"), load_encoder("random:1m:0")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert a.fingerprint() == b.fingerprint() != load_encoder("random:1m:7").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("lcplm-9m", UnknownNameError, "no encoder 'lcplm-9m' ships"),
+        ("random:9m", UnknownNameError, "unknown preset '9m'; known: 1m"),
+        ("no/such/path", CheckpointError, "no such folder"),
+    ],
+)
+def test_unknown_names(name: str, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        load_encoder(name)
+
+
+def test_bad_calls() -> None:
+    encoder = load_encoder("composition")
+    with pytest.raises(InputError, match="wrap it in a list"):
+        encoder.embed("MKT")
+    with pytest.raises(UnknownNameError, match="known: mean, mean_std"):
+        encoder.embed(["MKT"], pool="median")
+    with pytest.raises(SequenceError, match="'1' at position 2"):
+        encoder.embed(["M1"])
+    with pytest.raises(ConfigError, match="takes no options"):
+        load_encoder("composition", revision="main")
+    with pytest.raises(InputError, match="max_tokens"):
+        encoder.embed(["MKT"], max_tokens=0)
+    assert encoder.embed([]).shape == (0, 20)
+
+
+def test_batches_hold_every_protein_once_within_the_budget() -> None:
+    lengths = np.random.default_rng(0).integers(1, 900, 300)
+    batches = length_sorted_batches(lengths, 1000)
+    assert sorted(np.concatenate(batches)) == list(range(300))
+    assert all((lengths[b] + 2).sum() <= 1000 for b in batches)
+
+
+def test_pair_scores_are_symmetric_and_batched() -> None:
+    encoder = lcplm()
+    pairs = [(PROTEINS[0], PROTEINS[2]), (PROTEINS[3], PROTEINS[1]), (PROTEINS[2], PROTEINS[0])]
+    scores = score_pairs(encoder, pairs, max_tokens=60)
+    torch.testing.assert_close(scores[0], scores[2])
+    a, b = pairs[1]
+    by_hand = []
+    for left, right in ((a, b), (b, a)):
+        ids = encode_protein(f"[BON]{left}[EON]<mask>[BON]{right}[EON]")
+        with torch.no_grad():
+            logits = encoder.model(torch.from_numpy(ids)[None]).logits[0, len(left) + 3]
+        by_hand.append(logits[EDGE] - logits[NO_EDGE])
+    torch.testing.assert_close(scores[1], sum(by_hand) / 2, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ConfigError, match="no masked-LM head"):
+        score_pairs(load_encoder("composition"), pairs)

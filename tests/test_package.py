@@ -1,0 +1,102 @@
+"""The package as a whole: import time, lazy names, the command line, files, backends."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import lcplm_graph
+from lcplm_graph import backends, io
+from lcplm_graph.__main__ import COMMANDS, main
+from lcplm_graph.errors import LcPlmWarning, UnknownNameError
+
+
+def test_import_is_fast_and_light() -> None:
+    code = (
+        "import sys, time; t = time.perf_counter(); import lcplm_graph; "
+        "dt = time.perf_counter() - t; "
+        "heavy = {'transformers', 'torch_geometric', 'lightning'} & set(sys.modules); "
+        "print(dt, sorted(heavy))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    assert all(run.stdout.split(maxsplit=1)[1].strip() == "[]" for run in runs)
+    assert min(float(run.stdout.split()[0]) for run in runs) < 0.5
+
+
+@pytest.mark.parametrize("name", lcplm_graph.__all__)
+def test_public_names_exist(name: str) -> None:
+    assert getattr(lcplm_graph, name) is not None
+    assert name in dir(lcplm_graph)
+
+
+def test_unknown_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        lcplm_graph.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_main(command: str) -> None:
+    assert callable(importlib.import_module(f"lcplm_graph.{command}").main)
+
+
+def test_command_line(capsys: pytest.CaptureFixture) -> None:
+    main([])
+    assert "usage: lcplm COMMAND" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="unknown command 'x'"):
+        main(["x"])
+    main(["doctor"])
+    printed = capsys.readouterr().out
+    assert "selective_scan  -> numba" in printed
+    assert "not mamba_ssm: mamba_ssm is not installed" in printed
+
+
+def test_show_backends(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LCPLM_BACKEND", "reference")
+    lcplm_graph.show_backends()
+    assert "LCPLM_BACKEND=reference overrides" in capsys.readouterr().out
+
+
+def test_slow_fallback_warns_once_by_name() -> None:
+    io.forget_warnings()
+    data = torch.zeros(1, dtype=torch.float64)
+    with pytest.warns(LcPlmWarning, match="selective_scan runs its slow reference") as caught:
+        assert backends.choose_backend("selective_scan", data) == "reference"
+        assert backends.choose_backend("selective_scan", data) == "reference"
+    assert len(caught) == 1
+
+
+def test_forced_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = torch.zeros(1)
+    assert backends.choose_backend("causal_conv", data) == "numba"
+    monkeypatch.setenv("LCPLM_BACKEND", "reference")
+    assert backends.choose_backend("causal_conv", data) == "reference"
+    assert backends.choose_backend("causal_conv", data, requested="numba") == "numba"
+    with pytest.raises(UnknownNameError, match="known: auto"):
+        backends.choose_backend("causal_conv", data, requested="cuda")
+
+
+def test_atomic_path_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), io.atomic_path(target) as path:
+        path.write_text("half")
+        1 / 0  # noqa: B018
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_tokenizing_is_importable_without_model_libraries() -> None:
+    started = time.perf_counter()
+    code = "import lcplm_graph.tokens.vocabulary, sys; assert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert time.perf_counter() - started < 30
