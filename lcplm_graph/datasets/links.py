@@ -7,6 +7,7 @@ and the score) stays in memory.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -288,8 +289,8 @@ def _explain(
     path: Path, columns: Sequence[str], delimiter: str, prefix: str, reason: str
 ) -> NoReturn:
     """Read the file again line by line and raise an error that names the first bad line."""
-    with open_stream(path) as stream:
-        header = stream.readline().decode("utf-8", "replace").rstrip("\r\n").split(delimiter)
+    with open_stream(path) as stream, io.BufferedReader(stream) as lines:
+        header = lines.readline().decode("utf-8", "replace").rstrip("\r\n").split(delimiter)
         missing = [name for name in ("protein1", "protein2", *columns) if name not in header]
         if missing:
             raise DataError(
@@ -297,7 +298,7 @@ def _explain(
                 path=path,
                 line=1,
             )
-        for line, raw in enumerate(iter(stream.readline, b""), start=2):
+        for line, raw in enumerate(lines, start=2):
             try:
                 values = raw.decode("utf-8").rstrip("\r\n").split(delimiter)
             except UnicodeDecodeError:

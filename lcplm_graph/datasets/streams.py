@@ -49,7 +49,12 @@ def open_stream(path: str | os.PathLike[str]) -> Iterator[pa.NativeFile]:
             stream = pa.CompressedInputStream(raw, compression) if compression else raw
             yield stream
     except (OSError, pa.ArrowInvalid) as error:
-        if isinstance(error, DataError) or not _is_damage(error, compression):
+        # The decompressors raise these very classes; errors of the system carry a number.
+        if (
+            not compression
+            or type(error) not in (OSError, pa.ArrowInvalid)
+            or getattr(error, "errno", None)
+        ):
             raise
         raise DataError(
             f"the {compression} archive is truncated or damaged; fetch it again ({error})",
@@ -73,10 +78,3 @@ def _check_content(head: bytes, path: Path) -> None:
         raise DataError("the text is UTF-16; convert it to UTF-8", path=path, line=1)
     if b"\0" in head:
         raise DataError("this is a binary file, not text", path=path)
-
-
-def _is_damage(error: Exception, compression: str | None) -> bool:
-    # Errors of the operating system carry a number; those of the decompressors do not.
-    # A faulty table inside a sound archive is for the caller of Arrow's CSV reader to explain.
-    is_table = "CSV" in str(error)
-    return compression is not None and getattr(error, "errno", None) is None and not is_table
