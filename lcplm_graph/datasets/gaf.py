@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from lcplm_graph.datasets.ontology import aspect_code
-from lcplm_graph.datasets.streams import open_stream
-from lcplm_graph.datasets.tables import check_width, line_of_row, rows
+from lcplm_graph.datasets.tables import BadTable, check_width, line_of_row, read_csv, rows
 from lcplm_graph.errors import DataError, InputError, UnknownNameError
 from lcplm_graph.io import warn_once
 
@@ -182,19 +181,16 @@ def _read_columns(path: Path, columns: dict[str, int], num_columns: int, header:
 
     names = [str(i) for i in range(num_columns)]
     try:
-        with open_stream(path) as stream:
-            table = pacsv.read_csv(
-                stream,
-                pacsv.ReadOptions(column_names=names, block_size=1 << 24),
-                pacsv.ParseOptions(
-                    delimiter="\t", quote_char=False, invalid_row_handler=on_bad_row
-                ),
-                pacsv.ConvertOptions(
-                    include_columns=[str(i) for i in columns.values()],
-                    column_types=dict.fromkeys(names, pa.string()),
-                ),
-            )
-    except pa.ArrowInvalid as error:
+        table = read_csv(
+            path,
+            pacsv.ReadOptions(column_names=names, block_size=1 << 24),
+            pacsv.ParseOptions(delimiter="\t", quote_char=False, invalid_row_handler=on_bad_row),
+            pacsv.ConvertOptions(
+                include_columns=[str(i) for i in columns.values()],
+                column_types=dict.fromkeys(names, pa.string()),
+            ),
+        )
+    except BadTable as error:
         check_width(path, num_columns, _COMMENT)
         raise DataError(f"cannot be read as tab-separated text ({error})", path=path) from error
     table = table.rename_columns(list(columns))

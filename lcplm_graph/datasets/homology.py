@@ -130,7 +130,7 @@ def _from_tape(source: Path) -> tuple[Data, SequenceStore, dict[str, Any]]:
 
 def _from_scope(source: Path, labels: Sequence[Path]) -> tuple[Data, SequenceStore, dict[str, Any]]:
     store = SequenceStore.from_fasta(source)
-    family = pd.Series(store.table["description"].to_pandas()).str.split(n=1).str[0].fillna("")
+    family = pd.Series(store.table["description"].to_pandas()).str.partition(" ")[0]
     split: pd.Series | None = None
     report: dict[str, Any] = {"without_label": 0, "labels_without_sequence": 0}
     if labels:

@@ -27,7 +27,7 @@ from lcplm_graph.datasets.download import fetch_card_file
 from lcplm_graph.datasets.fasta import read_fasta
 from lcplm_graph.datasets.files import FileDataset, as_list
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.datasets.tables import BadTable, read_csv
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.io import warn_once
 
@@ -213,9 +213,8 @@ def _unzipped(archive: Path, folder: Path) -> Path:
 
 def _read_csv(path: Path, header: bool = False) -> pa.Table:
     try:
-        with open_stream(path) as stream:
-            return pacsv.read_csv(stream, pacsv.ReadOptions(autogenerate_column_names=not header))
-    except pa.ArrowInvalid as error:
+        return read_csv(path, pacsv.ReadOptions(autogenerate_column_names=not header))
+    except BadTable as error:
         raise DataError(f"cannot be read as comma-separated text ({error})", path=path) from error
 
 

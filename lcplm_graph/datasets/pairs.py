@@ -19,8 +19,7 @@ from torch_geometric.utils import to_undirected
 
 from lcplm_graph.datasets.files import FileDataset
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.streams import open_stream
-from lcplm_graph.datasets.tables import check_width, line_of_row, rows
+from lcplm_graph.datasets.tables import BadTable, check_width, line_of_row, read_csv, rows
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.io import warn_once
 
@@ -146,14 +145,13 @@ def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[
     names = ["a", "b", "value"][:width]
     types = {"a": pa.string(), "b": pa.string(), "value": pa.float32()}
     try:
-        with open_stream(path) as stream:
-            table = pacsv.read_csv(
-                stream,
-                pacsv.ReadOptions(column_names=names, skip_rows=header),
-                pacsv.ParseOptions(delimiter="\t", quote_char=False),
-                pacsv.ConvertOptions(column_types=types, null_values=[]),
-            )
-    except pa.ArrowInvalid as error:
+        table = read_csv(
+            path,
+            pacsv.ReadOptions(column_names=names, skip_rows=header),
+            pacsv.ParseOptions(delimiter="\t", quote_char=False),
+            pacsv.ConvertOptions(column_types=types, null_values=[]),
+        )
+    except BadTable as error:
         _explain(path, width, header)
         raise DataError(f"cannot be read as a table of pairs ({error})", path=path) from error
     for name in ("a", "b"):

@@ -230,3 +230,22 @@ def test_go_temporal_through_the_public_class(shared_data, tmp_path):
     assert int(data.test_mask.sum()) == int(
         (data.no_knowledge_mask | data.limited_knowledge_mask).sum()
     )
+
+
+def test_the_embedded_graph(tmp_path):
+    dataset = GOFunction("string_human_core", root=tmp_path, valid=0.1, test=0.2)
+    data = dataset[0]
+    assert data.num_nodes == len(dataset.sequences) == 7728
+    assert data.edge_index.shape[1] == 2 * 35985
+    # The card counts 4,660 proteins in MF; the label "molecular_function" alone does not count.
+    shared = sum(int(data[f"{part}_mask"].sum()) for part in ("train", "val", "test"))
+    assert 4640 <= shared <= 4660
+    assert "GO:0005515" not in data.go_terms
+    assert "GO:0003674" not in data.go_terms
+    child, parent = data.go_parents
+    assert (data.y[:, parent] >= data.y[:, child]).all()
+    support = data.y[data.train_mask].sum(dim=0)
+    assert int(support.min()) >= 10
+    digests = dataset.sequences.digests()
+    held_out = (data.val_mask | data.test_mask).numpy()
+    assert not set(digests[held_out]) & set(digests[data.train_mask.numpy()])

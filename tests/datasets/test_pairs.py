@@ -70,7 +70,7 @@ def test_all_proteins_and_name_with_prefix(tmp_path):
 
 def test_what_is_missing_is_said(tmp_path):
     (tmp_path / "alone.tsv").write_text(PAIRS)
-    with pytest.raises(InputError, match="FASTA file of .*none is beside it"):
+    with pytest.raises(InputError, match=r"FASTA file of .*none is beside it"):
         PairPPI(tmp_path / "alone.tsv", root=tmp_path)
     with pytest.raises(ConfigError, match="'weight'"):
         make(tmp_path, third="weight")
