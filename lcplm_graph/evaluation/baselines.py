@@ -1,0 +1,192 @@
+"""Baselines that every table shows: what is reached without an encoder.
+
+Link baselines see the message edges only. Function baselines see the training labels only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from lcplm_graph.datasets.edges import IntArray, adjacency
+from lcplm_graph.errors import InputError, UnknownNameError
+from lcplm_graph.evaluation.metrics import FloatArray, finite
+
+LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar")
+_BLOCK = 4096
+
+
+class LinkBaseline:
+    """A score of pairs that knows the message graph and nothing else.
+
+    Parameters
+    ----------
+    name : {"degree", "common_neighbours", "adamic_adar"}
+        ``log(1 + d(i)) + log(1 + d(j))``; the number of proteins joined to both; the same with
+        each of them weighted by ``1 / log d``.
+    message : ndarray, dtype=int64, shape=(m, 2)
+        Message edges, i < j, for example ``split.message``.
+    num_nodes : int
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such baseline.
+
+    References
+    ----------
+    .. [1] Adamic & Adar, Social Networks 25, 211 (2003).
+
+    Examples
+    --------
+    >>> square = np.array([[0, 1], [1, 2], [2, 3], [0, 3]])
+    >>> LinkBaseline("common_neighbours", square, 4).score(np.array([[0, 2], [0, 1]])).tolist()
+    [2.0, 0.0]
+    """
+
+    def __init__(self, name: str, message: IntArray, num_nodes: int) -> None:
+        if name not in LINK_BASELINES:
+            raise UnknownNameError(
+                f"There is no baseline {name!r}; choose one of {', '.join(LINK_BASELINES)}."
+            )
+        self.name = name
+        indptr, indices = adjacency(message, num_nodes)
+        degree = np.diff(indptr)
+        self._activity = np.log1p(degree)
+        weight = np.ones(num_nodes)
+        if name == "adamic_adar":
+            # A common neighbour has at least two edges, so that its logarithm is above 0.
+            weight = np.divide(1.0, np.log(degree), out=np.zeros(num_nodes), where=degree > 1)
+        data = np.ones(len(indices))
+        self._graph = sparse.csr_array((data, indices, indptr), shape=(num_nodes, num_nodes))
+        self._weighted = sparse.csr_array(
+            (weight[indices], indices, indptr), shape=(num_nodes, num_nodes)
+        )
+
+    def score(self, pairs: IntArray) -> FloatArray:
+        """Return the scores of pairs (n, 2), shape (n,)."""
+        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+        if self.name == "degree":
+            return self._activity[pairs].sum(axis=1)
+        parts = [np.empty(0)]
+        for start in range(0, len(pairs), _BLOCK):
+            i, j = pairs[start : start + _BLOCK].T
+            parts.append(np.asarray((self._weighted[i] * self._graph[j]).sum(axis=1)).ravel())
+        return np.concatenate(parts)
+
+    def rows(self, proteins: IntArray) -> FloatArray:
+        """Return the scores of each protein with all proteins, shape (len(proteins), num_nodes)."""
+        if self.name == "degree":
+            return self._activity[proteins][:, None] + self._activity[None, :]
+        return (self._weighted[proteins] @ self._graph.T).toarray()
+
+
+def naive_frequency(train_labels: Any, count: int) -> FloatArray:
+    """Predict each term with its frequency in training, the same for each of `count` proteins.
+
+    Parameters
+    ----------
+    train_labels : array_like or sparse array, bool, shape=(proteins, terms)
+    count : int
+
+    Returns
+    -------
+    ndarray, dtype=float64, shape=(count, terms)
+
+    References
+    ----------
+    .. [1] Radivojac et al., Nature Methods 10, 221 (2013), "Naive".
+    """
+    if not train_labels.shape[0]:
+        raise InputError("There is no training protein to count terms of.")
+    frequency = np.asarray(train_labels.sum(axis=0), np.float64).ravel() / train_labels.shape[0]
+    return np.tile(frequency, (count, 1))
+
+
+def nearest_neighbour_transfer(
+    train_features: Any, train_labels: Any, features: Any, neighbours: int = 1
+) -> FloatArray:
+    """Give each protein the labels of the training proteins with the most similar features.
+
+    Similarity is the cosine, cut off at 0, and weighs the labels: a far neighbour is no sure one.
+
+    Parameters
+    ----------
+    train_features : array_like, float, shape=(m, d)
+    train_labels : array_like or sparse array, bool, shape=(m, terms)
+    features : array_like, float, shape=(n, d)
+    neighbours : int
+        How many are averaged; the nearest alone by default.
+
+    Returns
+    -------
+    ndarray, dtype=float64, shape=(n, terms)
+
+    Raises
+    ------
+    InputError
+        If a feature is not finite or a protein's are all zero, or there are too few neighbours.
+    """
+    train, test = _directions(train_features), _directions(features)
+    if not 1 <= neighbours <= len(train):
+        raise InputError(f"{neighbours} neighbours cannot be taken from {len(train)} proteins.")
+    rows, columns, values = [], [], []
+    for start in range(0, len(test), 1024):
+        similar = np.maximum(test[start : start + 1024] @ train.T, 0)
+        nearest = np.argpartition(-similar, neighbours - 1, axis=1)[:, :neighbours]
+        rows.append(np.repeat(np.arange(start, start + len(similar)), neighbours))
+        columns.append(nearest.ravel())
+        values.append(np.take_along_axis(similar, nearest, axis=1).ravel() / neighbours)
+    weight = sparse.csr_array(
+        (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+        shape=(len(test), len(train)),
+    )
+    return _as_dense(weight @ sparse.csr_array(train_labels).astype(np.float64))
+
+
+def homologue_transfer(
+    pairs: IntArray, identity: npt.NDArray[Any], train_labels: Any, count: int
+) -> FloatArray:
+    """Give each protein the labels of its training homologues, as a BLAST search would.
+
+    A term's score is the highest identity of a homologue that has it; 0 without one.
+
+    Parameters
+    ----------
+    pairs : ndarray, dtype=int64, shape=(h, 2)
+        Protein and training protein, from ``homologous_pairs(test, train)``.
+    identity : ndarray, float, shape=(h,)
+        Of the alignments, 0..1.
+    train_labels : array_like or sparse array, bool, shape=(m, terms)
+    count : int
+        Number of proteins.
+
+    Returns
+    -------
+    ndarray, dtype=float64, shape=(count, terms)
+    """
+    labels = sparse.csr_array(train_labels).astype(np.float64)
+    result = np.zeros((count, labels.shape[1]))
+    hit = labels[pairs[:, 1]].tocoo()
+    np.maximum.at(
+        result, (pairs[hit.row, 0], hit.col), np.asarray(identity, np.float64)[hit.row] * hit.data
+    )
+    return result
+
+
+def _directions(features: Any) -> FloatArray:
+    array = finite(features, "features")
+    length = np.linalg.norm(array, axis=1, keepdims=True)
+    if (length == 0).any():
+        raise InputError(
+            f"The features of {int((length == 0).sum())} of {len(array)} proteins are all zero; "
+            "they have no nearest neighbour."
+        )
+    return array / length
+
+
+def _as_dense(matrix: Any) -> FloatArray:
+    return np.asarray(matrix.toarray())

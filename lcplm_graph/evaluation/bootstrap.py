@@ -1,0 +1,138 @@
+"""Bootstrap intervals over proteins.
+
+Pairs of one protein are not independent, so resampling pairs gives intervals that are too narrow.
+Here proteins are drawn with replacement; a pair counts m(i) * m(j) times, m being how often each
+of its proteins was drawn (the vertex bootstrap of networks, Snijders & Borgatti 1999), and a
+per-protein value m(i) times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lcplm_graph.datasets.edges import IntArray
+from lcplm_graph.errors import InputError
+from lcplm_graph.evaluation.metrics import FloatArray, checked, finite
+
+
+class Interval(NamedTuple):
+    """A value with its percentile interval, and how many resamples that rests on."""
+
+    value: float
+    low: float
+    high: float
+    resamples: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def bootstrap_pairs(
+    metric: Callable[[Any, Any, Any], float],
+    labels: Any,
+    scores: Any,
+    pairs: IntArray,
+    *,
+    resamples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return a metric of labelled pairs with its interval.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(labels, scores, weights)``, for example
+        ``lambda y, s, w: average_precision(y, s, ratio=10, weights=w)``.
+    labels, scores : array_like, shape=(n,)
+    pairs : ndarray, dtype=int64, shape=(n, 2)
+        Proteins of each item.
+    resamples : int
+    level : float
+        Share of the resamples within the interval.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If hardly any resample has both classes: there are too few proteins.
+    """
+    label, score = checked(labels, scores)
+    proteins, ends = np.unique(pairs, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    if len(ends) != len(label):
+        raise InputError(f"{len(ends)} pairs for {len(label)} labels.")
+
+    def values() -> Iterator[float]:
+        for drawn in _draws(len(proteins), resamples, seed):
+            weight = drawn[ends].prod(axis=1)
+            used = weight > 0
+            if label[used].any() and not label[used].all():
+                yield metric(label[used], score[used], weight[used])
+
+    return _interval(metric(label, score, np.ones(len(label))), values(), resamples, level)
+
+
+def bootstrap_mean(
+    values: Any, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean of per-protein values (reciprocal ranks, sensitivities) with its interval.
+
+    Examples
+    --------
+    >>> bootstrap_mean([0.5] * 9)
+    Interval(value=0.5, low=0.5, high=0.5, resamples=1000)
+    """
+    array = finite(values, "values").ravel()
+    if not len(array):
+        raise InputError("There is no value to take the mean of.")
+    means = (float(drawn @ array) / len(array) for drawn in _draws(len(array), resamples, seed))
+    return _interval(float(array.mean()), means, resamples, level)
+
+
+def bootstrap_proteins(
+    metric: Callable[[IntArray], float],
+    count: int,
+    *,
+    resamples: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return any metric of `count` proteins with its interval.
+
+    Parameters
+    ----------
+    metric : callable
+        Takes the rows of the proteins drawn, int64 (count,) with repeats, for example
+        ``lambda rows: fmax(labels[rows], scores[rows]).f``.
+    """
+    draws = (
+        metric(np.repeat(np.arange(count), drawn.astype(np.int64)))
+        for drawn in _draws(count, resamples, seed)
+    )
+    return _interval(metric(np.arange(count)), draws, resamples, level)
+
+
+def _draws(count: int, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """Yield how often each protein is drawn; resample k depends on the seed and k alone."""
+    if count < 2 or resamples < 2:
+        raise InputError(f"{resamples} resamples of {count} proteins make no interval.")
+    for k in range(resamples):
+        rng = np.random.default_rng([seed, k])
+        yield np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)
+
+
+def _interval(value: float, draws: Iterator[float], resamples: int, level: float) -> Interval:
+    if not 0 < level < 1:
+        raise InputError(f"level={level} must be between 0 and 1.")
+    found = np.fromiter(draws, np.float64)
+    if 2 * len(found) < resamples:
+        raise InputError(
+            f"Only {len(found)} of {resamples} resamples have both classes; there are too few "
+            "proteins for an interval."
+        )
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(value), float(low), float(high), len(found))
