@@ -59,7 +59,7 @@ class LinkBaseline:
         weight = np.ones(num_nodes)
         if name == "adamic_adar":
             # A common neighbour has at least two edges, so that its logarithm is above 0.
-            weight = np.divide(1.0, np.log(degree), out=np.zeros(num_nodes), where=degree > 1)
+            weight = np.where(degree > 1, 1 / np.log(np.maximum(degree, 2)), 0.0)
         data = np.ones(len(indices))
         self._graph = sparse.csr_array((data, indices, indptr), shape=(num_nodes, num_nodes))
         self._weighted = sparse.csr_array(
