@@ -272,6 +272,9 @@ class CompositionEncoder(Encoder):
         self.name = "dipeptide" if dipeptides else "composition"
         self.dim = 420 if dipeptides else 20
 
+    def _identity(self) -> str:
+        return self.name
+
     def encode(self, packed: PackedTokens) -> Tensor:
         """Return one-hot residues (and, for dipeptides, the pair a residue ends), (T, dim)."""
         index = packed.input_ids - FIRST_RESIDUE

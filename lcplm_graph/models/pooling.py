@@ -61,7 +61,7 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     shape = (packed.num_streams, states.shape[1])
     if pool == "max":
         low = states.new_full(shape, -torch.inf)
-        return low.index_reduce(0, owner, states, "amax")
+        return low.scatter_reduce(0, owner[:, None].expand_as(states), states, "amax")
     counts = torch.bincount(owner, minlength=packed.num_streams)[:, None]
     mean = states.new_zeros(shape).index_add(0, owner, states) / counts
     if pool == "mean":

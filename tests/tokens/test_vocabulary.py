@@ -63,7 +63,7 @@ def test_bad_sequences(sequence: str, message: str) -> None:
 def test_special_tokens_may_be_spelled_out() -> None:
     ids = v.encode_protein("MK<mask>[EON][EDGE][BON]GA")
     assert v.decode(ids) == "<cls>MK<mask>[EON][EDGE][BON]GA<eos>"
-    with pytest.raises(SequenceError, match="'<' at position 1"):
+    with pytest.raises(SequenceError, match="'<' at position 3"):
         v.encode_protein("MK<what>GA")
 
 

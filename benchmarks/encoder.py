@@ -1,0 +1,215 @@
+"""The encoder and its kernels side by side with their peers, as ratios.
+
+    python benchmarks/encoder.py [--quick]
+
+Needs the extras of the test suite and mambapy (pip install mambapy) for one row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import platform
+
+import torch
+from timing import interleaved, table
+from transformers import EsmConfig, EsmForMaskedLM
+
+from lcplm_graph import LcPlmConfig, LcPlmForMaskedLM
+from lcplm_graph.models.bimamba import BiMamba
+from lcplm_graph.ops.selective_scan import selective_scan
+from lcplm_graph.tokens.packing import cu_seqlens_of
+
+# Vector operations per 16 (channel, state) elements of the forward scan, counted by hand: about
+# 14 on two ports, so 7 cycles; the clock is taken from the measured matrix product.
+SCAN_CYCLES_PER_ELEMENT = 7 / 16
+FLOPS_PER_CYCLE = 64
+
+
+def scan_operands(streams: int, length: int, channels: int = 512, n_states: int = 16):
+    generator = torch.Generator().manual_seed(0)
+    tokens = streams * length
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    return {
+        "u": normal(tokens, channels), "delta": normal(tokens, channels),
+        "A": -normal(channels, n_states).abs() - 0.1, "B": normal(tokens, n_states),
+        "C": normal(tokens, n_states), "D": normal(channels),
+    }, cu_seqlens_of([length] * streams)  # fmt: skip
+
+
+def torch_loop(operands: dict[str, torch.Tensor], streams: int) -> torch.Tensor:
+    """The scan as a loop over time in torch, batched over streams."""
+    u, delta, B, C = (
+        operands[k].unflatten(0, (streams, -1)).transpose(0, 1) for k in ("u", "delta", "B", "C")
+    )
+    dt, A = torch.nn.functional.softplus(delta), operands["A"]
+    h, ys = torch.zeros(streams, *A.shape), []
+    for t in range(len(u)):
+        h = torch.exp(dt[t, ..., None] * A) * h + (dt[t] * u[t])[..., None] * B[t, :, None]
+        ys.append((h * C[t, :, None]).sum(-1) + operands["D"] * u[t])
+    return torch.stack(ys, 1)
+
+
+def mambapy_scan(operands: dict[str, torch.Tensor], streams: int) -> torch.Tensor:
+    """The scan by mambapy's parallel scan, which holds (B, L, E, N) in memory."""
+    from mambapy.pscan import pscan
+
+    u, delta, B, C = (operands[k].unflatten(0, (streams, -1)) for k in ("u", "delta", "B", "C"))
+    dt = torch.nn.functional.softplus(delta)
+    decay = torch.exp(dt[..., None] * operands["A"])
+    h = pscan(decay, (dt * u)[..., None] * B[:, :, None])
+    return (h @ C[..., None])[..., 0] + operands["D"] * u
+
+
+def backward(run, operands: dict[str, torch.Tensor]) -> None:
+    leaves = {k: v.detach().requires_grad_() for k, v in operands.items()}
+    run(leaves).sum().backward()
+
+
+def bench_scan(repeats: int) -> list[tuple]:
+    streams, length = 4, 512
+    operands, cu = scan_operands(streams, length)
+    ours = lambda x: selective_scan(**x, cu_seqlens=cu)  # noqa: E731
+    rows = []
+    with torch.no_grad():
+        t = interleaved(
+            {"ours": lambda: ours(operands), "loop": lambda: torch_loop(operands, streams)}, repeats
+        )
+    rows.append(("scan forward, 4 x 512 x 512 x 16", "torch loop over time", t["loop"] / t["ours"]))
+    if importlib.util.find_spec("mambapy"):
+        t = interleaved(
+            {
+                "ours": lambda: backward(ours, operands),
+                "peer": lambda: backward(lambda x: mambapy_scan(x, streams), operands),
+            },
+            repeats,
+        )
+        rows.append(("scan forward + backward", "mambapy pscan", t["peer"] / t["ours"]))
+    return rows
+
+
+def bench_layer(repeats: int) -> list[tuple]:
+    torch.manual_seed(0)
+    mixer = BiMamba(LcPlmConfig.from_preset("8m"))
+    two_pass = BiMamba(LcPlmConfig.from_preset("8m"))
+    two_pass.load_state_dict(mixer.state_dict())
+    two_pass.factored = False
+    x, cu = torch.randn(8192, 256), cu_seqlens_of([1024] * 8)
+    with torch.no_grad():
+        t = interleaved({"ours": lambda: mixer(x, cu), "peer": lambda: two_pass(x, cu)}, repeats)
+    return [
+        ("layer with shared projections, 8 x 1024", "the same in two passes", t["peer"] / t["ours"])
+    ]
+
+
+def equal_size_esm(parameters: int) -> EsmForMaskedLM:
+    """ESM-2 of the 8M shape, its feed-forward width tuned to the given number of parameters."""
+    config = EsmConfig(
+        vocab_size=33, hidden_size=320, num_hidden_layers=6, num_attention_heads=20,
+        intermediate_size=1280, position_embedding_type="rotary", token_dropout=True,
+        pad_token_id=1, mask_token_id=32, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0, attn_implementation="sdpa",
+    )  # fmt: skip
+    with torch.device("meta"):
+        base = sum(p.numel() for p in EsmForMaskedLM(config).parameters())
+    config.intermediate_size += round((parameters - base) / (6 * (2 * 320 + 1)))
+    return EsmForMaskedLM(config).eval()
+
+
+def roofline_seconds(model: LcPlmForMaskedLM, tokens: int, flops_per_second: float) -> float:
+    """Time of the encoder's matrix products and scans alone, at the measured peak."""
+    config = model.config
+    products = sum(p.numel() for name, p in model.named_parameters() if "proj.weight" in name)
+    elements = 2 * config.n_layer * tokens * config.d_inner * config.d_state
+    threads = torch.get_num_threads()
+    clock = flops_per_second / threads / FLOPS_PER_CYCLE
+    scan = elements * SCAN_CYCLES_PER_ELEMENT / clock / threads
+    return 2 * products * tokens / flops_per_second + scan
+
+
+def peak_flops() -> float:
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    out = torch.empty(2048, 2048)
+    seconds = interleaved({"gemm": lambda: torch.mm(a, b, out=out)}, 9, 3)["gemm"]
+    return 2 * 2048**3 / seconds
+
+
+def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
+    torch.manual_seed(0)
+    ours = LcPlmForMaskedLM(LcPlmConfig.from_preset("8m")).eval()
+    size = sum(p.numel() for p in ours.parameters())
+    esm = equal_size_esm(size)
+    esm_size = sum(p.numel() for p in esm.parameters())
+    print(f"parameters: LC-PLM 8m {size:,}, EsmModel {esm_size:,}\n")
+    rows = []
+    for length in lengths:
+        streams = max(1, 4096 // length)
+        ids = torch.randint(4, 24, (streams, length))
+        cu = cu_seqlens_of([length] * streams)
+        mask = torch.ones_like(ids)
+
+        def encode(ids=ids, cu=cu):
+            with torch.no_grad():
+                return ours.bimamba(ids.view(1, -1), cu_seqlens=cu)
+
+        def encode_esm(ids=ids, mask=mask):
+            with torch.no_grad():
+                return esm.esm(ids, attention_mask=mask)
+
+        t = interleaved({"ours": encode, "esm": encode_esm}, repeats)
+        ideal = roofline_seconds(ours, ids.numel(), peak_flops())
+        note = f"{ids.numel() / t['ours']:,.0f} residues/s, {ideal / t['ours']:.0%} of the roofline"
+        rows.append(
+            (
+                f"encoder forward, {streams} x {length}; {note}",
+                "EsmModel (sdpa)",
+                t["esm"] / t["ours"],
+            )
+        )
+    streams, length = 4, 512
+    ids, cu = torch.randint(4, 24, (streams, length)), cu_seqlens_of([length] * streams)
+    ours.train()
+    esm.train()
+    t = interleaved(
+        {
+            "ours": lambda: ours(
+                ids.view(1, -1), cu_seqlens=cu, labels=ids.view(1, -1)
+            ).loss.backward(),
+            "esm": lambda: esm(ids, labels=ids).loss.backward(),
+        },
+        repeats,
+    )
+    rate = f"{ids.numel() / t['ours']:,.0f} residues/s"
+    rows.append(
+        (
+            f"training step, {streams} x {length}; {rate}",
+            "EsmForMaskedLM (sdpa)",
+            t["esm"] / t["ours"],
+        )
+    )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="short lengths, three repeats")
+    arguments = parser.parse_args()
+    repeats = 3 if arguments.quick else 5
+    versions = {p: importlib.metadata.version(p) for p in ("torch", "transformers", "numba")}
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {versions}")
+    rows = bench_scan(repeats) + bench_layer(repeats + 4)
+    rows += bench_encoder(repeats, [512, 1024] if arguments.quick else [512, 1024, 4096, 8192])
+    print(
+        table(
+            [(what, peer, f"{ratio:.2f}x") for what, peer, ratio in rows],
+            ("what", "peer", "peer / ours"),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
