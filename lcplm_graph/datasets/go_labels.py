@@ -48,7 +48,7 @@ def label_matrix(
     counts : dict of str to int
     """
     table = annotations.table
-    rows = proteins.get_indexer(table["protein"])
+    rows = proteins.get_indexer(pd.Index(table["protein"]))
     terms, outcome = ontology.resolve(table["go_id"])
     barred = excluded_positions(ontology, exclude)
     here = rows >= 0
