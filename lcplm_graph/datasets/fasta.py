@@ -149,25 +149,39 @@ def _parse_block(
         bodies = [body.translate(_FOLD, _BLANKS).removesuffix(b"*") for _, _, body in records]
         joined = b"".join(bodies)
     words = [header.split(None, 1) for header, _, _ in records]
-    lengths = np.fromiter(map(len, bodies), dtype=np.int64, count=len(bodies))
+    lengths = _lengths(bodies)
     if _INVALID in joined or b"*" in joined or not lengths.all() or not all(words):
         _explain(block, path, first_line)
     for letter in _OTHER_LETTERS:
-        if count := joined.count(letter.encode()):
-            replaced[letter] += count
+        if letter.encode() in joined:
+            replaced[letter] += joined.count(letter.encode())
             joined = joined.replace(letter.encode(), b"X")
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    sequences = pa.LargeStringArray.from_buffers(
-        len(lengths), pa.py_buffer(offsets), pa.py_buffer(joined)
-    )
-    ids = pa.array([word[0] for word in words], pa.large_binary())
-    rest = pa.array([b"" if len(w) == 1 else w[1].rstrip() for w in words], pa.large_binary())
+    ids = [word[0] for word in words]
+    rest = [word[1].rstrip() if len(word) == 2 else b"" for word in words]
+    columns = [
+        _text_array(b"".join(ids), _lengths(ids)),
+        _text_array(joined, lengths),
+        _text_array(b"".join(rest), _lengths(rest)),
+    ]
     try:
-        columns = [ids.cast(pa.large_string()), sequences, rest.cast(pa.large_string())]
+        for column in columns[::2]:
+            column.validate(full=True)
     except pa.ArrowInvalid:
         _explain(block, path, first_line)
     return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _lengths(texts: list[bytes]) -> np.ndarray:
+    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+
+
+def _text_array(joined: bytes, lengths: np.ndarray) -> pa.LargeStringArray:
+    # Straight from buffers: `pa.array` would import pandas.
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.LargeStringArray.from_buffers(
+        len(lengths), pa.py_buffer(offsets), pa.py_buffer(joined)
+    )
 
 
 def _explain(block: bytes, path: Path, line: int) -> NoReturn:
