@@ -189,3 +189,21 @@ def test_no_bytes_give_anything_but_records_or_a_data_error(tmp_path_factory, co
         else:
             assert sum(batch.num_rows for batch in batches) > 0
             assert all(min(map(len, batch["sequence"].to_pylist())) > 0 for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("name", "proteins", "residues"),
+    [
+        ("swissprot_go_2014_rep50.fasta.gz", 129_163, 52_196_285),
+        ("scope40/scope40.fasta", 12_937, None),
+        ("dscript_yeast/yeast.fasta", 5_664, None),
+        ("string_shs27k/proteins.fasta", 1_690, None),
+    ],
+)
+def test_real_files(shared_data, name, proteins, residues):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LcPlmWarning)
+        store = SequenceStore.from_fasta(shared_data / name)
+    assert len(store) == proteins or proteins is None
+    assert int(store.lengths.sum()) == residues or residues is None
+    assert store.lengths.min() > 0

@@ -316,3 +316,9 @@ def test_two_processes_build_one_cache(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert {process.communicate(timeout=120)[0].strip() for process in both} == {"7728"}
+
+
+def test_split_of_a_dataset(core):
+    split = core.split(kind="C3", seed=1)
+    split.check()
+    assert core.split(kind="C3", seed=1).fingerprint == split.fingerprint
