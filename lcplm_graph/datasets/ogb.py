@@ -7,6 +7,7 @@ needed for its evaluators only (extra ``[ogb]``).
 
 from __future__ import annotations
 
+import importlib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -113,11 +114,11 @@ class OGBDataset(FileDataset):
 
     def _evaluator(self, module: str) -> Any:
         try:
-            evaluators = __import__(f"ogb.{module}", fromlist=["Evaluator"])
-        except ImportError:
+            evaluators = importlib.import_module(f"ogb.{module}")
+        except ImportError as error:
             raise ConfigError(
-                "OGB's evaluators need the package ogb: pip install 'lcplm-graph[ogb]'"
-            ) from None
+                f"OGB's evaluators need the package ogb: pip install 'lcplm-graph[ogb]' ({error})"
+            ) from error
         return evaluators.Evaluator(name=self.ogb_name)
 
 
