@@ -1,4 +1,4 @@
-"""The models stage 1 trains: BiMamba-S, its ablations, and ESM-2 at the same number of parameters."""
+"""The models stage 1 trains: BiMamba-S, its ablations, and ESM-2, all of equal size."""
 
 from __future__ import annotations
 

@@ -40,11 +40,9 @@ def learning_rate_factor(step: int, *, steps: int, warmup: int, schedule: str) -
 
     Examples
     --------
-    >>> factors = [learning_rate_factor(s, steps=100, warmup=10, schedule="wsd") for s in (0, 9, 50)]
-    >>> factors
-    [0.1, 1.0, 1.0]
-    >>> learning_rate_factor(90, steps=100, warmup=10, schedule="wsd")
-    0.5
+    >>> settings = {"steps": 100, "warmup": 10, "schedule": "wsd"}
+    >>> [learning_rate_factor(step, **settings) for step in (0, 9, 50, 90)]
+    [0.1, 1.0, 1.0, 0.5]
     """
     warmup = min(warmup, int(steps * _LONGEST_WARMUP))
     if step < warmup:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, LcPlmError
 
 T = TypeVar("T", bound="TrainOptions")
 
@@ -90,9 +92,7 @@ class TrainOptions:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
 
 
-def parse_options(
-    cls: type[T], argv: Sequence[str] | None, prog: str, description: str
-) -> T:
+def parse_options(cls: type[T], argv: Sequence[str] | None, prog: str, description: str) -> T:
     """Read options from a command line and the YAML file it may name.
 
     Parameters
@@ -137,3 +137,17 @@ def _explanations(cls: type) -> dict[str, str]:
         parsed = docstring_parser.parse(base.__doc__ or "")
         texts |= {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params}
     return texts
+
+
+@contextmanager
+def exit_on_errors(stage: str) -> Iterator[None]:
+    """Turn expected errors into one sentence and an exit code, for command lines."""
+    from lcplm_graph.training.checkpoints import Interrupted
+
+    try:
+        yield
+    except LcPlmError as error:
+        sys.exit(f"lcplm {stage}: {error}")
+    except Interrupted as stop:
+        print(f"lcplm {stage}: {stop}; go on with --resume auto", file=sys.stderr)
+        sys.exit(128 + stop.signum)

@@ -1,0 +1,139 @@
+"""Stage 1: pretrain an encoder by masked language modelling on a corpus of proteins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.training.options import TrainOptions, parse_options
+
+if TYPE_CHECKING:
+    from lcplm_graph.training.heldout import HeldOutByLength
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage1Options(TrainOptions):
+    """Options of stage 1.
+
+    Parameters
+    ----------
+    corpus
+        fasta:FILE (plain, gzip, zstd), or uniref50.
+    preset
+        Size of the model: 1m, 8m, 35m, 130m, 370m, 790m, 1b4.
+    arch
+        bimamba-s, or a baseline with as many parameters: bimamba (own projections for each
+        direction), mamba (left to right only), esm2 (attention).
+    max_length
+        Longer proteins are cropped to random windows of so many residues; default: what fits a
+        batch.
+    eval_tokens
+        Residues held out of each length bin.
+    split_seed
+        Chooses what is held out.
+    """
+
+    corpus: str
+    preset: str = "8m"
+    arch: Literal["bimamba-s", "bimamba", "mamba", "esm2"] = "bimamba-s"
+    max_length: int | None = None
+    eval_tokens: int = 16384
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eval_tokens < 1 or (self.max_length is not None and self.max_length < 1):
+            raise ConfigError("eval_tokens and max_length must be at least 1")
+
+
+def train(options: Stage1Options) -> None:
+    """Run stage 1; the results are in the folder `options.out`.
+
+    Parameters
+    ----------
+    options : Stage1Options
+
+    Raises
+    ------
+    LcPlmError
+        If the corpus, an option or a checkpoint is not usable; the message says what to do.
+    """
+    from lightning.pytorch import seed_everything
+
+    from lcplm_graph.training.architectures import build_model, count_parameters
+    from lcplm_graph.training.corpus import open_corpus
+    from lcplm_graph.training.heldout import HeldOutByLength
+    from lcplm_graph.training.module import MaskedLMTask
+    from lcplm_graph.training.run import Run, find_start, run_training
+    from lcplm_graph.training.windows import CorpusBatches
+
+    checkpoint = find_start(options)
+    corpus = open_corpus(
+        options.corpus, eval_tokens=options.eval_tokens, split_seed=options.split_seed
+    )
+    source = CorpusBatches(
+        corpus.store,
+        corpus.is_training,
+        max_tokens=options.max_tokens,
+        max_length=options.max_length,
+        seed=options.seed,
+    )
+    held_out = HeldOutByLength(corpus, options.max_tokens)
+    seed_everything(options.seed, verbose=False)
+    model = build_model(options.arch, options.preset)
+    facts = {
+        "stage": 1,
+        "arch": options.arch,
+        "preset": options.preset,
+        "parameters": count_parameters(model),
+        **corpus.facts,
+    }
+    run = Run(
+        task=MaskedLMTask(model, options),
+        source=source,
+        evaluate=held_out,
+        columns=held_out.columns,
+        facts=facts,
+        finish=lambda folder: _finish(folder, held_out),
+    )
+    run_training(options, run, checkpoint)
+
+
+def _finish(folder: Path, held_out: HeldOutByLength) -> None:
+    """Draw the curves; write held_out.json, the last losses by length beside their floors."""
+    from lcplm_graph.training.heldout import AS_TRAINED, MASK_ONLY
+    from lcplm_graph.training.metrics import read_metrics
+    from lcplm_graph.training.plots import draw_by_length, draw_loss
+    from lcplm_graph.training.run import METRICS, write_json
+
+    last = [row for row in read_metrics(folder / METRICS) if row[MASK_ONLY] == row[MASK_ONLY]][-1]
+    report = held_out.report()
+    edges = report["edges"]
+    report["losses"] = {w: [last[f"{w}_{e}"] for e in edges] for w in (AS_TRAINED, MASK_ONLY)}
+    write_json(folder / "held_out.json", report)
+    titles = {MASK_ONLY: "held out, masked only", AS_TRAINED: "held out, as trained (80/10/10)"}
+    curves = {
+        title: {
+            "model": report["losses"][way],
+            "composition floor": report["floors"][way]["composition"],
+            "unigram floor": report["floors"][way]["unigram"],
+        }
+        for way, title in titles.items()
+    }
+    draw_by_length(folder / "loss_by_length.png", edges, curves)
+    draw_loss(folder)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line ``python -m lcplm_graph.stage1``."""
+    from lcplm_graph.training.options import exit_on_errors
+
+    with exit_on_errors("stage1"):
+        train(parse_options(Stage1Options, argv, "lcplm stage1", str(__doc__)))
+
+
+if __name__ == "__main__":
+    main()

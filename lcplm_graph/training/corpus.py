@@ -1,0 +1,147 @@
+"""Stage-1 corpora: any FASTA file as memory-mapped Arrow, converted once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+
+from lcplm_graph.datasets.catalog import load_card
+from lcplm_graph.datasets.download import data_root, fetch_card_file
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.io import atomic_path, sha256_of
+
+FIRST_EDGE = 128
+_HELD_OUT_SHARE = 0.1
+
+
+class Corpus(NamedTuple):
+    """Sequences to train on and sequences to hold out.
+
+    Attributes
+    ----------
+    store : SequenceStore
+    held_out : ndarray, dtype=int64, shape=(h,)
+        Sorted rows that training never sees.
+    facts : dict
+        Source, sha256 of the file and counts, for the manifest.
+    """
+
+    store: SequenceStore
+    held_out: np.ndarray
+    facts: dict[str, object]
+
+    @property
+    def is_training(self) -> np.ndarray:
+        """Which rows are trained on, bool (n,)."""
+        mask = np.ones(len(self.store), bool)
+        mask[self.held_out] = False
+        return mask
+
+
+def open_corpus(name: str, *, eval_tokens: int, split_seed: int = 0) -> Corpus:
+    """Open a corpus; the first time its FASTA file is converted, later it is only mapped.
+
+    Parameters
+    ----------
+    name : str
+        ``fasta:FILE`` (plain, gzip, zstd or bz2), or a card of kind `sequences` as ``uniref50``.
+    eval_tokens : int
+        Residues to hold out of each length bin; never more than a tenth of a bin's proteins.
+    split_seed : int
+        Chooses what is held out.
+
+    Raises
+    ------
+    ConfigError
+        If the name is no corpus, or nothing can be held out.
+    DataError
+        If the file is missing or no FASTA.
+    """
+    path = _fasta_of(name)
+    folder = data_root() / "corpora" / _key(path)
+    facts_path = folder / "facts.json"
+    with FileLock(_made(folder) / ".lock"):
+        if not facts_path.is_file():
+            store = SequenceStore.from_fasta(path, folder / "sequences.arrow")
+            counts = {"proteins": len(store), "residues": int(store.lengths.sum())}
+            facts = {"file": str(path), "sha256": sha256_of(path), **counts}
+            with atomic_path(facts_path) as temporary:
+                temporary.write_text(json.dumps(facts, indent=1) + "\n")
+    store = SequenceStore.open(folder / "sequences.arrow")
+    held_out = choose_held_out(store.lengths, eval_tokens, split_seed)
+    if not len(held_out):
+        raise ConfigError(
+            f"corpus {name} has {len(store)} proteins, too few to hold a tenth of a length bin out"
+        )
+    facts = json.loads(facts_path.read_text())
+    return Corpus(store, held_out, {"corpus": name, **facts, "held_out": len(held_out)})
+
+
+def _fasta_of(name: str) -> Path:
+    kind, _, rest = name.partition(":")
+    if kind == "fasta":
+        path = Path(rest).expanduser()
+        if not rest or not path.is_file():
+            raise DataError("no such file; a corpus is written fasta:FILE", path=rest or "fasta:")
+        return path.resolve()
+    card = load_card(name)
+    if card.kind != "sequences":
+        raise ConfigError(f"{name!r} is no corpus of sequences; give fasta:FILE or uniref50")
+    return fetch_card_file(card, "sequences")
+
+
+def _key(path: Path) -> str:
+    """Name of a file's state: reading all of a large file to know it would take minutes."""
+    stat = path.stat()
+    state = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return f"{path.name.split('.')[0]}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def length_edges(longest: int) -> list[int]:
+    """Upper ends of length bins: 128, 256, 512, ... up to the longest protein.
+
+    Examples
+    --------
+    >>> length_edges(900)
+    [128, 256, 512, 1024]
+    """
+    edges = [FIRST_EDGE]
+    while edges[-1] < longest:
+        edges.append(2 * edges[-1])
+    return edges
+
+
+def length_bin(lengths: np.ndarray) -> np.ndarray:
+    """Index of the bin of each length: a bin's upper end belongs to it."""
+    excess = np.maximum(1.0, np.asarray(lengths, np.float64) / FIRST_EDGE)
+    return np.ceil(np.log2(excess)).astype(np.int64)
+
+
+def choose_held_out(lengths: np.ndarray, eval_tokens: int, seed: int) -> np.ndarray:
+    """Choose proteins to hold out, the same number of residues from every length bin.
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(h,)
+        Sorted.  A bin of fewer than ten proteins gives none.
+    """
+    chosen = [np.empty(0, np.int64)]
+    bins = length_bin(lengths)
+    for number in range(int(bins.max()) + 1 if len(bins) else 0):
+        members = np.flatnonzero(bins == number)
+        most = int(len(members) * _HELD_OUT_SHARE)
+        order = np.random.default_rng([seed, number]).permutation(members)[:most]
+        enough = int(np.searchsorted(np.cumsum(lengths[order]), eval_tokens)) + 1
+        chosen.append(order[:enough])
+    return np.sort(np.concatenate(chosen))

@@ -1,0 +1,213 @@
+"""metrics.csv: one row a step, whole, in order, never twice, also over kills and resumptions."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from lcplm_graph.io import atomic_path
+from lcplm_graph.training.data import Batch
+from lcplm_graph.training.module import SCORES, MaskedLMTask, means
+
+TRAIN_COLUMNS = (
+    "step", "tokens", "lr", "loss", "residue_loss", "residue_accuracy",
+    "gradient_norm", "tokens_per_second", "seconds",
+)  # fmt: skip
+RELATION_COLUMNS = ("relation_loss", "relation_accuracy")
+
+Logits = Callable[[Tensor, Tensor], Tensor]
+"""Maps (input_ids, cu_seqlens) to logits (T, V)."""
+Evaluate = Callable[[Logits, torch.device], dict[str, float]]
+
+
+class MetricsCsv(Logger):
+    """A Lightning logger that appends rows to a CSV file with fixed columns.
+
+    Parameters
+    ----------
+    path : path-like
+    columns : sequence of str
+        The first is ``step``.
+    start : int
+        Rows of later steps are left from a run that was killed after its last checkpoint; they
+        are removed, since these steps run again.  -1 removes all.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], columns: Sequence[str], start: int) -> None:
+        super().__init__()
+        self.path, self.columns = Path(path), list(columns)
+        self._begin(start)
+
+    @rank_zero_only
+    def _begin(self, start: int) -> None:
+        kept = [row for row in read_metrics(self.path) if row["step"] <= start]
+        with atomic_path(self.path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({k: _text(v) for k, v in row.items()} for row in kept)
+
+    @property
+    def name(self) -> str:
+        """Nothing: the file is named by its path."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Nothing: the file is named by its path."""
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Append a row in one write, so that a kill leaves a whole row or none."""
+        row = {"step": step, **metrics}
+        line = ",".join(_text(row.get(c, float("nan"))) for c in self.columns) + "\n"
+        with open(self.path, "a") as file:
+            file.write(line)
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """Read metrics.csv; empty cells become NaN, and a last line cut short by a kill is left out.
+
+    Returns
+    -------
+    list of dict
+        One per row, by column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return []
+    text = path.read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    rows = csv.DictReader(lines)
+    return [{k: float(v) if v else float("nan") for k, v in row.items()} for row in rows]
+
+
+def _text(value: Any) -> str:
+    number = float(value)
+    if number != number:
+        return ""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+class Metrics(Callback):
+    """Sum up scores between rows, evaluate on held-out data, write the rows.
+
+    The sums are part of the checkpoint, so a resumed run writes the rows that the run without
+    a kill would have written (times apart).
+
+    Parameters
+    ----------
+    log_every, eval_every : int
+        In optimiser steps.
+    evaluate : callable
+        Gives the held-out columns of a row.
+    """
+
+    def __init__(self, log_every: int, eval_every: int, evaluate: Evaluate) -> None:
+        self.log_every, self.eval_every, self.evaluate = log_every, eval_every, evaluate
+        self.scores = torch.zeros(len(SCORES), dtype=torch.float64)
+        self.tokens = 0
+        self.rate = 0.0
+        self.last: dict[str, float] = {}
+        self._timed_tokens, self._clock, self._start = 0, 0.0, 0.0
+        self._trainer: Trainer | None = None
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Keep the trainer: the state is summed over its ranks."""
+        self._trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums since the last row and the tokens so far, over all ranks."""
+        return {"scores": self._sum(self.scores).tolist(), "tokens": self._sum_int(self.tokens)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from saved sums; they are those of all ranks, so one rank takes them."""
+        if rank_zero_only.rank == 0:
+            self.scores = torch.tensor(state_dict["scores"], dtype=torch.float64)
+            self.tokens = state_dict["tokens"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: MaskedLMTask) -> None:  # type: ignore[override]
+        """Evaluate before the first step of a new run."""
+        self._start = perf_counter()
+        if trainer.global_step == 0:
+            self._write(trainer, 0, {"tokens": 0, **self._evaluated(trainer, pl_module)})
+        self._clock = perf_counter()
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: MaskedLMTask, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Add a batch; at the end of an optimiser step perhaps write a row."""
+        self.scores += outputs["scores"].double().cpu()
+        self.tokens += len(batch.input_ids)
+        self._timed_tokens += len(batch.input_ids)
+        step = trainer.global_step
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        is_last = step == trainer.max_steps
+        evaluates = step % self.eval_every == 0 or is_last
+        if evaluates or step % self.log_every == 0:
+            row = self._train_row(trainer, pl_module)
+            if evaluates:
+                row |= self._evaluated(trainer, pl_module)
+            self._write(trainer, step, row)
+
+    def _train_row(self, trainer: Trainer, task: MaskedLMTask) -> dict[str, float]:
+        seconds = perf_counter() - self._clock
+        row = means(self._sum(self.scores))
+        loss = row["residue_loss"]
+        if row["relation_loss"] == row["relation_loss"]:
+            loss += task.relation_weight * row["relation_loss"]
+        self.rate = self._sum_int(self._timed_tokens) / max(seconds, 1e-9)
+        # The scheduler has already moved on to the next step.
+        used = task.lr_schedulers().lr_lambdas[0](trainer.global_step - 1)  # type: ignore[union-attr]
+        row |= {
+            "tokens": self._sum_int(self.tokens),
+            "lr": task.options.lr * used,
+            "loss": loss,
+            "gradient_norm": task.gradient_norm,
+            "tokens_per_second": round(self.rate, 1),
+            "seconds": round(perf_counter() - self._start, 2),
+        }
+        self.scores.zero_()
+        self._timed_tokens, self._clock = 0, perf_counter()
+        return row
+
+    def _evaluated(self, trainer: Trainer, task: MaskedLMTask) -> dict[str, float]:
+        """Run the evaluation on every rank alike: right for any way of sharding the weights."""
+        task.eval()
+        forward = trainer.strategy.model
+        assert forward is not None  # there is a model while training
+        with torch.no_grad(), trainer.strategy.precision_plugin.forward_context():
+            result = self.evaluate(forward, task.device)
+        task.train()
+        self._clock = perf_counter()
+        return result
+
+    def _write(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
+        self.last = row
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if v == v}, step)
+
+    def _sum(self, scores: Tensor) -> Tensor:
+        assert self._trainer is not None
+        device = self._trainer.strategy.root_device
+        total = scores.to(device) if device.type != "mps" else scores.float().to(device)
+        reduced = self._trainer.strategy.reduce(total.clone(), reduce_op="sum")
+        return torch.as_tensor(reduced).double().cpu()
+
+    def _sum_int(self, value: int) -> int:
+        return int(self._sum(torch.tensor([float(value)], dtype=torch.float64))[0])

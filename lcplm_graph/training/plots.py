@@ -1,0 +1,119 @@
+"""Curves of a training run as PNG files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lcplm_graph.io import atomic_path
+from lcplm_graph.training.metrics import read_metrics
+
+_DPI = 120
+_SMOOTHING = 0.05
+
+
+def draw_loss(folder: Path) -> Path:
+    """Draw loss.png from metrics.csv: every quantity that was measured, training and held out.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    Path
+        Of the picture.
+    """
+    rows = read_metrics(folder / "metrics.csv")
+    panels = [
+        ("residues", "residue_loss", "loss, nats per masked residue"),
+        ("relation markers", "relation_loss", "loss, nats per masked marker"),
+        ("relation markers", "relation_auroc", "AUROC, held-out walks"),
+    ]
+    shown = [p for p in panels if _has(rows, p[1]) or _has(rows, f"valid_{p[1]}")]
+    figure, axes = _panels(len(shown))
+    for axis, (title, column, label) in zip(axes, shown, strict=True):
+        _curve(axis, rows, column)
+        steps, values = _series(rows, f"valid_{column}")
+        if steps:
+            axis.plot(steps, values, "o-", color="C3", label="held out")
+        if column == "relation_auroc":
+            axis.axhline(0.5, color="0.6", linestyle=":", label="chance")
+        axis.set(title=title, xlabel="optimiser step", ylabel=label)
+        axis.legend(frameon=False)
+    return _save(figure, folder / "loss.png")
+
+
+def draw_by_length(
+    path: Path, edges: Sequence[int], curves: dict[str, dict[str, Sequence[float]]]
+) -> Path:
+    """Draw loss against protein length.
+
+    Parameters
+    ----------
+    path : Path
+        Of the picture.
+    edges : sequence of int
+        Upper ends of the length bins.
+    curves : dict of dict
+        Panel title -> curve name -> a value per bin.  Names with "floor" are drawn dashed.
+    """
+    figure, axes = _panels(len(curves))
+    for axis, (title, named) in zip(axes, curves.items(), strict=True):
+        for name, values in named.items():
+            style = (
+                {"linestyle": "--", "color": _grey(name)} if "floor" in name else {"marker": "o"}
+            )
+            axis.plot(edges, values, label=name, **style)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(edges, [str(edge) for edge in edges])
+        axis.minorticks_off()
+        axis.set(title=title, xlabel="protein length, up to", ylabel="nats per masked residue")
+        axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def _grey(name: str) -> str:
+    return "0.7" if "unigram" in name else "0.4"
+
+
+def _curve(axis: Any, rows: list[dict[str, float]], column: str) -> None:
+    """Points of training, and through many of them a moving average."""
+    steps, values = _series(rows, column)
+    if not steps:
+        return
+    axis.plot(steps, values, color="C0", alpha=0.35, linewidth=0.8, label="training")
+    width = max(1, round(_SMOOTHING * len(values)))
+    if width > 1:
+        means = [
+            sum(values[max(0, i - width + 1) : i + 1]) / min(i + 1, width)
+            for i in range(len(values))
+        ]
+        axis.plot(steps, means, color="C0", label=f"training, mean of {width} rows")
+
+
+def _series(rows: list[dict[str, float]], column: str) -> tuple[list[float], list[float]]:
+    points = [(r["step"], r[column]) for r in rows if not math.isnan(r.get(column, math.nan))]
+    return [p[0] for p in points], [p[1] for p in points]
+
+
+def _has(rows: list[dict[str, float]], column: str) -> bool:
+    return bool(_series(rows, column)[0])
+
+
+def _panels(count: int) -> tuple[Any, list[Any]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * max(count, 1), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, max(count, 1), squeeze=False)[0])[:count]
+
+
+def _save(figure: Any, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)
+    return path

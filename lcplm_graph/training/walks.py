@@ -1,0 +1,170 @@
+"""Stage 2's batches: masked walks of the training graph, and held-out pairs to be told apart."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.errors import InputError
+from lcplm_graph.tokens.masking import mask_tokens
+from lcplm_graph.tokens.packing import pack
+from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE
+from lcplm_graph.training.data import Batch, keyed_generator
+from lcplm_graph.training.metrics import Logits
+from lcplm_graph.training.module import means, score
+from lcplm_graph.walks.residues import ResidueTable
+from lcplm_graph.walks.stream import WalkStream
+
+MASK_RATE = 0.15
+_MASK = 4
+COLUMNS = (
+    "valid_residue_loss", "valid_residue_accuracy",
+    "valid_relation_loss", "valid_relation_accuracy", "valid_relation_auroc",
+)  # fmt: skip
+
+
+class WalkBatches:
+    """Endless masked batches of walks; batch k is a function of (seed, k) alone.
+
+    Batch k holds walks ``k n`` to ``(k + 1) n - 1``, so every walk of an epoch comes exactly once,
+    whatever the number of processes.
+
+    Parameters
+    ----------
+    stream : WalkStream
+    max_tokens : int
+        Most tokens of a batch.
+    relation_rate : float
+        Share of the relation markers that is masked.
+    seed : int
+        Of the masks.
+    """
+
+    def __init__(
+        self, stream: WalkStream, *, max_tokens: int, relation_rate: float, seed: int
+    ) -> None:
+        self.stream, self.max_tokens = stream, max_tokens
+        self.relation_rate, self.seed = relation_rate, seed
+        stream.walks_per_batch(max_tokens)  # says at once if not even one fits
+
+    def batch(self, index: int) -> Batch:
+        """Return batch `index`."""
+        packed = self.stream.batch(index, self.max_tokens).packed
+        masked = mask_tokens(
+            packed.input_ids,
+            rate=MASK_RATE,
+            relation_rate=self.relation_rate,
+            generator=keyed_generator(self.seed, _MASK, index),
+        )
+        return Batch(masked.input_ids, packed.cu_seqlens, masked.labels, index)
+
+
+class Pairs(NamedTuple):
+    """Pairs to be told apart, and which of them are edges.
+
+    Attributes
+    ----------
+    nodes : ndarray, dtype=int64, shape=(n, 2)
+    is_edge : ndarray, dtype=bool, shape=(n,)
+    """
+
+    nodes: np.ndarray
+    is_edge: np.ndarray
+
+
+def held_out_pairs(split: Split, count: int) -> Pairs:
+    """Take at most `count` validation edges and as many stub-matched negatives, shuffled.
+
+    Raises
+    ------
+    InputError
+        If the split has no validation edges.
+    """
+    rng = np.random.default_rng(0)
+    positives = split.positives("valid")
+    if not len(positives):
+        raise InputError(
+            "this split holds no validation edges out; stage 2 needs some to be judged"
+        )
+    negatives = rng.permutation(split.negatives("valid"))[:count]
+    positives = rng.permutation(positives)[:count]
+    nodes = rng.permuted(np.concatenate([positives, negatives]), axis=1)
+    is_edge = np.arange(len(nodes)) < len(positives)
+    order = rng.permutation(len(nodes))
+    return Pairs(nodes[order], is_edge[order])
+
+
+class HeldOutWalks:
+    """Evaluate stage 2 on walks of two proteins over held-out pairs.
+
+    Half of the pairs are validation edges, half stub-matched negatives, so a protein's degree
+    alone scores at chance.  The marker is masked, and residues are masked as in training.  The
+    edges are unseen; whether the proteins are depends on the kind of split.
+
+    Parameters
+    ----------
+    split : Split
+    residues : ResidueTable
+    share : int
+        Residues of each protein; longer ones are cropped to one random window.
+    count : int
+        Most edges, and most negatives.
+    max_tokens : int
+        Tokens of a batch.
+    """
+
+    columns = COLUMNS
+
+    def __init__(
+        self, split: Split, residues: ResidueTable, *, share: int, count: int, max_tokens: int
+    ) -> None:
+        self.pairs = held_out_pairs(split, count)
+        per_batch = max(1, max_tokens // (2 * share + 7))
+        self.batches = [
+            self._batch(residues, share, first, per_batch)
+            for first in range(0, len(self.pairs.nodes), per_batch)
+        ]
+
+    def _batch(self, residues: ResidueTable, share: int, first: int, count: int) -> Batch:
+        rng = np.random.default_rng([1, first])
+        nodes, is_edge = (part[first : first + count] for part in self.pairs)
+        streams = []
+        for (a, b), edge in zip(nodes.tolist(), is_edge.tolist(), strict=True):
+            left, right = (_window(residues, node, share, rng) for node in (a, b))
+            parts = ([CLS, BON], left, [EON, EDGE if edge else NO_EDGE, BON], right, [EON, EOS])
+            streams.append(np.concatenate(parts))
+        packed = pack(streams)
+        generator = keyed_generator(0, first)
+        masked = mask_tokens(
+            packed.input_ids, rate=MASK_RATE, relation_rate=1.0, generator=generator
+        )
+        return Batch(masked.input_ids, packed.cu_seqlens, masked.labels, first)
+
+    def __call__(self, logits: Logits, device: torch.device) -> dict[str, float]:
+        """Return losses and accuracies of residues and markers, and the markers' AUROC."""
+        totals, margins = [], []
+        for batch in self.batches:
+            labels = batch.labels.to(device)
+            out = logits(batch.input_ids.to(device), batch.cu_seqlens.to(device))
+            totals.append(score(out, labels).double().cpu())
+            margins.append(_margins(out, labels))
+        result = {f"valid_{k}": v for k, v in means(torch.stack(totals).sum(0)).items()}
+        auroc = roc_auc_score(self.pairs.is_edge, torch.cat(margins).numpy())
+        return result | {"valid_relation_auroc": float(auroc)}
+
+
+def _margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-odds of an edge at each masked marker, in order."""
+    at = (labels == EDGE) | (labels == NO_EDGE)
+    return (logits[at, EDGE] - logits[at, NO_EDGE]).float().cpu()
+
+
+def _window(residues: ResidueTable, node: int, share: int, rng: np.random.Generator) -> np.ndarray:
+    first, last = residues.offsets[node], residues.offsets[node + 1]
+    start = first + rng.integers(max(0, last - first - share) + 1)
+    return residues.tokens[start : min(last, start + share)].astype(np.int64)
