@@ -141,15 +141,17 @@ def _skip_blank_start(data: bytes, path: Path) -> tuple[int, bytes]:
 def _parse_block(
     block: bytes, path: Path, first_line: int, replaced: Counter[str]
 ) -> pa.RecordBatch:
-    block = block.replace(b"\r\n", b"\n")
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
     records = [record.partition(b"\n") for record in block[1:].split(b"\n>")]
-    bodies = [body.replace(b"\n", b"") for _, _, body in records]
-    joined = b"".join(bodies).translate(_FOLD)
+    bodies = [body for _, _, body in records]
+    joined = b"".join(bodies).replace(b"\n", b"").translate(_FOLD)
     if b"*" in joined or _BLANK in joined:
-        bodies = [body.translate(_FOLD, _BLANKS).removesuffix(b"*") for _, _, body in records]
-        joined = b"".join(bodies)
+        bodies = [body.translate(_FOLD, _BLANKS).removesuffix(b"*") for body in bodies]
+        joined, lengths = b"".join(bodies), _lengths(bodies)
+    else:
+        lengths = _lengths(bodies) - [body.count(b"\n") for body in bodies]
     words = [header.split(None, 1) for header, _, _ in records]
-    lengths = _lengths(bodies)
     if _INVALID in joined or b"*" in joined or not lengths.all() or not all(words):
         _explain(block, path, first_line)
     for letter in _OTHER_LETTERS:
