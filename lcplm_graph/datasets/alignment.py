@@ -82,7 +82,11 @@ def encode(sequences: list[str]) -> Encoded:
 
 
 def index_seeds(encoded: Encoded) -> SeedIndex:
-    """Index every seed word that lies inside one sequence and has no unknown letter."""
+    """Index every seed word that lies inside one sequence and says something.
+
+    Words with an unknown letter, or with fewer than three groups of letters, as in stretches of
+    one or two residues, are left out.
+    """
     codes, starts = encoded
     group = np.full(UNKNOWN + 1, -1, np.int32)
     for number, letters in enumerate(_GROUPS):
@@ -92,10 +96,13 @@ def index_seeds(encoded: Encoded) -> SeedIndex:
     offsets = np.flatnonzero(np.frombuffer(_SEED.encode(), np.uint8) == ord("1"))
     room = starts[owner + 1] - np.arange(len(codes)) >= len(_SEED)
     words = np.zeros(len(codes), np.int32)
+    present = np.zeros(len(codes), np.int32)
     for offset in offsets:
         letter = np.append(reduced[offset:], np.full(offset, -1, np.int32))
         room &= letter >= 0
         words = words * len(_GROUPS) + letter
+        present |= 1 << np.maximum(letter, 0)
+    room &= np.bitwise_count(present) >= 3
     words[~room] = -1
     positions = np.flatnonzero(room).astype(np.int32)
     positions = positions[np.argsort(words[positions], kind="stable")]
@@ -110,19 +117,18 @@ def find_candidates(
     index: SeedIndex,
     starts: IntArray,
     after: int,
-    common: int,
     tables: tuple[IntArray, npt.NDArray[np.int32], IntArray],
 ) -> tuple[npt.NDArray[np.int32], IntArray]:
     """Return targets with two seed hits in a row on one diagonal, and that diagonal.
 
-    `query` holds the query's seed words; `after` leaves out targets up to that number; words
-    that occur more than `common` times are skipped. `tables` is scratch, zero on return.
+    `query` holds the query's seed words; `after` leaves out targets up to that number. `tables`
+    is scratch, zero on return.
     """
     last, count, best = tables
     touched = [np.int32(0) for _ in range(0)]
     for i in range(len(query)):
         word = query[i]
-        if word < 0 or index.pointers[word + 1] - index.pointers[word] > common:
+        if word < 0:
             continue
         for at in range(index.pointers[word], index.pointers[word + 1]):
             position = index.positions[at]

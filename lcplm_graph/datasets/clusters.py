@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from lcplm_graph.datasets.edges import IntArray, adjacency
 from lcplm_graph.datasets.similarity import choose_method, homologous_pairs
-from lcplm_graph.datasets.split import NOWHERE, TRAIN, VALID
+from lcplm_graph.datasets.split import NOWHERE, TEST, TRAIN, VALID
 from lcplm_graph.datasets.split_kinds import Assignment, Parts, Request, by_proteins, share_groups
 from lcplm_graph.errors import DataError, InputError
 
@@ -95,8 +96,8 @@ def cluster_pairs(
     """Hold out clusters of similar proteins, then every homologue across the border.
 
     Clusters alone leave homologues on both sides, because two members need not both be similar
-    to the founder. So a held-out protein that the search finds similar to one of another part is
-    taken out of the split, first those like training, then test ones like valid.
+    to the founder. So a held-out protein that a search across the border finds similar to one of
+    another part is taken out of the split, first those like training, then test ones like valid.
     """
     store = request.sequences
     if store is None or len(store) != request.graph.num_nodes:
@@ -105,9 +106,10 @@ def cluster_pairs(
             f"{0 if store is None else len(store)} for {request.graph.num_nodes} proteins."
         )
     method = choose_method(method)
-    similar = homologous_pairs(
-        store, identity=identity, coverage=coverage, method=method, progress=progress
-    ).pairs
+    find = partial(
+        homologous_pairs, identity=identity, coverage=coverage, method=method, progress=progress
+    )
+    similar = find(store).pairs
     if clusters is None:
         groups = greedy_clusters(similar, np.asarray(store.lengths))
     elif isinstance(clusters, str | Path | PathLike):
@@ -118,6 +120,11 @@ def cluster_pairs(
             raise InputError(f"`clusters` has shape {groups.shape}, not ({len(store)},).")
     node_part = share_groups(groups, request)
     removed = _clear_border(node_part, similar)
+    # A search has a direction, so the border is searched once more, from held-out to training.
+    for earlier, later in (([TRAIN], [VALID, TEST]), ([VALID], [TEST])):
+        left, right = (np.flatnonzero(np.isin(node_part, parts)) for parts in (later, earlier))
+        hits = find(store.select(left), store.select(right)).pairs
+        removed += _clear_border(node_part, np.stack([left[hits[:, 0]], right[hits[:, 1]]], axis=1))
     result = by_proteins(request.graph, node_part, inside=True)
     info = {
         "identity": identity,

@@ -37,8 +37,10 @@ from lcplm_graph.errors import BackendError, ConfigError, InputError
 
 SEARCH_METHODS = ("auto", "mmseqs", "kmer")
 _E_VALUE = 1e-3
+# Every rule of the built-in search looks at the two proteins alone: what it finds between two does
+# not depend on what else is searched, so that a second search cannot find more than the first.
 _MIN_UNGAPPED = 38
-_COMMON_WORD = 2000
+_DATABASE = 10_000
 
 
 class Hits(NamedTuple):
@@ -87,7 +89,8 @@ def homologous_pairs(
     Returns
     -------
     Hits
-        Alignments with E-value at most 0.001, sorted by pair.
+        Alignments with E-value at most 0.001 (built in: as among 10,000 proteins, whatever their
+        number), sorted by pair.
 
     Raises
     ------
@@ -190,7 +193,6 @@ def _search_block(
 ) -> npt.NDArray[np.float64]:
     """Search queries start..stop; rows of query, target, identity, coverage."""
     n_targets = len(targets.starts) - 1
-    residues = len(targets.codes)
     tables = (
         np.zeros(n_targets, np.int64),
         np.zeros(n_targets, np.int32),
@@ -204,7 +206,6 @@ def _search_block(
             index,
             targets.starts,
             q if own else -1,
-            _COMMON_WORD,
             tables,
         )
         for n in range(len(candidates)):
@@ -218,7 +219,7 @@ def _search_block(
             score, same, pairs, from_a, to_a, from_b, to_b = align_banded(
                 a, b, diagonals[n], BAND, scores, GAP_OPEN, GAP_EXTEND
             )
-            if K * len(a) * residues * np.exp(-LAMBDA * score) > _E_VALUE:
+            if K * len(a) * len(b) * _DATABASE * np.exp(-LAMBDA * score) > _E_VALUE:
                 continue
             in_a, in_b = to_a - from_a + 1, to_b - from_b + 1
             alike = same / (in_a + in_b - pairs)
