@@ -125,6 +125,16 @@ def test_search_between_two_sets_equals_search_within_one(families):
     assert len(shared) >= 0.99 * len(within)
 
 
+def test_what_is_found_between_two_proteins_depends_on_them_alone(families):
+    store, _ = families
+    some = np.arange(0, len(store), 2)
+    everything = {tuple(p) for p in homologous_pairs(store, method="kmer").pairs.tolist()}
+    subset = homologous_pairs(store.select(some), method="kmer").pairs
+    chosen = set(some.tolist())
+    expected = {p for p in everything if chosen.issuperset(p)}
+    assert {tuple(p) for p in some[subset].tolist()} == expected
+
+
 def test_identity_and_coverage_are_cut_offs(families):
     store, _ = families
     strict = homologous_pairs(store, method="kmer", identity=0.7)
