@@ -158,7 +158,7 @@ class Split:
         part : {"train", "valid", "test"}
         kind : {"stub_matched", "uniform", "hard"}
         ratio : float
-            Negatives per positive of the part, exact within each C class.
+            Negatives per positive of the part, within each C class.
         seed : int
 
         Returns
@@ -168,7 +168,7 @@ class Split:
         Raises
         ------
         InputError
-            If the graph is too small or too dense for that many.
+            If the graph is too small or too dense for half of them.
         """
         return sample_negatives(self, part, kind, ratio, seed)
 
