@@ -129,6 +129,9 @@ class TimedCheckpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, and take over the signals from Lightning, which does not save."""
         self._saved_at = monotonic()
+        if trainer.is_global_zero:
+            for rest in self.folder.glob(".step-*.part.ckpt"):
+                rest.unlink()  # a kill came while this was being written
         for signum in (signal.SIGTERM, signal.SIGINT):
             self._handlers[signum] = signal.signal(signum, self._note)
 
@@ -161,7 +164,16 @@ class TimedCheckpoints(Checkpoint):
                 old.unlink()
         return path
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Give the signals back."""
+        self._restore()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self._restore()
+
+    def _restore(self) -> None:
         while self._handlers:
             signal.signal(*self._handlers.popitem())

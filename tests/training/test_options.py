@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.stage2 import Stage2Options
+from lcplm_graph.training.options import exit_on_errors, parse_options
+
+
+def _parse(*argv: str) -> Stage2Options:
+    return parse_options(Stage2Options, list(argv), "lcplm stage2", "")
+
+
+def test_dashes_underscores_flags_and_yaml(tmp_path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump({"max_tokens": 512, "weighted": True, "graph": "g"}))
+    options = _parse("--config", str(config), "--out", "o", "--steps", "3", "--walk-length=7")
+    assert (options.max_tokens, options.weighted, options.walk_length) == (512, True, 7)
+    options = _parse("--graph", "g", "--out", "o", "--steps", "3", "--max_tokens", "9")
+    assert (options.max_tokens, options.weighted) == (9, False)
+    assert _parse("--graph", "g", "--out", "o", "--steps", "3", "--weighted").weighted
+
+
+def test_every_option_is_explained(capsys) -> None:
+    with pytest.raises(SystemExit):
+        _parse("--help")
+    text = capsys.readouterr().out
+    assert "--negative-rate" in text
+    assert "Share of hops that lead" in " ".join(text.split())
+
+
+def test_print_config_is_a_config(capsys, tmp_path) -> None:
+    arguments = ["--graph", "g", "--out", "o", "--steps", "3", "--lr", "0.5"]
+    with pytest.raises(SystemExit):
+        _parse(*arguments, "--print_config")
+    config = tmp_path / "c.yaml"
+    config.write_text(capsys.readouterr().out)
+    assert _parse("--config", str(config)) == _parse(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"warmup": -1}, "warmup must not be negative"),
+        ({"relation_rate": 1.5}, "relation_rate must be between 0 and 1"),
+    ],
+)
+def test_bad_values(change, text) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Stage2Options(**{"graph": "g", "out": "o", "steps": 1, **change})
+
+
+def test_errors_become_a_sentence_and_an_exit_code() -> None:
+    with pytest.raises(SystemExit, match="lcplm stage2: no such thing"), exit_on_errors("stage2"):
+        raise ConfigError("no such thing")

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+import yaml
+
+from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmWarning, TrainingError
+from lcplm_graph.io import forget_warnings
+from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.stage1 import train
+from lcplm_graph.training.checkpoints import (
+    Interrupted,
+    checkpoints_in,
+    is_intact,
+    newest_intact,
+    step_of,
+)
+from lcplm_graph.training.metrics import Metrics, read_metrics
+from lcplm_graph.training.module import MaskedLMTask
+from lcplm_graph.training.windows import CorpusBatches
+
+
+def _weights(out) -> bytes:
+    return (out / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_run_leaves_everything_it_promises(tiny_options, tmp_path) -> None:
+    options = tiny_options(accumulate=2, log_every=2)
+    train(options)
+    out = tmp_path / "run"
+    assert yaml.safe_load((out / "config.yaml").read_text())["preset"] == "tiny"
+    assert [row["step"] for row in read_metrics(out / "metrics.csv")] == [0, 2, 4, 6]
+    for name in ("loss.png", "loss_by_length.png"):
+        assert (out / name).read_bytes()[:4] == b"\x89PNG"
+    assert list((out / "tensorboard").glob("events*"))
+    manifest = json.loads((out / "run.json").read_text())
+    assert len(manifest["data"]["sha256"]) == 64
+    assert manifest["finished"]
+    report = json.loads((out / "held_out.json").read_text())
+    assert set(report["losses"]) == set(report["floors"])
+    assert load_encoder(out).embed(["MKTAYIAK"]).shape == (1, 16)
+    assert json.loads((out / "model" / "training.json").read_text())["steps"] == 6
+
+
+def test_it_learns(tiny_options, tmp_path) -> None:
+    train(tiny_options(steps=60, lr=1e-2, eval_every=60, log_every=60))
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    losses = [row["valid_mask_only_loss"] for row in rows]
+    assert losses[-1] < losses[0] - 1.5
+    assert rows[-1]["valid_mask_only_loss"] < 3.2
+
+
+def test_folder_in_use_and_other_options(tiny_options, tmp_path) -> None:
+    train(tiny_options())
+    with pytest.raises(ConfigError, match="already holds a run; go on with --resume auto"):
+        train(tiny_options())
+    with pytest.raises(ConfigError) as caught:
+        train(tiny_options(resume="auto", lr=0.5, steps=7, checkpoint_minutes=1.0))
+    text = str(caught.value)
+    assert "lr: 0.003 then, 0.5 now" in text
+    assert "steps: 6 then, 7 now" in text
+    assert "checkpoint_minutes" not in text
+    train(tiny_options(resume="auto"))  # finished: nothing to do, nothing broken
+
+
+def test_resume_of_a_path_that_is_none(tiny_options) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere\.ckpt: no such checkpoint"):
+        train(tiny_options(resume="nowhere.ckpt"))
+
+
+def _interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, signum: int) -> None:
+    original = MaskedLMTask.training_step
+
+    def training_step(self, batch, batch_idx):
+        if self.trainer.global_step == step:
+            os.kill(os.getpid(), signum)
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(MaskedLMTask, "training_step", training_step)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_resume_ends_with_the_same_weights(tiny_options, tmp_path, signum) -> None:
+    train(tiny_options(out=str(tmp_path / "whole")))
+    handlers = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.MonkeyPatch.context() as patch:
+        _interrupt_at(patch, 2, signum)
+        with pytest.raises(Interrupted) as caught:
+            train(tiny_options())
+    assert step_of(caught.value.path) == 3
+    assert not (tmp_path / "run" / "model").exists()
+    assert [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)] == handlers
+    train(tiny_options(resume="auto"))
+    assert _weights(tmp_path / "run") == _weights(tmp_path / "whole")
+
+
+def test_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    tiny_options, tmp_path, monkeypatch
+) -> None:
+    train(tiny_options(checkpoint_minutes=1e-9))
+    out = tmp_path / "run"
+    weights = _weights(out)
+    newest, before = checkpoints_in(out / "checkpoints")
+    assert (step_of(newest), step_of(before)) == (6, 5)
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1  # a single flipped bit
+    newest.write_bytes(content)
+    (out / "model" / "model.safetensors").unlink()
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match=r"step-00000006\.ckpt is damaged.*step-00000005"):
+        train(tiny_options(resume="auto", checkpoint_minutes=1e-9))
+    assert _weights(out) == weights
+    assert newest.with_name(newest.name + ".damaged").is_file()
+    steps = [row["step"] for row in read_metrics(out / "metrics.csv")]
+    assert steps == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_all_checkpoints_damaged(tmp_path) -> None:
+    bad = [tmp_path / "step-00000002.ckpt", tmp_path / "step-00000001.ckpt"]
+    for path in bad:
+        path.write_bytes(b"no archive")
+        assert not is_intact(path)
+    with pytest.raises(CheckpointError, match=r"step-00000002\.ckpt, .*step-00000001\.ckpt"):
+        newest_intact(bad)
+
+
+def test_nan_stops_before_anything_is_touched(tiny_options, tmp_path, monkeypatch) -> None:
+    original = MaskedLMTask.training_step
+
+    def training_step(self, batch, batch_idx):
+        result = original(self, batch, batch_idx)
+        if batch.index == 7:
+            result["loss"] = result["loss"] * float("nan")
+            self._bad.append(batch.index)
+        return result
+
+    monkeypatch.setattr(MaskedLMTask, "training_step", training_step)
+    with pytest.raises(TrainingError, match=r"loss in batches \[7\].*at step 4 \(batches 6 to 7"):
+        train(tiny_options(accumulate=2, checkpoint_minutes=1e-9))
+    out = tmp_path / "run"
+    newest = checkpoints_in(out / "checkpoints")[0]
+    assert step_of(newest) == 3
+    state = torch.load(newest, weights_only=True)["state_dict"]
+    assert all(torch.isfinite(v).all() for v in state.values())
+    assert not (out / "model").exists()
+
+
+def test_gradient_that_is_not_finite_stops_too(tiny_options, tmp_path, monkeypatch) -> None:
+    def explode(self, loss, *args, **kwargs):
+        (loss * torch.tensor(float("inf"))).backward()
+
+    monkeypatch.setattr(MaskedLMTask, "backward", explode)
+    with pytest.raises(TrainingError, match=r"gradient is not finite at step 1"):
+        train(tiny_options())
+
+
+def test_kill_before_the_first_checkpoint_starts_again(tiny_options, tmp_path, monkeypatch) -> None:
+    def crash(self, index):
+        raise RuntimeError("power cut")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CorpusBatches, "batch", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(tiny_options())
+    train(tiny_options(resume="auto"))
+    steps = [row["step"] for row in read_metrics(tmp_path / "run" / "metrics.csv")]
+    assert steps == list(range(7))
+
+
+def test_accumulation_counts_as_one_step(tiny_options, tmp_path) -> None:
+    train(tiny_options(accumulate=3, steps=4))
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
+    assert rows[-1]["tokens"] > 4 * 3 * 128
+
+
+def test_bf16_runs_and_stays_near_float32(tiny_options, tmp_path) -> None:
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        out = tmp_path / precision
+        train(tiny_options(out=str(out), precision=precision, steps=20))
+        losses[precision] = read_metrics(out / "metrics.csv")[-1]["residue_loss"]
+    assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.02)
+
+
+def test_metrics_state_survives(tmp_path) -> None:
+    metrics = Metrics(1, 1, lambda *_: {})
+    metrics.load_state_dict({"scores": [1.0, 2.0, 3.0, 0.0, 0.0, 0.0], "tokens": 7})
+    assert metrics.tokens == 7
+    assert metrics.scores.tolist()[:3] == [1.0, 2.0, 3.0]
