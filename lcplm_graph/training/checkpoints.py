@@ -18,10 +18,10 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_only
 
 from lcplm_graph.errors import CheckpointError
 from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.training.data import is_first_process
 
 FOLDER = "checkpoints"
 _KEPT = 2
@@ -76,7 +76,7 @@ def newest_intact(candidates: list[Path]) -> Path:
     CheckpointError
         If all are damaged.
     """
-    damaged = []
+    damaged: list[Path] = []
     for path in candidates:
         if is_intact(path):
             if damaged:
@@ -86,7 +86,7 @@ def newest_intact(candidates: list[Path]) -> Path:
                 )
             return path
         damaged.append(path)
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             path.rename(path.with_name(path.name + ".damaged"))
     raise CheckpointError(
         f"no checkpoint can be read: {', '.join(map(str, damaged))} damaged; start a new run"

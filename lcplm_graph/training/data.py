@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -24,14 +25,14 @@ class Batch(NamedTuple):
     input_ids : Tensor, dtype=int64, shape=(T,)
     cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
     labels : Tensor, dtype=int64, shape=(T,)
-    index : int
-        Number of the batch in its source.
+    number : int
+        Of the batch in its source.
     """
 
     input_ids: Tensor
     cu_seqlens: Tensor
     labels: Tensor
-    index: int
+    number: int
 
 
 class BatchSource(Protocol):
@@ -53,6 +54,11 @@ def keyed_generator(seed: int, *key: int) -> torch.Generator:
     """
     state = np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
+
+
+def is_first_process() -> bool:
+    """Whether this process has rank 0; known before there is a trainer."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 class BatchStream(IterableDataset):

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from lcplm_graph.io import atomic_path
-from lcplm_graph.training.data import Batch
+from lcplm_graph.training.data import Batch, is_first_process
 from lcplm_graph.training.module import SCORES, MaskedLMTask, means
 
 TRAIN_COLUMNS = (
@@ -136,7 +136,7 @@ class Metrics(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from saved sums; they are those of all ranks, so one rank takes them."""
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             self.scores = torch.tensor(state_dict["scores"], dtype=torch.float64)
             self.tokens = state_dict["tokens"]
 

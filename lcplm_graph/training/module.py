@@ -44,10 +44,10 @@ def score(logits: Tensor, labels: Tensor) -> Tensor:
     marker = is_relation(labels)
     residue = ~marker
     hit = logits.detach().argmax(1) == labels
-    said_edge = False
+    marker_hit = torch.zeros_like(marker)
     if logits.shape[1] > NO_EDGE:
-        said_edge = logits.detach()[:, EDGE] > logits.detach()[:, NO_EDGE]
-    marker_hit = said_edge == (labels == EDGE)
+        says_edge = logits.detach()[:, EDGE] > logits.detach()[:, NO_EDGE]
+        marker_hit = says_edge == (labels == EDGE)
     return torch.stack(
         [
             (loss * residue).sum(),
@@ -106,7 +106,7 @@ class MaskedLMTask(LightningModule):
         loss = scores[0] / scores[2].clamp(min=1)
         loss = loss + self.relation_weight * scores[3] / scores[5].clamp(min=1)
         if not torch.isfinite(loss.detach()):
-            self._bad.append(batch.index)
+            self._bad.append(batch.number)
         return {"loss": loss, "scores": scores.detach()}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -131,7 +131,8 @@ class MaskedLMTask(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with two groups, and a learning rate that is a function of the step alone."""
         options = self.options
-        decay, plain = [], []
+        decay: list[Tensor] = []
+        plain: list[Tensor] = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 clean = name.replace("_fsdp_wrapped_module.", "")

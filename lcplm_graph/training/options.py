@@ -132,7 +132,7 @@ def _explanations(cls: type) -> dict[str, str]:
     """Texts of the fields, from the numpydoc sections of the class and its bases."""
     import docstring_parser
 
-    texts = {}
+    texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         parsed = docstring_parser.parse(base.__doc__ or "")
         texts |= {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params}

@@ -30,7 +30,7 @@ from lcplm_graph.training.checkpoints import (
     newest_intact,
     step_of,
 )
-from lcplm_graph.training.data import BatchSource, TrainData
+from lcplm_graph.training.data import BatchSource, TrainData, is_first_process
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import FREE_ON_RESUME, TrainOptions
@@ -82,7 +82,7 @@ def find_start(options: TrainOptions) -> Path | None:
     config = folder / CONFIG
     if options.resume is None:
         # Other ranks may come after the first has begun to fill the folder.
-        if rank_zero_only.rank == 0 and config.exists():
+        if is_first_process() and config.exists():
             raise ConfigError(
                 f"{folder} already holds a run; go on with --resume auto, or choose another --out"
             )
@@ -155,7 +155,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
         trainer = _trainer(options, run, metrics, start)
         data = TrainData(run.source, options.accumulate)
         trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
-    if rank_zero_only.rank == 0:
+    if is_first_process():
         _export(folder, run, options)
 
 

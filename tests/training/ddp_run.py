@@ -23,7 +23,7 @@ original = MaskedLMTask.training_step
 
 def training_step(self, batch, batch_idx):
     with open(notes, "a") as file:
-        file.write(f"{batch.index}\n")
+        file.write(f"{batch.number}\n")
     return original(self, batch, batch_idx)
 
 

@@ -133,9 +133,9 @@ def test_nan_stops_before_anything_is_touched(tiny_options, tmp_path, monkeypatc
 
     def training_step(self, batch, batch_idx):
         result = original(self, batch, batch_idx)
-        if batch.index == 7:
+        if batch.number == 7:
             result["loss"] = result["loss"] * float("nan")
-            self._bad.append(batch.index)
+            self._bad.append(batch.number)
         return result
 
     monkeypatch.setattr(MaskedLMTask, "training_step", training_step)

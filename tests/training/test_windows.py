@@ -101,7 +101,7 @@ def test_ranks_and_restarts_deal_out_every_batch_once(store) -> None:
 
     def indices(first: int, stride: int, count: int) -> list[int]:
         stream = iter(BatchStream(source, first, stride))
-        return [next(stream).index for _ in range(count)]
+        return [next(stream).number for _ in range(count)]
 
     two_ranks = sorted(indices(0, 2, 10) + indices(1, 2, 10))
     assert two_ranks == list(range(20))
