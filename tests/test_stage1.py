@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lcplm_graph.models.config import PRESETS
+from lcplm_graph.stage1 import main
+from lcplm_graph.training.metrics import read_metrics
+
+
+@pytest.fixture
+def fasta(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 1})
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("LAGVSERTIDPK"), int(n))) for n in rng.integers(20, 300, 200)]
+    path = tmp_path / "proteins.fasta"
+    path.write_text("".join(f">p{i}\n{text}\n" for i, text in enumerate(texts)))
+    return path
+
+
+def _run(fasta: Path, out: Path, *more: str) -> None:
+    main(
+        ["--corpus", f"fasta:{fasta}", "--preset", "tiny", "--steps", "2", "--out", str(out),
+         "--max-tokens", "256", "--devices", "1", *more]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", ["bimamba-s", "bimamba", "mamba", "esm2"])
+def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, arch: str) -> None:
+    out = tmp_path / arch
+    _run(fasta, out, "--arch", arch, "--max-length", "64")
+    rows = read_metrics(out / "metrics.csv")
+    assert [row["step"] for row in rows] == [0, 2]
+    assert rows[-1]["valid_mask_only_loss_512"] > 0
+    assert (out / "loss_by_length.png").is_file()
+    # The same batches for all: the number of tokens is theirs alone.
+    other = tmp_path / "other"
+    _run(fasta, other, "--max-length", "64")
+    assert read_metrics(other / "metrics.csv")[-1]["tokens"] == rows[-1]["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--max-tokens", "5"], "give at least 10 tokens"),
+        (["--preset", "2m"], "unknown preset '2m'; known: 1m"),
+        (["--corpus", "fasta:nowhere.fa"], "nowhere.fa: no such file"),
+        (["--corpus", "uniref5"], "Did you mean 'uniref50'"),
+    ],
+)
+def test_bad_input_is_one_sentence(fasta, tmp_path, arguments, text) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as caught:
+        _run(fasta, out, *arguments)
+    message = str(caught.value)
+    assert text in message
+    assert message.startswith("lcplm stage1: ")
+    assert "\n" not in message
+    assert not out.exists()
