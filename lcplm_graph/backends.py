@@ -129,9 +129,10 @@ def backend_report() -> str:
 
 def use_torch_threads() -> None:
     """Make Numba kernels use as many threads as torch does (`torch.set_num_threads`)."""
-    import numba
+    from numba import config, set_num_threads
 
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    available: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import
+    set_num_threads(min(torch.get_num_threads(), available))
 
 
 def _judge(

@@ -22,7 +22,7 @@ def report() -> str:
     lines = [
         f"lcplm-graph {lcplm_graph.__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}",
-        f"CPU threads: torch {torch.get_num_threads()}, numba {numba.config.NUMBA_NUM_THREADS}; "
+        f"CPU threads: torch {torch.get_num_threads()}, numba {numba.get_num_threads()}; "
         f"CUDA: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'}",
         "",
     ]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.ops.causal_conv import causal_conv
-from lcplm_graph.ops.selective_scan import selective_scan
+from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_stateful
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 """Range of step sizes at initialisation, as in Mamba."""
@@ -44,7 +44,9 @@ class MambaDirection(nn.Module):
         super().__init__()
         d_inner, d_state, dt_rank = config.d_inner, config.d_state, config.dt_rank
         bias = config.projection_bias
-        self.in_proj = share.in_proj if share else nn.Linear(config.d_model, 2 * d_inner, bias)
+        self.in_proj: nn.Linear = (
+            share.in_proj if share else nn.Linear(config.d_model, 2 * d_inner, bias)
+        )
         # Used as a container of parameters only; `causal_conv` does the work.
         self.conv1d = nn.Conv1d(
             d_inner, d_inner, config.d_conv, groups=d_inner, bias=config.conv_bias
@@ -53,7 +55,9 @@ class MambaDirection(nn.Module):
         self.dt_proj = nn.Linear(dt_rank, d_inner)
         self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
         self.D = nn.Parameter(torch.empty(d_inner))
-        self.out_proj = share.out_proj if share else nn.Linear(d_inner, config.d_model, bias)
+        self.out_proj: nn.Linear = (
+            share.out_proj if share else nn.Linear(d_inner, config.d_model, bias)
+        )
         self.dt_rank, self.d_state, self.d_inner = dt_rank, d_state, d_inner
         self.reset_parameters()
 
@@ -93,27 +97,36 @@ class MambaDirection(nn.Module):
         reverse: bool,
         residual: Tensor | None = None,
         z: Tensor | None = None,
-        initial_state: Tensor | None = None,
-        return_last_state: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Tensor:
         """Scan the convolved input; options as in `selective_scan`."""
-        sizes = (self.dt_rank, self.d_state, self.d_state)
-        dt, B, C = linear(u, self.x_proj.weight).split(sizes, dim=-1)
+        bias = self.dt_proj.bias.float()
         return selective_scan(
-            u,
-            linear(dt, self.dt_proj.weight),
-            -torch.exp(self.A_log.float()),
-            B,
-            C,
-            self.D.float(),
-            cu_seqlens=cu_seqlens,
-            delta_bias=self.dt_proj.bias.float(),
-            residual=residual,
-            z=z,
+            *self._scan_operands(u), cu_seqlens=cu_seqlens, delta_bias=bias, residual=residual, z=z,
             reverse=reverse,
-            initial_state=initial_state,
-            return_last_state=return_last_state,
-        )
+        )  # fmt: skip
+
+    def scan_from(
+        self,
+        state: Tensor,
+        u: Tensor,
+        cu_seqlens: Tensor,
+        reverse: bool,
+        residual: Tensor | None = None,
+        z: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Scan from given states; returns the output and the last states (S, E, N)."""
+        bias = self.dt_proj.bias.float()
+        return selective_scan_stateful(
+            *self._scan_operands(u), cu_seqlens=cu_seqlens, delta_bias=bias, residual=residual, z=z,
+            reverse=reverse, initial_state=state,
+        )  # fmt: skip
+
+    def _scan_operands(self, u: Tensor) -> tuple[Tensor, ...]:
+        """Return u, delta, A, B, C, D."""
+        sizes = [self.dt_rank, self.d_state, self.d_state]
+        dt, B, C = linear(u, self.x_proj.weight).split(sizes, dim=-1)
+        A = -torch.exp(self.A_log.float())
+        return u, linear(dt, self.dt_proj.weight), A, B, C, self.D.float()
 
     def project_out(self, y: Tensor) -> Tensor:
         """Output projection, shape (T, d_model)."""

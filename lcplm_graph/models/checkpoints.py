@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lcplm_graph.errors import CheckpointError
 from lcplm_graph.io import atomic_path, warn_once
@@ -83,7 +83,7 @@ def load_model(
     model = cls(config)
     state = _fit(tensors, model, folder)
     model.load_state_dict(state, strict=True)
-    model.to(dtype or torch.float32)
+    nn.Module.to(model, dtype or torch.float32)
     model.name_or_path = os.fspath(name)
     return model.eval()
 

@@ -1,182 +1,27 @@
-"""Encoders behind one small interface: LC-PLM, ESM-2, and amino-acid composition.
-
-An encoder turns sequences into packed tokens, packed tokens into residue states, and residue
-states into one vector a protein.  A protein's vector does not depend on its batch mates.
-"""
+"""Learned encoders behind the common interface, and `load_encoder` for all of them by name."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from abc import abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError, ConfigError, InputError, UnknownNameError
+from lcplm_graph.errors import CheckpointError, ConfigError, UnknownNameError
+from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config import PRESETS, LcPlmConfig
-from lcplm_graph.models.pooling import check_pool, pool_residues, pooled_dim
-from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens, tokenize
-from lcplm_graph.tokens.vocabulary import (
-    FIRST_RESIDUE,
-    STANDARD_RESIDUES,
-    encode_residues,
-)
+from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
 
-MAX_TOKENS = 4096
-"""Default token budget of a batch; more tokens do not make the CPU faster."""
+if TYPE_CHECKING:
+    from transformers import EsmModel
+
+    from lcplm_graph.models.modeling import LcPlmForMaskedLM
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
-
-
-class Encoder(nn.Module):
-    """Base class of all encoders.
-
-    Attributes
-    ----------
-    name : str
-        What `load_encoder` was asked for.
-    dim : int
-        Width of the residue states.
-    max_length : int or None
-        Residues the encoder takes at most; None if there is no limit.
-    """
-
-    name: str
-    dim: int
-    max_length: int | None = None
-
-    def tokenize(self, sequences: Sequence[str]) -> PackedTokens:
-        """Turn sequences into packed tokens; nothing is ever cut.
-
-        Raises
-        ------
-        InputError
-            If a sequence is longer than `max_length`.
-        SequenceError
-            If a sequence is empty or holds a character that is no letter.
-        """
-        self._check_lengths(sequences)
-        return tokenize(sequences)
-
-    @abstractmethod
-    def encode(self, packed: PackedTokens) -> Tensor:
-        """Return one float32 state per token, shape (T, dim); differentiable where it can be."""
-
-    def embed(
-        self,
-        sequences: Sequence[str],
-        pool: str = "mean",
-        *,
-        max_tokens: int = MAX_TOKENS,
-        progress: bool = False,
-    ) -> Tensor:
-        """Embed proteins, without gradients, in length-sorted batches.
-
-        Parameters
-        ----------
-        sequences : sequence of str
-        pool : {"mean", "mean_std", "cls", "max"}
-            See `lcplm_graph.models.pooling`.
-        max_tokens : int
-            Tokens per batch; a longer protein is a batch of its own and is never cut.
-        progress : bool
-            Show a progress bar in residues.
-
-        Returns
-        -------
-        Tensor, dtype=float32, shape=(n, dim), or (n, 2 dim) for ``mean_std``
-            In the order given, on the CPU.
-        """
-        check_pool(pool)
-        if isinstance(sequences, str):
-            raise InputError("expected a list of sequences, got one string; wrap it in a list")
-        self._check_lengths(sequences)
-        lengths = np.array([len(s) for s in sequences])
-        out = torch.empty(len(sequences), pooled_dim(self.dim, pool))
-        bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
-        with torch.inference_mode(), bar:
-            for batch in length_sorted_batches(lengths, max_tokens):
-                chosen = [sequences[i] for i in batch]
-                out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()
-                bar.update(int(lengths[batch].sum()))
-        return out
-
-    def embed_batch(self, sequences: Sequence[str], pool: str = "mean") -> Tensor:
-        """Embed one batch as it is; differentiable if gradients are on."""
-        packed = self.tokenize(sequences).to(self.device)
-        return pool_residues(self.encode(packed), packed, pool)
-
-    def fingerprint(self) -> str:
-        """Sha256 over everything that decides the encoder's output; the key of feature caches."""
-        digest = hashlib.sha256(self._identity().encode())
-        for key, tensor in sorted(self.state_dict().items()):
-            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
-
-    def seen_edges(self) -> np.ndarray | None:
-        """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""
-        return None
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return next((p.device for p in self.parameters()), torch.device("cpu"))
-
-    def _identity(self) -> str:
-        return type(self).__name__
-
-    def _check_lengths(self, sequences: Sequence[str]) -> None:
-        if self.max_length is None:
-            return
-        long = [i for i, s in enumerate(sequences) if len(s) > self.max_length]
-        if long:
-            raise InputError(
-                f"{self.name} takes at most {self.max_length} residues, but {len(long)} sequences "
-                f"are longer (the first: number {long[0]}, {len(sequences[long[0]])} residues); "
-                "leave them out or use an encoder without a limit"
-            )
-
-
-def length_sorted_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Group proteins of similar length so that no batch exceeds the budget, longest first.
-
-    Parameters
-    ----------
-    lengths : ndarray, dtype=int, shape=(n,)
-        In residues; two tokens a protein are added.
-    max_tokens : int
-
-    Returns
-    -------
-    list of ndarray of int64
-        Every index once.  A protein above the budget is alone in its batch.
-
-    Examples
-    --------
-    >>> [b.tolist() for b in length_sorted_batches(np.array([5, 90, 8, 7]), 20)]
-    [[1], [2, 3], [0]]
-    """
-    if max_tokens < 1:
-        raise InputError(f"max_tokens must be at least 1, not {max_tokens}")
-    order = np.argsort(-lengths, kind="stable")
-    batches, batch, used = [], [], 0
-    for i in order:
-        tokens = int(lengths[i]) + 2
-        if batch and used + tokens > max_tokens:
-            batches.append(np.array(batch, dtype=np.int64))
-            batch, used = [], 0
-        batch.append(int(i))
-        used += tokens
-    if batch:
-        batches.append(np.array(batch, dtype=np.int64))
-    return batches
 
 
 class LcPlmEncoder(Encoder):
@@ -194,7 +39,7 @@ class LcPlmEncoder(Encoder):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: LcPlmForMaskedLM,
         name: str = "lcplm",
         *,
         seen_edges: np.ndarray | None = None,
@@ -236,7 +81,7 @@ class Esm2Encoder(Encoder):
     name : str
     """
 
-    def __init__(self, model: nn.Module, name: str) -> None:
+    def __init__(self, model: EsmModel, name: str) -> None:
         super().__init__()
         self.model, self.name = model, name
         self.dim = model.config.hidden_size
@@ -254,68 +99,17 @@ class Esm2Encoder(Encoder):
         return self.model.config.to_json_string()
 
 
-class CompositionEncoder(Encoder):
-    """Frequencies of the 20 amino acids, optionally with those of the 400 dipeptides.
-
-    The baseline that every learned encoder must beat.  Letters other than the 20 count in the
-    length only.  Residue states are one-hot, so ``pool="mean"`` gives the composition.
-
-    Parameters
-    ----------
-    dipeptides : bool
-        Append the frequencies of the 400 ordered pairs of neighbours.
-    """
-
-    def __init__(self, dipeptides: bool = False) -> None:
-        super().__init__()
-        self.dipeptides = dipeptides
-        self.name = "dipeptide" if dipeptides else "composition"
-        self.dim = 420 if dipeptides else 20
-
-    def _identity(self) -> str:
-        return self.name
-
-    def encode(self, packed: PackedTokens) -> Tensor:
-        """Return one-hot residues (and, for dipeptides, the pair a residue ends), (T, dim)."""
-        index = packed.input_ids - FIRST_RESIDUE
-        known = (index >= 0) & (index < len(STANDARD_RESIDUES))
-        one_hot = torch.zeros(len(index), self.dim)
-        one_hot[known, index[known]] = 1.0
-        if self.dipeptides:
-            # <cls> and <eos> lie between proteins, so a pair never joins two of them.
-            ends = (known[1:] & known[:-1]).nonzero()[:, 0] + 1
-            pairs = index[ends - 1] * len(STANDARD_RESIDUES) + index[ends]
-            one_hot[ends, len(STANDARD_RESIDUES) + pairs] = 1.0
-        return one_hot
-
-    def embed_batch(self, sequences: Sequence[str], pool: str = "mean") -> Tensor:
-        """Embed one batch; the default pooling counts instead of building one-hot rows."""
-        if pool != "mean":
-            return super().embed_batch(sequences, pool)
-        size = len(STANDARD_RESIDUES)
-        out = np.zeros((len(sequences), self.dim), dtype=np.float32)
-        for row, sequence in zip(out, sequences, strict=True):
-            ids = encode_residues(sequence).astype(np.int64) - FIRST_RESIDUE
-            known = (ids >= 0) & (ids < size)
-            row[:size] = np.bincount(ids[known], minlength=size)[:size]
-            if self.dipeptides:
-                both = known[1:] & known[:-1]
-                pairs = ids[:-1][both] * size + ids[1:][both]
-                row[size:] = np.bincount(pairs, minlength=size * size)
-            row /= len(ids)
-        return torch.from_numpy(out)
-
-
 def load_encoder(name: str | Path, **options: Any) -> Encoder:
     """Load an encoder by name.
 
     Parameters
     ----------
     name : str or path-like
-        ``"composition"`` or ``"dipeptide"``; ``"lcplm-1m"`` and other shipped names; ``"random:8m"``
-        (an untrained encoder of a preset's shape, the same for every call; ``"random:8m:7"`` for
-        seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``; a folder of a checkpoint
-        or of a training run; a hub id such as ``"amazon-science/LC-PLM"``.
+        ``"composition"`` or ``"dipeptide"``; ``"lcplm-1m"`` and other shipped names;
+        ``"random:8m"`` (an untrained encoder of a preset's shape, the same for every call;
+        ``"random:8m:7"`` for seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``;
+        a folder of a checkpoint or of a training run; a hub id such as
+        ``"amazon-science/LC-PLM"``.
     **options
         ``revision`` and ``local_files_only`` for hub ids.
 
@@ -411,6 +205,7 @@ def _esm2_encoder(name: str, options: dict[str, Any]) -> Esm2Encoder:
 
 
 __all__ = [
+    "MAX_TOKENS",
     "CompositionEncoder",
     "Encoder",
     "Esm2Encoder",

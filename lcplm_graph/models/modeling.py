@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +15,11 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.io import warn_once
 from lcplm_graph.models.bimamba import Layer, MambaDirection, RMSNorm
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.layouts import to_packed, tokens_of
 from lcplm_graph.models.streaming import stream_layer
 from lcplm_graph.tokens.masking import IGNORE
-from lcplm_graph.tokens.packing import pad_mask_to_cu_seqlens, unpack
 
 
 @dataclass
@@ -75,14 +74,15 @@ class Backbone(nn.Module):
     ) -> Tensor:
         """Run the layers on embeddings (T, d_model); `keep` is shown every layer's input."""
         hidden = hidden.float()
-        streaming = window is not None and len(hidden) > window and not torch.is_grad_enabled()
-        if streaming:
+        if window is not None and len(hidden) > window and not torch.is_grad_enabled():
             hidden = hidden.clone()
+            for layer in self.layers:
+                keep(hidden)
+                stream_layer(cast(Layer, layer), hidden, cu_seqlens, window)
+            return self.norm_f(hidden)
         for layer in self.layers:
             keep(hidden)
-            if streaming:
-                stream_layer(layer, hidden, cu_seqlens, window)
-            elif self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing and self.training:
                 hidden = checkpoint(layer, hidden, cu_seqlens, use_reentrant=False)
             else:
                 hidden = layer(hidden, cu_seqlens)
@@ -108,7 +108,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             module.out_proj.weight.mul_(scale)
 
     @classmethod
-    def from_pretrained(
+    def from_pretrained(  # type: ignore[override]  # fewer options than Hugging Face
         cls,
         pretrained_model_name_or_path: str | PathLike[str],
         *,
@@ -149,7 +149,9 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             local_files_only=local_files_only,
         )
 
-    def save_pretrained(self, save_directory: str | PathLike[str], **_: Any) -> None:
+    def save_pretrained(  # type: ignore[override]  # always whole, always safetensors
+        self, save_directory: str | PathLike[str], **_: Any
+    ) -> None:
         """Write ``config.json`` and ``model.safetensors`` in the published layout."""
         from lcplm_graph.models.checkpoints import save_model
 
@@ -184,7 +186,7 @@ class LcPlmModel(LcPlmPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token embedding."""
-        self.backbone.embedding = value
+        self.backbone.embedding = cast(nn.Embedding, value)
 
     def forward(
         self,
@@ -225,10 +227,10 @@ class LcPlmModel(LcPlmPreTrainedModel):
             If the inputs contradict each other or have a wrong shape.
         """
         output_hidden_states, return_dict = self._defaults(output_hidden_states, return_dict)
-        tokens = _one_of(input_ids, inputs_embeds, self.config.d_model)
+        tokens = tokens_of(input_ids, inputs_embeds, self.config.d_model)
         hidden = self.backbone.embedding(tokens) if inputs_embeds is None else inputs_embeds
-        flat, cu_seqlens, restore = _to_packed(
-            hidden, tokens, attention_mask, cu_seqlens, self.config
+        flat, cu_seqlens, restore = to_packed(
+            hidden, tokens, attention_mask, cu_seqlens, self.config.pad_token_id
         )
         states: list[Tensor] = []
 
@@ -308,60 +310,3 @@ class LcPlmForMaskedLM(LcPlmPreTrainedModel):
             loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE)
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
         return output if return_dict in (None, True) else output.to_tuple()
-
-
-def _one_of(input_ids: Tensor | None, inputs_embeds: Tensor | None, d_model: int) -> Tensor:
-    if (input_ids is None) == (inputs_embeds is None):
-        raise InputError("give either input_ids or inputs_embeds, and not both")
-    if input_ids is not None:
-        if input_ids.is_floating_point() or input_ids.is_complex() or input_ids.dtype == torch.bool:
-            raise InputError(f"input_ids must be integers, not {input_ids.dtype}")
-        return input_ids
-    assert inputs_embeds is not None  # for the type checker; excluded above
-    if inputs_embeds.shape[-1] != d_model or not inputs_embeds.is_floating_point():
-        raise InputError(
-            f"inputs_embeds must be floating point with last axis {d_model}, "
-            f"not {inputs_embeds.dtype} of shape {tuple(inputs_embeds.shape)}"
-        )
-    return inputs_embeds[..., 0]
-
-
-def _to_packed(
-    hidden: Tensor,
-    tokens: Tensor,
-    attention_mask: Tensor | None,
-    cu_seqlens: Tensor | None,
-    config: LcPlmConfig,
-) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """Flatten any accepted layout; returns (T, d), boundaries, and the way back."""
-    shape = tokens.shape
-    if cu_seqlens is not None:
-        if attention_mask is not None:
-            raise InputError("give either attention_mask or cu_seqlens, and not both")
-        if tokens.dim() != 1 and not (tokens.dim() == 2 and shape[0] == 1):
-            raise InputError(
-                f"packed input must be of shape (T,) or (1, T), not {tuple(shape)}; "
-                "flatten the batch when giving cu_seqlens"
-            )
-        return hidden.reshape(-1, hidden.shape[-1]), cu_seqlens, lambda x: x.view(*shape, -1)
-    if tokens.dim() != 2 or tokens.numel() == 0:
-        raise InputError(
-            f"padded input must be of shape (B, L) with B, L >= 1, not {tuple(shape)}; "
-            "give cu_seqlens for packed tokens"
-        )
-    if attention_mask is None:
-        if not tokens.is_floating_point() and bool((tokens == config.pad_token_id).any()):
-            warn_once(
-                "input_ids holds <pad> but no attention_mask was given; pads are read as tokens",
-                key="models.pads-without-mask",
-            )
-        attention_mask = torch.ones(shape, dtype=torch.bool, device=hidden.device)
-    if attention_mask.shape != shape:
-        raise InputError(
-            f"attention_mask must be of shape {tuple(shape)}, not {tuple(attention_mask.shape)}"
-        )
-    indices, cu = pad_mask_to_cu_seqlens(attention_mask)
-    flat = hidden.reshape(-1, hidden.shape[-1])
-    if len(indices) == len(flat):
-        return flat, cu, lambda x: x.view(*shape, -1)
-    return flat[indices], cu, lambda x: unpack(x, indices, *shape)

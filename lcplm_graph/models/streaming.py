@@ -79,14 +79,13 @@ def _pass(
         initial = x.new_zeros(streams, direction.d_inner, direction.d_state)
         if carried is not None:
             initial[-1 if reverse else 0] = carried
-        y, last = direction.scan(
+        y, last = direction.scan_from(
+            initial,
             u,
             cu,
             reverse,
             residual=None if residual is None else residual[part],
             z=direction.project_z(x[part]) if gate else None,
-            initial_state=initial,
-            return_last_state=True,
         )
         cut = start if reverse else stop
         # A state is carried only if the window's edge cuts a stream in two.

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.tokens.packing import PackedTokens, pack
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE, encode_residues
 
@@ -49,8 +49,7 @@ def score_pairs(
     ConfigError
         If the encoder has no masked-LM head.
     """
-    logits = getattr(encoder, "logits", None)
-    if logits is None:
+    if not isinstance(encoder, LcPlmEncoder):
         raise ConfigError(
             f"{encoder.name} has no masked-LM head; scoring pairs needs an LC-PLM encoder"
         )
@@ -67,7 +66,7 @@ def score_pairs(
     return scores.view(-1, 2).mean(1)
 
 
-def _marker_scores(encoder: Encoder, packed: PackedTokens, markers: Tensor) -> Tensor:
+def _marker_scores(encoder: LcPlmEncoder, packed: PackedTokens, markers: Tensor) -> Tensor:
     at = packed.cu_seqlens[:-1].long() + markers
     logits = encoder.logits(packed.to(encoder.device))[at.to(encoder.device)]
     return (logits[:, EDGE] - logits[:, NO_EDGE]).float().cpu()

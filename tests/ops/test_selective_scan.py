@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lcplm_graph.errors import BackendError, InputError, UnknownNameError
-from lcplm_graph.ops.selective_scan import selective_scan
+from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_stateful
 
 RAGGED = torch.tensor([0, 1, 3, 6, 39, 102, 200], dtype=torch.int32)
 
@@ -115,16 +115,14 @@ def test_state_carried_between_chunks_equals_the_whole(backend: str, reverse: bo
     tensors = operands(24, 5, tokens=60)
     shared = {k: tensors.pop(k) for k in ("A", "D", "delta_bias")}
     whole = torch.tensor([0, 60], dtype=torch.int32)
-    expected, last = selective_scan(
-        **tensors, **shared, cu_seqlens=whole, reverse=reverse, return_last_state=True,
-        backend=backend,
-    )  # fmt: skip
+    options = {"reverse": reverse, "backend": backend}
+    expected, last = selective_scan_stateful(**tensors, **shared, cu_seqlens=whole, **options)
     parts, state = {}, None
     for part in [slice(40, 60), slice(0, 40)] if reverse else [slice(0, 40), slice(40, 60)]:
         cu = torch.tensor([0, part.stop - part.start], dtype=torch.int32)
-        parts[part.start], state = selective_scan(
-            **{k: v[part] for k, v in tensors.items()}, **shared, cu_seqlens=cu, reverse=reverse,
-            initial_state=state, return_last_state=True, backend=backend,
+        parts[part.start], state = selective_scan_stateful(
+            **{k: v[part] for k, v in tensors.items()}, **shared, cu_seqlens=cu,
+            initial_state=state, **options,
         )  # fmt: skip
     torch.testing.assert_close(torch.cat([parts[0], parts[40]]), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(state, last, rtol=1e-5, atol=1e-5)

@@ -19,10 +19,10 @@ ROWS = 256
 AHEAD = 8
 """Steps by which the backward pass prefetches rows."""
 
-_OPTIONS = {"parallel": True, "fastmath": FAST, "cache": True, "nogil": True}
+parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
-@njit(**_OPTIONS)
+@parallel_kernel
 def conv_forward(x, ld_x, weight, bias, stream_of, cu, reverse, out):
     """Write ``out = silu(conv(x) + bias)``; ``stream_of[j]`` is the stream of token j * ROWS."""
     channels = bias.shape[0]
@@ -44,7 +44,7 @@ def conv_forward(x, ld_x, weight, bias, stream_of, cu, reverse, out):
                 simd.store(out, t * channels + e, simd.mul(total, simd.sigmoid(total)))
 
 
-@njit(**_OPTIONS)
+@parallel_kernel
 def conv_backward(template, x, ld_x, weight, bias, cu, reverse, dout, dx, dweight, dbias):
     """Write all gradients.  One job owns 16 channels, so sums do not depend on the threads."""
     channels = bias.shape[0]

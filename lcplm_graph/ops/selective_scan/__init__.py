@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lcplm_graph.backends import choose_backend
-from lcplm_graph.errors import BackendError, InputError
+from lcplm_graph.errors import InputError
 from lcplm_graph.ops.checks import check_floats, check_packed, check_shape
 from lcplm_graph.ops.selective_scan.reference import selective_scan_reference
 
-__all__ = ["selective_scan", "selective_scan_reference"]
+__all__ = ["selective_scan", "selective_scan_reference", "selective_scan_stateful"]
 
 OP = "selective_scan"
+
+
+class _Operands(NamedTuple):
+    u: Tensor
+    delta: Tensor
+    A: Tensor
+    B: Tensor
+    C: Tensor
+    D: Tensor | None
+    delta_bias: Tensor | None
+    residual: Tensor | None
+    z: Tensor | None
+    initial_state: Tensor | None
 
 
 def selective_scan(
@@ -29,10 +44,8 @@ def selective_scan(
     residual: Tensor | None = None,
     z: Tensor | None = None,
     reverse: bool = False,
-    initial_state: Tensor | None = None,
-    return_last_state: bool = False,
     backend: str | None = None,
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Tensor:
     r"""Run a selective state-space model over every stream.
 
     With :math:`\Delta_t = \mathrm{softplus}(\delta_t + \mathrm{bias})`, per channel e and state n,
@@ -63,97 +76,141 @@ def selective_scan(
     z : Tensor, shape=(T, E), optional
         Gate.
     reverse : bool
-    initial_state : Tensor, shape=(S, E, N), optional
-        State before the first step (in scan order); for streaming inference, not differentiable.
-    return_last_state : bool
-        Also return the state after the last step.
     backend : str, optional
         See `lcplm_graph.backends`; chosen automatically if not given.
 
     Returns
     -------
-    Tensor, shape=(T, E), or with `return_last_state` also Tensor, shape=(S, E, N)
+    Tensor, shape=(T, E)
 
     Raises
     ------
     InputError
         If a shape, dtype or device does not fit, or `cu_seqlens` does not partition the tokens.
     """
-    _check(u, delta, A, B, C, D, cu_seqlens, delta_bias, residual, z, initial_state)
-    stateful = initial_state is not None or return_last_state
-    backend = choose_backend(OP, u, requested=backend, stateful=stateful)
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    tensors = [
-        None if x is None else x.to(dtype)
-        for x in (u, delta, A, B, C, D, delta_bias, residual, z, initial_state)
-    ]
-    *operands, initial = tensors
-    if backend == "reference":
-        out, last = selective_scan_reference(*operands, cu_seqlens, initial, reverse)
-    elif backend == "numba":
-        out, last = _numba(*operands, cu_seqlens, initial, reverse)
-    elif backend == "mamba_ssm":
+    operands = _checked(_Operands(u, delta, A, B, C, D, delta_bias, residual, z, None), cu_seqlens)
+    backend = choose_backend(OP, u, requested=backend)
+    if backend == "mamba_ssm":
         from lcplm_graph.ops.selective_scan.mamba import selective_scan_mamba
 
-        return selective_scan_mamba(*operands, cu_seqlens, reverse)
-    else:
-        raise BackendError(f"{OP} has no backend {backend!r}")
-    return (out, last) if return_last_state else out
+        return selective_scan_mamba(*operands[:-1], cu_seqlens, reverse)
+    return _run(operands, cu_seqlens, reverse, backend)[0]
 
 
-def _check(u, delta, A, B, C, D, cu_seqlens, delta_bias, residual, z, initial_state):
+def selective_scan_stateful(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    *,
+    cu_seqlens: Tensor,
+    initial_state: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    residual: Tensor | None = None,
+    z: Tensor | None = None,
+    reverse: bool = False,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Run `selective_scan` from given states and return the last ones: for streaming inference.
+
+    Parameters
+    ----------
+    u, delta, A, B, C, D, cu_seqlens, delta_bias, residual, z, reverse, backend
+        As in `selective_scan`.
+    initial_state : Tensor, shape=(S, E, N), optional
+        State before the first step, in scan order; not differentiable.
+
+    Returns
+    -------
+    output : Tensor, shape=(T, E)
+    last_state : Tensor, shape=(S, E, N)
+        State after the last step, in scan order.
+    """
+    operands = _checked(
+        _Operands(u, delta, A, B, C, D, delta_bias, residual, z, initial_state), cu_seqlens
+    )
+    backend = choose_backend(OP, u, requested=backend, stateful=True)
+    return _run(operands, cu_seqlens, reverse, backend)
+
+
+def _checked(operands: _Operands, cu_seqlens: Tensor) -> _Operands:
+    """Check everything and bring all operands to the dtype of the computation."""
+    u, A = operands.u, operands.A
     if u.dim() != 2 or A.dim() != 2:
         raise InputError(
-            f"u must be of shape (T, E) and A of shape (E, N), not {tuple(u.shape)} "
+            f"{OP}: u must be of shape (T, E) and A of shape (E, N), not {tuple(u.shape)} "
             f"and {tuple(A.shape)}"
         )
-    tokens, channels = u.shape
-    n_states = A.shape[1]
     check_packed(OP, cu_seqlens, u)
-    streams = len(cu_seqlens) - 1
+    named = operands._asdict()
+    check_floats(OP, **named)
+    (tokens, channels), n_states = u.shape, A.shape[1]
     shapes = {
-        "delta": (delta, (tokens, channels)),
-        "A": (A, (channels, n_states)),
-        "B": (B, (tokens, n_states)),
-        "C": (C, (tokens, n_states)),
-        "D": (D, (channels,)),
-        "delta_bias": (delta_bias, (channels,)),
-        "residual": (residual, (tokens, channels)),
-        "z": (z, (tokens, channels)),
-        "initial_state": (initial_state, (streams, channels, n_states)),
+        "delta": (tokens, channels),
+        "A": (channels, n_states),
+        "B": (tokens, n_states),
+        "C": (tokens, n_states),
+        "D": (channels,),
+        "delta_bias": (channels,),
+        "residual": (tokens, channels),
+        "z": (tokens, channels),
+        "initial_state": (len(cu_seqlens) - 1, channels, n_states),
     }
-    check_floats(OP, u=u, **{name: tensor for name, (tensor, _) in shapes.items()})
-    for name, (tensor, shape) in shapes.items():
-        check_shape(OP, name, tensor, shape)
+    for name, shape in shapes.items():
+        check_shape(OP, name, named[name], shape)
+    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    return _Operands(*(None if x is None else x.to(dtype) for x in operands))  # type: ignore[arg-type]
 
 
-def _numba(u, delta, A, B, C, D, delta_bias, residual, z, cu_seqlens, initial, reverse):
+def _run(
+    operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str
+) -> tuple[Tensor, Tensor]:
+    if backend == "numba":
+        return _numba(operands, cu_seqlens, reverse)
+    return selective_scan_reference(*operands[:-1], cu_seqlens, operands.initial_state, reverse)
+
+
+def _numba(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
     """Bring any shape into the form of the kernels: 16 channels at a time, at most 16 states."""
     from lcplm_graph.ops.selective_scan.cpu import STATE_COUNTS, scan_op
 
-    channels = u.shape[1]
-    D = u.new_zeros(channels) if D is None else D
-    delta_bias = u.new_zeros(channels) if delta_bias is None else delta_bias
-    if extra := -channels % 16:
-        u, delta, D, delta_bias, residual, z = (
-            None if x is None else F.pad(x, (0, extra))
-            for x in (u, delta, D, delta_bias, residual, z)
-        )
-        A = F.pad(A, (0, 0, 0, extra))
-        initial = None if initial is None else F.pad(initial, (0, 0, 0, extra))
-    operands = (u, delta, A, B, C, D, delta_bias, residual, z, initial)
+    channels, n_states = operands.A.shape
+    u, delta, A, B, C, D, delta_bias, residual, z, initial = _with_whole_vectors(operands)
+    D = u.new_zeros(u.shape[1]) if D is None else D
+    delta_bias = u.new_zeros(u.shape[1]) if delta_bias is None else delta_bias
     save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in operands)
-    out, last_states, start, n_states = residual, [], 0, A.shape[1]
+    out, last_states, start = u, [], 0
     while start < n_states:
         count = next(n for n in STATE_COUNTS if n <= n_states - start)
         part = slice(start, start + count)
         start += count
+        # The parts of the sum over states are added up through the residual.
         out, _, _, last = scan_op(
-            u, delta, A[:, part], B[:, part], C[:, part], D, delta_bias, out,
+            u, delta, A[:, part], B[:, part], C[:, part], D, delta_bias, residual,
             z if start == n_states else None, cu_seqlens,
             None if initial is None else initial[:, :, part], reverse, save,
         )  # fmt: skip
+        residual = out
         last_states.append(last)
         D = torch.zeros_like(D)
     last = last_states[0] if len(last_states) == 1 else torch.cat(last_states, dim=2)
-    return (out[:, :channels], last[:, :channels]) if extra else (out, last)
+    return out[:, :channels], last[:, :channels]
+
+
+def _with_whole_vectors(operands: _Operands) -> _Operands:
+    """Pad the channels to a multiple of 16."""
+    extra = -operands.u.shape[1] % 16
+    if not extra:
+        return operands
+
+    def widen(x: Tensor | None) -> Tensor | None:
+        return None if x is None else F.pad(x, (0, extra))
+
+    u, delta, A, B, C, D, delta_bias, residual, z, initial = operands
+    return _Operands(
+        F.pad(u, (0, extra)), F.pad(delta, (0, extra)), F.pad(A, (0, 0, 0, extra)), B, C,
+        widen(D), widen(delta_bias), widen(residual), widen(z),
+        None if initial is None else F.pad(initial, (0, 0, 0, extra)),
+    )  # fmt: skip

@@ -35,7 +35,7 @@ GROUP = 128
 
 LN2 = np.float32(0.6931471805599453)
 
-_OPTIONS = {"parallel": True, "fastmath": FAST, "cache": True, "nogil": True}
+parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
 @njit(inline="always")
@@ -48,7 +48,7 @@ def _ahead(t, begin, end, reverse):
     return max(t - AHEAD, begin) if reverse else min(t + AHEAD, end - 1)
 
 
-@njit(**_OPTIONS)
+@parallel_kernel
 def scan_forward(
     template, u, delta, bias, a, b, ld_b, c, ld_c, d, residual, has_residual, z, ld_z, has_gate,
     cu, chunk_of, initial, has_initial, reverse, save, y, out, saved, last,
@@ -97,7 +97,7 @@ def scan_forward(
         store_states(last, state_at, LANES, h)
 
 
-@njit(**_OPTIONS)
+@parallel_kernel
 def gate_backward(y, z, ld_z, dout, dy, dz, channels):
     """Backward of ``out = y silu(z)``."""
     one, minus_one = np.float32(1.0), np.float32(-1.0)
@@ -117,7 +117,7 @@ def gate_backward(y, z, ld_z, dout, dy, dz, channels):
                 simd.store(dz, at, simd.mul(simd.mul(g, y_t), slope))
 
 
-@njit(**_OPTIONS)
+@parallel_kernel
 def scan_backward(
     template, u, delta, bias, a, b, ld_b, c, ld_c, d, cu, chunk_of, blocks, reverse, dy, saved,
     du, ddelta, da, dd, dbias, db, dc,

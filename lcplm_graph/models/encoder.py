@@ -1,0 +1,170 @@
+"""The interface of all encoders.
+
+An encoder turns sequences into packed tokens, packed tokens into residue states, and residue
+states into one vector a protein.  A protein's vector does not depend on its batch mates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.models.pooling import check_pool, pool_residues, pooled_dim
+from lcplm_graph.tokens.packing import PackedTokens, tokenize
+
+MAX_TOKENS = 4096
+"""Default token budget of a batch; more tokens do not make the CPU faster."""
+
+
+class Encoder(nn.Module):
+    """Base class of all encoders.
+
+    Attributes
+    ----------
+    name : str
+        What `load_encoder` was asked for.
+    dim : int
+        Width of the residue states.
+    max_length : int or None
+        Residues the encoder takes at most; None if there is no limit.
+    """
+
+    name: str
+    dim: int
+    max_length: int | None = None
+
+    def tokenize(self, sequences: Sequence[str]) -> PackedTokens:
+        """Turn sequences into packed tokens; nothing is ever cut.
+
+        Raises
+        ------
+        InputError
+            If a sequence is longer than `max_length`.
+        SequenceError
+            If a sequence is empty or holds a character that is no letter.
+        """
+        self._check_lengths(sequences)
+        return tokenize(sequences)
+
+    @abstractmethod
+    def encode(self, packed: PackedTokens) -> Tensor:
+        """Return one float32 state per token, shape (T, dim); differentiable where it can be."""
+
+    def embed(
+        self,
+        sequences: Sequence[str],
+        pool: str = "mean",
+        *,
+        max_tokens: int = MAX_TOKENS,
+        progress: bool = False,
+    ) -> Tensor:
+        """Embed proteins, without gradients, in length-sorted batches.
+
+        Parameters
+        ----------
+        sequences : sequence of str
+        pool : {"mean", "mean_std", "cls", "max"}
+            See `lcplm_graph.models.pooling`.
+        max_tokens : int
+            Tokens per batch; a longer protein is a batch of its own and is never cut.
+        progress : bool
+            Show a progress bar in residues.
+
+        Returns
+        -------
+        Tensor, dtype=float32, shape=(n, dim), or (n, 2 dim) for ``mean_std``
+            In the order given, on the CPU.
+        """
+        check_pool(pool)
+        if isinstance(sequences, str):
+            raise InputError("expected a list of sequences, got one string; wrap it in a list")
+        self._check_lengths(sequences)
+        lengths = np.array([len(s) for s in sequences])
+        out = torch.empty(len(sequences), pooled_dim(self.dim, pool))
+        bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
+        with torch.inference_mode(), bar:
+            for batch in length_sorted_batches(lengths, max_tokens):
+                chosen = [sequences[i] for i in batch]
+                out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()
+                bar.update(int(lengths[batch].sum()))
+        return out
+
+    def embed_batch(self, sequences: Sequence[str], pool: str = "mean") -> Tensor:
+        """Embed one batch as it is; differentiable if gradients are on."""
+        packed = self.tokenize(sequences).to(self.device)
+        return pool_residues(self.encode(packed), packed, pool)
+
+    def fingerprint(self) -> str:
+        """Sha256 over everything that decides the encoder's output; the key of feature caches."""
+        digest = hashlib.sha256(self._identity().encode())
+        for key, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def seen_edges(self) -> np.ndarray | None:
+        """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    def _identity(self) -> str:
+        return type(self).__name__
+
+    def _check_lengths(self, sequences: Sequence[str]) -> None:
+        if self.max_length is None:
+            return
+        long = [i for i, s in enumerate(sequences) if len(s) > self.max_length]
+        if long:
+            raise InputError(
+                f"{self.name} takes at most {self.max_length} residues, but {len(long)} sequences "
+                f"are longer (the first: number {long[0]}, {len(sequences[long[0]])} residues); "
+                "leave them out or use an encoder without a limit"
+            )
+
+
+def length_sorted_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
+    """Group proteins of similar length so that no batch exceeds the budget, longest first.
+
+    Parameters
+    ----------
+    lengths : ndarray, dtype=int, shape=(n,)
+        In residues; two tokens a protein are added.
+    max_tokens : int
+
+    Returns
+    -------
+    list of ndarray of int64
+        Every index once.  A protein above the budget is alone in its batch.
+
+    Examples
+    --------
+    >>> [b.tolist() for b in length_sorted_batches(np.array([5, 90, 8, 7]), 20)]
+    [[1], [2, 3], [0]]
+    """
+    if max_tokens < 1:
+        raise InputError(f"max_tokens must be at least 1, not {max_tokens}")
+    order = np.argsort(-lengths, kind="stable")
+    batches: list[np.ndarray] = []
+    batch: list[int] = []
+    used = 0
+    for i in order:
+        tokens = int(lengths[i]) + 2
+        if batch and used + tokens > max_tokens:
+            batches.append(np.array(batch, dtype=np.int64))
+            batch, used = [], 0
+        batch.append(int(i))
+        used += tokens
+    if batch:
+        batches.append(np.array(batch, dtype=np.int64))
+    return batches
