@@ -1,8 +1,8 @@
 """Fast FASTA reading: whole blocks at a time, straight into Arrow arrays.
 
-The usual path touches no residue in Python: a block of the file is split at record starts,
-each body goes once through `bytes.translate`, and the checks run over the joined block.  Only
-when a check fails is the block walked again to find line, record and position.
+The usual path makes no Python object per record: NumPy finds the lines of a block, Arrow
+gathers headers and bodies and cuts the ids off, and the checks run over all residues at once.
+Only when a check fails is the block walked again to find line, record and position.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lcplm_graph.datasets.streams import open_stream
 from lcplm_graph.errors import DataError
@@ -43,7 +44,9 @@ def _fold_table() -> bytes:
 
 
 _FOLD = _fold_table()
-_OTHER_LETTERS = sorted(set("ABCDEFGHIJKLMNOPQRSTUVWXYZ") - set(RESIDUES))
+_OTHER_LETTERS = [
+    letter.encode() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in RESIDUES
+]
 
 
 def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
@@ -117,16 +120,15 @@ def _blocks(stream: pa.NativeFile, path: Path) -> Iterator[tuple[int, bytes]]:
     line, start = _skip_blank_start(stream.read(_BLOCK), path)
     parts = [start]
     while data := stream.read(_BLOCK):
-        # The join keeps a record that straddles two reads, and the "\n>" that does, in one piece.
-        whole = b"".join([*parts, data])
-        cut = whole.rfind(b"\n>")
-        if cut < 0:
-            parts = [whole]
-            continue
-        yield line, whole[: cut + 1]
-        line += whole.count(b"\n", 0, cut + 1)
-        parts = [whole[cut + 1 :]]
-    yield line, b"".join(parts)
+        cut = data.rfind(b"\n>") + 1
+        parts.append(data[:cut])
+        if cut:
+            block = b"".join(parts)
+            yield line, block
+            line += block.count(b"\n")
+            parts = []
+        parts.append(data[cut:])
+    yield line, b"".join([*parts, b"\n"])
 
 
 def _skip_blank_start(data: bytes, path: Path) -> tuple[int, bytes]:
@@ -143,47 +145,77 @@ def _parse_block(
 ) -> pa.RecordBatch:
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
-    records = [record.partition(b"\n") for record in block[1:].split(b"\n>")]
-    bodies = [body for _, _, body in records]
-    joined = b"".join(bodies).replace(b"\n", b"").translate(_FOLD)
-    if b"*" in joined or _BLANK in joined:
-        bodies = [body.translate(_FOLD, _BLANKS).removesuffix(b"*") for body in bodies]
-        joined, lengths = b"".join(bodies), _lengths(bodies)
-    else:
-        lengths = _lengths(bodies) - [body.count(b"\n") for body in bodies]
-    words = [header.split(None, 1) for header, _, _ in records]
-    if _INVALID in joined or b"*" in joined or not lengths.all() or not all(words):
+    headers, bodies, lengths = _cut(block)
+    words = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(headers), max_splits=1)
+    ids = pc.list_element(words, 0)
+    # Joins the one word after the first, or none.
+    rest = pc.binary_join(pc.list_slice(words, 1), pa.scalar("", pa.large_string()))
+    residues, lengths = _fold(bodies, lengths)
+    if (
+        _INVALID in residues
+        or b"*" in residues
+        or not lengths.all()
+        or pc.any(pc.equal(ids, "")).as_py()
+        or not _is_utf8(headers)
+    ):
         _explain(block, path, first_line)
     for letter in _OTHER_LETTERS:
-        if letter.encode() in joined:
-            replaced[letter] += joined.count(letter.encode())
-            joined = joined.replace(letter.encode(), b"X")
-    ids = [word[0] for word in words]
-    rest = [word[1].rstrip() if len(word) == 2 else b"" for word in words]
-    columns = [
-        _text_array(b"".join(ids), _lengths(ids)),
-        _text_array(joined, lengths),
-        _text_array(b"".join(rest), _lengths(rest)),
-    ]
-    try:
-        for column in columns[::2]:
-            column.validate(full=True)
-    except pa.ArrowInvalid:
-        _explain(block, path, first_line)
-    return pa.record_batch(columns, schema=SCHEMA)
+        if letter in residues:
+            replaced[letter.decode()] += residues.count(letter)
+            residues = residues.replace(letter, b"X")
+    return pa.record_batch([ids, _text(residues, lengths), rest], schema=SCHEMA)
 
 
-def _lengths(texts: list[bytes]) -> np.ndarray:
-    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+def _cut(block: bytes) -> tuple[pa.LargeStringArray, pa.LargeBinaryArray, np.ndarray]:
+    """Headers without ``>``, bodies with their line ends, and how long these are without."""
+    raw = np.frombuffer(block, dtype=np.uint8)
+    starts = np.concatenate(([0], np.flatnonzero(raw == ord("\n")) + 1))
+    first_line = np.flatnonzero(raw[starts[:-1]] == ord(">"))
+    # ">", header and body follow each other, so one array over the block, uncopied, holds all.
+    bounds = np.empty((len(first_line), 3), dtype=np.int64)
+    bounds[:, 0] = starts[first_line]
+    bounds[:, 1] = bounds[:, 0] + 1
+    bounds[:, 2] = starts[first_line + 1]
+    offsets = pa.py_buffer(np.append(bounds, len(raw)))
+    pieces = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), bounds.size, [None, offsets, pa.py_buffer(block)]
+    )
+    place = np.arange(0, bounds.size, 3)
+    headers, bodies = (pieces.take(pa.array(place + i)) for i in (1, 2))
+    n_lines = np.diff(first_line, append=len(starts) - 1) - 1
+    lengths = np.append(bounds[1:, 0], len(raw)) - bounds[:, 2] - n_lines
+    return headers.view(pa.large_string()), bodies, lengths
 
 
-def _text_array(joined: bytes, lengths: np.ndarray) -> pa.LargeStringArray:
+def _fold(bodies: pa.LargeBinaryArray, lengths: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Residues of all bodies in one piece, upper case, and how many each has."""
+    residues = bodies.buffers()[2].to_pybytes().replace(b"\n", b"")
+    letters = np.frombuffer(residues, dtype=np.uint8)
+    # Below "A" the difference wraps around; most files hold capitals only.
+    if (letters - np.uint8(ord("A")) < 26).all():
+        return residues, lengths
+    residues = residues.translate(_FOLD)
+    if b"*" in residues or _BLANK in residues:
+        folded = [body.translate(_FOLD, _BLANKS).removesuffix(b"*") for body in bodies.to_pylist()]
+        return b"".join(folded), np.fromiter(map(len, folded), dtype=np.int64, count=len(folded))
+    return residues, lengths
+
+
+def _text(joined: bytes, lengths: np.ndarray) -> pa.LargeStringArray:
     # Straight from buffers: `pa.array` would import pandas.
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return pa.LargeStringArray.from_buffers(
         len(lengths), pa.py_buffer(offsets), pa.py_buffer(joined)
     )
+
+
+def _is_utf8(texts: pa.LargeStringArray) -> bool:
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _explain(block: bytes, path: Path, line: int) -> NoReturn:
