@@ -141,7 +141,7 @@ class MaskedLMTask(LightningModule):
             {"params": decay, "weight_decay": options.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), fused=True)
 
         def factor(step: int) -> float:
             return learning_rate_factor(

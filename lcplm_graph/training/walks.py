@@ -22,9 +22,10 @@ from lcplm_graph.walks.stream import WalkStream
 
 MASK_RATE = 0.15
 _MASK = 4
+AUROC = "valid_relation_auroc"
 COLUMNS = (
     "valid_residue_loss", "valid_residue_accuracy",
-    "valid_relation_loss", "valid_relation_accuracy", "valid_relation_auroc",
+    "valid_relation_loss", "valid_relation_accuracy", AUROC,
 )  # fmt: skip
 
 
@@ -118,12 +119,16 @@ class HeldOutWalks:
         Tokens of a batch.
     """
 
-    columns = COLUMNS
-
     def __init__(
         self, split: Split, residues: ResidueTable, *, share: int, count: int, max_tokens: int
     ) -> None:
         self.pairs = held_out_pairs(split, count)
+        classes = split.classify(self.pairs.nodes)
+        self._of_class = {
+            f"{AUROC}_C{number}": chosen
+            for number in (1, 2, 3)
+            if 0 < self.pairs.is_edge[chosen := classes == number].sum() < chosen.sum()
+        }
         per_batch = max(1, max_tokens // (2 * share + 7))
         self.batches = [
             self._batch(residues, share, first, per_batch)
@@ -154,8 +159,16 @@ class HeldOutWalks:
             totals.append(score(out, labels).double().cpu())
             margins.append(_margins(out, labels))
         result = {f"valid_{k}": v for k, v in means(torch.stack(totals).sum(0)).items()}
-        auroc = roc_auc_score(self.pairs.is_edge, torch.cat(margins).numpy())
-        return result | {"valid_relation_auroc": float(auroc)}
+        margin, is_edge = torch.cat(margins).numpy(), self.pairs.is_edge
+        result[AUROC] = float(roc_auc_score(is_edge, margin))
+        for name, chosen in self._of_class.items():
+            result[name] = float(roc_auc_score(is_edge[chosen], margin[chosen]))
+        return result
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures; AUROCs by class of pair (C1, C2, C3) where there are any."""
+        return (*COLUMNS, *self._of_class)
 
 
 def _margins(logits: Tensor, labels: Tensor) -> Tensor:
