@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -142,6 +143,9 @@ def _explanations(cls: type) -> dict[str, str]:
 @contextmanager
 def exit_on_errors(stage: str) -> Iterator[None]:
     """Turn expected errors into one sentence and an exit code, for command lines."""
+    # PyTorch and Numba have a pool of threads each; by default the idle one spins and takes the
+    # processor from the other.  Read once, when the first of them is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lcplm_graph.training.checkpoints import Interrupted
 
     try:
