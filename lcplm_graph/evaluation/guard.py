@@ -1,0 +1,53 @@
+"""The leakage guard: an encoder that was trained on test edges is not evaluated on them."""
+
+from __future__ import annotations
+
+from lcplm_graph.datasets.leakage import saw_edges
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.errors import LeakageError
+from lcplm_graph.models.encoders import Encoder
+
+LEAKED = "LEAKED"
+
+
+def check_encoder(
+    encoder: Encoder, sequences: SequenceStore, split: Split, *, allow_leakage: bool = False
+) -> str:
+    """Refuse an encoder whose stage 2 was shown held-out pairs as edges.
+
+    Pairs are recognised by their sequences, so also under other ids or in another graph.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    sequences : SequenceStore
+        In node order.
+    split : Split
+    allow_leakage : bool
+        Only mark it.
+
+    Returns
+    -------
+    str
+        Empty, or ``LEAKED``, to be printed beside every number of this encoder.
+
+    Raises
+    ------
+    LeakageError
+        If it saw held-out pairs and `allow_leakage` is False.
+    """
+    seen = encoder.seen_edges()
+    if seen is None or not len(seen):
+        return ""
+    count = saw_edges(seen, sequences.digests(), split.held_out)
+    if not count:
+        return ""
+    if not allow_leakage:
+        raise LeakageError(
+            f"{encoder.name} was trained by stage 2 on {count} of the {len(split.held_out)} "
+            f"held-out pairs of this {split.kind} split; give the split of its own training "
+            "(--split DIR/split.json), or run stage 2 again with this split's kind and seed "
+            "(--split, --split_seed); --allow-leakage evaluates it all the same, marked LEAKED"
+        )
+    return LEAKED

@@ -1,0 +1,251 @@
+"""Link prediction: the table of C1, C2, C3 by model, with baselines, intervals and ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.datasets.edges import IntArray
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.errors import InputError
+from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean, bootstrap_pairs
+from lcplm_graph.evaluation.metrics import (
+    auroc,
+    average_precision,
+    hits_at_k,
+    precision_at_recall,
+)
+from lcplm_graph.evaluation.ranking import rank_partners
+from lcplm_graph.evaluation.report import Report
+from lcplm_graph.evaluation.scorers import Scorer
+
+HITS = (20, 50, 100)
+_FEW = 20
+
+
+@dataclass(frozen=True)
+class LinkOptions:
+    """What is measured.
+
+    Attributes
+    ----------
+    negatives : {"stub_matched", "uniform", "hard"}
+    ratio : float
+        Negatives drawn per positive.
+    ap_ratios : tuple of float
+        Negatives per positive that average precision is stated for, by re-weighting.
+    ranked : int
+        Held-out pairs per class whose partners are ranked among all proteins; 0 for none.
+    resamples : int
+        Of the bootstrap over proteins.
+    seed : int
+        Of negatives, bootstrap and the choice of ranked pairs.
+    """
+
+    negatives: str = "stub_matched"
+    ratio: float = 1.0
+    ap_ratios: tuple[float, ...] = (1, 10, 100)
+    ranked: int = 100
+    resamples: int = 200
+    seed: int = 0
+
+
+class ClassPairs(NamedTuple):
+    """Labelled pairs of one class."""
+
+    name: str
+    pairs: IntArray
+    labels: npt.NDArray[np.bool_]
+
+    @property
+    def positives(self) -> IntArray:
+        """The pairs that interact."""
+        return self.pairs[self.labels]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Counts, for every row."""
+        return {
+            "positives": int(self.labels.sum()),
+            "negatives_count": int((~self.labels).sum()),
+            "proteins": len(np.unique(self.pairs)),
+        }
+
+
+def labelled_pairs(split: Split, options: LinkOptions) -> list[ClassPairs]:
+    """Draw the negatives of the test part and divide all pairs by class.
+
+    Raises
+    ------
+    InputError
+        If there is no test pair, or no class has enough pairs to be measured.
+    """
+    positives = split.positives("test")
+    if not len(positives):
+        raise InputError(
+            f"this {split.kind} split holds no test pair out; make it with test > 0"
+        )
+    negatives = split.negatives("test", options.negatives, options.ratio, options.seed)
+    pairs = np.concatenate([positives, negatives])
+    labels = np.arange(len(pairs)) < len(positives)
+    of_class = split.classify(pairs)
+    classes = []
+    for number in (1, 2, 3):
+        own = of_class == number
+        if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW:
+            classes.append(ClassPairs(f"C{number}", pairs[own], labels[own]))
+    if not classes:
+        raise InputError(
+            f"no class of test pairs has {_FEW} positives and {_FEW} negatives (there are "
+            f"{len(positives)} and {len(negatives)} in all); hold out more, or use a larger graph"
+        )
+    return classes
+
+
+def evaluate_link(
+    scorers: Iterable[Scorer],
+    classes: list[ClassPairs],
+    known: IntArray,
+    num_nodes: int,
+    *,
+    split_kind: str,
+    options: LinkOptions = LinkOptions(),  # noqa: B008
+    leaked: str = "",
+) -> tuple[Report, dict[str, dict[str, tuple[Any, Any]]]]:
+    """Measure every model on every class.
+
+    Candidates of the ranks are all proteins but the known partners of the one asked for; ties
+    have their mean rank; MRR is the mean over proteins.  Intervals are 95 % of resamples of the
+    proteins.
+
+    Parameters
+    ----------
+    scorers : iterable of Scorer
+    classes : list of ClassPairs
+    known : ndarray, dtype=int64, shape=(k, 2)
+        All known positives, for filtered ranks.
+    num_nodes : int
+    split_kind : str
+    options : LinkOptions
+    leaked : str
+        Mark of rows that rest on an encoder that saw test edges.
+
+    Returns
+    -------
+    report : Report
+    curves : dict
+        Class to model to (labels, scores), for `draw_roc_pr`.
+    """
+    report = Report("Link prediction", _columns(options))
+    curves: dict[str, dict[str, tuple[Any, Any]]] = {part.name: {} for part in classes}
+    degree: dict[str, float] = {}
+    rows: dict[str, list[dict[str, Any]]] = {part.name: [] for part in classes}
+    for scorer in scorers:
+        mark = f"  {leaked}" if leaked and scorer.encoder else ""
+        for part in classes:
+            scores = scorer.score(part.pairs)
+            curves[part.name][scorer.name + mark] = (part.labels, scores)
+            row = {"class": part.name, "model": scorer.name + mark}
+            row |= _measured(scorer, scores, part, known, num_nodes, options)
+            degree.setdefault(part.name, row["auroc"].value)
+            row |= {
+                "split": split_kind,
+                "negatives": options.negatives,
+                "ratio": options.ratio,
+                "leaked": bool(mark),
+                "degree_auroc": degree[part.name],
+                **part.facts,
+            }
+            rows[part.name].append(row)
+    report.rows = [row for part in classes for row in rows[part.name]]
+    report.facts = {
+        "split": split_kind,
+        "negatives": f"{options.negatives}, {options.ratio:g} per positive",
+        **{part.name: _counts(part) for part in classes},
+    }
+    report.notes = _notes(options)
+    return report, curves
+
+
+def _measured(
+    scorer: Scorer,
+    scores: Any,
+    part: ClassPairs,
+    known: IntArray,
+    num_nodes: int,
+    options: LinkOptions,
+) -> dict[str, Any]:
+    bootstrap = partial(
+        bootstrap_pairs,
+        labels=part.labels,
+        scores=scores,
+        pairs=part.pairs,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    row: dict[str, Any] = {"auroc": bootstrap(lambda y, s, w: auroc(y, s, w))}
+    first = options.ap_ratios[0]
+    row[f"ap_{first:g}"] = bootstrap(lambda y, s, w: average_precision(y, s, first, w))
+    for ratio in options.ap_ratios[1:]:
+        row[f"ap_{ratio:g}"] = average_precision(part.labels, scores, ratio)
+    row["precision_at_recall_0.5_ratio_10"] = precision_at_recall(part.labels, scores, 0.5, 10)
+    negative = scores[~part.labels]
+    for k in HITS:
+        row[f"hits_{k}"] = (
+            hits_at_k(scores[part.labels], negative, k) if len(negative) >= k else None
+        )
+    row["mrr"] = _mrr(scorer, part, known, num_nodes, options)
+    return row
+
+
+def _mrr(
+    scorer: Scorer, part: ClassPairs, known: IntArray, num_nodes: int, options: LinkOptions
+) -> Interval | None:
+    if not options.ranked:
+        return None
+    rng = np.random.default_rng([options.seed, 17])
+    chosen = rng.permutation(len(part.positives))[: options.ranked]
+    ranks = rank_partners(scorer.rows, part.positives[np.sort(chosen)], known, num_nodes)
+    return bootstrap_mean(ranks.per_protein(1 / ranks.realistic)[1], seed=options.seed)
+
+
+def _columns(options: LinkOptions) -> dict[str, str]:
+    columns = {"class": "class", "model": "model", "auroc": "AUROC [95 %]"}
+    for number, ratio in enumerate(options.ap_ratios):
+        columns[f"ap_{ratio:g}"] = f"AP 1:{ratio:g}" + ("" if number else " [95 %]")
+    columns["hits_50"] = "Hits@50"
+    if options.ranked:
+        columns["mrr"] = "MRR [95 %]"
+    return columns
+
+
+def _counts(part: ClassPairs) -> str:
+    facts = part.facts
+    return (
+        f"{facts['positives']:,} positives, {facts['negatives_count']:,} negatives, "
+        f"{facts['proteins']:,} proteins"
+    )
+
+
+def _notes(options: LinkOptions) -> list[str]:
+    notes = [
+        "C1, C2, C3: both, one, none of a test pair's proteins were in training.",
+        "Intervals: 95 % of resamples of the proteins. AP is re-weighted to the stated "
+        "positives : negatives.",
+        "Hits@50: share of positives above the 50th best negative of the class's own pool.",
+    ]
+    if options.negatives == "stub_matched":
+        notes.append(
+            "Negatives have the positives' degrees, so the row 'degree' should be near 0.5."
+        )
+    if options.ranked:
+        notes.append(
+            f"MRR: partners of up to {options.ranked} test pairs a class among all proteins, known "
+            "partners left out, ties at their mean rank."
+        )
+    return notes

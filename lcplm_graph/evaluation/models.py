@@ -1,0 +1,35 @@
+"""Which encoder is evaluated when none is named, and what it is compared with."""
+
+from __future__ import annotations
+
+import torch
+
+from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.encoders import Encoder, LcPlmEncoder, shipped_encoders
+
+UNTRAINED = "random:1m"
+
+
+def default_encoder() -> str:
+    """Name of the largest shipped encoder, or of an untrained one as long as none is shipped."""
+    shipped = set(shipped_encoders())
+    names = [f"lcplm-{preset}" for preset in PRESETS if f"lcplm-{preset}" in shipped]
+    return names[-1] if names else UNTRAINED
+
+
+def shown_name(encoder: Encoder) -> str:
+    """Name for tables, which says so if the encoder never learned anything."""
+    return f"{encoder.name} (untrained)" if encoder.name.startswith("random") else encoder.name
+
+
+def random_twin(encoder: Encoder) -> Encoder | None:
+    """Encoder of the same shape with random weights; None where that makes no sense.
+
+    What a trained encoder gains over it is what training gave.
+    """
+    if not isinstance(encoder, LcPlmEncoder) or encoder.name.startswith("random"):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = type(encoder.model)(encoder.model.config)
+    return LcPlmEncoder(model.eval(), "random-init").eval().to(encoder.device)

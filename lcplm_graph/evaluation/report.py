@@ -1,0 +1,95 @@
+"""Result tables: printed, and written as ``results.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lcplm_graph.evaluation.bootstrap import Interval
+from lcplm_graph.io import atomic_path
+
+
+@dataclass
+class Report:
+    """Rows of results, with everything one must know to read them.
+
+    Attributes
+    ----------
+    title : str
+    columns : mapping of str to str
+        Keys of the rows that are printed, and their headings.
+    rows : list of dict
+        Numbers, texts and `Interval` values; also keys that are not printed.
+    facts : dict
+        What holds for all rows: data, split, negatives, counts.
+    notes : list of str
+        Sentences below the table.
+    """
+
+    title: str
+    columns: Mapping[str, str]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        cells = [[_shown(row.get(key)) for key in self.columns] for row in self.rows]
+        heading = list(self.columns.values())
+        facts = [f"  {key}: {_shown(value)}" for key, value in self.facts.items()]
+        table = _aligned([heading, *cells]) if cells else ["(no row)"]
+        return "\n".join([self.title, *facts, "", *table, *(f"* {note}" for note in self.notes)])
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``results.json`` into `folder` and return its path."""
+        path = Path(folder) / "results.json"
+        content = {
+            "title": self.title,
+            "facts": _plain(self.facts),
+            "rows": _plain(self.rows),
+            "notes": self.notes,
+        }
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        return path
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, Interval):
+        return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    if isinstance(value, float | np.floating):
+        return f"{value:.3f}"
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def _plain(value: Any) -> Any:
+    """Turn results into what JSON knows; a number that is none (NaN) becomes null."""
+    if isinstance(value, Interval):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,126 @@
+"""What scores pairs in the table of link prediction: baselines, heads, the encoder's own word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lcplm_graph.datasets.edges import IntArray
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
+from lcplm_graph.evaluation.models import random_twin, shown_name
+from lcplm_graph.features.transform import AddProteinFeatures
+from lcplm_graph.heads.fit import FitOptions, fit_link, message_graph
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.models.encoders import Encoder, load_encoder
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One row's model.
+
+    Attributes
+    ----------
+    name : str
+    score : callable
+        Pairs (n, 2) to scores (n,).
+    rows : callable
+        Proteins (b,) to scores against all proteins (b, num_nodes).
+    encoder : bool
+        Whether it rests on the encoder under test (and so on what that one saw).
+    logits : bool
+        Whether scores are log-odds.
+    """
+
+    name: str
+    score: Callable[[IntArray], Scores]
+    rows: Callable[[IntArray], Scores]
+    encoder: bool = False
+    logits: bool = False
+
+
+def link_scorers(
+    dataset: Any,
+    split: Split,
+    encoder: Encoder,
+    *,
+    pool: str = "mean",
+    conv: str = "GraphSAGE",
+    decoder: str = "hadamard-mlp",
+    context: str | None = None,
+    fit: FitOptions = FitOptions(),  # noqa: B008
+) -> Iterator[Scorer]:
+    """Yield baselines first, then heads trained on each kind of feature.
+
+    The heads are the same network with the same options and seed; only the features differ, and
+    in the last row the convolutions.
+
+    Parameters
+    ----------
+    dataset : PPI dataset
+    split : Split
+    encoder : Encoder
+    pool, context
+        Of the encoder's features, see `AddProteinFeatures`.
+    conv, decoder
+        Of `LinkPredictor`; `conv` in the row with a graph network.
+    fit : FitOptions
+
+    Yields
+    ------
+    Scorer
+        Trained, one after the other.
+    """
+    for name in LINK_BASELINES:
+        baseline = LinkBaseline(name, split.message, split.num_nodes)
+        yield Scorer(name.replace("_", " "), baseline.score, baseline.rows)
+    for name, key in (
+        ("composition", "composition"),
+        ("composition + dipeptides", "dipeptide"),
+    ):
+        x = AddProteinFeatures(load_encoder(key), progress=fit.progress)(dataset).x
+        yield replace(_trained(x, split, "none", decoder, fit), name=name)
+    twin = random_twin(encoder)
+    options = {"pool": pool, "progress": fit.progress}
+    if twin is not None:
+        x = AddProteinFeatures(twin, **options)(dataset).x
+        yield replace(_trained(x, split, "none", decoder, fit), name="random-init encoder")
+    used = AddProteinFeatures(encoder, context=context, split=split, **options)
+    x = used(dataset).x
+    name = f"encoder {shown_name(encoder)}" + (" in walks" if context else "")
+    head = _trained(x, split, "none", decoder, fit)
+    yield replace(head, name=name, encoder=True)
+    head = _trained(x, split, conv, decoder, fit)
+    yield replace(head, name=f"{name} + {conv}", encoder=True)
+
+
+def head_scorer(model: LinkPredictor, x: Tensor, split: Split) -> Scorer:
+    """Let a trained head score pairs over the message edges of a split."""
+    edge_index, edge_weight = message_graph(split)
+    with torch.inference_mode():
+        h = model.embed(x, edge_index, edge_weight)
+
+    def score(pairs: IntArray) -> Scores:
+        with torch.inference_mode():
+            return model.decode(h, torch.from_numpy(pairs)).double().numpy()
+
+    def rows(proteins: IntArray) -> Scores:
+        with torch.inference_mode():
+            return model.rows(h, torch.from_numpy(proteins)).double().numpy()
+
+    return Scorer("head", score, rows, logits=True)
+
+
+def _trained(x: Tensor, split: Split, conv: str, decoder: str, fit: FitOptions) -> Scorer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fit.seed)
+        model = LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
+    return head_scorer(fit_link(model, x, split, fit), x, split)

@@ -1,0 +1,255 @@
+"""`AddProteinFeatures`: encoder features as `data.x`, alone or in the context of walks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, Dataset
+from torch_geometric.transforms import BaseTransform
+from tqdm import tqdm
+
+from lcplm_graph.datasets.edges import single_graph
+from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.features.store import (
+    FeatureStore,
+    cached_embeddings,
+    check_features,
+    sequence_digests,
+)
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, load_encoder
+from lcplm_graph.models.pooling import check_pool, pooled_dim
+from lcplm_graph.walks.sampler import WalkSampler
+from lcplm_graph.walks.stream import WalkStream, WalkTokens
+
+CONTEXTS = (None, "walks")
+
+
+class AddProteinFeatures(BaseTransform):
+    """Add `data.x`, one row per protein, from its sequence.
+
+    Parameters
+    ----------
+    encoder : Encoder or str
+        An encoder or the name of one.
+    pool : {"mean", "mean_std", "cls", "max"}
+        How residues become one vector.
+    context : {None, "walks"}
+        None embeds each protein by itself.  ``walks`` embeds it inside random walks over the
+        message edges of `split`, and averages over its visits: the feature of LC-PLM-G.  Held-out
+        edges are never seen.
+    split : Split, optional
+        Needed by ``context="walks"``, and by nothing else.
+    sequences : SequenceStore, optional
+        Default: those of the dataset, when it is given instead of its graph.
+    walk_length, walks_per_protein, walk_tokens : int
+        Proteins per walk, walks that start at each protein, and tokens per walk; proteins that do
+        not fit are cropped to random windows, with one warning.
+    seed : int
+        Of the walks.
+    max_tokens : int
+        Tokens per batch.
+    progress : bool
+        Show a progress bar while something is computed.
+
+    Raises
+    ------
+    InputError
+        If graph and sequences do not match (with counts and examples), or features are NaN,
+        infinite or all zero.
+    ConfigError
+        If `context` is unknown or lacks its `split`, or takes no pooling by ``cls``.
+
+    Notes
+    -----
+    Features are kept on disk by encoder, pooling and sequence (with walks also by split and walk
+    options), so they are computed once; see `lcplm_graph.features.store`.
+
+    Examples
+    --------
+    >>> from lcplm_graph.datasets.sequences import SequenceStore
+    >>> store = SequenceStore.from_records(["a", "b"], ["MKTAYIAK", "GGGG"])
+    >>> graph = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), protein_id=["b", "a"], num_nodes=2)
+    >>> AddProteinFeatures("composition", sequences=store)(graph).x.shape
+    torch.Size([2, 20])
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | str,
+        pool: str = "mean",
+        context: str | None = None,
+        *,
+        split: Split | None = None,
+        sequences: SequenceStore | None = None,
+        walk_length: int = 4,
+        walks_per_protein: int = 2,
+        walk_tokens: int = MAX_TOKENS,
+        seed: int = 0,
+        max_tokens: int = MAX_TOKENS,
+        progress: bool = True,
+    ) -> None:
+        check_pool(pool)
+        if context not in CONTEXTS:
+            raise ConfigError(f"context is None or 'walks', not {context!r}")
+        if context == "walks" and split is None:
+            raise ConfigError("context='walks' needs a split: walks may use its message edges only")
+        if context == "walks" and pool == "cls":
+            raise ConfigError("inside a walk a protein has no <cls> of its own; pool otherwise")
+        self.encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        self.pool, self.context, self.split, self.sequences = pool, context, split, sequences
+        self.walk_length, self.walks_per_protein = walk_length, walks_per_protein
+        self.walk_tokens, self.seed, self.max_tokens = walk_tokens, seed, max_tokens
+        self.progress = progress
+
+    def forward(self, data: Any) -> Data:
+        """Return the graph (of a dataset: its graph) with `x`, float32 of shape (n, width)."""
+        data, store = graph_and_sequences(data, self.sequences)
+        if self.context == "walks":
+            data.x = self._in_walks(store)
+        else:
+            data.x = cached_embeddings(
+                self.encoder, store, self.pool, max_tokens=self.max_tokens, progress=self.progress
+            )
+        return data
+
+    def _in_walks(self, store: SequenceStore) -> Tensor:
+        assert self.split is not None  # checked on construction
+        sampler = WalkSampler(self.split, self.walk_length, seed=self.seed)
+        stream = WalkStream(sampler, store, max_tokens=self.walk_tokens, negative_rate=0.0)
+        width = pooled_dim(self.encoder.dim, self.pool)
+        options = (self.walk_length, self.walks_per_protein, self.walk_tokens, self.seed)
+        digests = sequence_digests(store)
+        everything = f"{sequence_digests([digests.tobytes().hex()]).tobytes().hex()}"
+        key = (
+            f"{self.encoder.fingerprint()} {self.pool} walks {options} "
+            f"{self.split.fingerprint} {everything}"
+        )
+        # By node, not by sequence: two proteins of equal sequence have neighbours of their own.
+        cache = FeatureStore(key, width)
+        nodes = sequence_digests(str(i) for i in range(len(store)))
+        found, values = cache.get(nodes)
+        if not found.all():
+            values = _walk_features(
+                self.encoder, stream, self.pool, self.walks_per_protein, self.max_tokens,
+                progress=self.progress,
+            ).numpy()  # fmt: skip
+            cache.add(nodes, values)
+        return torch.from_numpy(values)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.encoder.name}, pool={self.pool}, context={self.context})"
+        )
+
+
+def graph_and_sequences(
+    data: Any, sequences: SequenceStore | None = None
+) -> tuple[Data, SequenceStore]:
+    """Return a shallow copy of the graph and its sequences in node order.
+
+    Parameters
+    ----------
+    data : Data or dataset
+    sequences : SequenceStore, optional
+        In any order; matched by `data.protein_id`.
+
+    Raises
+    ------
+    InputError
+        If there are no sequences, or proteins of the graph have none.
+    """
+    own = getattr(data, "sequences", None)
+    sequences = own if sequences is None else sequences
+    graph = copy.copy(single_graph(data[0] if isinstance(data, Dataset) else data))
+    if sequences is None:
+        raise InputError(
+            "features need sequences: give the dataset instead of its graph, or `sequences`"
+        )
+    ids = getattr(graph, "protein_id", None)
+    if ids is None:
+        if len(sequences) != graph.num_nodes:
+            raise InputError(
+                f"the graph has {graph.num_nodes} proteins without `protein_id`, and there are "
+                f"{len(sequences)} sequences; give `protein_id` to match them"
+            )
+        return graph, sequences
+    if len(ids) == len(sequences) and list(ids) == sequences.ids:
+        return graph, sequences
+    return graph, sequences.select(match_ids(ids, sequences))
+
+
+def match_ids(ids: Sequence[str], sequences: SequenceStore) -> np.ndarray:
+    """Positions of the ids in a store.
+
+    Raises
+    ------
+    InputError
+        If some are missing, with counts and examples of both sides.
+    """
+    rows = sequences.index_of(ids)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        here = ", ".join(repr(ids[i]) for i in missing[:3])
+        there = ", ".join(repr(name) for name in sequences.ids[:3])
+        raise InputError(
+            f"{len(missing)} of {len(ids)} proteins of the graph have no sequence, for example "
+            f"{here}; the {len(sequences)} sequences are named like {there}; bring the ids "
+            "to one form, or leave those proteins out"
+        )
+    return rows
+
+
+def _walk_features(
+    encoder: Encoder,
+    stream: WalkStream,
+    pool: str,
+    epochs: int,
+    max_tokens: int,
+    *,
+    progress: bool,
+) -> Tensor:
+    """Average what each protein's residues look like over all its visits, shape (n, width)."""
+    count = stream.sampler.num_nodes
+    total = torch.zeros(count, pooled_dim(encoder.dim, pool), dtype=torch.float64)
+    visits = torch.zeros(count, dtype=torch.float64)
+    size = stream.walks_per_batch(max(max_tokens, stream.max_tokens))
+    walks = epochs * count
+    bar = tqdm(
+        total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}"
+    )
+    with bar, torch.inference_mode():
+        for start in range(0, walks, size):
+            tokens = stream.walks(start, min(start + size, walks))
+            states = encoder.encode(tokens.packed.to(encoder.device)).float().cpu()
+            nodes = torch.from_numpy(tokens.nodes)
+            total.index_add_(0, nodes, _pool_spans(states, tokens, pool).double())
+            visits.index_add_(0, nodes, torch.ones(len(nodes), dtype=torch.float64))
+            bar.update(min(size, walks - start))
+    values = (total / visits[:, None]).float()
+    check_features(values)
+    return values
+
+
+def _pool_spans(states: Tensor, tokens: WalkTokens, pool: str) -> Tensor:
+    """Pool the residues of every protein in a batch of walks, shape (N, width)."""
+    spans = torch.from_numpy(tokens.spans)
+    lengths = spans[:, 1] - spans[:, 0]
+    owner = torch.repeat_interleave(torch.arange(len(spans)), lengths)
+    inside = torch.arange(len(owner)) - (lengths.cumsum(0) - lengths)[owner] + spans[owner, 0]
+    states = states[inside]
+    if pool == "max":
+        low = states.new_full((len(spans), states.shape[1]), -torch.inf)
+        return low.index_reduce(0, owner, states, "amax")
+    zeros = states.new_zeros((len(spans), states.shape[1]))
+    mean = zeros.index_add(0, owner, states) / lengths[:, None]
+    if pool == "mean":
+        return mean
+    variance = zeros.index_add(0, owner, (states - mean[owner]) ** 2) / lengths[:, None]
+    return torch.cat([mean, variance.sqrt()], dim=1)

@@ -1,0 +1,83 @@
+"""What all heads share: node features, or an encoder that is trained along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.heads.convolutions import GraphEncoder
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.pooling import pooled_dim
+
+
+class Head(nn.Module):
+    """Node features (or sequences through an encoder) and a stack of convolutions.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Width of the features; not needed with an encoder.
+    channels, layers, conv, dropout
+        See `GraphEncoder`.
+    encoder : Encoder, optional
+        Trained together with the head; nodes are then given as sequences.
+    pool : str
+        How the encoder's residues become one vector.
+    max_tokens : int
+        Tokens per batch of the encoder.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None,
+        channels: int,
+        layers: int,
+        conv: str,
+        dropout: float,
+        encoder: Encoder | None = None,
+        pool: str = "mean",
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
+        super().__init__()
+        if (in_channels is None) == (encoder is None):
+            raise ConfigError("give either the width of the features or an encoder")
+        width = in_channels if encoder is None else pooled_dim(encoder.dim, pool)
+        assert width is not None
+        self.in_channels = width
+        self.encoder, self.pool, self.max_tokens = encoder, pool, max_tokens
+        self.gnn = GraphEncoder(width, channels, layers, conv, dropout)
+
+    def embed(
+        self, x: Tensor | Sequence[str], edge_index: Tensor, edge_weight: Tensor | None = None
+    ) -> Tensor:
+        """Return node states, shape (n, channels).
+
+        Parameters
+        ----------
+        x : Tensor, shape=(n, in_channels), or sequence of str
+            Features, or with an encoder sequences, through which gradients then flow.
+        edge_index : Tensor, dtype=int64, shape=(2, m)
+            Message edges, both directions.
+        edge_weight : Tensor, shape=(m,), optional
+            Used by those convolutions that know weights.
+        """
+        features = x if isinstance(x, Tensor) else self._encode(x)
+        if features.dim() != 2 or features.shape[1] != self.in_channels:
+            raise InputError(
+                f"this head was made for features of width {self.in_channels}, got "
+                f"{tuple(features.shape)}; make a new head, or use the encoder it was made for"
+            )
+        return self.gnn(features, edge_index, edge_weight)
+
+    def _encode(self, sequences: Sequence[str]) -> Tensor:
+        if self.encoder is None:
+            raise InputError("this head has no encoder: give features, not sequences")
+        lengths = np.array([len(s) for s in sequences])
+        batches = length_sorted_batches(lengths, self.max_tokens)
+        parts = [self.encoder.embed_batch([sequences[i] for i in b], self.pool) for b in batches]
+        place = np.argsort(np.concatenate(batches), kind="stable")
+        return torch.cat(parts)[torch.from_numpy(place)]

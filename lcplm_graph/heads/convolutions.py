@@ -1,0 +1,110 @@
+"""Graph convolutions by name, and a plain stack of them."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+from torch_geometric import nn as pyg
+
+from lcplm_graph.errors import ConfigError, UnknownNameError
+
+_OTHER_NAMES = {"graphsage": "SAGEConv", "sage": "SAGEConv", "gatv2": "GATv2Conv"}
+
+
+def resolve_convolution(name: str) -> type[nn.Module]:
+    """Find a convolution of PyG by name.
+
+    Parameters
+    ----------
+    name : str
+        ``GCN``, ``GraphSAGE``, ``GAT``, ``GIN``, ..., or a class name such as ``SAGEConv``; case
+        does not matter.
+
+    Raises
+    ------
+    UnknownNameError
+        If PyG has no such convolution; the message lists those it has.
+
+    Examples
+    --------
+    >>> resolve_convolution("GraphSAGE").__name__, resolve_convolution("gcn").__name__
+    ('SAGEConv', 'GCNConv')
+    """
+    classes = {key.lower(): key for key in pyg.conv.__all__}
+    wanted = _OTHER_NAMES.get(name.lower(), name).lower()
+    for key in (wanted, f"{wanted}conv"):
+        if key in classes:
+            return getattr(pyg, classes[key])
+    known = sorted(key.removesuffix("Conv") for key in classes.values() if key.endswith("Conv"))
+    raise UnknownNameError(f"PyG has no convolution {name!r}; it has {', '.join(known)}")
+
+
+def make_convolution(name: str, channels: int) -> nn.Module:
+    """Build one convolution of equal width in and out.
+
+    Raises
+    ------
+    ConfigError
+        If it needs more than two widths (edge types, kernel sizes).
+    """
+    cls = resolve_convolution(name)
+    parameters = inspect.signature(cls.__init__).parameters
+    if "nn" in parameters:
+        return cls(_two_layers(channels))
+    try:
+        return cls(channels, channels)
+    except TypeError as error:
+        raise ConfigError(
+            f"{name} cannot be built from its widths alone ({error}); use it in a model of your own"
+        ) from error
+
+
+class GraphEncoder(nn.Module):
+    """Project node features, then mix them over edges.
+
+    ``h = W x``; per layer ``h = h + dropout(relu(conv(norm(h))))``, so that a protein keeps what
+    its own sequence says, also without any edge.
+
+    Parameters
+    ----------
+    in_channels, channels : int
+    layers : int
+        Convolutions; 0 uses no edge.
+    conv : str
+        See `resolve_convolution`; ``none`` for none.
+    dropout : float
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, layers: int, conv: str, dropout: float
+    ) -> None:
+        super().__init__()
+        count = 0 if conv.lower() == "none" else layers
+        # Features of encoders have very different scales.
+        self.scale = nn.BatchNorm1d(in_channels)
+        self.project = nn.Sequential(
+            nn.Linear(in_channels, channels), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.convs = nn.ModuleList(make_convolution(conv, channels) for _ in range(count))
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(count))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        """Return node states, shape (n, channels)."""
+        h = self.project(self.scale(x))
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            h = h + self.dropout(torch.relu(_apply(conv, norm(h), edge_index, edge_weight)))
+        return h
+
+
+def _apply(conv: nn.Module, h: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:
+    takes_weight = edge_weight is not None and "edge_weight" in inspect.signature(
+        conv.forward
+    ).parameters
+    return conv(h, edge_index, edge_weight) if takes_weight else conv(h, edge_index)
+
+
+def _two_layers(channels: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels))

@@ -1,0 +1,92 @@
+"""Decoders: from the states of two proteins to the log-odds that they interact.
+
+All are symmetric: a pair has one score, whichever protein is named first.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lcplm_graph.errors import UnknownNameError
+
+
+class DotDecoder(nn.Module):
+    """``<a, b> / sqrt(d) + c``.
+
+    Parameters
+    ----------
+    channels : int
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.factor = channels**-0.5
+        self.offset = nn.Parameter(torch.zeros(()))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Score pairs; `a` and `b` broadcast over all but the last axis."""
+        return (a * b).sum(-1) * self.factor + self.offset
+
+
+class HadamardMlpDecoder(nn.Module):
+    """A small network over ``[a * b, |a - b|]``.
+
+    Parameters
+    ----------
+    channels : int
+    dropout : float
+    """
+
+    def __init__(self, channels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(2 * channels, channels),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(channels, 1),
+        )
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Score pairs; `a` and `b` broadcast over all but the last axis."""
+        return self.net(torch.cat([a * b, (a - b).abs()], dim=-1)).squeeze(-1)
+
+
+class BilinearDecoder(nn.Module):
+    """``a^T (W + W^T) b / (2 sqrt(d)) + c``.
+
+    Parameters
+    ----------
+    channels : int
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(channels))
+        self.factor = channels**-0.5
+        self.offset = nn.Parameter(torch.zeros(()))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Score pairs; `a` and `b` broadcast over all but the last axis."""
+        symmetric = (self.weight + self.weight.T) / 2
+        return ((a @ symmetric) * b).sum(-1) * self.factor + self.offset
+
+
+DECODERS = ("dot", "hadamard-mlp", "bilinear")
+
+
+def make_decoder(name: str, channels: int, dropout: float = 0.0) -> nn.Module:
+    """Build a decoder by name.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such decoder.
+    """
+    if name == "dot":
+        return DotDecoder(channels)
+    if name == "hadamard-mlp":
+        return HadamardMlpDecoder(channels, dropout)
+    if name == "bilinear":
+        return BilinearDecoder(channels)
+    raise UnknownNameError(f"no decoder {name!r}; choose one of {', '.join(DECODERS)}")

@@ -1,0 +1,44 @@
+"""`FunctionPredictor`: which terms does a protein have?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from lcplm_graph.heads.base import Head
+from lcplm_graph.models.encoders import Encoder
+
+
+class FunctionPredictor(Head):
+    """Node features, any PyG convolution, one logit a term.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Width of the node features; leave it out with `encoder`.
+    num_terms : int
+    channels, layers, conv, dropout, encoder, pool
+        As in `LinkPredictor`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None = None,
+        *,
+        num_terms: int,
+        channels: int = 256,
+        layers: int = 2,
+        conv: str = "GraphSAGE",
+        dropout: float = 0.3,
+        encoder: Encoder | None = None,
+        pool: str = "mean",
+    ) -> None:
+        super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
+        self.out = nn.Linear(channels, num_terms)
+
+    def forward(
+        self, x: Tensor | Sequence[str], edge_index: Tensor, edge_weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the logits of all terms, shape (n, num_terms)."""
+        return self.out(self.embed(x, edge_index, edge_weight))

@@ -1,0 +1,50 @@
+"""`HomologyClassifier`: which fold (superfamily, family) does a domain have?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lcplm_graph.heads.base import Head
+from lcplm_graph.models.encoders import Encoder
+
+
+class HomologyClassifier(Head):
+    """Features and one logit a class; domains come without a graph, so the default uses none.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Width of the features; leave it out with `encoder`.
+    num_classes : int
+    channels, layers, conv, dropout, encoder, pool
+        As in `LinkPredictor`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None = None,
+        *,
+        num_classes: int,
+        channels: int = 256,
+        layers: int = 2,
+        conv: str = "none",
+        dropout: float = 0.3,
+        encoder: Encoder | None = None,
+        pool: str = "mean",
+    ) -> None:
+        super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
+        self.out = nn.Linear(channels, num_classes)
+
+    def forward(
+        self,
+        x: Tensor | Sequence[str],
+        edge_index: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the logits of all classes, shape (n, num_classes)."""
+        if edge_index is None:
+            edge_index = torch.empty((2, 0), dtype=torch.int64)
+        return self.out(self.embed(x, edge_index, edge_weight))

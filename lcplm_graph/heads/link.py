@@ -1,0 +1,81 @@
+"""`LinkPredictor`: do two proteins interact?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.heads.base import Head
+from lcplm_graph.heads.decoders import make_decoder
+from lcplm_graph.models.encoders import Encoder
+
+
+class LinkPredictor(Head):
+    """Node features, any PyG convolution, a symmetric decoder of pairs.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Width of the node features; leave it out with `encoder`.
+    channels : int
+        Width of the node states.
+    layers : int
+        Number of convolutions.
+    conv : str
+        ``GCN``, ``GraphSAGE``, ``GAT``, ``GIN``, ... or ``none``, which uses the sequence alone.
+    decoder : {"dot", "hadamard-mlp", "bilinear"}
+    dropout : float
+    encoder : Encoder, optional
+        Trained end to end; `forward` then takes sequences.
+    pool : str
+        Pooling of that encoder.
+
+    Examples
+    --------
+    >>> model = LinkPredictor(20, channels=8, conv="GCN").eval()
+    >>> x, edges = torch.rand(3, 20), torch.tensor([[0, 1], [1, 0]])
+    >>> model(x, edges, torch.tensor([[0, 2], [2, 0]]))[0].shape
+    torch.Size([])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None = None,
+        *,
+        channels: int = 128,
+        layers: int = 2,
+        conv: str = "GraphSAGE",
+        decoder: str = "hadamard-mlp",
+        dropout: float = 0.2,
+        encoder: Encoder | None = None,
+        pool: str = "mean",
+    ) -> None:
+        super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
+        self.decoder = make_decoder(decoder, channels, dropout)
+
+    def forward(
+        self,
+        x: Tensor | Sequence[str],
+        edge_index: Tensor,
+        pairs: Tensor,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Return the log-odds of pairs, shape (p,).
+
+        Parameters
+        ----------
+        x, edge_index, edge_weight
+            As in `embed`.
+        pairs : Tensor, dtype=int64, shape=(p, 2)
+        """
+        return self.decode(self.embed(x, edge_index, edge_weight), pairs)
+
+    def decode(self, h: Tensor, pairs: Tensor) -> Tensor:
+        """Return the log-odds of pairs from node states."""
+        return self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
+
+    def rows(self, h: Tensor, proteins: Tensor) -> Tensor:
+        """Return the log-odds of each protein with all nodes, shape (len(proteins), n)."""
+        return torch.stack([self.decoder(h[i][None], h) for i in proteins.tolist()])
