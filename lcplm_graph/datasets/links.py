@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -178,7 +178,7 @@ class _Collector:
         self.packed = np.empty(1 << 20, dtype=np.int64)
 
     def add(self, batch: pa.RecordBatch, scores: list[np.ndarray]) -> None:
-        first, second = (self._nodes(batch.column(name)) for name in ("protein1", "protein2"))
+        first, second = self._nodes(batch.column("protein1"), batch.column("protein2"))
         self.rows += batch.num_rows
         known = (first >= 0) & (second >= 0)
         different = first != second
@@ -243,12 +243,16 @@ class _Collector:
         }
         return Links(pairs, highest, channels, report)
 
-    def _nodes(self, column: pa.DictionaryArray) -> np.ndarray:
-        # Each batch has its own small dictionary, so few names are looked up.
-        if not pc.all(pc.starts_with(column.dictionary, self.prefix), min_count=0).as_py():
+    def _nodes(self, *columns: pa.DictionaryArray) -> Iterator[np.ndarray]:
+        # Each batch has its own small dictionaries; one look-up for both, because each one
+        # hashes all the names of the graph anew.
+        seen = pa.concat_arrays([column.dictionary for column in columns])
+        if not pc.all(pc.starts_with(seen, self.prefix), min_count=0).as_py():
             raise pa.ArrowInvalid(f"an id does not start with {self.prefix}")
-        nodes = pc.fill_null(pc.index_in(column.dictionary, value_set=self.names), -1)
-        return nodes.to_numpy(zero_copy_only=False)[column.indices.to_numpy()]
+        nodes = pc.fill_null(pc.index_in(seen, value_set=self.names), -1).to_numpy()
+        for column in columns:
+            yield nodes[column.indices.to_numpy()]
+            nodes = nodes[len(column.dictionary) :]
 
 
 def _bits(n_nodes: int) -> int:
