@@ -12,6 +12,7 @@ from lcplm_graph.training.metrics import read_metrics
 
 _DPI = 120
 _SMOOTHING = 0.05
+_CHANCE = {"relation_loss": math.log(2), "relation_auroc": 0.5}
 
 
 def draw_loss(folder: Path) -> Path:
@@ -40,8 +41,8 @@ def draw_loss(folder: Path) -> Path:
         steps, values = _series(rows, f"valid_{column}")
         if steps:
             axis.plot(steps, values, "o-", color="C3", label="held out")
-        if column == "relation_auroc":
-            axis.axhline(0.5, color="0.6", linestyle=":", label="chance")
+        if column in _CHANCE:
+            axis.axhline(_CHANCE[column], color="0.6", linestyle=":", label="chance")
         axis.set(title=title, xlabel="optimiser step", ylabel=label)
         axis.legend(frameon=False)
     return _save(figure, folder / "loss.png")
