@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,7 @@ def train(options: Stage2Options) -> None:
         "stage": 2,
         "graph": options.graph,
         "graph_source": str(dataset[0].get("source", options.graph)),
+        "sequences_sha256": hashlib.sha256(dataset.sequences.digests().tobytes()).hexdigest(),
         "encoder": options.encoder,
         "encoder_fingerprint": encoder.fingerprint(),
         "split": {
