@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.models.bimamba import Layer, MambaDirection, RMSNorm
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.layouts import to_packed, tokens_of
@@ -116,6 +116,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         dtype: torch.dtype | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
+        **ignored: Any,
     ) -> Self:
         """Load a checkpoint from a folder or from the Hugging Face hub.
 
@@ -131,15 +132,22 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             Of the hub repository.
         local_files_only : bool
             Do not ask the hub; use what was downloaded before.
+        **ignored
+            What Hugging Face's auto classes pass along and has no meaning here
+            (``trust_remote_code``); anything else is refused.
 
         Raises
         ------
+        ConfigError
+            If an option is not known.
         CheckpointError
             If files are missing, are Git-LFS pointers, or parameters are missing, unexpected or of
             the wrong shape (all are listed).
         """
         from lcplm_graph.models.checkpoints import load_model
 
+        if unknown := set(ignored) - {"trust_remote_code"}:
+            raise ConfigError(f"from_pretrained does not know {', '.join(sorted(unknown))}")
         return load_model(
             cls,
             pretrained_model_name_or_path,
@@ -310,3 +318,8 @@ class LcPlmForMaskedLM(LcPlmPreTrainedModel):
             loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE)
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
         return output if return_dict in (None, True) else output.to_tuple()
+
+
+AutoConfig.register(LcPlmConfig.model_type, LcPlmConfig, exist_ok=True)
+AutoModel.register(LcPlmConfig, LcPlmModel, exist_ok=True)
+AutoModelForMaskedLM.register(LcPlmConfig, LcPlmForMaskedLM, exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lcplm_graph.errors import CheckpointError, LcPlmWarning
+from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.checkpoints import load_model
 from lcplm_graph.models.config import LcPlmConfig
@@ -93,6 +93,18 @@ def test_unequal_copies_of_a_shared_projection_are_refused(tmp_path: Path) -> No
     rewrite(folder, lambda tensors: tensors.update({key: torch.ones(64, 16)}))
     with pytest.raises(CheckpointError, match=r"layers\.0\..*in_proj\.weight .* differ"):
         LcPlmForMaskedLM.from_pretrained(folder)
+
+
+def test_hugging_face_auto_classes(tmp_path: Path) -> None:
+    from transformers import AutoModel, AutoModelForMaskedLM
+
+    model, folder = saved(tmp_path)
+    loaded = AutoModelForMaskedLM.from_pretrained(folder)
+    assert isinstance(loaded, LcPlmForMaskedLM)
+    assert torch.equal(logits(loaded), logits(model))
+    assert isinstance(AutoModel.from_pretrained(folder), LcPlmModel)
+    with pytest.raises(ConfigError, match="does not know devicemap"):
+        LcPlmForMaskedLM.from_pretrained(folder, devicemap="auto")
 
 
 def test_encoder_loads_from_a_masked_lm_checkpoint(tmp_path: Path) -> None:
