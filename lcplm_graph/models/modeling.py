@@ -134,7 +134,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             Do not ask the hub; use what was downloaded before.
         **ignored
             What Hugging Face's auto classes pass along and has no meaning here
-            (``trust_remote_code``); anything else is refused.
+            (``trust_remote_code``, ``adapter_kwargs``); anything else is refused.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         """
         from lcplm_graph.models.checkpoints import load_model
 
-        if unknown := set(ignored) - {"trust_remote_code"}:
+        if unknown := set(ignored) - {"trust_remote_code", "adapter_kwargs"}:
             raise ConfigError(f"from_pretrained does not know {', '.join(sorted(unknown))}")
         return load_model(
             cls,

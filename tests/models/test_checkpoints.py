@@ -1,4 +1,4 @@
-"""Checkpoints: published names, tied projections under either name, and everything that can be wrong."""
+"""Checkpoints: published names, shared projections under either name, and what can be wrong."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_shared_projections_under_either_name(tmp_path: Path, kept: str) -> None
     model, folder = saved(tmp_path)
 
     def rename(tensors: dict[str, torch.Tensor]) -> None:
-        for key in [k for k in tensors if "_proj." in k and "fwd.in" in k or "fwd.out" in k]:
+        for key in [k for k in tensors if "fwd.in_proj" in k or "fwd.out_proj" in k]:
             value = tensors[key] if kept == "both" else tensors.pop(key)
             tensors[key.replace("mamba_fwd", "mamba_rev")] = value.clone()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -97,7 +98,7 @@ def test_packed_gradient_is_the_sum_of_single_gradients(options) -> None:
     bounds = packed.cu_seqlens.tolist()
     singles = gradients(
         (masked.input_ids[a:b], masked.labels[a:b], torch.tensor([0, b - a], dtype=torch.int32))
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in pairwise(bounds)
     )
     for (name, _), a, b in zip(model.named_parameters(), whole, singles, strict=True):
         assert (a - b).norm() <= 1e-4 * b.norm() + 1e-6, name
