@@ -46,7 +46,9 @@ class GOFunction(FileDataset):
         The same from one file with dates: known until the first (yyyymmdd), gained until the
         second.
     graph : PPI dataset, optional
-        Its proteins, in its order, are the nodes.
+        Its proteins, in its order, are the nodes.  When no annotation names one of them and the
+        graph is of STRING, the names are looked up among its aliases: so do UniProt accessions
+        of ``goa_human`` join ``StringPPI("string_human")``.
     evidence : str or collection of str
         ``experimental`` (default: experimental and high-throughput codes without IPI),
         ``cafa`` (with TAS and IC), ``all``, or codes.
@@ -162,7 +164,7 @@ class GOFunction(FileDataset):
 
     def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
         """Make labels, masks and, with a graph, edges; the sequences; and counts."""
-        first = go_labels.read_all(self.inputs["annotations"])
+        first = self._read("annotations")
         earlier, later = self._two_dates(first)
         tables = [part.table for part in (earlier, later) if part is not None]
         proteins, store = self._proteins(pd.concat([table["protein"] for table in tables]))
@@ -197,13 +199,22 @@ class GOFunction(FileDataset):
         report |= {"proteins": len(proteins), "terms": len(columns)}
         return data, store, report
 
+    def _read(self, role: str) -> Annotations:
+        annotations = go_labels.read_all(self.inputs[role])
+        if not hasattr(self._graph, "translate"):
+            return annotations
+        named = pd.Index(annotations.table["protein"].unique())
+        if named.isin(self._graph[0].protein_id).any():
+            return annotations
+        return go_labels.renamed(annotations, self._graph.translate(named))
+
     def _two_dates(self, first: Annotations) -> tuple[Annotations, Annotations | None]:
         codes: str | list[str] = "all" if self.evidence is None else self.evidence
         if self.temporal is not None:
             known, gained = self.temporal
             return first.select(codes, until=known), first.select(codes, until=gained)
         if self.inputs["later"]:
-            second = go_labels.read_all(self.inputs["later"])
+            second = self._read("later")
             return first.select(codes), second.select(codes)
         return first.select(codes), None
 

@@ -25,6 +25,33 @@ def read_all(paths: Iterable[str | os.PathLike[str]]) -> Annotations:
     return Annotations(pd.concat([p.table for p in parts], ignore_index=True), dict(counts))
 
 
+def renamed(annotations: Annotations, names: pd.DataFrame) -> Annotations:
+    """Replace the names of proteins.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        As read.
+    names : pandas.DataFrame
+        Columns `alias` (the name in the annotations) and `protein_id`.  Copies of a gene often
+        share an accession: each of its proteins gets the annotation.  A name that is not there
+        stays, and counts as another protein.
+
+    Returns
+    -------
+    Annotations
+        Its counts also have ``names_translated`` and ``names_of_several_proteins``.
+    """
+    table = annotations.table.merge(names, how="left", left_on="protein", right_on="alias")
+    table["protein"] = table["protein_id"].fillna(table["protein"])
+    per_name = names["alias"].value_counts()
+    counts = {
+        "names_translated": len(per_name),
+        "names_of_several_proteins": int((per_name > 1).sum()),
+    }
+    return Annotations(table[annotations.table.columns], annotations.counts | counts)
+
+
 def label_matrix(
     annotations: Annotations, ontology: Ontology, proteins: pd.Index, exclude: Collection[str] = ()
 ) -> tuple[sparse.csr_array, dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from pyarrow import csv
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets.catalog import Card, list_cards, load_card
@@ -21,7 +20,7 @@ from lcplm_graph.datasets.download import data_root, fetch_card_file
 from lcplm_graph.datasets.links import MAX_SCORE, Links, both_directions, read_links
 from lcplm_graph.datasets.ppi import GraphTransform, PPIDataset
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.streams import open_stream
+from lcplm_graph.datasets.tables import first_columns
 from lcplm_graph.errors import ConfigError, DataError
 
 CHANNELS = (
@@ -37,6 +36,7 @@ SCORES = ("combined", "physical", "detailed", *CHANNELS)
 EMBEDDED = "string_human_core"
 # The embedded links carry no score of their own; each scores at least this.
 _EMBEDDED_SCORE = 900
+_ALIAS_COLUMNS = ("protein_id", "alias", "source")
 
 
 class StringPPI(PPIDataset):
@@ -143,17 +143,40 @@ class StringPPI(PPIDataset):
         Returns
         -------
         pandas.DataFrame
-            Columns `protein_id`, `alias`, `source`; only proteins of the graph.
+            Columns `protein_id`, `alias`, `source`; only proteins of the graph.  The embedded
+            graph knows gene symbols, UniProt accessions and Entrez gene numbers.
         """
-        tables = []
-        for card in self.cards:
-            path = self._path(card, "aliases")
-            table = _read_columns(path, ["protein_id", "alias", "source"])
-            tables.append(table.filter(pc.is_in(table["protein_id"], pa.array(self._ids()))))
-        return pa.concat_tables(tables).to_pandas()
+        return self._alias_table().to_pandas()
 
-    def _ids(self) -> list[str]:
-        return self.sequences.ids
+    def translate(self, names: Iterable[str]) -> pd.DataFrame:
+        """Find the proteins that other databases call by these names.
+
+        Parameters
+        ----------
+        names : iterable of str
+            As UniProt accessions, or SGD or MGI identifiers.  What STRING found by similarity
+            only (sources ``BLAST_...``) does not count.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `alias`, `protein_id`; a name of several proteins has a row for each.
+        """
+        table = self._alias_table()
+        wanted = pc.is_in(table["alias"], pa.array(list(names), pa.string()))
+        guessed = pc.starts_with(table["source"], "BLAST_")
+        found = table.filter(pc.and_not(wanted, guessed)).select(["alias", "protein_id"])
+        return found.to_pandas().drop_duplicates(ignore_index=True)
+
+    def _alias_table(self) -> pa.Table:
+        tables = [
+            _embedded_aliases(self._path(card, "info"))
+            if card.embedded
+            else first_columns(self._path(card, "aliases"), _ALIAS_COLUMNS)
+            for card in self.cards
+        ]
+        table = pa.concat_tables(tables)
+        return table.filter(pc.is_in(table["protein_id"], pa.array(self.sequences.ids)))
 
     def _to_fetch(self) -> list[Card]:
         return [card for card in self.cards if not card.embedded]
@@ -195,7 +218,7 @@ class StringPPI(PPIDataset):
         report = {**links.report, "proteins_without_link": len(store) - len(used)}
         store = store.select(used)
         data = self._graph(links, store, taxon)
-        data.symbol = _symbols(info_path, store, embedded=card.embedded)
+        data.symbol = _symbols(info_path, store)
         report |= {"proteins": len(used), "edges": len(links.pairs)}
         return data, store, report
 
@@ -259,40 +282,21 @@ def _default_root(cards: Sequence[Card]) -> Path:
     return data_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
-def _symbols(path: Path, store: SequenceStore, embedded: bool) -> list[str]:
+def _embedded_aliases(info: Path) -> pa.Table:
+    table = first_columns(info, ["protein_id", "symbol", "UniProt_AC", "Entrez"])
+    parts = [
+        [table["protein_id"], table[source], pa.array([source] * len(table))]
+        for source in table.column_names[1:]
+    ]
+    return pa.concat_tables(pa.table(part, names=_ALIAS_COLUMNS) for part in parts)
+
+
+def _symbols(path: Path, store: SequenceStore) -> list[str]:
     """Return gene symbols in node order; the id where STRING gives none."""
-    table = _read_columns(path, ["protein", "symbol"])
+    table = first_columns(path, ["protein", "symbol"])
     where = pc.index_in(store.table["id"].cast(pa.string()), value_set=table["protein"])
     symbols = table["symbol"].take(where)
     return pc.coalesce(symbols, store.table["id"].cast(pa.string())).to_pylist()
-
-
-def _read_columns(path: Path, names: Sequence[str]) -> pa.Table:
-    """Read the first columns of a tab-separated table with a header, under new names."""
-    with open_stream(path) as stream:
-        content = stream.read()
-    header, _, body = content.partition(b"\n")
-    width = header.count(b"\t") + 1
-    if width < len(names):
-        raise DataError(f"{width} columns, {len(names)} expected", path=path, line=1)
-    columns = [*names, *(f"_{i}" for i in range(width - len(names)))]
-    try:
-        table = csv.read_csv(
-            pa.BufferReader(body),
-            read_options=csv.ReadOptions(column_names=columns, use_threads=False),
-            parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()), include_columns=list(names)
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        for line, row in enumerate(body.splitlines(), start=2):
-            if row and row.count(b"\t") + 1 != width:
-                found = row.count(b"\t") + 1
-                message = f"{found} columns, the header has {width}"
-                raise DataError(message, path=path, line=line) from None
-        raise DataError(f"cannot be read as a table: {error}", path=path) from error
-    return table
 
 
 def _union(

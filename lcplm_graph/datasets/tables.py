@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,32 @@ def read_csv(path: Path, *options: Any) -> pa.Table:
             if "CSV" not in str(error):
                 raise
             raise BadTable(str(error)) from error
+
+
+def first_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Read the first columns of a tab-separated table with a header as text, under new names.
+
+    Raises
+    ------
+    DataError
+        As `open_stream`, and with the line that has too few or too many columns.
+    """
+    line, header = next(rows(path), (1, []))
+    if len(header) < len(names):
+        message = f"{len(header)} columns, {len(names)} expected"
+        raise DataError(message, path=path, line=line)
+    columns = [*names, *(f"_{i}" for i in range(len(header) - len(names)))]
+    types = dict.fromkeys(columns, pa.string())
+    try:
+        return read_csv(
+            path,
+            pacsv.ReadOptions(column_names=columns, skip_rows=line),
+            pacsv.ParseOptions(delimiter="\t", quote_char=False),
+            pacsv.ConvertOptions(column_types=types, include_columns=list(names)),
+        )
+    except BadTable as error:
+        check_width(path, len(header))
+        raise DataError(f"cannot be read as tab-separated text ({error})", path=path) from error
 
 
 def rows(path: Path, comment: str = "") -> Iterator[tuple[int, list[str]]]:

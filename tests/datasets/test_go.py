@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from lcplm_graph import StringPPI
 from lcplm_graph.datasets import go_labels
+from lcplm_graph.datasets.catalog import load_card
 from lcplm_graph.datasets.convert import from_dataframe
 from lcplm_graph.datasets.gaf import EXPERIMENTAL
 from lcplm_graph.datasets.go import GOFunction
@@ -95,6 +97,30 @@ def test_labels_are_propagated_without_root_and_protein_binding(files):
         (place[ION], place[BINDING]),
     }
     assert not data.train_mask[data.protein_id.index("B")]
+
+
+def test_names_of_another_database_join_through_the_aliases_of_string(tmp_path):
+    graph = StringPPI("string_human_core")
+    card = load_card("string_human_core")
+    proteins = pd.read_csv(card.file("info").path, sep="\t")
+    named = pd.read_csv(card.file("annotations").path, sep="\t")
+    named["protein"] = named["protein"].map(proteins.set_index("protein")["uniprot"])
+    extra = pd.DataFrame([["NOBODY", KINASE, "IDA", "MF"]], columns=named.columns)
+    path = tmp_path / "uniprot.tsv"
+    pd.concat([named, extra]).to_csv(path, sep="\t", index=False)
+    ontology = card.file("ontology").path
+    joined = GOFunction(annotations=path, ontology=ontology, graph=graph, root=tmp_path)
+    direct = GOFunction("string_human_core", root=tmp_path)
+    assert joined.report["names_translated"] == named["protein"].nunique()
+    assert joined.report["other_proteins"] == 1
+    assert joined[0].protein_id == graph[0].protein_id
+    # Proteins of one accession share their annotations, so a few have more than of their own.
+    shared = proteins["uniprot"].duplicated(keep=False).to_numpy()
+    assert joined.report["names_of_several_proteins"] == proteins["uniprot"][shared].nunique()
+    terms = [joined[0].go_terms.index(term) for term in direct[0].go_terms]
+    y = joined[0].y[:, terms]
+    assert torch.equal(y[~shared], direct[0].y[~shared])
+    assert (y >= direct[0].y).all()
 
 
 def test_cached_and_reproducible(files):

@@ -215,6 +215,21 @@ def test_aliases(string_server):
     assert table["alias"].tolist() == [f"AC{i}" for i in range(5)]
 
 
+def test_names_of_other_databases(string_server):
+    text = "#string_protein_id alias source|7.P0 A UniProt_AC|7.P0 A Ensembl_UniProt"
+    text += "|7.P1 A UniProt_AC|7.P2 B BLAST_UniProt_AC|7.P3 C UniProt_AC"
+    content = text.replace(" ", "\t").replace("|", "\n").encode()
+    string_server.put("7.protein.aliases.v12.0.txt.gz", gzip.compress(content))
+    found = StringPPI(7).translate(["A", "B", "C", "D"])
+    assert found.to_numpy().tolist() == [["A", "7.P0"], ["A", "7.P1"], ["C", "7.P3"]]
+
+
+def test_names_in_the_embedded_graph(core):
+    found = core.translate(["P20645", "M6PR", "4074", "nobody"])
+    assert found["alias"].tolist() == ["M6PR", "P20645", "4074"]
+    assert set(found["protein_id"]) == {"9606.ENSP00000000412"}
+
+
 def test_pyg_hooks(string_server, tmp_path):
     def double(data):
         data.edge_weight = data.edge_weight * 2
