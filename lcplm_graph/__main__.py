@@ -16,19 +16,19 @@ COMMANDS = {
 }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run a command."""
+def main(argv: list[str] | None = None) -> int | None:
+    """Run a command and return its exit status; None counts as success."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: lcplm COMMAND ...\n")
         print("\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items()))
-        return
+        return None
     name, *rest = arguments
     if name not in COMMANDS:
         raise SystemExit(f"lcplm: unknown command {name!r}; known: {', '.join(COMMANDS)}")
     sys.argv = [f"lcplm {name}", *rest]
-    importlib.import_module(f"lcplm_graph.{name}").main(rest)
+    return importlib.import_module(f"lcplm_graph.{name}").main(rest)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

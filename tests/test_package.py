@@ -60,6 +60,14 @@ def test_command_line(capsys: pytest.CaptureFixture) -> None:
     assert "not mamba_ssm: mamba_ssm is not installed" in printed
 
 
+def test_exit_status_is_that_of_the_command() -> None:
+    command = [sys.executable, "-m", "lcplm_graph", "data", "show", "no-such-dataset"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no-such-dataset" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_show_backends(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LCPLM_BACKEND", "reference")
     lcplm_graph.show_backends()
