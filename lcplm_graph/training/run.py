@@ -18,6 +18,7 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lcplm_graph import __version__
 from lcplm_graph.errors import CheckpointError, ConfigError
@@ -149,10 +150,17 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     """
     folder = Path(options.out)
     start = -1 if checkpoint is None else step_of(checkpoint)
-    _begin(options, run.facts, checkpoint)
-    if start < options.steps:
+    if start >= options.steps:
+        _begin(options, run.facts, checkpoint)
+    else:
         metrics = Metrics(options.log_every, options.eval_every, run.evaluate)
-        trainer = _trainer(options, run, metrics, start)
+        try:
+            trainer = _trainer(options, run, metrics, start)
+        except (MisconfigurationException, ValueError) as error:
+            raise ConfigError(
+                f"Lightning refuses these devices or this strategy: {error}"
+            ) from error
+        _begin(options, run.facts, checkpoint)
         data = TrainData(run.source, options.accumulate)
         trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
     if is_first_process():

@@ -67,6 +67,12 @@ def test_folder_in_use_and_other_options(tiny_options, tmp_path) -> None:
     train(tiny_options(resume="auto"))  # finished: nothing to do, nothing broken
 
 
+def test_devices_that_do_not_exist(tiny_options) -> None:
+    with pytest.raises(ConfigError, match="Lightning refuses"):
+        train(tiny_options(strategy="nonsense"))
+    train(tiny_options())  # the folder is still free
+
+
 def test_resume_of_a_path_that_is_none(tiny_options) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere\.ckpt: no such checkpoint"):
         train(tiny_options(resume="nowhere.ckpt"))
