@@ -1,0 +1,71 @@
+"""The wheel: holds code, cards and the embedded data, nothing else, and works on its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LOADS = """
+from lcplm_graph import StringPPI
+from lcplm_graph.data import main
+from lcplm_graph.datasets.catalog import card_folder
+print(card_folder())
+print(StringPPI("string_human_core", offline=True)[0].num_nodes)
+raise SystemExit(main(["verify", "string_human_core"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A directory that holds what the wheel installs."""
+    pytest.importorskip("hatchling", reason="builds the wheel")
+    built, site = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def test_no_junk_and_nothing_missing(installed):
+    files = {str(p.relative_to(installed)) for p in installed.rglob("*") if p.is_file()}
+    cards = {f"lcplm_graph/_cards/{name.removeprefix('datasets/')}" for name in tracked("datasets")}
+    assert {name for name in files if "_cards" in name} == cards
+    assert tracked("lcplm_graph") <= files
+    strange = [
+        name
+        for name in files
+        if not re.fullmatch(r"lcplm_graph(/\w+)+\.py|.*/_cards/.*|[\w.-]+\.dist-info/.*", name)
+    ]
+    assert strange == []
+    assert sum((installed / name).stat().st_size for name in files if "_cards" in name) < 8e6
+
+
+def test_the_embedded_graph_loads_from_the_wheel(installed, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(installed), "LCPLM_DATA": str(tmp_path / "data")}
+    command = [sys.executable, "-c", LOADS]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    folder, nodes, *table = done.stdout.splitlines()
+    assert Path(folder) == installed / "lcplm_graph" / "_cards"
+    assert nodes == "7728"
+    assert sum(" ok " in line for line in table) == 6
+
+
+def tracked(folder: str) -> set[str]:
+    """Files below `folder` that belong to the repository."""
+    command = ["git", "ls-files", "-z", "--", folder]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
