@@ -61,7 +61,7 @@ def main() -> None:
     edges = floors["edges"]
     named = {arch: report["losses"][MASK_ONLY] for arch, report in reports.items()}
     named |= {f"{k} floor": v for k, v in floors["floors"][MASK_ONLY].items()}
-    title = f"held out, masked only; trained on at most {arguments.max_length} residues"
+    title = f"held out, masked only\n(trained on at most {arguments.max_length} residues)"
     draw_by_length(arguments.out / "paper_trends.png", edges, {title: named})
 
 
