@@ -34,9 +34,10 @@ class LinkOptions:
 
     Attributes
     ----------
-    negatives : {"stub_matched", "uniform", "hard"}
+    negatives : {"stub_matched", "uniform", "hard", "published"}
+        Kind drawn, or those that come with a file of pairs.
     ratio : float
-        Negatives drawn per positive.
+        Negatives drawn per positive; published ones are taken as they are.
     ap_ratios : tuple of float
         Negatives per positive that average precision is stated for, by re-weighting.
     ranked : int
@@ -77,8 +78,17 @@ class ClassPairs(NamedTuple):
         }
 
 
-def labelled_pairs(split: Split, options: LinkOptions) -> list[ClassPairs]:
+def labelled_pairs(
+    split: Split, options: LinkOptions, published: IntArray | None = None
+) -> list[ClassPairs]:
     """Draw the negatives of the test part and divide all pairs by class.
+
+    Parameters
+    ----------
+    split : Split
+    options : LinkOptions
+    published : ndarray, dtype=int64, shape=(k, 2), optional
+        Negatives that come with the data; the test part gets its share of them.
 
     Raises
     ------
@@ -90,7 +100,10 @@ def labelled_pairs(split: Split, options: LinkOptions) -> list[ClassPairs]:
         raise InputError(
             f"this {split.kind} split holds no test pair out; make it with test > 0"
         )
-    negatives = split.negatives("test", options.negatives, options.ratio, options.seed)
+    if options.negatives == "published":
+        negatives = _share_of(published, len(positives) / len(split.known), options.seed)
+    else:
+        negatives = split.negatives("test", options.negatives, options.ratio, options.seed)
     pairs = np.concatenate([positives, negatives])
     labels = np.arange(len(pairs)) < len(positives)
     of_class = split.classify(pairs)
@@ -105,6 +118,15 @@ def labelled_pairs(split: Split, options: LinkOptions) -> list[ClassPairs]:
             f"{len(positives)} and {len(negatives)} in all); hold out more, or use a larger graph"
         )
     return classes
+
+
+def _share_of(published: IntArray | None, share: float, seed: int) -> IntArray:
+    if published is None or not len(published):
+        raise InputError(
+            "this graph comes without published negatives; draw stub_matched, uniform or hard ones"
+        )
+    order = np.random.default_rng([seed, 23]).permutation(len(published))
+    return published[order[: round(share * len(published))]]
 
 
 def evaluate_link(
@@ -165,7 +187,7 @@ def evaluate_link(
     report.rows = [row for part in classes for row in rows[part.name]]
     report.facts = {
         "split": split_kind,
-        "negatives": f"{options.negatives}, {options.ratio:g} per positive",
+        "negatives": _said(options),
         **{part.name: _counts(part) for part in classes},
     }
     report.notes = _notes(options)
@@ -222,6 +244,12 @@ def _columns(options: LinkOptions) -> dict[str, str]:
     if options.ranked:
         columns["mrr"] = "MRR [95 %]"
     return columns
+
+
+def _said(options: LinkOptions) -> str:
+    if options.negatives == "published":
+        return "published with the pairs, the test part's share of them"
+    return f"{options.negatives}, {options.ratio:g} per positive"
 
 
 def _counts(part: ClassPairs) -> str:

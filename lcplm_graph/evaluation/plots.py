@@ -34,7 +34,7 @@ def draw_roc_pr(
         Negatives per positive that precision is stated for.
     title : str
     """
-    figure = Figure(figsize=(4.6 * len(panels), 8.6), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(panels), 11.5), layout="constrained")
     axes = figure.subplots(2, len(panels), squeeze=False)
     for column, (name, curves) in enumerate(panels.items()):
         for number, (model, (labels, scores)) in enumerate(curves.items()):
@@ -48,13 +48,19 @@ def draw_roc_pr(
             weight = np.where(label, 1.0, ratio * label.sum() / (~label).sum())
             precision, recall, _ = precision_recall_curve(label, scores, sample_weight=weight)
             ap = average_precision(labels, scores, ratio)
-            axes[1, column].plot(recall, precision, label=f"{model}  {ap:.3f}", **look)
+            # Steps: between two thresholds no precision in between can be had.
+            axes[1, column].step(
+                recall, precision, where="post", label=f"{model}  {ap:.3f}", **look
+            )
         axes[0, column].plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
         axes[1, column].axhline(1 / (1 + ratio), color="0.7", linewidth=0.8)
         axes[0, column].set(title=name, xlabel="false positive rate", ylabel="true positive rate")
         axes[1, column].set(xlabel="recall", ylabel=f"precision at 1 : {ratio:g}", ylim=(0, 1.02))
-        axes[0, column].legend(fontsize=7, title="AUROC", title_fontsize=7, loc="lower right")
-        axes[1, column].legend(fontsize=7, title="AP", title_fontsize=7, loc="upper right")
+        for axis, metric in ((axes[0, column], "AUROC"), (axes[1, column], f"AP 1 : {ratio:g}")):
+            axis.legend(
+                fontsize=7, title=metric, title_fontsize=7,
+                loc="upper center", bbox_to_anchor=(0.5, -0.14),
+            )  # fmt: skip
     figure.suptitle(title)
     _save(figure, path)
 

@@ -124,3 +124,11 @@ def _trained(x: Tensor, split: Split, conv: str, decoder: str, fit: FitOptions) 
         torch.manual_seed(fit.seed)
         model = LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
     return head_scorer(fit_link(model, x, split, fit), x, split)
+
+
+def load_graph(name: str) -> Any:
+    """Load a graph with its sequences: a STRING network by name, or ``pairs:FILE``."""
+    from lcplm_graph.datasets.pairs import PairPPI
+    from lcplm_graph.datasets.string import StringPPI
+
+    return PairPPI(name) if name.startswith("pairs:") else StringPPI(name)

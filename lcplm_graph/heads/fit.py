@@ -51,7 +51,7 @@ class FitOptions:
     every: int = 10
     patience: int = 6
     lr: float = 5e-3
-    weight_decay: float = 1e-4
+    weight_decay: float = 1e-2
     seed: int = 0
     progress: bool = False
 

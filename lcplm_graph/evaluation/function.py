@@ -1,0 +1,218 @@
+"""Protein function: CAFA metrics per aspect beside the naive and nearest-neighbour predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.evaluation.baselines import naive_frequency, nearest_neighbour_transfer
+from lcplm_graph.evaluation.bootstrap import bootstrap_proteins
+from lcplm_graph.evaluation.go_metrics import evaluate_terms, fmax, information_content
+from lcplm_graph.evaluation.models import shown_name
+from lcplm_graph.evaluation.report import Report
+from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.heads.fit import FitOptions, fit_function
+from lcplm_graph.heads.function import FunctionPredictor
+from lcplm_graph.models.encoders import Encoder, load_encoder
+
+Scores = npt.NDArray[np.float64]
+COLUMNS = {
+    "aspect": "aspect",
+    "model": "model",
+    "fmax": "Fmax [95 %]",
+    "coverage": "coverage",
+    "smin": "Smin",
+    "micro_aupr": "AUPR micro",
+    "macro_aupr": "AUPR macro",
+    "roc_auc": "ROC-AUC",
+}
+
+
+@dataclass(frozen=True)
+class FunctionOptions:
+    """What is trained and measured.
+
+    Attributes
+    ----------
+    pool : str
+        Pooling of the encoder.
+    conv : str
+        Convolution of the row with a graph network, where the dataset has a graph.
+    resamples : int
+        Of the bootstrap of Fmax over proteins.
+    seed : int
+    fit : FitOptions
+        Of the heads.
+    """
+
+    pool: str = "mean"
+    conv: str = "GraphSAGE"
+    resamples: int = 30
+    seed: int = 0
+    fit: FitOptions = FitOptions(steps=200)
+
+
+def evaluate_function(
+    dataset: Any,
+    encoder: Encoder,
+    aspect: str,
+    options: FunctionOptions = FunctionOptions(),  # noqa: B008
+) -> Report:
+    """Measure every predictor on the test proteins of one aspect.
+
+    Parameters
+    ----------
+    dataset : GOFunction
+        Of this aspect alone, with sequences.
+    encoder : Encoder
+    aspect : str
+        ``MF``, ``BP`` or ``CC``; for the table.
+    options : FunctionOptions
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        If the training or test part is empty.
+    """
+    data = dataset[0]
+    parts = {name: data[f"{name}_mask"].numpy() for name in ("train", "val", "test")}
+    for name in ("train", "test"):
+        if not parts[name].any():
+            raise InputError(f"the {name} part of {aspect} has no annotated protein")
+    labels = data.y.numpy()
+    test = labels[parts["test"]]
+    information = information_content(labels[parts["train"]], _parents(data))
+    report = Report("Function prediction", COLUMNS)
+    for name, scores in _predictions(dataset, data, parts, encoder, options):
+        row = {"aspect": aspect, "model": name, **evaluate_terms(test, scores, information)}
+        row["fmax"] = bootstrap_proteins(
+            lambda rows, scores=scores: fmax(test[rows], scores[rows]).f,
+            len(test),
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        report.rows.append(row | {"train_proteins": int(parts["train"].sum())})
+    report.facts = {
+        aspect: f"{parts['train'].sum():,} training, {parts['val'].sum():,} validation, "
+        f"{parts['test'].sum():,} test proteins, {labels.shape[1]:,} terms"
+    }
+    report.notes = [
+        "Fmax: protein-centred, over all distinct scores; Smin: bits, information content from "
+        "training proteins only; AUPR micro: all protein-term pairs, macro: mean over terms.",
+        "Terms without enough training proteins, roots and GO:0005515 are left out.",
+    ]
+    return report
+
+
+def _predictions(
+    dataset: Any,
+    data: Any,
+    parts: dict[str, npt.NDArray[np.bool_]],
+    encoder: Encoder,
+    options: FunctionOptions,
+) -> Iterator[tuple[str, Scores]]:
+    """Yield a name and scores of the test proteins, shape (test, terms)."""
+    train, test = parts["train"], parts["test"]
+    labels = data.y.numpy()
+    yield "naive (term frequency)", naive_frequency(labels[train], int(test.sum()))
+    used = train | parts["val"] | test
+    bar = options.fit.progress
+    composition = _features(load_encoder("composition"), dataset, used, "mean", bar)
+    yield "composition, nearest neighbour", _transfer(composition, labels, train, test)
+    x = _features(encoder, dataset, used, options.pool, bar)
+    name = shown_name(encoder)
+    yield f"{name}, nearest neighbour", _transfer(x, labels, train, test)
+    yield "composition, head", _head(composition, data, parts, used, "none", options)
+    yield f"{name}, head", _head(x, data, parts, used, "none", options)
+    if data.edge_index is not None:
+        scores = _head(x, data, parts, used, options.conv, options)
+        yield f"{name} + {options.conv}", scores
+
+
+def _features(
+    encoder: Encoder, dataset: Any, used: npt.NDArray[np.bool_], pool: str, progress: bool
+) -> Tensor:
+    """Features of the proteins in any part, zero elsewhere (unless there is a graph)."""
+    rows = np.flatnonzero(used)
+    if dataset[0].edge_index is not None:
+        rows = np.arange(len(used))
+    found = cached_embeddings(encoder, dataset.sequences.select(rows), pool, progress=progress)
+    x = torch.zeros(len(used), found.shape[1])
+    x[torch.from_numpy(rows)] = found
+    return x
+
+
+def _transfer(
+    x: Tensor, labels: npt.NDArray[np.bool_], train: npt.NDArray[Any], test: npt.NDArray[Any]
+) -> Scores:
+    array = x.numpy()
+    # Without the mean, which all proteins share, the cosine tells them apart.
+    array = (array - array[train].mean(0)) / np.maximum(array[train].std(0), 1e-6)
+    return nearest_neighbour_transfer(array[train], labels[train], array[test])
+
+
+def _head(
+    x: Tensor,
+    data: Any,
+    parts: dict[str, npt.NDArray[np.bool_]],
+    used: npt.NDArray[np.bool_],
+    conv: str,
+    options: FunctionOptions,
+) -> Scores:
+    edge_index = data.edge_index
+    rows = np.arange(len(used)) if conv != "none" else np.flatnonzero(used)
+    if conv == "none" or edge_index is None:
+        edge_index = torch.empty((2, 0), dtype=torch.int64)
+    labels = data.y[torch.from_numpy(rows)]
+    train, valid, test = (torch.from_numpy(parts[p][rows]) for p in ("train", "val", "test"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        model = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
+    x = x[torch.from_numpy(rows)]
+    fit_function(model, x, edge_index, labels, train, valid, options.fit)
+    with torch.inference_mode():
+        scores = model(x, edge_index)[test].sigmoid().double().numpy()
+    return propagate(scores, data.go_parents.numpy())
+
+
+def propagate(scores: Scores, parents: npt.NDArray[np.int64]) -> Scores:
+    """Raise each term's score to the highest of its descendants: the true-path rule.
+
+    Parameters
+    ----------
+    scores : ndarray, shape=(n, terms)
+    parents : ndarray, dtype=int64, shape=(2, m)
+        Child and parent columns.
+
+    Examples
+    --------
+    >>> propagate(np.array([[0.2, 0.9, 0.1]]), np.array([[1, 2], [0, 1]])).tolist()
+    [[0.9, 0.9, 0.1]]
+    """
+    result = scores.copy()
+    child, parent = parents
+    while len(child):
+        before = result.copy()
+        # One pass lifts by one level; the ontology is about fifteen deep.
+        np.maximum.at(result.T, parent, result.T[child])
+        if np.array_equal(before, result):
+            break
+    return result
+
+
+def _parents(data: Any) -> sparse.csr_array:
+    child, parent = data.go_parents.numpy()
+    terms = data.y.shape[1]
+    return sparse.csr_array((np.ones(len(child), bool), (child, parent)), shape=(terms, terms))

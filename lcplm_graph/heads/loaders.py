@@ -1,0 +1,282 @@
+"""Mini-batches of large graphs: our own `BaseSampler` behind PyG's loaders.
+
+PyG's loaders otherwise need ``pyg-lib`` or ``torch-sparse``, which have to be compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.loader import LinkLoader, NodeLoader
+from torch_geometric.sampler import (
+    BaseSampler,
+    EdgeSamplerInput,
+    NegativeSampling,
+    NodeSamplerInput,
+    SamplerOutput,
+)
+
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.errors import InputError
+from lcplm_graph.heads.fit import message_graph
+
+
+class NeighborSampler(BaseSampler):
+    """Sample neighbours of seed proteins, layer by layer, without replacement.
+
+    A sample is a pure function of the seed and of the batch (its seed proteins in order), so it
+    does not depend on the number of workers.
+
+    Parameters
+    ----------
+    edge_index : Tensor, dtype=int64, shape=(2, m)
+        Edges that messages may take, source to target.
+    num_nodes : int
+    num_neighbors : list of int
+        Neighbours per protein and layer; -1 for all.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If an edge names a protein outside the graph, or a number of neighbours is senseless.
+    """
+
+    def __init__(
+        self, edge_index: Tensor, num_nodes: int, num_neighbors: list[int], seed: int = 0
+    ) -> None:
+        index = edge_index.numpy()
+        if index.size and (index.min() < 0 or index.max() >= num_nodes):
+            raise InputError(f"edge_index names proteins outside 0..{num_nodes - 1}")
+        if not num_neighbors or any(n < -1 or n == 0 for n in num_neighbors):
+            raise InputError(f"num_neighbors are numbers above 0 or -1, not {num_neighbors}")
+        self.order = np.lexsort((index[0], index[1]))
+        self.sources = index[0][self.order].astype(np.int64)
+        self.indptr = np.zeros(num_nodes + 1, np.int64)
+        np.cumsum(np.bincount(index[1], minlength=num_nodes), out=self.indptr[1:])
+        self.num_nodes, self.num_neighbors, self.seed = num_nodes, list(num_neighbors), seed
+
+    def sample_from_nodes(
+        self, index: NodeSamplerInput, **_kwargs: Any
+    ) -> SamplerOutput:
+        """Sample around proteins; they come first in the batch, in their order."""
+        output = self._sample(index.node)
+        output.metadata = (index.input_id, index.time)
+        return output
+
+    def sample_from_edges(
+        self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
+    ) -> SamplerOutput:
+        """Sample around both ends of labelled pairs."""
+        if neg_sampling is not None:
+            raise InputError(
+                "negatives come from the split (split.negatives), where they cannot leak held-out "
+                "pairs; give them as labelled pairs"
+            )
+        seeds, inverse = torch.cat([index.row, index.col]).unique(return_inverse=True)
+        output = self._sample(seeds)
+        output.metadata = (
+            index.input_id,
+            inverse.view(2, -1),
+            index.label,
+            index.time,
+        )
+        return output
+
+    def _sample(self, seeds: Tensor) -> SamplerOutput:
+        start = np.ascontiguousarray(seeds.numpy(), dtype=np.int64)
+        if len(np.unique(start)) != len(start):
+            raise InputError("a batch names a protein twice")
+        state = _batch_state(self.seed, start)
+        nodes, rows, cols, edges, per_hop, edges_per_hop = _expand(
+            self.indptr, self.sources, start, np.array(self.num_neighbors), self.num_nodes, state
+        )
+        return SamplerOutput(
+            node=torch.from_numpy(nodes),
+            row=torch.from_numpy(rows),
+            col=torch.from_numpy(cols),
+            edge=torch.from_numpy(self.order[edges]),
+            num_sampled_nodes=per_hop.tolist(),
+            num_sampled_edges=edges_per_hop.tolist(),
+        )
+
+
+def node_loader(
+    data: Data,
+    nodes: Tensor,
+    num_neighbors: list[int],
+    *,
+    batch_size: int = 256,
+    shuffle: bool = False,
+    num_workers: int = 0,
+    seed: int = 0,
+) -> NodeLoader:
+    """Batches of proteins with their sampled neighbourhoods.
+
+    Parameters
+    ----------
+    data : Data
+        Its `edge_index` is what messages take.
+    nodes : Tensor
+        Indices or mask of the proteins to be asked for.
+    num_neighbors, seed
+        See `NeighborSampler`.
+    batch_size, shuffle, num_workers
+        As in PyG.
+
+    Returns
+    -------
+    NodeLoader
+        The first `batch.batch_size` rows of a batch are the proteins asked for, `batch.n_id` all
+        proteins in it.
+    """
+    sampler = NeighborSampler(data.edge_index, int(data.num_nodes or 0), num_neighbors, seed)
+    return NodeLoader(
+        data,
+        node_sampler=sampler,
+        input_nodes=nodes,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        num_workers=num_workers,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def link_loader(
+    data: Data,
+    split: Split,
+    part: str,
+    num_neighbors: list[int],
+    *,
+    negatives: str = "stub_matched",
+    ratio: float = 1.0,
+    batch_size: int = 512,
+    shuffle: bool = False,
+    num_workers: int = 0,
+    seed: int = 0,
+) -> LinkLoader:
+    """Batches of labelled pairs of one part with sampled neighbourhoods over message edges.
+
+    Parameters
+    ----------
+    data : Data
+        Features and ids; its edges are replaced by the split's message edges.
+    split : Split
+    part : {"train", "valid", "test"}
+    num_neighbors, seed
+        See `NeighborSampler`.
+    negatives, ratio
+        As in `Split.negatives`.
+    batch_size, shuffle, num_workers
+        As in PyG.
+
+    Returns
+    -------
+    LinkLoader
+        `batch.edge_label_index` (2, b) and `batch.edge_label` (b,).
+
+    Notes
+    -----
+    Where supervision pairs are message edges too, the batch's own pairs are among its messages;
+    make the split with ``disjoint=0.3`` to keep the two apart.
+    """
+    edge_index, edge_weight = message_graph(split)
+    data = data.clone()
+    data.edge_index, data.edge_weight = edge_index, edge_weight
+    positive = split.positives(part)
+    negative = split.negatives(part, negatives, ratio, seed)
+    pairs = np.concatenate([positive, negative])
+    label = (torch.arange(len(pairs)) < len(positive)).float()
+    return LinkLoader(
+        data,
+        link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),
+        edge_label_index=torch.from_numpy(np.ascontiguousarray(pairs.T)),
+        edge_label=label,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        num_workers=num_workers,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:
+    from lcplm_graph.datasets.edges import mix
+
+    keys = mix(nodes.astype(np.uint64) + np.uint64(seed % (1 << 64)))
+    places = mix(np.arange(len(nodes), dtype=np.uint64))
+    return np.bitwise_xor.reduce(mix(keys ^ places)) if len(nodes) else np.uint64(seed)
+
+
+@njit(cache=True)
+def _next(state: Any) -> Any:
+    """SplitMix64: the next state and a number drawn from it."""
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state, z ^ (z >> np.uint64(31))
+
+
+@njit(cache=True)
+def _choose(count: Any, wanted: Any, state: Any) -> Any:
+    """Floyd's algorithm: `wanted` distinct numbers below `count`, sorted."""
+    if wanted < 0 or wanted >= count:
+        return np.arange(count), state
+    taken = np.empty(wanted, np.int64)
+    size = 0
+    for top in range(count - wanted, count):
+        state, z = _next(state)
+        pick = np.int64(z % np.uint64(top + 1))
+        for k in range(size):
+            if taken[k] == pick:
+                pick = np.int64(top)
+                break
+        taken[size] = pick
+        size += 1
+    return np.sort(taken), state
+
+
+@njit(cache=True)
+def _expand(
+    indptr: Any, sources: Any, start: Any, fanout: Any, num_nodes: Any, state: Any
+) -> Any:
+    """Grow the batch hop by hop; proteins are numbered in the order in which they come in."""
+    local = np.full(num_nodes, -1, np.int64)
+    nodes = np.empty(num_nodes, np.int64)
+    for k in range(len(start)):
+        local[start[k]] = k
+        nodes[k] = start[k]
+    size, begin = len(start), 0
+    per_hop = np.zeros(len(fanout) + 1, np.int64)
+    edges_per_hop = np.zeros(len(fanout), np.int64)
+    per_hop[0] = size
+    rows, cols, edges = [np.int64(0)], [np.int64(0)], [np.int64(0)]
+    for hop in range(len(fanout)):
+        end = size
+        for target in range(begin, end):
+            low = indptr[nodes[target]]
+            chosen, state = _choose(indptr[nodes[target] + 1] - low, fanout[hop], state)
+            for k in chosen:
+                v = sources[low + k]
+                if local[v] < 0:
+                    local[v] = size
+                    nodes[size] = v
+                    size += 1
+                rows.append(local[v])
+                cols.append(np.int64(target))
+                edges.append(low + k)
+            edges_per_hop[hop] += len(chosen)
+        per_hop[hop + 1] = size - end
+        begin = end
+    return (
+        nodes[:size].copy(),
+        np.array(rows[1:]),
+        np.array(cols[1:]),
+        np.array(edges[1:]),
+        per_hop,
+        edges_per_hop,
+    )

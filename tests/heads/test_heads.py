@@ -1,0 +1,201 @@
+"""Heads: names, shapes, symmetry, refusals, and that they learn what is there to be learned."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch_geometric.data import Data
+
+from lcplm_graph.datasets.splits import Split, make_split
+from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
+from lcplm_graph.heads.convolutions import make_convolution, resolve_convolution
+from lcplm_graph.heads.decoders import DECODERS, make_decoder
+from lcplm_graph.heads.fit import (
+    FitOptions,
+    fit_function,
+    fit_homology,
+    fit_link,
+    message_graph,
+)
+from lcplm_graph.heads.function import FunctionPredictor
+from lcplm_graph.heads.homology import HomologyClassifier
+from lcplm_graph.heads.inference import new_edges, partners_of
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import LcPlmEncoder
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+
+
+def planted(seed=0, nodes=160, groups=8, edges=900):
+    """Proteins of one group interact; features tell the group."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(groups, size=nodes)
+    pairs = rng.integers(nodes, size=(40 * edges, 2))
+    pairs = pairs[(group[pairs[:, 0]] == group[pairs[:, 1]]) & (pairs[:, 0] < pairs[:, 1])]
+    pairs = np.unique(pairs, axis=0)
+    pairs = pairs[rng.permutation(len(pairs))[:edges]]
+    both = np.concatenate([pairs, pairs[:, ::-1]]).T
+    x = np.eye(groups)[group] + 0.3 * rng.normal(size=(nodes, groups))
+    graph = Data(edge_index=torch.from_numpy(np.ascontiguousarray(both)), num_nodes=nodes)
+    return graph, torch.from_numpy(x.astype(np.float32)), torch.from_numpy(group)
+
+
+@pytest.mark.parametrize("name", ["GCN", "GraphSAGE", "GAT", "GATv2", "GIN", "GraphConv", "sageconv"])
+def test_convolutions_come_by_name_and_take_a_graph(name):
+    conv = make_convolution(name, 8)
+    out = conv(torch.rand(5, 8), torch.tensor([[0, 1], [1, 0]]))
+    assert out.shape == (5, 8)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(UnknownNameError, match="it has .*GCN.*SAGE"):
+        resolve_convolution("Perceptron")
+    with pytest.raises(UnknownNameError, match="dot, hadamard-mlp, bilinear"):
+        make_decoder("cosine", 4)
+    with pytest.raises(ConfigError, match="cannot be built from its widths alone"):
+        make_convolution("RGCN", 8)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_pair_has_one_score_and_rows_agree_with_pairs(decoder):
+    torch.manual_seed(0)
+    model = LinkPredictor(4, channels=8, decoder=decoder).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    h = model.embed(torch.rand(6, 4), torch.tensor([[0, 1], [1, 0]]))
+    pairs = torch.combinations(torch.arange(6))
+    scores = model.decode(h, pairs)
+    torch.testing.assert_close(scores, model.decode(h, pairs.flip(1)))
+    rows = model.rows(h, torch.arange(6))
+    torch.testing.assert_close(rows[pairs[:, 0], pairs[:, 1]], scores)
+
+
+@pytest.mark.parametrize(("conv", "decoder"), [("none", "hadamard-mlp"), ("GraphSAGE", "dot")])
+def test_link_head_finds_planted_groups(conv, decoder):
+    graph, x, _ = planted()
+    split = make_split(graph, "C1", seed=0)
+    torch.manual_seed(0)
+    model = LinkPredictor(8, channels=32, conv=conv, decoder=decoder, dropout=0.1)
+    fit_link(model, x, split, FitOptions(steps=120, batch_size=256))
+    positive, negative = split.positives("test"), split.negatives("test")
+    pairs = np.concatenate([positive, negative])
+    labels = np.arange(len(pairs)) < len(positive)
+    with torch.no_grad():
+        scores = model(x, *_graph_pairs(split, pairs))
+    assert not model.training
+    assert roc_auc_score(labels, scores) > 0.85
+
+
+def _graph_pairs(split, pairs):
+    edge_index, _ = message_graph(split)
+    return edge_index, torch.from_numpy(pairs)
+
+
+def test_same_seed_same_head():
+    graph, x, _ = planted()
+    split = make_split(graph, "C1", seed=0)
+    states = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        model = LinkPredictor(8, channels=8)
+        states.append(fit_link(model, x, split, FitOptions(steps=12, batch_size=100)).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_training_pairs_are_not_among_the_messages_of_their_own_step(monkeypatch):
+    graph, x, _ = planted()
+    split = make_split(graph, "C1", seed=0)
+    model = LinkPredictor(8, channels=8)
+    original, leaks = model.forward, []
+
+    def watching(x, edge_index, pairs, weights=None):
+        edges = {tuple(sorted(e)) for e in edge_index.T.tolist()}
+        leaks.append(sum(tuple(p) in edges for p in pairs.tolist()))
+        assert len(edges) > 300
+        return original(x, edge_index, pairs, weights)
+
+    monkeypatch.setattr(model, "forward", watching)
+    fit_link(model, x, split, FitOptions(steps=3, every=100, batch_size=200))
+    assert leaks == [0, 0, 0]
+
+
+def test_function_and_homology_heads_learn_groups():
+    graph, x, group = planted()
+    train = torch.rand(160, generator=torch.Generator().manual_seed(0)) < 0.6
+    labels = torch.nn.functional.one_hot(group).bool()
+    torch.manual_seed(0)
+    model = FunctionPredictor(8, num_terms=8, channels=32)
+    fit_function(model, x, graph.edge_index, labels, train, ~train, FitOptions(steps=60))
+    with torch.no_grad():
+        found = model(x, graph.edge_index).argmax(1)
+    assert (found == group)[~train].float().mean() > 0.9
+    classifier = HomologyClassifier(8, num_classes=8, channels=32)
+    fit_homology(classifier, x, group, train, ~train, FitOptions(steps=60))
+    with torch.no_grad():
+        assert (classifier(x).argmax(1) == group)[~train].float().mean() > 0.7
+
+
+def test_an_encoder_is_trained_end_to_end():
+    torch.manual_seed(0)
+    model = LcPlmForMaskedLM(LcPlmConfig(d_model=8, n_layer=1))
+    head = LinkPredictor(encoder=LcPlmEncoder(model, "tiny"), channels=8, conv="GCN")
+    sequences = ["MKTAYIAK", "GGGGWWWW", "MKV", "PLIMNQ"]
+    edges = torch.tensor([[0, 1], [1, 0]])
+    loss = head(sequences, edges, torch.tensor([[0, 1], [2, 3]])).square().sum()
+    loss.backward()
+    gradient = model.bimamba.backbone.embedding.weight.grad
+    assert gradient is not None
+    assert float(gradient.abs().sum()) > 0
+    head.eval()
+    by_hand = head.encoder.embed(sequences)
+    torch.testing.assert_close(
+        head.embed(sequences, edges), head.embed(by_hand, edges), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_bad_features_are_refused():
+    graph, x, _ = planted()
+    split = make_split(graph, "C1", seed=0)
+    with pytest.raises(InputError, match=r"features of width 5, got \(160, 8\)"):
+        LinkPredictor(5)(x, graph.edge_index, torch.tensor([[0, 1]]))
+    with pytest.raises(InputError, match="100 rows of features for a graph of 160"):
+        fit_link(LinkPredictor(8), x[:100], split)
+    with pytest.raises(ConfigError, match="either the width of the features or an encoder"):
+        LinkPredictor()
+    with pytest.raises(InputError, match="give features, not sequences"):
+        LinkPredictor(8).embed(["MKT"], graph.edge_index)
+    empty = Split("random", 160, [], [], [[0, 1]], [1])
+    with pytest.raises(InputError, match="no supervision pairs"):
+        fit_link(LinkPredictor(8), x, empty)
+
+
+def test_new_edges_are_the_best_unknown_pairs_by_brute_force():
+    graph, x, _ = planted(nodes=150)
+    split = make_split(graph, "C1", seed=0)
+    torch.manual_seed(0)
+    model = LinkPredictor(8, channels=8, decoder="dot").eval()
+    pairs, scores = new_edges(model, x, split, top=40)
+    edge_index, _ = message_graph(split)
+    with torch.no_grad():
+        h = model.embed(x, edge_index)
+        everything = torch.combinations(torch.arange(150))
+        full = model.decode(h, everything).numpy()
+    known = {tuple(p) for p in split.known.tolist()}
+    unknown = [i for i, p in enumerate(everything.tolist()) if tuple(p) not in known]
+    best = sorted(unknown, key=lambda i: -full[i])[:40]
+    np.testing.assert_allclose(scores, full[best], rtol=1e-5)
+    assert {tuple(p) for p in pairs.tolist()} <= {tuple(everything[i].tolist()) for i in unknown}
+
+
+def test_partners_of_a_new_protein_are_its_group():
+    graph, x, group = planted()
+    split = make_split(graph, "C1", seed=0)
+    torch.manual_seed(0)
+    model = LinkPredictor(8, channels=32, conv="none", dropout=0.1)
+    fit_link(model, x, split, FitOptions(steps=120, batch_size=256))
+    (best,) = partners_of(model, x, split, torch.eye(8)[3:4], top=10)
+    assert (group[best.nodes] == 3).float().mean() > 0.7
+    assert (np.diff(best.scores) <= 0).all()
+    with pytest.raises(InputError, match="top must be at least 1"):
+        next(partners_of(model, x, split, torch.eye(8)[3:4], top=0))

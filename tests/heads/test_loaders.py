@@ -1,0 +1,97 @@
+"""Mini-batches without compiled extensions: right edges, same for any workers, honest messages."""
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from lcplm_graph.datasets.splits import make_split
+from lcplm_graph.errors import InputError
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.loaders import NeighborSampler, link_loader, node_loader
+
+
+def graph(seed=0, nodes=80, edges=500):
+    rng = np.random.default_rng(seed)
+    index = rng.integers(nodes, size=(2, edges))
+    index = np.unique(index[:, index[0] < index[1]], axis=1)
+    both = torch.from_numpy(np.concatenate([index, index[::-1]], axis=1))
+    x = torch.arange(nodes, dtype=torch.float32)[:, None].repeat(1, 3)
+    return Data(x=x, edge_index=both, num_nodes=nodes, name=torch.arange(nodes))
+
+
+@pytest.mark.parametrize("fanout", [[3], [5, 2], [-1, -1]])
+def test_sampled_edges_exist_and_fanout_holds(fanout):
+    data = graph()
+    known = {tuple(e) for e in data.edge_index.T.tolist()}
+    degree = torch.bincount(data.edge_index[1], minlength=80)
+    for batch in node_loader(data, torch.arange(80), fanout, batch_size=16):
+        assert torch.equal(batch.x[:, 0].long(), batch.n_id)
+        assert torch.equal(batch.n_id[:16], batch.input_id)
+        edges = batch.n_id[batch.edge_index]
+        assert all(tuple(e) in known for e in edges.T.tolist())
+        assert torch.equal(data.edge_index[:, batch.e_id], edges)
+        assert len({tuple(e) for e in edges.T.tolist()}) == edges.shape[1]
+        first = torch.bincount(edges[1], minlength=80)[batch.n_id[:16]]
+        full = degree[batch.n_id[:16]]
+        expected = full if fanout[0] < 0 else full.clamp(max=fanout[0])
+        assert torch.equal(first, expected)
+
+
+def test_all_neighbours_give_the_full_batch_answer():
+    data = graph()
+    torch.manual_seed(0)
+    model = LinkPredictor(3, channels=8, conv="GraphSAGE").eval()
+    with torch.no_grad():
+        whole = model.embed(data.x, data.edge_index)
+        for batch in node_loader(data, torch.arange(80), [-1, -1], batch_size=10):
+            part = model.embed(batch.x, batch.edge_index)[:10]
+            torch.testing.assert_close(part, whole[batch.input_id], rtol=1e-4, atol=1e-5)
+
+
+def test_workers_change_nothing():
+    data = graph()
+    seen = []
+    for workers in (0, 2):
+        loader = node_loader(
+            data, torch.arange(80), [4, 4], batch_size=20, shuffle=True, num_workers=workers, seed=5
+        )
+        seen.append([(b.n_id.tolist(), b.edge_index.tolist()) for b in loader])
+    assert seen[0] == seen[1]
+    other = node_loader(data, torch.arange(80), [4, 4], batch_size=20, shuffle=True, seed=6)
+    assert seen[0] != [(b.n_id.tolist(), b.edge_index.tolist()) for b in other]
+
+
+def test_link_batches_carry_labels_and_message_edges_only():
+    data = graph()
+    split = make_split(data, "C1", seed=0)
+    message = {tuple(p) for p in split.message.tolist()}
+    positives = {tuple(p) for p in split.positives("valid").tolist()}
+    found = {0.0: set(), 1.0: set()}
+    for batch in link_loader(data, split, "valid", [5, 5], batch_size=16):
+        edges = batch.n_id[batch.edge_index].T.sort(dim=1).values
+        assert {tuple(e) for e in edges.tolist()} <= message
+        ends = batch.n_id[batch.edge_label_index].T
+        for pair, label in zip(ends.tolist(), batch.edge_label.tolist(), strict=True):
+            found[label].add(tuple(sorted(pair)))
+    assert found[1.0] == positives
+    assert len(found[0.0]) == len(positives)
+    assert not found[0.0] & {tuple(p) for p in split.known.tolist()}
+
+
+def test_every_neighbour_is_equally_likely():
+    star = torch.stack([torch.arange(1, 11), torch.zeros(10, dtype=torch.int64)])
+    counts = np.zeros(11)
+    for seed in range(2000):
+        sampler = NeighborSampler(star, 11, [3], seed)
+        counts[sampler._sample(torch.tensor([0])).node.numpy()[1:]] += 1
+    # 600 expected each, standard deviation 20.5.
+    assert np.abs(counts[1:] - 600).max() < 100
+
+
+def test_senseless_requests_are_refused():
+    data = graph()
+    with pytest.raises(InputError, match="above 0 or -1"):
+        NeighborSampler(data.edge_index, 80, [0])
+    with pytest.raises(InputError, match=r"outside 0\.\.9"):
+        NeighborSampler(data.edge_index, 10, [3])
