@@ -22,6 +22,8 @@ from lcplm_graph.walks.stream import WalkStream
 
 MASK_RATE = 0.15
 _MASK = 4
+# An AUROC of fewer pairs of a kind says nothing.
+_FEWEST = 20
 AUROC = "valid_relation_auroc"
 COLUMNS = (
     "valid_residue_loss", "valid_residue_accuracy",
@@ -127,7 +129,8 @@ class HeldOutWalks:
         self._of_class = {
             f"{AUROC}_C{number}": chosen
             for number in (1, 2, 3)
-            if 0 < self.pairs.is_edge[chosen := classes == number].sum() < chosen.sum()
+            if np.bincount(self.pairs.is_edge[chosen := classes == number], minlength=2).min()
+            >= _FEWEST
         }
         per_batch = max(1, max_tokens // (2 * share + 7))
         self.batches = [
