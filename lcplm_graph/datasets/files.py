@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch_geometric.data import Data
 
@@ -17,6 +17,21 @@ from lcplm_graph.errors import DataError
 
 # Raised when `build` of a class changes what it makes of the same files.
 _FORMAT = 1
+
+
+class Hooks(TypedDict, total=False):
+    """What PyG does with the graph; see `PPIDataset`."""
+
+    transform: Callable[[Data], Data] | None
+    pre_transform: Callable[[Data], Data] | None
+    pre_filter: Callable[[Data], bool] | None
+    force_reload: bool
+
+
+class CacheOptions(Hooks, total=False):
+    """The same, and the directory to keep processed data in; see `FileDataset`."""
+
+    root: str | os.PathLike[str] | None
 
 
 class FileDataset(PPIDataset):
@@ -45,25 +60,16 @@ class FileDataset(PPIDataset):
         options: dict[str, Any],
         *,
         root: str | os.PathLike[str] | None = None,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **hooks: Unpack[Hooks],
     ) -> None:
         self.inputs = {role: [Path(path) for path in paths] for role, paths in inputs.items()}
-        described: list[Any] = [options, repr(pre_transform), repr(pre_filter), _FORMAT]
+        described: list[Any] = [options, _FORMAT]
+        described += [repr(hooks.get(name)) for name in ("pre_transform", "pre_filter")]
         for role, paths in self.inputs.items():
             described += [[role, *_identity(path)] for path in paths]
         text = json.dumps(described, sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        super().__init__(
-            data_root(root),
-            f"{type(self).__name__}-{key}",
-            transform,
-            pre_transform,
-            pre_filter,
-            force_reload,
-        )
+        super().__init__(data_root(root), f"{type(self).__name__}-{key}", **hooks)
 
     @property
     def raw_paths(self) -> list[str]:

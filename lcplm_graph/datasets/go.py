@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from lcplm_graph.datasets import go_labels
 from lcplm_graph.datasets.catalog import load_card
 from lcplm_graph.datasets.download import fetch_card_file
-from lcplm_graph.datasets.files import FileDataset, as_list
+from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
 from lcplm_graph.datasets.gaf import Annotations, evidence_codes
 from lcplm_graph.datasets.ontology import Ontology, aspect_code
 from lcplm_graph.datasets.sequences import SequenceStore
@@ -111,11 +111,7 @@ class GOFunction(FileDataset):
         valid: float = 0.1,
         test: float = 0.2,
         seed: int = 0,
-        root: str | os.PathLike[str] | None = None,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **cache: Unpack[CacheOptions],
     ) -> None:
         if name is not None:
             annotations, ontology, graph = _from_card(
@@ -145,11 +141,7 @@ class GOFunction(FileDataset):
         super().__init__(
             inputs,
             options,
-            root=root,
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
+            **cache,
         )
 
     @cached_property

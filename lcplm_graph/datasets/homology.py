@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 
 from lcplm_graph.datasets.catalog import load_card
 from lcplm_graph.datasets.download import fetch_card_file
-from lcplm_graph.datasets.files import FileDataset, as_list
+from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.tables import check_width, rows
 from lcplm_graph.datasets.tape import PARTS, read_tape
@@ -74,12 +74,7 @@ class RemoteHomology(FileDataset):
         self,
         source: str | os.PathLike[str] = "tape",
         labels: str | os.PathLike[str] | None = None,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **cache: Unpack[CacheOptions],
     ) -> None:
         if source in _ROLES:
             source = fetch_card_file(load_card("remote_homology"), _ROLES[str(source)])
@@ -89,11 +84,7 @@ class RemoteHomology(FileDataset):
         super().__init__(
             {"source": [source], "labels": as_list(labels)},
             {},
-            root=root,
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
+            **cache,
         )
 
     def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:

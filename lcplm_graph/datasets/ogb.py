@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from torch_geometric.data import Data
 from lcplm_graph.datasets.catalog import load_card
 from lcplm_graph.datasets.download import fetch_card_file
 from lcplm_graph.datasets.fasta import read_fasta
-from lcplm_graph.datasets.files import FileDataset, as_list
+from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.tables import BadTable, read_csv
 from lcplm_graph.errors import ConfigError, DataError
@@ -70,12 +70,7 @@ class OGBDataset(FileDataset):
         self,
         archive: str | os.PathLike[str] | None = None,
         sequences: Any = None,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **cache: Unpack[CacheOptions],
     ) -> None:
         card = load_card(self.card)
         archive = archive or fetch_card_file(card, "archive")
@@ -83,11 +78,7 @@ class OGBDataset(FileDataset):
         super().__init__(
             {"archive": [archive], "sequences": fasta},
             {},
-            root=root,
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
+            **cache,
         )
 
     def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
@@ -279,6 +270,7 @@ def _join_sequences(ids: Sequence[str], fasta: Sequence[Path]) -> tuple[Sequence
                 zip(part.column("id").to_pylist(), part.column("sequence").to_pylist(), strict=True)
             )
     has = np.array([name in found for name in ids], dtype=bool)
-    if pd.Index(ids).has_duplicates:
-        raise DataError("the mapping names a protein twice", record=str(ids[0]))
+    repeated = pd.Index(ids).duplicated()
+    if repeated.any():
+        raise DataError("the mapping names a protein twice", record=ids[int(np.argmax(repeated))])
     return SequenceStore.from_records(ids, (found.get(name, NO_SEQUENCE) for name in ids)), has

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from lcplm_graph.datasets.files import FileDataset
+from lcplm_graph.datasets.files import CacheOptions, FileDataset
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.tables import BadTable, check_width, line_of_row, read_csv, rows
 from lcplm_graph.errors import ConfigError, DataError, InputError
@@ -77,11 +76,7 @@ class PairPPI(FileDataset):
         *,
         third: str | None = None,
         all_proteins: bool = False,
-        root: str | os.PathLike[str] | None = None,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **cache: Unpack[CacheOptions],
     ) -> None:
         if third not in (None, "label", "score"):
             raise ConfigError(f"`third` is 'label' or 'score', not {third!r}")
@@ -90,11 +85,7 @@ class PairPPI(FileDataset):
         super().__init__(
             {"pairs": [table], "sequences": [fasta or _fasta_beside(table)]},
             {"third": third, "all_proteins": all_proteins},
-            root=root,
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            force_reload=force_reload,
+            **cache,
         )
 
     def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
