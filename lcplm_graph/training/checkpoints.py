@@ -130,10 +130,17 @@ class TimedCheckpoints(Checkpoint):
         """Start the clock, and take over the signals from Lightning, which does not save."""
         self._saved_at = monotonic()
         if trainer.is_global_zero:
-            for rest in self.folder.glob(".step-*.part.ckpt"):
-                rest.unlink()  # a kill came while this was being written
+            self._tidy(trainer.global_step)
         for signum in (signal.SIGTERM, signal.SIGINT):
             self._handlers[signum] = signal.signal(signum, self._note)
+
+    def _tidy(self, step: int) -> None:
+        """Remove what a kill left half written, and set aside what lies ahead of this step."""
+        for rest in self.folder.glob(".step-*.part.ckpt"):
+            rest.unlink()
+        for path in checkpoints_in(self.folder):
+            if step_of(path) > step:
+                path.rename(path.with_name(path.name + ".superseded"))
 
     def _note(self, signum: int, _: Any) -> None:
         self._signum = signum

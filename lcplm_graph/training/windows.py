@@ -112,6 +112,7 @@ class CorpusBatches:
         self._starts: list[np.ndarray] = []
         # A window is asked for once per batch in it; keep the one that is in use.
         self._window = lru_cache(maxsize=2)(self._make_window)
+        self._block_order = lru_cache(maxsize=2)(self._make_block_order)
 
     def batch(self, index: int) -> Batch:
         """Return batch `index`."""
@@ -157,7 +158,7 @@ class CorpusBatches:
             self._starts.append(np.concatenate([[0], np.cumsum(sizes)]))
         return self._starts[epoch]
 
-    def _block_order(self, epoch: int) -> np.ndarray:
+    def _make_block_order(self, epoch: int) -> np.ndarray:
         blocks = -(-len(self.store) // BLOCK)
         return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(blocks)
 

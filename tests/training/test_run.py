@@ -125,6 +125,17 @@ def test_damaged_checkpoint_is_named_and_the_one_before_is_used(
     assert steps == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_going_back_to_an_older_checkpoint(tiny_options, tmp_path) -> None:
+    train(tiny_options(checkpoint_minutes=1e-9))
+    out = tmp_path / "run"
+    weights, (newest, before) = _weights(out), checkpoints_in(out / "checkpoints")
+    train(tiny_options(resume=str(before)))
+    assert newest.with_name(newest.name + ".superseded").is_file()
+    assert [step_of(p) for p in checkpoints_in(out / "checkpoints")] == [6, 5]
+    assert _weights(out) == weights
+    assert [row["step"] for row in read_metrics(out / "metrics.csv")] == list(range(7))
+
+
 def test_all_checkpoints_damaged(tmp_path) -> None:
     bad = [tmp_path / "step-00000002.ckpt", tmp_path / "step-00000001.ckpt"]
     for path in bad:
