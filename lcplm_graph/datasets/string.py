@@ -15,12 +15,17 @@ import pyarrow.compute as pc
 import torch
 from torch_geometric.data import Data
 
+from lcplm_graph.datasets.aliases import (
+    embedded_aliases,
+    find_aliases,
+    read_aliases,
+    read_symbols,
+)
 from lcplm_graph.datasets.catalog import Card, list_cards, load_card
 from lcplm_graph.datasets.download import data_root, fetch_card_file
 from lcplm_graph.datasets.links import MAX_SCORE, Links, both_directions, read_links
 from lcplm_graph.datasets.ppi import GraphTransform, PPIDataset
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.tables import first_columns
 from lcplm_graph.errors import ConfigError, DataError
 
 CHANNELS = (
@@ -36,7 +41,6 @@ SCORES = ("combined", "physical", "detailed", *CHANNELS)
 EMBEDDED = "string_human_core"
 # The embedded links carry no score of their own; each scores at least this.
 _EMBEDDED_SCORE = 900
-_ALIAS_COLUMNS = ("protein_id", "alias", "source")
 
 
 class StringPPI(PPIDataset):
@@ -162,17 +166,13 @@ class StringPPI(PPIDataset):
         pandas.DataFrame
             Columns `alias`, `protein_id`; a name of several proteins has a row for each.
         """
-        table = self._alias_table()
-        wanted = pc.is_in(table["alias"], pa.array(list(names), pa.string()))
-        guessed = pc.starts_with(table["source"], "BLAST_")
-        found = table.filter(pc.and_not(wanted, guessed)).select(["alias", "protein_id"])
-        return found.to_pandas().drop_duplicates(ignore_index=True)
+        return find_aliases(self._alias_table(), names)
 
     def _alias_table(self) -> pa.Table:
         tables = [
-            _embedded_aliases(self._path(card, "info"))
+            embedded_aliases(self._path(card, "info"))
             if card.embedded
-            else first_columns(self._path(card, "aliases"), _ALIAS_COLUMNS)
+            else read_aliases(self._path(card, "aliases"))
             for card in self.cards
         ]
         table = pa.concat_tables(tables)
@@ -218,7 +218,7 @@ class StringPPI(PPIDataset):
         report = {**links.report, "proteins_without_link": len(store) - len(used)}
         store = store.select(used)
         data = self._graph(links, store, taxon)
-        data.symbol = _symbols(info_path, store)
+        data.symbol = read_symbols(info_path, store)
         report |= {"proteins": len(used), "edges": len(links.pairs)}
         return data, store, report
 
@@ -280,23 +280,6 @@ def _default_root(cards: Sequence[Card]) -> Path:
         return data_root() / cards[0].folder
     names = " ".join(f"{card.name}/{card.version}" for card in cards)
     return data_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
-
-
-def _embedded_aliases(info: Path) -> pa.Table:
-    table = first_columns(info, ["protein_id", "symbol", "UniProt_AC", "Entrez"])
-    parts = [
-        [table["protein_id"], table[source], pa.array([source] * len(table))]
-        for source in table.column_names[1:]
-    ]
-    return pa.concat_tables(pa.table(part, names=_ALIAS_COLUMNS) for part in parts)
-
-
-def _symbols(path: Path, store: SequenceStore) -> list[str]:
-    """Return gene symbols in node order; the id where STRING gives none."""
-    table = first_columns(path, ["protein", "symbol"])
-    where = pc.index_in(store.table["id"].cast(pa.string()), value_set=table["protein"])
-    symbols = table["symbol"].take(where)
-    return pc.coalesce(symbols, store.table["id"].cast(pa.string())).to_pylist()
 
 
 def _union(

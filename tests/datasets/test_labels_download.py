@@ -7,11 +7,15 @@ import hashlib
 import io
 import json
 import tarfile
+import zipfile
 
+import numpy as np
 import pytest
+import torch
 
 from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.datasets.homology import RemoteHomology
+from lcplm_graph.datasets.ogb import OGBLPPA
 from lcplm_graph.errors import ChecksumError, DataError, DownloadError
 
 HEAD = """title = "test"
@@ -126,3 +130,51 @@ def test_remote_homology_by_name(server, cards, data_dir):
     with pytest.raises(DataError, match=r"remote_homology\.tar\.gz: .*unsafe"):
         RemoteHomology("tape_json")
     assert not list(data_dir.rglob("*escape*"))
+
+
+@pytest.fixture
+def ogb(server, cards):
+    """ogbl-ppa in small, on the server."""
+    folder, buffer = {}, io.BytesIO()
+    folder["mapping/nodeidx2proteinid.csv.gz"] = "node idx,protein id\n0,7.A\n1,7.B\n2,7.C\n"
+    folder["raw/edge.csv.gz"], folder["raw/node-feat.csv.gz"] = "0,1\n", "1,0\n1,0\n0,1\n"
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in folder.items():
+            archive.writestr(f"ppassoc/{name}", gzip.compress(text.encode()))
+        for part in ("train", "valid", "test"):
+            edges = {"edge": np.array([[0, 1]]), "edge_neg": np.array([[0, 2]])}
+            file = io.BytesIO()
+            torch.save(edges, file)
+            archive.writestr(f"ppassoc/split/throughput/{part}.pt", file.getvalue())
+    fasta = gzip.compress(b">7.A\nMK\n>7.B\nMV\n>7.C\nMA\n")
+
+    def write(sha256="pinned-on-first-download"):
+        archive = (server.put("ppassoc.zip", buffer.getvalue()), sha256)
+        sequences = (server.put("sequences.fa.gz", fasta), "pinned-on-first-download")
+        cards("ogbl_ppa", "ppi", {"archive": archive, "sequences": sequences})
+
+    write()
+    return write
+
+
+def test_ogb_interrupted_resumed_and_then_offline(ogb, server, data_dir, monkeypatch):
+    server.cut = [400]
+    data = OGBLPPA()[0]
+    assert any("bytes=400-" in str(asked) for _, asked in server.requests)
+    assert data.test_edge_neg.tolist() == [[0, 2]]
+    monkeypatch.setenv("LCPLM_OFFLINE", "1")
+    assert list(OGBLPPA().sequences) == ["MK", "MV", "MA"]
+
+
+def test_ogb_wrong_checksum_404_and_truncated_archive(ogb, server, data_dir):
+    ogb(sha256="0" * 64)
+    with pytest.raises(ChecksumError, match=r"\.bad"):
+        OGBLPPA()
+    ogb()
+    whole = server.files.pop("/ppassoc.zip")
+    with pytest.raises(DownloadError, match="404"):
+        OGBLPPA()
+    server.put("ppassoc.zip", whole[:400])
+    with pytest.raises(DataError, match="not a whole zip archive"):
+        OGBLPPA()
+    assert not list(data_dir.rglob("data.pt"))
