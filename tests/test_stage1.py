@@ -27,18 +27,17 @@ def _run(fasta: Path, out: Path, *more: str) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("arch", ["bimamba-s", "bimamba", "mamba", "esm2"])
-def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, arch: str) -> None:
-    out = tmp_path / arch
-    _run(fasta, out, "--arch", arch, "--max-length", "64")
-    rows = read_metrics(out / "metrics.csv")
-    assert [row["step"] for row in rows] == [0, 2]
-    assert rows[-1]["valid_mask_only_loss_512"] > 0
-    assert (out / "loss_by_length.png").is_file()
-    # The same batches for all: the number of tokens is theirs alone.
-    other = tmp_path / "other"
-    _run(fasta, other, "--max-length", "64")
-    assert read_metrics(other / "metrics.csv")[-1]["tokens"] == rows[-1]["tokens"]
+def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path) -> None:
+    tokens = set()
+    for arch in ("bimamba-s", "bimamba", "mamba", "esm2"):
+        out = tmp_path / arch
+        _run(fasta, out, "--arch", arch, "--max-length", "64")
+        rows = read_metrics(out / "metrics.csv")
+        assert [row["step"] for row in rows] == [0, 2]
+        assert rows[-1]["valid_mask_only_loss_512"] > 0
+        assert (out / "loss_by_length.png").is_file()
+        tokens.add(rows[-1]["tokens"])
+    assert len(tokens) == 1
 
 
 @pytest.mark.parametrize(
