@@ -18,6 +18,8 @@ from lcplm_graph import StringPPI
 from lcplm_graph.data import main
 from lcplm_graph.datasets import catalog
 from lcplm_graph.datasets.catalog import load_card
+from lcplm_graph.datasets.leakage import leakage_report
+from lcplm_graph.datasets.splits import make_split
 from lcplm_graph.errors import (
     ChecksumError,
     ConfigError,
@@ -337,3 +339,21 @@ def test_split_of_a_dataset(core):
     split = core.split(kind="C3", seed=1)
     split.check()
     assert core.split(kind="C3", seed=1).fingerprint == split.fingerprint
+    parts = [set(split.positives(part).ravel().tolist()) for part in ("train", "valid", "test")]
+    assert min(map(len, parts)) > 300
+    assert len(set.union(*parts)) == sum(map(len, parts))
+
+
+@pytest.mark.slow
+def test_cluster_split_of_the_embedded_graph_has_no_homologue_across_its_border(core):
+    nodes = torch.arange(0, len(core.sequences), 3)
+    graph, store = core[0].subgraph(nodes), core.sequences.select(nodes.numpy())
+    options = {"identity": 0.3, "coverage": 0.5, "method": "kmer"}
+    split = make_split(graph, "cluster", sequences=store, seed=0, **options)
+    for part in ("valid", "test"):
+        report = leakage_report(split, store, part=part, **options)
+        assert report.pairs > 10
+        assert report.homologues == report.identical_sequences == 0
+        assert report.ok()
+    random_proteins = leakage_report(make_split(graph, "C3"), store, **options)
+    assert random_proteins.homologues > 5
