@@ -114,9 +114,7 @@ def _link(options: argparse.Namespace) -> Report:
     dataset = load_graph(options.graph)
     split = _split(options, dataset)
     encoder = _encoder(options)
-    leaked = check_encoder(
-        encoder, dataset.sequences, split, allow_leakage=options.allow_leakage
-    )
+    leaked = check_encoder(encoder, dataset.sequences, split, allow_leakage=options.allow_leakage)
     link = LinkOptions(
         negatives=options.negatives,
         ratio=options.ratio,

@@ -49,7 +49,11 @@ def make_parser() -> argparse.ArgumentParser:
         default = "(default: %(default)s)"
         add = command.add_argument
         add("--out", required=True, help="FILE.tsv")
-        add("--graph", default="string_human_core", help=f"a STRING network, or pairs:FILE {default}")
+        add(
+            "--graph",
+            default="string_human_core",
+            help=f"a STRING network, or pairs:FILE {default}",
+        )
         add("--encoder", help="a name or path, see load_encoder (default: the best that ships)")
         add("--pool", default="mean", choices=("mean", "mean_std", "cls", "max"))
         add("--top", type=int, help=f"rows per protein, or in all {default}")

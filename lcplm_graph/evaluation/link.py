@@ -97,9 +97,7 @@ def labelled_pairs(
     """
     positives = split.positives("test")
     if not len(positives):
-        raise InputError(
-            f"this {split.kind} split holds no test pair out; make it with test > 0"
-        )
+        raise InputError(f"this {split.kind} split holds no test pair out; make it with test > 0")
     if options.negatives == "published":
         negatives = _share_of(published, len(positives) / len(split.known), options.seed)
     else:

@@ -221,9 +221,7 @@ def _walk_features(
     visits = torch.zeros(count, dtype=torch.float64)
     size = stream.walks_per_batch(max(max_tokens, stream.max_tokens))
     walks = epochs * count
-    bar = tqdm(
-        total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}"
-    )
+    bar = tqdm(total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}")
     with bar, torch.inference_mode():
         for start in range(0, walks, size):
             tokens = stream.walks(start, min(start + size, walks))

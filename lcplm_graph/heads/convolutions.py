@@ -100,9 +100,9 @@ class GraphEncoder(nn.Module):
 
 
 def _apply(conv: nn.Module, h: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:
-    takes_weight = edge_weight is not None and "edge_weight" in inspect.signature(
-        conv.forward
-    ).parameters
+    takes_weight = (
+        edge_weight is not None and "edge_weight" in inspect.signature(conv.forward).parameters
+    )
     return conv(h, edge_index, edge_weight) if takes_weight else conv(h, edge_index)
 
 

@@ -65,7 +65,10 @@ def message_graph(split: Split) -> tuple[Tensor, Tensor | None]:
 
 
 def fit_link(
-    model: LinkPredictor, x: Tensor, split: Split, options: FitOptions = FitOptions()  # noqa: B008
+    model: LinkPredictor,
+    x: Tensor,
+    split: Split,
+    options: FitOptions = FitOptions(),  # noqa: B008
 ) -> LinkPredictor:
     """Train on the supervision pairs of a split and stub-matched negatives, new in every epoch.
 

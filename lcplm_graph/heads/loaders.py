@@ -61,9 +61,7 @@ class NeighborSampler(BaseSampler):
         np.cumsum(np.bincount(index[1], minlength=num_nodes), out=self.indptr[1:])
         self.num_nodes, self.num_neighbors, self.seed = num_nodes, list(num_neighbors), seed
 
-    def sample_from_nodes(
-        self, index: NodeSamplerInput, **_kwargs: Any
-    ) -> SamplerOutput:
+    def sample_from_nodes(self, index: NodeSamplerInput, **_kwargs: Any) -> SamplerOutput:
         """Sample around proteins; they come first in the batch, in their order."""
         output = self._sample(index.node)
         output.metadata = (index.input_id, index.time)
@@ -241,9 +239,7 @@ def _choose(count: Any, wanted: Any, state: Any) -> Any:
 
 
 @njit(cache=True)
-def _expand(
-    indptr: Any, sources: Any, start: Any, fanout: Any, num_nodes: Any, state: Any
-) -> Any:
+def _expand(indptr: Any, sources: Any, start: Any, fanout: Any, num_nodes: Any, state: Any) -> Any:
     """Grow the batch hop by hop; proteins are numbered in the order in which they come in."""
     local = np.full(num_nodes, -1, np.int64)
     nodes = np.empty(num_nodes, np.int64)

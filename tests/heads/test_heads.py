@@ -40,7 +40,9 @@ def planted(seed=0, nodes=160, groups=8, edges=900):
     return graph, torch.from_numpy(x.astype(np.float32)), torch.from_numpy(group)
 
 
-@pytest.mark.parametrize("name", ["GCN", "GraphSAGE", "GAT", "GATv2", "GIN", "GraphConv", "sageconv"])
+@pytest.mark.parametrize(
+    "name", ["GCN", "GraphSAGE", "GAT", "GATv2", "GIN", "GraphConv", "sageconv"]
+)
 def test_convolutions_come_by_name_and_take_a_graph(name):
     conv = make_convolution(name, 8)
     out = conv(torch.rand(5, 8), torch.tensor([[0, 1], [1, 0]]))

@@ -1,0 +1,84 @@
+"""`python -m lcplm_graph.embed` as users run it: killed at random points, it loses nothing."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+
+from lcplm_graph import embed
+from lcplm_graph.datasets.fasta import write_fasta
+from lcplm_graph.models.encoders import load_encoder
+
+LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+
+
+def proteins(count, length, seed=0):
+    rng = np.random.default_rng(seed)
+    names = [f"p{i}" for i in range(count)]
+    return names, ["".join(rng.choice(LETTERS, n)) for n in rng.integers(5, length, count)]
+
+
+def test_command_line_says_the_size_first(tmp_path, capsys):
+    names, sequences = proteins(20, 40)
+    write_fasta(tmp_path / "a.fasta", names, sequences)
+    out = tmp_path / "a.h5"
+    arguments = ["--encoder", "composition", "--out", str(out), "--half"]
+    assert embed.main([str(tmp_path / "a.fasta"), *arguments]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("20 proteins x 20 float16 = 0.0 MB")
+    assert said[1] == f"written: {out}"
+    with h5py.File(out) as file:
+        expected = load_encoder("composition").embed(sequences).numpy()
+        np.testing.assert_allclose(file["p3"], expected[3], atol=1e-3)
+
+
+def test_errors_are_one_sentence(tmp_path, capsys):
+    (tmp_path / "bad.fasta").write_text(">a\nMK7\n")
+    arguments = ["--encoder", "composition", "--out", str(tmp_path / "o.npz")]
+    assert embed.main([str(tmp_path / "bad.fasta"), *arguments]) == 1
+    assert "bad.fasta, line 2, record 'a': '7' at position 3" in capsys.readouterr().err
+    assert embed.main([str(tmp_path / "none.fasta"), *arguments]) == 1
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_killed_at_random_points_nothing_is_lost(tmp_path):
+    names, sequences = proteins(1500, 400)
+    sequences[700] = sequences[3]
+    write_fasta(tmp_path / "a.fasta", names, sequences)
+    out = tmp_path / "a.npz"
+    command = [
+        sys.executable, "-c",
+        # Check points after every batch, so that each kill finds something to keep.
+        "import lcplm_graph.features.embed as e, lcplm_graph.embed as c, sys;"
+        "e._SECONDS_BETWEEN_CHECKPOINTS = 0.0; sys.exit(c.main(sys.argv[1:]))",
+        str(tmp_path / "a.fasta"), "--encoder", "dipeptide", "--out", str(out),
+        "--max-tokens", "600",
+    ]  # fmt: skip
+    values = out.with_name("a.npz.parts") / "values.bin"
+    rng, kills, sizes = random.Random(0), 0, []
+    while kills < 3:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = values.stat().st_size if values.exists() else 0
+        while process.poll() is None:
+            if values.exists() and values.stat().st_size > before + rng.randint(20_000, 400_000):
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.01)
+        assert process.wait() in (-signal.SIGKILL, 0)
+        if process.returncode == 0:
+            break
+        sizes.append(values.stat().st_size)
+    assert kills >= 1
+    assert sizes == sorted(sizes)
+    subprocess.run(command, check=True, capture_output=True)
+    archive = np.load(out)
+    assert archive["ids"].tolist() == names
+    expected = load_encoder("dipeptide").embed(sequences).numpy()
+    np.testing.assert_array_equal(archive["embeddings"], expected)
+    assert not values.parent.exists()
