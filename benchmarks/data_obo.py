@@ -114,9 +114,11 @@ def compare(path: Path, repeats: int, proteins: int) -> None:
         for name, call in ways.items():
             seconds[name].append(timed(call)[0])
     medians = {name: statistics.median(times) for name, times in seconds.items()}
+    print("\n| | median s | fastest s | slowest s |\n|---|---|---|---|")
     for name, median in medians.items():
-        spread = f"{min(seconds[name]):.3f} to {max(seconds[name]):.3f}"
-        print(f"{name:36s} {median:7.3f} s  ({spread})")
+        low, high = min(seconds[name]), max(seconds[name])
+        print(f"| {name} | {median:.3f} | {low:.3f} | {high:.3f} |")
+    print()
     value = list(medians.values())
     print(f"ratio load + closure {value[1] / value[0]:.2f}, propagate {value[4] / value[3]:.1f}")
     base = peak_memory("nothing", path)

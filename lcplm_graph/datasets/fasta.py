@@ -202,7 +202,6 @@ def _fold(bodies: pa.LargeBinaryArray, lengths: np.ndarray) -> tuple[bytes, np.n
 
 
 def _text(joined: bytes, lengths: np.ndarray) -> pa.LargeStringArray:
-    # Straight from buffers: `pa.array` would import pandas.
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return pa.LargeStringArray.from_buffers(
