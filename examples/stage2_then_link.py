@@ -1,4 +1,4 @@
-"""LC-PLM against LC-PLM-G: what does training on walks over the graph give to link prediction?
+"""LC-PLM against LC-PLM-G: what training on walks over the graph gives to link prediction.
 
 A short stage 2 on the 1,000 best-connected proteins of the network that ships, then one table for
 the encoder before and after, both blind to the held-out pairs.

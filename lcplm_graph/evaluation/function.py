@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,14 +58,14 @@ class FunctionOptions:
     conv: str = "GraphSAGE"
     resamples: int = 30
     seed: int = 0
-    fit: FitOptions = FitOptions(steps=200)
+    fit: FitOptions = field(default_factory=lambda: FitOptions(steps=200))
 
 
 def evaluate_function(
     dataset: Any,
     encoder: Encoder,
     aspect: str,
-    options: FunctionOptions = FunctionOptions(),  # noqa: B008
+    options: FunctionOptions = FunctionOptions(),
 ) -> Report:
     """Measure every predictor on the test proteins of one aspect.
 
@@ -96,13 +97,12 @@ def evaluate_function(
     information = information_content(labels[parts["train"]], _parents(data))
     report = Report("Function prediction", COLUMNS)
     for name, scores in _predictions(dataset, data, parts, encoder, options):
-        row = {"aspect": aspect, "model": name, **evaluate_terms(test, scores, information)}
+        row: dict[str, Any] = {"aspect": aspect, "model": name}
+        row |= evaluate_terms(test, scores, information)
         row["fmax"] = bootstrap_proteins(
-            lambda rows, scores=scores: fmax(test[rows], scores[rows]).f,
-            len(test),
-            resamples=options.resamples,
+            partial(_fmax_of, test, scores), len(test), resamples=options.resamples,
             seed=options.seed,
-        )
+        )  # fmt: skip
         report.rows.append(row | {"train_proteins": int(parts["train"].sum())})
     report.facts = {
         aspect: f"{parts['train'].sum():,} training, {parts['val'].sum():,} validation, "
@@ -114,6 +114,10 @@ def evaluate_function(
         "Terms without enough training proteins, roots and GO:0005515 are left out.",
     ]
     return report
+
+
+def _fmax_of(labels: npt.NDArray[np.bool_], scores: Scores, rows: npt.NDArray[Any]) -> float:
+    return fmax(labels[rows], scores[rows]).f
 
 
 def _predictions(

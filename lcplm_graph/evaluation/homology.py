@@ -1,4 +1,4 @@
-"""Remote homology: does the nearest domain, or a classifier, know the fold?"""
+"""Remote homology: whether the nearest domain, or a classifier, knows the fold."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def evaluate_homology(
     dataset: Any,
     encoder: Encoder,
     known: Mapping[str, Mapping[str, float]] | None = None,
-    options: HomologyOptions = HomologyOptions(),  # noqa: B008
+    options: HomologyOptions = HomologyOptions(),
 ) -> Report:
     """Measure top-1 and top-5 accuracy on every held-out set.
 
@@ -86,10 +86,10 @@ def evaluate_homology(
     _check_parts(train, held_out, classes, options.level)
     report = Report("Remote homology", {"model": "model", **_headings(held_out, options)})
     for name, values in (known or {}).items():
-        row = {f"{part}_top1": values.get(part) for part in held_out}
-        report.rows.append({"model": f"{name} (given)", **row})
+        given = {f"{part}_top1": values.get(part) for part in held_out}
+        report.rows.append({"model": f"{name} (given)", **given})
     for name, scores, references in _answers(dataset, encoder, classes, train, held_out, options):
-        row = {"model": name}
+        row: dict[str, Any] = {"model": name}
         for part, mask in held_out.items():
             for k in options.top_k:
                 row[f"{part}_top{k}"] = top_k_accuracy(scores[part], references, classes[mask], k)

@@ -134,7 +134,7 @@ def evaluate_link(
     num_nodes: int,
     *,
     split_kind: str,
-    options: LinkOptions = LinkOptions(),  # noqa: B008
+    options: LinkOptions = LinkOptions(),
     leaked: str = "",
 ) -> tuple[Report, dict[str, dict[str, tuple[Any, Any]]]]:
     """Measure every model on every class.

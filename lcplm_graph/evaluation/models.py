@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from lcplm_graph.models.config import PRESETS
@@ -11,19 +13,19 @@ UNTRAINED = "random:1m"
 
 
 def default_encoder() -> str:
-    """Name of the largest shipped encoder, or of an untrained one as long as none is shipped."""
+    """Return the name of the largest shipped encoder, or of an untrained one."""
     shipped = set(shipped_encoders())
     names = [f"lcplm-{preset}" for preset in PRESETS if f"lcplm-{preset}" in shipped]
     return names[-1] if names else UNTRAINED
 
 
 def shown_name(encoder: Encoder) -> str:
-    """Name for tables, which says so if the encoder never learned anything."""
+    """Return the name for tables, which says so if the encoder never learned anything."""
     return f"{encoder.name} (untrained)" if encoder.name.startswith("random") else encoder.name
 
 
 def random_twin(encoder: Encoder) -> Encoder | None:
-    """Encoder of the same shape with random weights; None where that makes no sense.
+    """Make an encoder of the same shape with random weights; None where that makes no sense.
 
     What a trained encoder gains over it is what training gave.
     """
@@ -31,5 +33,6 @@ def random_twin(encoder: Encoder) -> Encoder | None:
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = type(encoder.model)(encoder.model.config)
+        make: Any = type(encoder.model)
+        model = make(encoder.model.config)
     return LcPlmEncoder(model.eval(), "random-init").eval().to(encoder.device)

@@ -117,11 +117,18 @@ def draw_embeddings(
     axis = figure.subplots()
     group = np.array(["" if g is None else g for g in groups])
     rest = ~np.isin(group, frequent)
-    axis.scatter(*place[rest].T, s=3, color="0.85", linewidths=0)
+    axis.scatter(place[rest, 0], place[rest, 1], s=3, color="0.85", linewidths=0)
     for number, name in enumerate(frequent):
         chosen = group == name
         label = f"{name} ({int(chosen.sum())})"
-        axis.scatter(*place[chosen].T, s=7, color=_COLOURS[number], label=label, linewidths=0)
+        axis.scatter(
+            place[chosen, 0],
+            place[chosen, 1],
+            s=7,
+            color=_COLOURS[number],
+            label=label,
+            linewidths=0,
+        )
     for axis_name, part in zip(("x", "y"), pca.explained_variance_ratio_, strict=True):
         number = 1 if axis_name == "x" else 2
         axis.set(**{f"{axis_name}label": f"component {number} ({part:.0%} of variance)"})

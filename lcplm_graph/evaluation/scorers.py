@@ -89,7 +89,7 @@ def link_scorers(
         x = AddProteinFeatures(load_encoder(key), progress=fit.progress)(dataset).x
         yield replace(_trained(x, split, "none", decoder, fit), name=name)
     twin = random_twin(encoder)
-    options = {"pool": pool, "progress": fit.progress}
+    options: dict[str, Any] = {"pool": pool, "progress": fit.progress}
     if twin is not None:
         x = AddProteinFeatures(twin, **options)(dataset).x
         yield replace(_trained(x, split, "none", decoder, fit), name="random-init encoder")

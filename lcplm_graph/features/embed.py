@@ -277,7 +277,7 @@ def embed_fasta(
     progress: bool = True,
     **options: Any,
 ) -> Path:
-    """Embed a FASTA file into a file; see `EmbedJob` for the options.
+    r"""Embed a FASTA file into a file; see `EmbedJob` for the options.
 
     Examples
     --------

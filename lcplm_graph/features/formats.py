@@ -5,12 +5,14 @@ All writers stream: what they hold in memory does not grow with the number of pr
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,7 +24,8 @@ from lcplm_graph.errors import ConfigError, InputError
 _CHUNK_VALUES = 1 << 22
 
 
-class Embeddings(NamedTuple):
+@dataclass(frozen=True)
+class Embeddings:
     """Embeddings of proteins as rows of one matrix, which several proteins may share.
 
     Attributes
@@ -55,7 +58,7 @@ class Embeddings(NamedTuple):
         rows = np.ones(len(self.ids), np.int64) if self.counts is None else self.counts
         ends = np.cumsum(rows) * self.values.shape[1] // _CHUNK_VALUES
         cuts = [0, *(np.flatnonzero(np.diff(ends)) + 1).tolist(), len(self.ids)]
-        yield from zip(cuts[:-1], cuts[1:], strict=True)
+        yield from itertools.pairwise(cuts)
 
     def gather(self, start: int, stop: int) -> np.ndarray:
         """Rows of proteins `start` to ``stop - 1``, one below the other."""

@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.datasets.download import data_root
+from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
@@ -139,7 +140,7 @@ class FeatureStore:
         return _as_keys(digests.view(np.uint64)), rows
 
     def _write(self, digests: np.ndarray, values: np.ndarray) -> None:
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "digests": np.ascontiguousarray(digests).view(np.int64),
             "values": np.ascontiguousarray(values, dtype=np.float32),
         }
@@ -190,7 +191,7 @@ def check_features(values: np.ndarray | Tensor, names: Sequence[str] | None = No
 
 def cached_embeddings(
     encoder: Encoder,
-    sequences: Sequence[str],
+    sequences: Sequence[str] | SequenceStore,
     pool: str = "mean",
     *,
     max_tokens: int = MAX_TOKENS,

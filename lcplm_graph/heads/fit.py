@@ -68,7 +68,7 @@ def fit_link(
     model: LinkPredictor,
     x: Tensor,
     split: Split,
-    options: FitOptions = FitOptions(),  # noqa: B008
+    options: FitOptions = FitOptions(),
 ) -> LinkPredictor:
     """Train on the supervision pairs of a split and stub-matched negatives, new in every epoch.
 
@@ -129,7 +129,7 @@ def fit_function(
     labels: Tensor,
     train: Tensor,
     valid: Tensor,
-    options: FitOptions = FitOptions(),  # noqa: B008
+    options: FitOptions = FitOptions(),
 ) -> FunctionPredictor:
     """Train on labelled proteins; keep the state with the best micro AP on `valid`.
 
@@ -162,7 +162,7 @@ def fit_homology(
     classes: Tensor,
     train: Tensor,
     valid: Tensor,
-    options: FitOptions = FitOptions(),  # noqa: B008
+    options: FitOptions = FitOptions(),
 ) -> HomologyClassifier:
     """Train on classified domains; keep the state with the best accuracy on `valid`.
 

@@ -1,4 +1,4 @@
-"""`FunctionPredictor`: which terms does a protein have?"""
+"""`FunctionPredictor`: which terms a protein has."""
 
 from __future__ import annotations
 

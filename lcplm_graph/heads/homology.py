@@ -1,4 +1,4 @@
-"""`HomologyClassifier`: which fold (superfamily, family) does a domain have?"""
+"""`HomologyClassifier`: which fold (superfamily, family) a domain has."""
 
 from __future__ import annotations
 

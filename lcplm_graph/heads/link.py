@@ -1,4 +1,4 @@
-"""`LinkPredictor`: do two proteins interact?"""
+"""`LinkPredictor`: whether two proteins interact."""
 
 from __future__ import annotations
 

@@ -225,8 +225,8 @@ def _choose(count: Any, wanted: Any, state: Any) -> Any:
     if wanted < 0 or wanted >= count:
         return np.arange(count), state
     taken = np.empty(wanted, np.int64)
-    size = 0
-    for top in range(count - wanted, count):
+    for size in range(wanted):
+        top = count - wanted + size
         state, z = _next(state)
         pick = np.int64(z % np.uint64(top + 1))
         for k in range(size):
@@ -234,7 +234,6 @@ def _choose(count: Any, wanted: Any, state: Any) -> Any:
                 pick = np.int64(top)
                 break
         taken[size] = pick
-        size += 1
     return np.sort(taken), state
 
 
