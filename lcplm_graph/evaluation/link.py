@@ -170,7 +170,7 @@ def evaluate_link(
         for part in classes:
             scores = scorer.score(part.pairs)
             curves[part.name][scorer.name + mark] = (part.labels, scores)
-            row = {"class": part.name, "model": scorer.name + mark}
+            row: dict[str, Any] = {"class": part.name, "model": scorer.name + mark}
             row |= _measured(scorer, scores, part, known, num_nodes, options)
             degree.setdefault(part.name, row["auroc"].value)
             row |= {
