@@ -42,7 +42,7 @@ def scan_operands(streams: int, length: int, channels: int = 512, n_states: int 
 
 
 def torch_loop(operands: dict[str, torch.Tensor], streams: int) -> torch.Tensor:
-    """The scan as a loop over time in torch, batched over streams."""
+    """Scan in a torch loop over time, batched over streams."""
     u, delta, B, C = (
         operands[k].unflatten(0, (streams, -1)).transpose(0, 1) for k in ("u", "delta", "B", "C")
     )
@@ -55,7 +55,7 @@ def torch_loop(operands: dict[str, torch.Tensor], streams: int) -> torch.Tensor:
 
 
 def mambapy_scan(operands: dict[str, torch.Tensor], streams: int) -> torch.Tensor:
-    """The scan by mambapy's parallel scan, which holds (B, L, E, N) in memory."""
+    """Scan by mambapy, in parallel over time; holds (B, L, E, N) in memory."""
     from mambapy.pscan import pscan
 
     u, delta, B, C = (operands[k].unflatten(0, (streams, -1)) for k in ("u", "delta", "B", "C"))
