@@ -105,7 +105,8 @@ def labelled_pairs(
     pairs = np.concatenate([positives, negatives])
     labels = np.arange(len(pairs)) < len(positives)
     of_class = split.classify(pairs)
-    classes = []
+    # What others report for published pairs is one number over all of them.
+    classes = [ClassPairs("all", pairs, labels)] if options.negatives == "published" else []
     for number in (1, 2, 3):
         own = of_class == number
         if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW:

@@ -176,7 +176,12 @@ def test_published_negatives_and_saved_splits(table, tmp_path, capsys):
     arguments = ["--encoder", "composition", "--split", str(saved), "--negatives", "published"]
     assert run_link(table, *arguments, "--out", str(out)) == 0
     assert "published with the pairs" in capsys.readouterr().out
-    facts = json.loads((out / "results.json").read_text())["rows"][0]
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    facts = rows[0]
+    assert facts["class"] == "all"
+    assert facts["positives"] == sum(
+        r["positives"] for r in rows if r["model"] == facts["model"] and r is not facts
+    )
     assert facts["split"] == "random"
     assert facts["negatives"] == "published"
 
