@@ -7,22 +7,20 @@ and the score) stays in memory.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from lcplm_graph.datasets.link_faults import MAX_SCORE, explain
 from lcplm_graph.datasets.streams import open_stream
 from lcplm_graph.errors import DataError, InputError
 
-MAX_SCORE = 1000
 _SCORE_BITS = 10
 _SCORE_MASK = (1 << _SCORE_BITS) - 1
 # Small blocks keep the parser's read-ahead, several blocks deep, out of the peak memory.
@@ -108,7 +106,7 @@ def read_links(
                     scores.insert(0, np.full(batch.num_rows, constant_score, dtype=np.int16))
                 collector.add(batch, scores)
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            _explain(path, columns, delimiter, prefix, str(error))
+            explain(path, columns, delimiter, prefix, str(error))
     pa.default_memory_pool().release_unused()
     if not collector.rows:
         raise DataError("there is a header but no link; fetch the file again", path=path, line=1)
@@ -287,41 +285,3 @@ def _open_table(
             column_types=types, include_columns=list(types), null_values=[]
         ),
     )
-
-
-def _explain(
-    path: Path, columns: Sequence[str], delimiter: str, prefix: str, reason: str
-) -> NoReturn:
-    """Read the file again line by line and raise an error that names the first bad line."""
-    with open_stream(path) as stream, io.BufferedReader(stream) as lines:
-        header = lines.readline().decode("utf-8", "replace").rstrip("\r\n").split(delimiter)
-        missing = [name for name in ("protein1", "protein2", *columns) if name not in header]
-        if missing:
-            raise DataError(
-                f"no column {', '.join(missing)} in the header: {' '.join(header)[:80]!r}",
-                path=path,
-                line=1,
-            )
-        for line, raw in enumerate(lines, start=2):
-            try:
-                values = raw.decode("utf-8").rstrip("\r\n").split(delimiter)
-            except UnicodeDecodeError:
-                raise DataError("not UTF-8 text", path=path, line=line) from None
-            if values != [""] and (fault := _fault(values, header, columns, prefix)):
-                raise DataError(fault, path=path, line=line)
-    raise DataError(f"cannot be read as a table: {reason}", path=path)
-
-
-def _fault(
-    values: Sequence[str], header: Sequence[str], columns: Sequence[str], prefix: str
-) -> str:
-    if len(values) != len(header):
-        return f"{len(values)} columns, the header has {len(header)}"
-    row = dict(zip(header, values, strict=True))
-    for name in columns:
-        if not row[name].isdecimal() or int(row[name]) > MAX_SCORE:
-            return f"{name} {row[name]!r} is no whole number from 0 to {MAX_SCORE}"
-    for name in ("protein1", "protein2"):
-        if not row[name].startswith(prefix):
-            return f"the id {row[name]!r} does not start with {prefix!r}; is it of this species?"
-    return ""

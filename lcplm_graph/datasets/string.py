@@ -23,7 +23,8 @@ from lcplm_graph.datasets.aliases import (
 )
 from lcplm_graph.datasets.catalog import Card, list_cards, load_card
 from lcplm_graph.datasets.download import data_root, fetch_card_file
-from lcplm_graph.datasets.links import MAX_SCORE, Links, both_directions, read_links
+from lcplm_graph.datasets.link_faults import MAX_SCORE
+from lcplm_graph.datasets.links import Links, both_directions, read_links
 from lcplm_graph.datasets.ppi import GraphTransform, PPIDataset
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import ConfigError, DataError

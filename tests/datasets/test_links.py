@@ -98,6 +98,7 @@ BAD = {
     "negative score": (HEADER + GOOD + "9.a 9.c -3\n", r"line 3: combined_score '-3'"),
     "score above 1000": (HEADER + GOOD + "9.a 9.c 1001\n", r"line 3: combined_score '1001'"),
     "huge score": (HEADER + GOOD + "9.a 9.c 99999\n", r"line 3: combined_score '99999'"),
+    "a number of 5000 digits": (HEADER + "9.a 9.c " + "9" * 5000 + "\n", r"line 2: combined_score"),
     "NaN score": (HEADER + GOOD * 3 + "9.a 9.c NaN\n", r"line 5: combined_score 'NaN'"),
     "empty score": (HEADER + "9.a 9.c \n", r"line 2: combined_score ''"),
     "fractional score": (HEADER + "9.a 9.c 0.5\n", r"line 2: combined_score '0.5'"),
