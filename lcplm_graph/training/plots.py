@@ -43,6 +43,10 @@ def draw_loss(folder: Path) -> Path:
             axis.plot(steps, values, "o-", color="C3", label="held out")
         if column in _CHANCE:
             axis.axhline(_CHANCE[column], color="0.6", linestyle=":", label="chance")
+        if column == "relation_auroc":
+            # A narrower axis would make a trend of sampling noise.
+            low, high = axis.get_ylim()
+            axis.set_ylim(min(low, 0.4), max(high, 0.6))
         axis.set(title=title, xlabel="optimiser step", ylabel=label)
         axis.legend(frameon=False)
     return _save(figure, folder / "loss.png")
