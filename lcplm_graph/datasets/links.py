@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def read_links(
     columns = [*([score] if score else []), *channels]
     with open_stream(path) as stream:
         try:
-            for batch in _open_table(stream, columns, delimiter):
+            for batch in _read_ahead(_open_table(stream, columns, delimiter)):
                 scores = [_scores_of(batch, name) for name in columns]
                 if score is None:
                     scores.insert(0, np.full(batch.num_rows, constant_score, dtype=np.int16))
@@ -269,6 +270,15 @@ def _scores_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
     if len(scores) and (scores.min() < 0 or scores.max() > MAX_SCORE):
         raise pa.ArrowInvalid(f"a {name} is not between 0 and {MAX_SCORE}")
     return scores
+
+
+def _read_ahead(reader: csv.CSVStreamingReader) -> Iterator[pa.RecordBatch]:
+    """Parse the next batch in a thread while the caller works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, reader, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, reader, None)
+            yield batch
 
 
 def _open_table(
