@@ -141,7 +141,8 @@ class MaskedLMTask(LightningModule):
             {"params": decay, "weight_decay": options.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), fused=True)
+        # Not the fused one: Lightning refuses to clip its gradients in mixed precision.
+        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98))
 
         def factor(step: int) -> float:
             return learning_rate_factor(
