@@ -284,7 +284,7 @@ def embed_fasta(
     >>> import tempfile, pathlib
     >>> from lcplm_graph.models.encoders import load_encoder
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "a.fasta").write_text(">p1\\nMKTAYIAK\\n>p2\\nGGGG\\n")
+    >>> _ = (folder / "a.fasta").write_text(">p1\nMKTAYIAK\n>p2\nGGGG\n")
     >>> out = embed_fasta(
     ...     folder / "a.fasta", load_encoder("composition"), folder / "a.npz", progress=False
     ... )
