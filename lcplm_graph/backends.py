@@ -127,10 +127,25 @@ def backend_report() -> str:
     return "\n".join(lines)
 
 
+@cache
+def start_numba_threads() -> None:
+    """Start Numba's threads without changing torch's.
+
+    Numba's OpenMP layer sets the thread count of the whole process when it starts, which would
+    undo an earlier `torch.set_num_threads`.
+    """
+    from numba.np.ufunc.parallel import _launch_threads
+
+    threads = torch.get_num_threads()
+    _launch_threads()
+    torch.set_num_threads(threads)
+
+
 def use_torch_threads() -> None:
     """Make Numba kernels use as many threads as torch does (`torch.set_num_threads`)."""
     from numba import config, set_num_threads
 
+    start_numba_threads()
     available: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import
     set_num_threads(min(torch.get_num_threads(), available))
 

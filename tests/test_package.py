@@ -83,6 +83,24 @@ def test_slow_fallback_warns_once_by_name() -> None:
     assert len(caught) == 1
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kernels_use_torchs_threads_and_leave_them_alone(threads: int) -> None:
+    # A process of its own, because Numba's threads start once.
+    code = f"""
+import torch, numba
+torch.set_num_threads({threads})
+from lcplm_graph.ops.causal_conv import causal_conv
+cu = torch.tensor([0, 9], dtype=torch.int32)
+for _ in range(2):
+    causal_conv(torch.zeros(9, 16), torch.zeros(16, 4), cu_seqlens=cu)
+    print(torch.get_num_threads(), numba.get_num_threads())
+"""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == [str(threads)] * 4
+
+
 def test_forced_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     data = torch.zeros(1)
     assert backends.choose_backend("causal_conv", data) == "numba"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from lcplm_graph.backends import start_numba_threads
 from lcplm_graph.ops.random_walk import reference
 from lcplm_graph.ops.random_walk.tables import TWO32, WalkGraph, WalkLaw
 
@@ -40,6 +41,8 @@ def random_walk(
         U(reference.derive_key(seed, reference.START)),
         U(reference.derive_key(seed, reference.WALK)),
     )
+    if parallel:
+        start_numba_threads()
     run = _walk_parallel if parallel else _walk_serial
     run(graph, law, keys[0], keys[1], first, nodes, negative)
     return nodes, negative
