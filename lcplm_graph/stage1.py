@@ -11,6 +11,8 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.training.options import TrainOptions, parse_options
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lcplm_graph.training.heldout import HeldOutByLength
 
 
@@ -27,6 +29,17 @@ class Stage1Options(TrainOptions):
     arch
         bimamba-s, or a baseline with as many parameters: bimamba (own projections for each
         direction), mamba (left to right only), esm2 (attention).
+    d_model, n_layer, d_state
+        Width, depth and states per channel, in place of the preset's.
+    encoder
+        Start from this LC-PLM, as load_encoder names it, instead of random weights; its shape
+        counts, not the preset.
+    clusters
+        Table of representative and member ids, as MMseqs2 writes it. An epoch then shows every
+        cluster once, by a random member, and clusters are held out whole.
+    contrastive
+        Weight of a homology-contrastive term: two members of a cluster are told from all others
+        in the batch. Needs clusters.
     max_length
         Longer proteins are cropped to random windows of so many residues; default: what fits a
         batch.
@@ -39,6 +52,12 @@ class Stage1Options(TrainOptions):
     corpus: str
     preset: str = "8m"
     arch: Literal["bimamba-s", "bimamba", "mamba", "esm2"] = "bimamba-s"
+    d_model: int | None = None
+    n_layer: int | None = None
+    d_state: int | None = None
+    encoder: str | None = None
+    clusters: str | None = None
+    contrastive: float = 0.0
     max_length: int | None = None
     eval_tokens: int = 16384
     split_seed: int = 0
@@ -47,6 +66,19 @@ class Stage1Options(TrainOptions):
         super().__post_init__()
         if self.eval_tokens < 1 or (self.max_length is not None and self.max_length < 1):
             raise ConfigError("eval_tokens and max_length must be at least 1")
+        if self.contrastive < 0 or (self.contrastive and self.clusters is None):
+            raise ConfigError(
+                f"contrastive is {self.contrastive}; it must not be negative, and above 0 it needs "
+                "clusters"
+            )
+        if self.encoder is not None and (self.arch != "bimamba-s" or self.shape):
+            raise ConfigError("encoder brings its own shape; leave arch, d_model, n_layer, d_state")
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What was asked for in place of the preset's shape."""
+        names = ("d_model", "n_layer", "d_state")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def train(options: Stage1Options) -> None:
@@ -63,16 +95,21 @@ def train(options: Stage1Options) -> None:
     """
     from lightning.pytorch import seed_everything
 
-    from lcplm_graph.training.architectures import build_model, count_parameters
+    from lcplm_graph.training.architectures import count_parameters
+    from lcplm_graph.training.contrastive import HomologyContrast
     from lcplm_graph.training.corpus import open_corpus
     from lcplm_graph.training.heldout import HeldOutByLength
+    from lcplm_graph.training.metrics import CONTRASTIVE_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
     from lcplm_graph.training.run import Run, find_start, run_training
     from lcplm_graph.training.windows import CorpusBatches
 
     checkpoint = find_start(options)
     corpus = open_corpus(
-        options.corpus, eval_tokens=options.eval_tokens, split_seed=options.split_seed
+        options.corpus,
+        eval_tokens=options.eval_tokens,
+        split_seed=options.split_seed,
+        clusters=options.clusters,
     )
     source = CorpusBatches(
         corpus.store,
@@ -80,26 +117,42 @@ def train(options: Stage1Options) -> None:
         max_tokens=options.max_tokens,
         max_length=options.max_length,
         seed=options.seed,
+        clusters=corpus.clusters,
+        views=2 if options.contrastive else 1,
     )
     held_out = HeldOutByLength(corpus, options.max_tokens)
     seed_everything(options.seed, verbose=False)
-    model = build_model(options.arch, options.preset)
-    facts = {
-        "stage": 1,
-        "arch": options.arch,
-        "preset": options.preset,
-        "parameters": count_parameters(model),
-        **corpus.facts,
-    }
+    model, facts = _model(options)
+    facts |= {"stage": 1, "parameters": count_parameters(model), **corpus.facts}
+    contrastive, columns = None, held_out.columns
+    if options.contrastive:
+        contrastive = HomologyContrast(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        columns = (*CONTRASTIVE_COLUMNS, *columns)
     run = Run(
-        task=MaskedLMTask(model, options),
+        task=MaskedLMTask(
+            model, options, contrastive=contrastive, contrastive_weight=options.contrastive
+        ),
         source=source,
         evaluate=held_out,
-        columns=held_out.columns,
+        columns=columns,
         facts=facts,
         finish=lambda folder: _finish(folder, held_out),
     )
     run_training(options, run, checkpoint)
+
+
+def _model(options: Stage1Options) -> tuple[nn.Module, dict[str, object]]:
+    """Return the model to train, and where it comes from."""
+    from lcplm_graph.training.architectures import build_model, load_trainable
+
+    if options.encoder is None:
+        model = build_model(options.arch, options.preset, options.shape)
+        return model, {"arch": options.arch, "preset": options.preset, **options.shape}
+    encoder = load_trainable(options.encoder)
+    return encoder.model.train(), {
+        "encoder": options.encoder,
+        "encoder_fingerprint": encoder.fingerprint(),
+    }
 
 
 def _finish(folder: Path, held_out: HeldOutByLength) -> None:

@@ -95,6 +95,7 @@ def train(options: Stage2Options) -> None:
         If the graph, the encoder, an option or a checkpoint is not usable; the message says what
         to do.
     """
+    from lcplm_graph.training.architectures import load_trainable
     from lcplm_graph.training.metrics import RELATION_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
     from lcplm_graph.training.plots import draw_loss
@@ -118,7 +119,7 @@ def train(options: Stage2Options) -> None:
         count=options.eval_pairs,
         max_tokens=options.max_tokens,
     )
-    encoder = _encoder(options.encoder)
+    encoder = load_trainable(options.encoder)
     facts = {
         "stage": 2,
         "graph": options.graph,
@@ -174,15 +175,6 @@ def _stream(options: Stage2Options, dataset: PPIDataset, split: Split) -> WalkSt
     return WalkStream(
         sampler, dataset.sequences, max_tokens=tokens, negative_rate=options.negative_rate
     )
-
-
-def _encoder(name: str) -> LcPlmEncoder:
-    from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
-
-    encoder = load_encoder(name)
-    if not isinstance(encoder, LcPlmEncoder):
-        raise ConfigError(f"encoder {name!r} cannot be trained on walks; stage 2 takes an LC-PLM")
-    return encoder
 
 
 def _save_seen_edges(path: Path, dataset: PPIDataset, split: Split, encoder: LcPlmEncoder) -> None:

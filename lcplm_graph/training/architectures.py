@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM, MaskedLMOutput
 from lcplm_graph.tokens.packing import PackedTokens, pad
 from lcplm_graph.tokens.vocabulary import MASK, PAD
@@ -42,18 +44,25 @@ class Esm2ForPacked(nn.Module):
         # The contact head takes no part in masked-LM training.
         self.esm2.esm.contact_head.requires_grad_(False)
 
-    def forward(self, input_ids: Tensor, *, cu_seqlens: Tensor) -> MaskedLMOutput:
+    def forward(
+        self, input_ids: Tensor, *, cu_seqlens: Tensor, output_hidden_states: bool = False
+    ) -> MaskedLMOutput:
         """Predict every token; `input_ids` are flat, logits too, shape (T, 33)."""
         ids, mask = pad(PackedTokens(input_ids, cu_seqlens))
-        logits = self.esm2(input_ids=ids, attention_mask=mask).logits
-        return MaskedLMOutput(logits=logits[mask.bool()].float())
+        output = self.esm2(ids, attention_mask=mask, output_hidden_states=output_hidden_states)
+        real = mask.bool()
+        states = output.hidden_states
+        return MaskedLMOutput(
+            logits=output.logits[real].float(),
+            hidden_states=None if states is None else tuple(state[real] for state in states),
+        )
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write a checkpoint that transformers reads."""
         self.esm2.save_pretrained(folder)
 
 
-def build_model(arch: str, preset: str) -> nn.Module:
+def build_model(arch: str, preset: str, shape: Mapping[str, int] | None = None) -> nn.Module:
     """Build an untrained model.
 
     Parameters
@@ -63,6 +72,8 @@ def build_model(arch: str, preset: str) -> nn.Module:
         brings their number of parameters nearest to it.
     preset : str
         One of `lcplm_graph.models.config.PRESETS`.
+    shape : mapping, optional
+        Any of ``d_model``, ``n_layer`` and ``d_state``, in place of the preset's.
 
     Raises
     ------
@@ -77,13 +88,32 @@ def build_model(arch: str, preset: str) -> nn.Module:
     """
     if arch not in ARCHITECTURES:
         raise UnknownNameError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
-    config = LcPlmConfig.from_preset(preset)
+    config = _config(preset, **(shape or {}))
     if arch == "bimamba-s":
         return LcPlmForMaskedLM(config)
     with torch.device("meta"):
         target = count_parameters(LcPlmForMaskedLM(config))
-        width = _matching_width(arch, config.n_layer, target)
-    return _of_width(arch, width, config.n_layer)
+        width = _matching_width(arch, config, target)
+    return _of_width(arch, width, config)
+
+
+def _config(preset: str, d_state: int | None = None, **options: Any) -> LcPlmConfig:
+    ssm_cfg = None if d_state is None else {"d_state": d_state}
+    return LcPlmConfig.from_preset(preset, ssm_cfg=ssm_cfg, **options)
+
+
+def load_trainable(name: str) -> LcPlmEncoder:
+    """Load an LC-PLM to go on training.
+
+    Raises
+    ------
+    ConfigError
+        If the encoder is no LC-PLM.
+    """
+    encoder = load_encoder(name)
+    if not isinstance(encoder, LcPlmEncoder):
+        raise ConfigError(f"encoder {name!r} cannot be trained here; give an LC-PLM")
+    return encoder
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -91,12 +121,12 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def _matching_width(arch: str, n_layer: int, target: int) -> int:
+def _matching_width(arch: str, config: LcPlmConfig, target: int) -> int:
     """Search by bisection: the number of parameters grows with the width."""
     grid = 2 * _HEAD if arch == "esm2" else _GRID
 
     def size(step: int) -> int:
-        return count_parameters(_of_width(arch, step * grid, n_layer))
+        return count_parameters(_of_width(arch, step * grid, config))
 
     low, high = 1, 2
     while size(high) < target:
@@ -107,11 +137,10 @@ def _matching_width(arch: str, n_layer: int, target: int) -> int:
     return grid * min((low, high), key=lambda step: abs(size(step) - target))
 
 
-def _of_width(arch: str, width: int, n_layer: int) -> nn.Module:
+def _of_width(arch: str, width: int, like: LcPlmConfig) -> nn.Module:
     if arch != "esm2":
-        return LcPlmForMaskedLM(
-            LcPlmConfig.from_preset("1m", d_model=width, n_layer=n_layer, **MAMBA_OPTIONS[arch])
-        )
+        shape: dict[str, Any] = {"n_layer": like.n_layer, "ssm_cfg": like.ssm_cfg}
+        return LcPlmForMaskedLM(LcPlmConfig(d_model=width, **(shape | MAMBA_OPTIONS[arch])))
     from transformers import EsmConfig
 
     config = EsmConfig(
@@ -119,7 +148,7 @@ def _of_width(arch: str, width: int, n_layer: int) -> nn.Module:
         mask_token_id=MASK,
         pad_token_id=PAD,
         hidden_size=width,
-        num_hidden_layers=n_layer,
+        num_hidden_layers=like.n_layer,
         num_attention_heads=width // _HEAD,
         intermediate_size=4 * width,
         hidden_dropout_prob=0.0,

@@ -11,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 
 from lcplm_graph.datasets.catalog import load_card
+from lcplm_graph.datasets.clusters import read_clusters
 from lcplm_graph.datasets.download import data_root, fetch_card_file
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import ConfigError, DataError
@@ -27,24 +28,31 @@ class Corpus(NamedTuple):
     ----------
     store : SequenceStore
     held_out : ndarray, dtype=int64, shape=(h,)
-        Sorted rows that training never sees.
+        Sorted rows to evaluate on.
     facts : dict
         Source, sha256 of the file and counts, for the manifest.
+    clusters : ndarray, dtype=int64, shape=(n,), optional
+        Cluster of each protein; clusters are held out whole.
     """
 
     store: SequenceStore
     held_out: np.ndarray
     facts: dict[str, object]
+    clusters: np.ndarray | None = None
 
     @property
     def is_training(self) -> np.ndarray:
-        """Which rows are trained on, bool (n,)."""
+        """Which rows are trained on, bool (n,): no held-out protein, none of its cluster."""
+        if self.clusters is not None:
+            return ~np.isin(self.clusters, self.clusters[self.held_out])
         mask = np.ones(len(self.store), bool)
         mask[self.held_out] = False
         return mask
 
 
-def open_corpus(name: str, *, eval_tokens: int, split_seed: int = 0) -> Corpus:
+def open_corpus(
+    name: str, *, eval_tokens: int, split_seed: int = 0, clusters: str | None = None
+) -> Corpus:
     """Open a corpus; the first time its FASTA file is converted, later it is only mapped.
 
     Parameters
@@ -55,13 +63,16 @@ def open_corpus(name: str, *, eval_tokens: int, split_seed: int = 0) -> Corpus:
         Residues to hold out of each length bin; never more than a tenth of a bin's proteins.
     split_seed : int
         Chooses what is held out.
+    clusters : str, optional
+        Table of representative and member ids, as MMseqs2 writes it.  Whole clusters are held out,
+        and one random member of each is evaluated.
 
     Raises
     ------
     ConfigError
         If the name is no corpus, or nothing can be held out.
     DataError
-        If the file is missing or no FASTA.
+        If a file is missing or not in its format, or a protein is in no cluster.
     """
     path = _fasta_of(name)
     folder = data_root() / "corpora" / _key(path)
@@ -74,13 +85,45 @@ def open_corpus(name: str, *, eval_tokens: int, split_seed: int = 0) -> Corpus:
             with atomic_path(facts_path) as temporary:
                 temporary.write_text(json.dumps(facts, indent=1) + "\n")
     store = SequenceStore.open(folder / "sequences.arrow")
-    held_out = choose_held_out(store.lengths, eval_tokens, split_seed)
+    facts = {"corpus": name, **json.loads(facts_path.read_text())}
+    groups = None if clusters is None else _read_clusters(clusters, store, facts)
+    candidates = np.arange(len(store)) if groups is None else one_of_each(groups, split_seed)
+    chosen = choose_held_out(store.lengths[candidates], eval_tokens, split_seed)
+    held_out = np.sort(candidates[chosen])
     if not len(held_out):
         raise ConfigError(
             f"corpus {name} has {len(store)} proteins, too few to hold a tenth of a length bin out"
         )
-    facts = json.loads(facts_path.read_text())
-    return Corpus(store, held_out, {"corpus": name, **facts, "held_out": len(held_out)})
+    facts["held_out"] = len(held_out)
+    corpus = Corpus(store, held_out, facts, groups)
+    if groups is not None:
+        facts["held_out_with_their_clusters"] = int((~corpus.is_training).sum())
+    return corpus
+
+
+def _read_clusters(path: str, store: SequenceStore, facts: dict[str, object]) -> np.ndarray:
+    if not Path(path).is_file():
+        raise DataError("no such file; clusters are a table that MMseqs2 writes", path=path)
+    groups = read_clusters(path, store.ids)
+    facts["clusters"] = {"sha256": sha256_of(Path(path)), "count": int(groups.max()) + 1}
+    return groups
+
+
+def one_of_each(groups: np.ndarray, seed: int) -> np.ndarray:
+    """Choose a random member of every group.
+
+    Parameters
+    ----------
+    groups : ndarray, dtype=int64, shape=(n,)
+    seed : int
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(number of groups,)
+        In the order of the groups.
+    """
+    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    return order[np.unique(groups[order], return_index=True)[1]]
 
 
 def _fasta_of(name: str) -> Path:

@@ -27,12 +27,15 @@ class Batch(NamedTuple):
     labels : Tensor, dtype=int64, shape=(T,)
     number : int
         Of the batch in its source.
+    pairs : Tensor, dtype=int64, shape=(P, 2), optional
+        Streams that are two members of one family.
     """
 
     input_ids: Tensor
     cu_seqlens: Tensor
     labels: Tensor
     number: int
+    pairs: Tensor | None = None
 
 
 class BatchSource(Protocol):

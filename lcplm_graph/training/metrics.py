@@ -24,6 +24,7 @@ TRAIN_COLUMNS = (
     "gradient_norm", "tokens_per_second", "seconds",
 )  # fmt: skip
 RELATION_COLUMNS = ("relation_loss", "relation_accuracy")
+CONTRASTIVE_COLUMNS = ("contrastive_loss", "contrastive_accuracy")
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 """Maps (input_ids, cu_seqlens) to logits (T, V)."""
@@ -169,8 +170,11 @@ class Metrics(Callback):
         seconds = perf_counter() - self._clock
         row = means(self._sum(self.scores))
         loss = row["residue_loss"]
-        if row["relation_loss"] == row["relation_loss"]:
-            loss += task.relation_weight * row["relation_loss"]
+        weights = {"relation": task.relation_weight, "contrastive": task.contrastive_weight}
+        for kind, weight in weights.items():
+            term = row[f"{kind}_loss"]
+            if term == term:
+                loss += weight * term
         self.rate = self._sum_int(self._timed_tokens) / max(seconds, 1e-9)
         # The scheduler has already moved on to the next step.
         used = task.lr_schedulers().lr_lambdas[0](trainer.global_step - 1)  # type: ignore[union-attr]

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from lcplm_graph.errors import TrainingError
 from lcplm_graph.tokens.masking import IGNORE, is_relation
+from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
+from lcplm_graph.training.contrastive import HomologyContrast
 from lcplm_graph.training.data import Batch
 from lcplm_graph.training.optim import learning_rate_factor, no_decay_names
 from lcplm_graph.training.options import TrainOptions
@@ -19,8 +21,9 @@ from lcplm_graph.training.options import TrainOptions
 SCORES = (
     "residue_loss", "residue_correct", "residues",
     "relation_loss", "relation_correct", "relations",
+    "contrastive_loss", "contrastive_correct", "views",
 )  # fmt: skip
-"""What `score` sums up, in this order; losses in nats."""
+"""What a training step sums up, in this order; losses in nats."""
 
 
 def score(logits: Tensor, labels: Tensor) -> Tensor:
@@ -62,17 +65,15 @@ def score(logits: Tensor, labels: Tensor) -> Tensor:
 
 def means(scores: Tensor) -> dict[str, float]:
     """Mean losses and accuracies of summed scores; NaN where nothing was asked."""
-    residue_loss, residue_hits, residues, relation_loss, relation_hits, relations = scores.tolist()
 
     def mean(total: float, count: float) -> float:
         return total / count if count else float("nan")
 
-    return {
-        "residue_loss": mean(residue_loss, residues),
-        "residue_accuracy": mean(residue_hits, residues),
-        "relation_loss": mean(relation_loss, relations),
-        "relation_accuracy": mean(relation_hits, relations),
-    }
+    kinds = ("residue", "relation", "contrastive")
+    result: dict[str, float] = {}
+    for kind, (loss, hits, count) in zip(kinds, scores.view(-1, 3).tolist(), strict=False):
+        result |= {f"{kind}_loss": mean(loss, count), f"{kind}_accuracy": mean(hits, count)}
+    return result
 
 
 class MaskedLMTask(LightningModule):
@@ -85,13 +86,23 @@ class MaskedLMTask(LightningModule):
     options : TrainOptions
     relation_weight : float
         Weight of the relation markers' mean loss beside the residues' mean loss.
+    contrastive : HomologyContrast, optional
+        Term for batches with pairs of homologues.
+    contrastive_weight : float
+        Its weight beside the residues' mean loss.
     """
 
     def __init__(
-        self, model: nn.Module, options: TrainOptions, relation_weight: float = 1.0
+        self,
+        model: nn.Module,
+        options: TrainOptions,
+        relation_weight: float = 1.0,
+        contrastive: HomologyContrast | None = None,
+        contrastive_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.options, self.relation_weight = model, options, relation_weight
+        self.contrastive, self.contrastive_weight = contrastive, contrastive_weight
         self._no_decay = {f"model.{name}" for name in no_decay_names(model)}
         self._bad: list[int] = []
         self.gradient_norm = float("nan")
@@ -102,9 +113,18 @@ class MaskedLMTask(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return the loss of a batch, and its summed scores."""
-        scores = score(self(batch.input_ids, batch.cu_seqlens), batch.labels)
+        ids, cu_seqlens = batch.input_ids, batch.cu_seqlens
+        contrasted = torch.zeros(3, device=ids.device)
+        if self.contrastive is None or batch.pairs is None:
+            logits = self(ids, cu_seqlens)
+        else:
+            output = self.model(ids, cu_seqlens=cu_seqlens, output_hidden_states=True)
+            logits, states = output.logits, output.hidden_states[-1]
+            contrasted = self.contrastive(states, PackedTokens(ids, cu_seqlens), batch.pairs)
+        scores = torch.cat([score(logits, batch.labels), contrasted])
         loss = scores[0] / scores[2].clamp(min=1)
         loss = loss + self.relation_weight * scores[3] / scores[5].clamp(min=1)
+        loss = loss + self.contrastive_weight * scores[6] / scores[8].clamp(min=1)
         if not torch.isfinite(loss.detach()):
             self._bad.append(batch.number)
         return {"loss": loss, "scores": scores.detach()}

@@ -33,6 +33,8 @@ def draw_loss(folder: Path) -> Path:
         ("residues", "residue_loss", "loss, nats per masked residue"),
         ("relation markers", "relation_loss", "loss, nats per masked marker"),
         ("relation markers", "relation_auroc", "AUROC, held-out walks"),
+        ("homologous pairs", "contrastive_loss", "InfoNCE, nats per protein"),
+        ("homologous pairs", "contrastive_accuracy", "partner found in the batch"),
     ]
     shown = [p for p in panels if _has(rows, p[1]) or _has(rows, f"valid_{p[1]}")]
     figure, axes = _panels(len(shown))

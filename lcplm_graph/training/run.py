@@ -203,7 +203,9 @@ def _export(folder: Path, run: Run, options: TrainOptions) -> None:
     last = newest_intact(checkpoints_in(folder / FOLDER))
     state = torch.load(last, map_location="cpu", weights_only=True)["state_dict"]
     model = run.task.model.cpu()
-    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
+    # The task may have parts of its own, such as the contrastive projection.
+    prefix = "model."
+    model.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
     model.save_pretrained(folder / MODEL)  # type: ignore[operator]
     facts = {**run.facts, "steps": step_of(last), "seed": options.seed, "versions": _versions()}
     write_json(folder / MODEL / "training.json", facts)

@@ -3,12 +3,15 @@
 An epoch puts blocks of consecutive proteins in random order and takes windows of many blocks; in
 a window proteins are shuffled and packed into batches.  The disk is read in runs, what lies
 together in the file does not stay together, and no plan of the whole corpus is ever held in memory.
+
+With clusters an epoch shows every cluster once, by a random member (as ESM-2 sampled UniRef50), or
+by two, side by side, for the homology-contrastive term.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +29,7 @@ BLOCK, BLOCKS_PER_WINDOW = 256, 64
 MIN_LENGTH = 8
 _OPEN_BINS = 32
 _ORDER, _WINDOW, _CROP, _MASK = range(4)
+_SHORTEST_VIEW = 0.7
 
 
 @njit(cache=True, nogil=True)
@@ -76,6 +80,11 @@ class CorpusBatches:
         Longer proteins are cropped to a random window of so many residues; default: what a
         batch can hold.
     seed : int
+    clusters : ndarray, dtype=int64, shape=(n,), optional
+        Cluster of each protein.  Default: every protein is its own.
+    views : {1, 2}
+        Members of a cluster that are shown together.  Two of them (crops of 70 to 100 % of what
+        fits, at the same relative position, since homologous residues lie there) are a pair.
 
     Raises
     ------
@@ -91,14 +100,16 @@ class CorpusBatches:
         max_tokens: int,
         max_length: int | None = None,
         seed: int = 0,
+        clusters: np.ndarray | None = None,
+        views: int = 1,
     ) -> None:
-        self.store, self.seed, self.max_tokens = store, seed, max_tokens
+        self.store, self.seed, self.max_tokens, self.views = store, seed, max_tokens, views
         self.is_training = is_training
-        self.max_length = min(max_length or max_tokens, max_tokens - 2)
+        self.max_length = min(max_length or max_tokens, max_tokens // views - 2)
         if self.max_length < MIN_LENGTH:
             raise InputError(
                 f"max_tokens={max_tokens} and max_length={max_length} leave a protein fewer than "
-                f"{MIN_LENGTH} residues; give at least {MIN_LENGTH + 2} tokens"
+                f"{MIN_LENGTH} residues; give at least {views * (MIN_LENGTH + 2)} tokens"
             )
         if not is_training.any():
             raise InputError("no protein is left to train on")
@@ -109,6 +120,7 @@ class CorpusBatches:
                 f"{cropped} of {len(store)} proteins are longer than {self.max_length} residues; "
                 "each time one comes it is cropped to a random window"
             )
+        self._members = None if clusters is None else _members_of(clusters, is_training)
         self._starts: list[np.ndarray] = []
         # A window is asked for once per batch in it; keep the one that is in use.
         self._window = lru_cache(maxsize=2)(self._make_window)
@@ -116,23 +128,44 @@ class CorpusBatches:
 
     def batch(self, index: int) -> Batch:
         """Return batch `index`."""
-        rows, epoch = self.rows(index)
-        parts: list[np.ndarray] = []
-        for row in rows.tolist():
-            ids = encode_residues(self.store[row])
-            spare = len(ids) - self.max_length
-            if spare > 0:
-                rng = np.random.default_rng([self.seed, _CROP, epoch, row])
-                start = int(rng.integers(spare + 1))
-                ids = ids[start : start + self.max_length]
-            parts += [np.array([CLS]), ids, np.array([EOS])]
-        lengths = [len(part) + 2 for part in parts[1::3]]
-        input_ids = torch.from_numpy(np.concatenate(parts).astype(np.int64))
+        shown, epoch = self.rows(index)
+        crops: list[np.ndarray] = []
+        pairs: list[tuple[int, int]] = []
+        for views in shown.tolist():
+            views = [row for row in views if row >= 0]
+            if len(views) == 2:
+                pairs.append((len(crops), len(crops) + 1))
+            crops += self._crop(views, epoch)
+        tokens = [np.concatenate([[CLS], ids, [EOS]]) for ids in crops]
+        input_ids = torch.from_numpy(np.concatenate(tokens).astype(np.int64))
         masked = mask_tokens(input_ids, generator=keyed_generator(self.seed, _MASK, index))
-        return Batch(masked.input_ids, cu_seqlens_of(lengths), masked.labels, index)
+        return Batch(
+            masked.input_ids,
+            cu_seqlens_of([len(ids) for ids in tokens]),
+            masked.labels,
+            index,
+            torch.tensor(pairs, dtype=torch.int64).view(-1, 2) if self.views == 2 else None,
+        )
+
+    def _crop(self, views: list[int], epoch: int) -> list[np.ndarray]:
+        """Residue ids of one protein, or of two members at the same relative position."""
+        rng = np.random.default_rng([self.seed, _CROP, epoch, views[0]])
+        position = rng.random()
+        crops = []
+        for row in views:
+            ids = encode_residues(self.store[row])
+            length = min(len(ids), self.max_length)
+            if len(views) == 2:
+                length = max(round(length * rng.uniform(_SHORTEST_VIEW, 1)), MIN_LENGTH)
+            start = int(position * (max(len(ids) - length, 0) + 1))
+            crops.append(ids[start : start + length])
+        return crops
 
     def rows(self, index: int) -> tuple[np.ndarray, int]:
-        """Return which proteins are in batch `index`, and its epoch."""
+        """Return which proteins are in batch `index`, int64 (k, views), and its epoch.
+
+        -1 stands for the second view of a cluster that has only one member.
+        """
         epoch, first = 0, 0
         while index - first >= self._starts_of(epoch)[-1]:
             first += int(self._starts_of(epoch)[-1])
@@ -159,16 +192,48 @@ class CorpusBatches:
         return self._starts[epoch]
 
     def _make_block_order(self, epoch: int) -> np.ndarray:
-        blocks = -(-len(self.store) // BLOCK)
+        blocks = -(-self._units // BLOCK)
         return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(blocks)
 
     def _make_window(self, epoch: int, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a window, shuffled, and the batch within the window of each."""
+        """Rows of a window, shuffled, (k, views), and the batch within the window of each."""
         at = window * BLOCKS_PER_WINDOW
         blocks = self._block_order(epoch)[at : at + BLOCKS_PER_WINDOW]
-        rows = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
-        rows = rows[rows < len(self.store)]
-        rows = rows[self.is_training[rows]]
-        rows = np.random.default_rng([self.seed, _WINDOW, epoch, window]).permutation(rows)
-        sizes = np.minimum(self.lengths[rows], self.max_length) + 2
-        return rows, pack_bins(sizes, self.max_tokens)
+        units = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
+        units = units[units < self._units]
+        rng = np.random.default_rng([self.seed, _WINDOW, epoch, window])
+        if self._members is None:
+            rows = rng.permutation(units[self.is_training[units]])[:, None]
+        else:
+            rows = self._members.draw(rng.permutation(units), self.views, rng)
+        sizes = np.where(rows < 0, 0, np.minimum(self.lengths[rows], self.max_length) + 2)
+        return rows, pack_bins(sizes.sum(1), self.max_tokens)
+
+    @property
+    def _units(self) -> int:
+        return len(self.store) if self._members is None else len(self._members.offsets) - 1
+
+
+class _Members(NamedTuple):
+    """Training proteins by cluster: ``rows[offsets[c] : offsets[c + 1]]`` are those of c."""
+
+    rows: np.ndarray
+    offsets: np.ndarray
+
+    def draw(self, clusters: np.ndarray, views: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw different members of each cluster, int64 (k, views); -1 where there is none."""
+        first, size = self.offsets[clusters], np.diff(self.offsets)[clusters]
+        one = rng.integers(size)
+        drawn = [self.rows[first + one]]
+        if views == 2:
+            step = 1 + rng.integers(np.maximum(size - 1, 1))
+            other = self.rows[first + (one + step) % size]
+            drawn.append(np.where(size > 1, other, -1))
+        return np.stack(drawn, axis=1)
+
+
+def _members_of(clusters: np.ndarray, is_training: np.ndarray) -> _Members:
+    rows = np.flatnonzero(is_training)
+    rows = rows[np.argsort(clusters[rows], kind="stable")]
+    _, counts = np.unique(clusters[rows], return_counts=True)
+    return _Members(rows, np.concatenate([[0], np.cumsum(counts)]))

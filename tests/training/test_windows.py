@@ -50,7 +50,7 @@ def test_every_training_protein_once_an_epoch(store) -> None:
         first = sum(batches.batches_in(e) for e in range(epoch))
         rows = [batches.rows(first + k) for k in range(batches.batches_in(epoch))]
         assert {e for _, e in rows} == {epoch}
-        seen = np.concatenate([r for r, _ in rows])
+        seen = np.concatenate([r.ravel() for r, _ in rows])
         assert sorted(seen.tolist()) == np.flatnonzero(batches.is_training).tolist()
         order.append(seen)
     assert not np.array_equal(order[0], order[1])
@@ -73,7 +73,7 @@ def test_tokens_are_the_proteins_but_for_the_masks(store) -> None:
     batch = batches.batch(5)
     rows, _ = batches.rows(5)
     whole = torch.where(batch.labels != IGNORE, batch.labels, batch.input_ids)
-    for row, a, b in zip(rows, batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True):
+    for row, a, b in zip(rows.ravel(), batch.cu_seqlens[:-1], batch.cu_seqlens[1:], strict=True):
         stream = whole[a:b].tolist()
         assert stream == [CLS, *encode_residues(store[int(row)]).tolist(), EOS]
 
