@@ -29,8 +29,12 @@ class Stage1Options(TrainOptions):
     arch
         bimamba-s, or a baseline with as many parameters: bimamba (own projections for each
         direction), mamba (left to right only), esm2 (attention).
-    d_model, n_layer, d_state
-        Width, depth and states per channel, in place of the preset's.
+    d_model
+        Width, in place of the preset's.
+    n_layer
+        Number of layers, in place of the preset's.
+    d_state
+        States per channel, in place of the preset's.
     encoder
         Start from this LC-PLM, as load_encoder names it, instead of random weights; its shape
         counts, not the preset.
