@@ -95,6 +95,27 @@ def fma(typing_context, x, y, z):
 
 
 @intrinsic
+def sub(typing_context, x, y):
+    """Lane-wise difference."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fsub(*args)
+
+    return v16(v16, v16), codegen
+
+
+@intrinsic
+def exp(typing_context, x):
+    """Lane-wise ``exp(x)`` for x < 88; below -87 the result is 2**-126."""
+
+    def codegen(context, builder, signature, args):
+        scaled = builder.fmul(args[0], vector_ir.constant(vector_ir.LOG2E))
+        return vector_ir.exp2(builder, scaled)
+
+    return v16(v16), codegen
+
+
+@intrinsic
 def softplus(typing_context, x):
     """Lane-wise ``log(1 + exp(x))``."""
 
@@ -125,21 +146,16 @@ def sigmoid(typing_context, x):
 
 
 @intrinsic
-def lane_sum(typing_context, x):
-    """Sum of the lanes, in a fixed tree order."""
+def add_to(typing_context, array, offset, value):
+    """Add lanes to ``array[offset : offset + 16]``."""
 
     def codegen(context, builder, signature, args):
-        (x,) = args
-        width = LANES
-        while width > 1:
-            width //= 2
-            rotation = ir.Constant(
-                vector_ir.VECTOR_I32, [(i + width) % LANES for i in range(LANES)]
-            )
-            x = builder.fadd(x, builder.shuffle_vector(x, vector_ir.UNDEFINED, rotation))
-        return builder.extract_element(x, vector_ir.I32(0))
+        address = vector_ir.pointer(context, builder, signature.args[0], *args[:2])
+        total = builder.fadd(vector_ir.load(builder, address), args[2])
+        vector_ir.store(builder, total, address)
+        return context.get_dummy_value()
 
-    return types.float32(v16), codegen
+    return types.void(array, types.intp, v16), codegen
 
 
 def _prefetch(write: int) -> Any:
@@ -166,3 +182,46 @@ def _prefetch(write: int) -> Any:
 
 prefetch_read = _prefetch(0)
 prefetch_write = _prefetch(1)
+
+
+@intrinsic
+def zeros_like(typing_context, template):
+    """N zero vectors, for a template tuple of N anything."""
+    states = types.UniTuple(v16, len(template))
+
+    def codegen(context, builder, signature, args):
+        return context.make_tuple(builder, states, [vector_ir.constant(0.0)] * len(template))
+
+    return states(template), codegen
+
+
+@intrinsic
+def load_states(typing_context, template, array, offset, stride):
+    """Load N vectors, `stride` elements apart."""
+    states = types.UniTuple(v16, len(template))
+
+    def codegen(context, builder, signature, args):
+        base = vector_ir.pointer(context, builder, signature.args[1], args[1], args[2])
+        vectors = [
+            vector_ir.load(
+                builder, vector_ir.shift(builder, base, builder.mul(args[3], args[3].type(n)))
+            )
+            for n in range(len(template))
+        ]
+        return context.make_tuple(builder, states, vectors)
+
+    return states(template, array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_states(typing_context, array, offset, stride, states):
+    """Store N vectors, `stride` elements apart."""
+
+    def codegen(context, builder, signature, args):
+        base = vector_ir.pointer(context, builder, signature.args[0], args[0], args[1])
+        for n in range(len(states)):
+            address = vector_ir.shift(builder, base, builder.mul(args[2], args[2].type(n)))
+            vector_ir.store(builder, builder.extract_value(args[3], n), address)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, states), codegen

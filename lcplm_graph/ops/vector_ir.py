@@ -109,3 +109,69 @@ def exp_neg_abs(builder: Any, x: Any) -> Any:
     zero = constant(0.0)
     magnitude = builder.select(builder.fcmp_ordered(">", x, zero), x, builder.fsub(zero, x))
     return exp2(builder, builder.fmul(magnitude, constant(-LOG2E)))
+
+
+class LaneSums:
+    """Emits the sums over the lanes of up to 16 vectors, as the lanes of one vector.
+
+    Vectors are added up pairwise, every addition halving the lanes that are left of each: about
+    three operations a vector, where a sum of its own would take eight.
+    """
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+        # Partial sums by level, like the digits of a binary counter, so that few are alive.
+        self.waiting: list[tuple[Any, list[int]] | None] = [None] * (LANES.bit_length() - 1)
+        self.done: tuple[Any, list[int]] | None = None
+
+    def add(self, lane: int, vector: Any) -> None:
+        """Take the vector whose sum goes to `lane`."""
+        self._carry(0, vector, [lane] * LANES)
+
+    def total(self) -> Any:
+        """Emit the vector of all sums; lanes that were not given are zero."""
+        while self.done is None:
+            level = next(i for i, entry in enumerate(self.waiting) if entry is not None)
+            self._carry(level, constant(0.0), [-1] * LANES)
+        vector, owners = self.done
+        order = [owners.index(i) if i in owners else owners.index(-1) for i in range(LANES)]
+        mask = ir.Constant(VECTOR_I32, order)
+        return self.builder.shuffle_vector(vector, UNDEFINED, mask)
+
+    def _carry(self, level: int, vector: Any, owners: list[int]) -> None:
+        if level == len(self.waiting):
+            self.done = vector, owners
+        elif (other := self.waiting[level]) is None:
+            self.waiting[level] = vector, owners
+        else:
+            self.waiting[level] = None
+            self._carry(level + 1, *self._pair(level, *other, vector, owners))
+
+    def _pair(
+        self, level: int, x: Any, x_owners: list[int], y: Any, y_owners: list[int]
+    ) -> tuple[Any, list[int]]:
+        # The first two levels move whole 128-bit parts, the last two stay inside them.
+        keep, fold = (
+            ([0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15]),
+            ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]),
+            ([0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]),
+            ([0, 2, 4, 6, 8, 10, 12, 14], [1, 3, 5, 7, 9, 11, 13, 15]),
+        )[level]
+        width = LANES if level < 2 else 2  # elements taken in turn from x and y
+        take = _alternate(keep, width)
+        give = _alternate(fold, width)
+        total = self.builder.fadd(
+            self.builder.shuffle_vector(x, y, ir.Constant(VECTOR_I32, take)),
+            self.builder.shuffle_vector(x, y, ir.Constant(VECTOR_I32, give)),
+        )
+        owners = x_owners + y_owners
+        return total, [owners[i] for i in take]
+
+
+def _alternate(lanes: list[int], width: int) -> list[int]:
+    """Interleave `lanes` of a first and a second vector, `width` at a time."""
+    order = []
+    for i in range(0, len(lanes), width):
+        part = lanes[i : i + width]
+        order += part + [LANES + lane for lane in part]
+    return order

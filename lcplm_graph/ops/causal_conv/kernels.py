@@ -10,8 +10,7 @@ from numba import njit, prange
 
 from lcplm_graph.ops import simd
 from lcplm_graph.ops.causal_conv.steps import add_scaled_reversed, dot, dot_reversed, push
-from lcplm_graph.ops.selective_scan.steps import load_states, store_states, zeros_like
-from lcplm_graph.ops.simd import FAST, LANES
+from lcplm_graph.ops.simd import FAST, LANES, load_states, store_states, zeros_like
 
 ROWS = 256
 """Tokens of one forward job."""

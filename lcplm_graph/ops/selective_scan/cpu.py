@@ -28,6 +28,9 @@ STATE_COUNTS = (16, 8, 4, 2, 1)
 MAX_BLOCKS = 8
 """Upper bound on the stream blocks of the backward pass (its partial sums of dA)."""
 
+MAX_PART = 8
+"""States that the backward kernel works on at a time."""
+
 
 def _first_chunks(cu: np.ndarray) -> np.ndarray:
     """Index of each stream's first chunk among all chunks; the last entry is their number."""
@@ -118,8 +121,9 @@ def scan_backward_op(
     dd, dbias = torch.empty(n_blocks, channels), torch.empty(n_blocks, channels)
     db, dc = (torch.empty(n_groups, tokens, n_states) for _ in range(2))
     b_rows, c_rows = rows(B), rows(C)
+    part = min(n_states, MAX_PART)
     scan_backward(
-        (0,) * n_states, flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)),
+        (0,) * part, n_states // part, flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)),
         *b_rows, *c_rows, flat(D), cu, chunk_of, blocks, reverse,
         flat(dy if gated else dout), flat(saved),
         flat(du), flat(ddelta), flat(da), flat(dd), flat(dbias), flat(db), flat(dc),

@@ -14,25 +14,19 @@ import numpy as np
 from numba import njit, prange
 
 from lcplm_graph.ops import simd
-from lcplm_graph.ops.selective_scan.steps import (
-    backward_step,
-    load_states,
-    replay_step,
-    scan_step,
-    store_states,
-    zeros_like,
-)
-from lcplm_graph.ops.simd import FAST, LANES
+from lcplm_graph.ops.selective_scan.steps import backward_step, replay_step, scan_step
+from lcplm_graph.ops.simd import FAST, LANES, add_to, load_states, store_states, zeros_like
 
 CHUNK = 16
 """Steps between two saved states."""
 
-AHEAD = 8
+AHEAD = 16
 """Steps by which rows are prefetched; the row stride defeats the hardware prefetcher."""
 
 GROUP = 128
 """Channels that one backward job sums dB and dC over."""
 
+ZERO = np.float32(0.0)
 LN2 = np.float32(0.6931471805599453)
 
 parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
@@ -68,32 +62,48 @@ def scan_forward(
         h = zeros_like(template)
         if has_initial:
             h = load_states(template, initial, state_at, LANES)
-        for i in range(end - begin):
-            t = _token(i, begin, end, reverse)
-            if save and i % CHUNK == 0:
+        # Step sizes, then outputs of a chunk: three short loops overlap better than one long one.
+        work = np.empty(2 * CHUNK * LANES, np.float32)
+        y_at = CHUNK * LANES
+        for i in range(0, end - begin, CHUNK):
+            steps = min(CHUNK, end - begin - i)
+            if save:
                 at = ((chunk_of[s] + i // CHUNK) * channels + e) * n_states
                 store_states(saved, at, LANES, h)
-            at = t * channels + e
-            soon = _ahead(t, begin, end, reverse)
-            simd.prefetch_read(delta, soon * channels + e)
-            simd.prefetch_read(u, soon * channels + e)
-            simd.prefetch_write(out, soon * channels + e)
-            dt = simd.softplus(simd.add(simd.load(delta, at), bias_e))
-            u_t = simd.load(u, at)
-            y_t = simd.mul(u_t, d_e)
-            if has_residual:
-                simd.prefetch_read(residual, soon * channels + e)
-                y_t = simd.add(y_t, simd.load(residual, at))
-            h, y_t = scan_step(
-                h, a_e, dt, simd.mul(dt, u_t), y_t, b, t * ld_b, c, t * ld_c
-            )  # fmt: skip
+            for k in range(steps):
+                at = _token(i + k, begin, end, reverse) * channels + e
+                x = simd.add(simd.load(delta, at), bias_e)
+                simd.store(work, k * LANES, simd.softplus(x))
+            for k in range(steps):
+                t = _token(i + k, begin, end, reverse)
+                at = t * channels + e
+                soon = _ahead(t, begin, end, reverse)
+                simd.prefetch_read(delta, soon * channels + e)
+                simd.prefetch_read(u, soon * channels + e)
+                simd.prefetch_write(out, soon * channels + e)
+                u_t = simd.load(u, at)
+                dt = simd.load(work, k * LANES)
+                y_t = simd.mul(u_t, d_e)
+                if has_residual:
+                    simd.prefetch_read(residual, soon * channels + e)
+                    y_t = simd.add(y_t, simd.load(residual, at))
+                if has_gate:
+                    simd.prefetch_read(z, soon * ld_z + e)
+                h, y_t = scan_step(
+                    h, a_e, dt, simd.mul(dt, u_t), y_t, b, t * ld_b, c, t * ld_c
+                )  # fmt: skip
+                if has_gate:
+                    simd.store(work, y_at + k * LANES, y_t)
+                else:
+                    simd.store(out, at, y_t)
             if has_gate:
-                simd.prefetch_read(z, soon * ld_z + e)
-                if save:
-                    simd.store(y, at, y_t)
-                z_t = simd.load(z, t * ld_z + e)
-                y_t = simd.mul(y_t, simd.mul(z_t, simd.sigmoid(z_t)))
-            simd.store(out, at, y_t)
+                for k in range(steps):
+                    t = _token(i + k, begin, end, reverse)
+                    at = t * channels + e
+                    z_t, y_t = simd.load(z, t * ld_z + e), simd.load(work, y_at + k * LANES)
+                    if save:
+                        simd.store(y, at, y_t)
+                    simd.store(out, at, simd.mul(y_t, simd.mul(z_t, simd.sigmoid(z_t))))
         store_states(last, state_at, LANES, h)
 
 
@@ -119,27 +129,31 @@ def gate_backward(y, z, ld_z, dout, dy, dz, channels):
 
 @parallel_kernel
 def scan_backward(
-    template, u, delta, bias, a, b, ld_b, c, ld_c, d, cu, chunk_of, blocks, reverse, dy, saved,
-    du, ddelta, da, dd, dbias, db, dc,
+    template, parts, u, delta, bias, a, b, ld_b, c, ld_c, d, cu, chunk_of, blocks, reverse, dy,
+    saved, du, ddelta, da, dd, dbias, db, dc,
 ):  # fmt: skip
     """Write all gradients; `da`, `dd`, `dbias` per stream block, `db`, `dc` per channel group.
 
-    ``blocks[p]:blocks[p + 1]`` are the streams of block p.
+    The states are worked on in `parts` of as many as `template` has, at most 8, so that they, their
+    gradients and the sum of dA stay in registers.  ``blocks[p]:blocks[p + 1]`` are the streams of
+    block p.
     """
-    n_states = len(template)
+    n_states = parts * len(template)
     channels = d.shape[0]
     tokens = u.shape[0] // channels
     groups = (channels + GROUP - 1) // GROUP
-    step = n_states * LANES
+    step = len(template) * LANES
     for job in prange((blocks.shape[0] - 1) * groups):
         p, g = job // groups, job % groups
         first, width = g * GROUP, min(GROUP, channels - g * GROUP)
-        # Layout of the two work arrays, in elements.
+        # States before and after every step, decays; then step sizes and two sums over states.
         decay_at = (CHUNK + 1) * step
-        tape = np.empty(decay_at + CHUNK * step, np.float32)
-        db_at, dc_at, da_at = 0, CHUNK * step, 2 * CHUNK * step
-        dd_at = da_at + width * n_states
-        dbias_at = dd_at + width
+        dt_at = decay_at + CHUNK * step
+        gb_at, gha_at = dt_at + CHUNK * LANES, dt_at + 2 * CHUNK * LANES
+        tape = np.empty(dt_at + 3 * CHUNK * LANES, np.float32)
+        # Sums over channels: dB and dC of one step and part in one vector.
+        lanes = np.zeros(CHUNK * parts * LANES, np.float32)
+        dd_at, dbias_at = width * n_states, width * n_states + width
         sums = np.zeros(dbias_at + width, np.float32)
         carry = np.zeros(width * n_states, np.float32)
         for s in range(blocks[p], blocks[p + 1]):
@@ -148,60 +162,81 @@ def scan_backward(
             carry[:] = 0
             for chunk in range((length + CHUNK - 1) // CHUNK - 1, -1, -1):
                 steps = min(CHUNK, length - chunk * CHUNK)
-                sums[:da_at] = 0
+                lanes[:] = 0
                 for offset in range(0, width, LANES):
                     e = first + offset
-                    a_e = load_states(template, a, e, channels)
                     bias_e, d_e = simd.load(bias, e), simd.load(d, e)
-                    saved_at = ((chunk_of[s] + chunk) * channels + e) * n_states
-                    h = load_states(template, saved, saved_at, LANES)
-                    store_states(tape, 0, LANES, h)
                     for k in range(steps):
                         t = _token(chunk * CHUNK + k, begin, end, reverse)
                         at = t * channels + e
-                        soon = _ahead(t, begin, end, reverse) * channels + e
-                        simd.prefetch_read(delta, soon)
-                        simd.prefetch_read(u, soon)
-                        simd.prefetch_read(dy, soon)
-                        simd.prefetch_write(du, soon)
-                        simd.prefetch_write(ddelta, soon)
+                        # The next block of channels of this token.
+                        simd.prefetch_read(delta, at + LANES)
+                        simd.prefetch_read(u, at + LANES)
+                        simd.prefetch_read(dy, at + LANES)
+                        simd.prefetch_write(du, at + LANES)
+                        simd.prefetch_write(ddelta, at + LANES)
                         dt = simd.softplus(simd.add(simd.load(delta, at), bias_e))
-                        # Kept for the way back; overwritten there by the real gradient.
-                        simd.store(ddelta, at, dt)
-                        h = replay_step(
-                            h, a_e, dt, simd.mul(dt, simd.load(u, at)), b, t * ld_b,
-                            tape, (k + 1) * step, decay_at + k * step,
-                        )  # fmt: skip
-                    grad = load_states(template, carry, offset * n_states, LANES)
+                        simd.store(tape, dt_at + k * LANES, dt)
+                        simd.store(tape, gb_at + k * LANES, simd.splat(ZERO))
+                        simd.store(tape, gha_at + k * LANES, simd.splat(ZERO))
+                    for part in range(parts):
+                        n = part * len(template)
+                        a_e = load_states(template, a, n * channels + e, channels)
+                        saved_at = ((chunk_of[s] + chunk) * channels + e) * n_states
+                        h = load_states(template, saved, saved_at + n * LANES, LANES)
+                        store_states(tape, 0, LANES, h)
+                        for k in range(steps):
+                            t = _token(chunk * CHUNK + k, begin, end, reverse)
+                            dt = simd.load(tape, dt_at + k * LANES)
+                            h = replay_step(
+                                h, a_e, dt, simd.mul(dt, simd.load(u, t * channels + e)),
+                                b, t * ld_b + n, tape, (k + 1) * step, decay_at + k * step,
+                            )  # fmt: skip
+                        state_at = offset * n_states + n * LANES
+                        grad = load_states(template, carry, state_at, LANES)
+                        da_e = load_states(template, sums, state_at, LANES)
+                        for k in range(steps - 1, -1, -1):
+                            t = _token(chunk * CHUNK + k, begin, end, reverse)
+                            at = t * channels + e
+                            dt = simd.load(tape, dt_at + k * LANES)
+                            grad, da_e, gb, gha = backward_step(
+                                grad, da_e, a_e, dt, simd.mul(dt, simd.load(u, at)),
+                                simd.load(dy, at), b, t * ld_b + n, c, t * ld_c + n,
+                                tape, k * step, decay_at + k * step,
+                                lanes, (k * parts + part) * LANES,
+                            )  # fmt: skip
+                            add_to(tape, gb_at + k * LANES, gb)
+                            add_to(tape, gha_at + k * LANES, gha)
+                        store_states(carry, state_at, LANES, grad)
+                        store_states(sums, state_at, LANES, da_e)
                     dd_e = simd.load(sums, dd_at + offset)
                     dbias_e = simd.load(sums, dbias_at + offset)
-                    for k in range(steps - 1, -1, -1):
-                        t = _token(chunk * CHUNK + k, begin, end, reverse)
-                        at = t * channels + e
-                        dt, u_t, dy_t = simd.load(ddelta, at), simd.load(u, at), simd.load(dy, at)
-                        grad, gb, gha = backward_step(
-                            grad, a_e, dt, simd.mul(dt, u_t), dy_t, b, t * ld_b, c, t * ld_c,
-                            tape, k * step, decay_at + k * step,
-                            sums, db_at + k * step, dc_at + k * step, da_at + offset * n_states,
-                        )  # fmt: skip
+                    for k in range(steps):
+                        at = _token(chunk * CHUNK + k, begin, end, reverse) * channels + e
+                        u_t, dy_t = simd.load(u, at), simd.load(dy, at)
+                        dt = simd.load(tape, dt_at + k * LANES)
+                        gb = simd.load(tape, gb_at + k * LANES)
+                        gha = simd.load(tape, gha_at + k * LANES)
                         ddt = simd.fma(gha, simd.splat(LN2), simd.mul(u_t, gb))
-                        slope = simd.sigmoid(simd.add(simd.load(delta, at), bias_e))
-                        ddelta_t = simd.mul(ddt, slope)
+                        # The slope of softplus(x), its sigmoid, is exp(x - softplus(x)).
+                        x = simd.add(simd.load(delta, at), bias_e)
+                        ddelta_t = simd.mul(ddt, simd.exp(simd.sub(x, dt)))
                         simd.store(ddelta, at, ddelta_t)
                         simd.store(du, at, simd.fma(dt, gb, simd.mul(d_e, dy_t)))
                         dbias_e = simd.add(dbias_e, ddelta_t)
                         dd_e = simd.fma(u_t, dy_t, dd_e)
-                    store_states(carry, offset * n_states, LANES, grad)
                     simd.store(sums, dd_at + offset, dd_e)
                     simd.store(sums, dbias_at + offset, dbias_e)
                 for k in range(steps):
                     t = _token(chunk * CHUNK + k, begin, end, reverse)
-                    for n in range(n_states):
-                        at = (g * tokens + t) * n_states + n
-                        db[at] = simd.lane_sum(simd.load(sums, db_at + k * step + n * LANES))
-                        dc[at] = simd.lane_sum(simd.load(sums, dc_at + k * step + n * LANES))
+                    for part in range(parts):
+                        at = (g * tokens + t) * n_states + part * len(template)
+                        for n in range(len(template)):
+                            source = (k * parts + part) * LANES + n
+                            db[at + n] = lanes[source]
+                            dc[at + n] = lanes[source + LANES // 2]
         for i in range(width * n_states):
-            da[(p * channels + first) * n_states + i] = sums[da_at + i]
+            da[(p * channels + first) * n_states + i] = sums[i]
         for i in range(width):
             dd[p * channels + first + i] = sums[dd_at + i]
             dbias[p * channels + first + i] = sums[dbias_at + i]

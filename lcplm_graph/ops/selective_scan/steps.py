@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 from lcplm_graph.ops.vector_ir import (
     I32,
     LANES,
+    LaneSums,
     constant,
     exp2,
     fma,
@@ -22,47 +23,6 @@ from lcplm_graph.ops.vector_ir import (
     store,
     v16,
 )
-
-
-@intrinsic
-def zeros_like(typing_context, template):
-    """N zero vectors, for a template tuple of N anything."""
-    states = types.UniTuple(v16, len(template))
-
-    def codegen(context, builder, signature, args):
-        return context.make_tuple(builder, states, [constant(0.0)] * len(template))
-
-    return states(template), codegen
-
-
-@intrinsic
-def load_states(typing_context, template, array, offset, stride):
-    """Load N vectors, `stride` elements apart."""
-    states = types.UniTuple(v16, len(template))
-
-    def codegen(context, builder, signature, args):
-        base = pointer(context, builder, signature.args[1], args[1], args[2])
-        vectors = [
-            load(builder, shift(builder, base, builder.mul(args[3], args[3].type(n))))
-            for n in range(len(template))
-        ]
-        return context.make_tuple(builder, states, vectors)
-
-    return states(template, array, types.intp, types.intp), codegen
-
-
-@intrinsic
-def store_states(typing_context, array, offset, stride, states):
-    """Store N vectors, `stride` elements apart."""
-
-    def codegen(context, builder, signature, args):
-        base = pointer(context, builder, signature.args[0], args[0], args[1])
-        for n in range(len(states)):
-            address = shift(builder, base, builder.mul(args[2], args[2].type(n)))
-            store(builder, builder.extract_value(args[3], n), address)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, states), codegen
 
 
 @intrinsic
@@ -126,59 +86,54 @@ def replay_step(
 @intrinsic
 def backward_step(
     typing_context,
-    grad, a, dt, dtu, dy, b_array, b_offset, c_array, c_offset,
-    tape, h_offset, decay_offset, sums, db_offset, dc_offset, da_offset,
+    grad, da, a, dt, dtu, dy, b_array, b_offset, c_array, c_offset,
+    tape, h_offset, decay_offset, sums, sums_offset,
 ):  # fmt: skip
-    """Go one time step back.
+    """Go one time step back with at most 8 states.
 
-    `grad` is dL/dh arriving from the following step.  Adds this step's parts of dB, dC (still
-    per lane) and dA to `sums`; returns the gradient for the preceding step, ``sum_n grad B`` and
-    ``sum_n grad decay h_before A`` (the latter in the units of `a`).
+    `grad` is dL/dh arriving from the following step, `da` the sum of dA so far.  Adds this step's
+    dB and dC, summed over the channels, to lanes ``0...`` and ``8...`` of one vector of `sums`;
+    returns the gradient for the preceding step, the new sum of dA, ``sum_n grad B`` and
+    ``sum_n grad decay h_before A`` (the latter two per channel, the last in the units of `a`).
     """
-    result = types.Tuple((grad, v16, v16))
+    result = types.Tuple((grad, da, v16, v16))
 
     def codegen(context, builder, signature, args):
-        g, a, dt, dtu, dy, b_array, b_offset, c_array, c_offset = args[:9]
-        tape, h_offset, decay_offset, sums, db_offset, dc_offset, da_offset = args[9:]
-        b_type, c_type = signature.args[5], signature.args[7]
-        tape_type, sums_type = signature.args[9], signature.args[12]
-        b_pointer = pointer(context, builder, b_type, b_array, b_offset)
-        c_pointer = pointer(context, builder, c_type, c_array, c_offset)
-        h_before = pointer(context, builder, tape_type, tape, h_offset)
-        decays = pointer(context, builder, tape_type, tape, decay_offset)
-        db = pointer(context, builder, sums_type, sums, db_offset)
-        dc = pointer(context, builder, sums_type, sums, dc_offset)
-        da = pointer(context, builder, sums_type, sums, da_offset)
-
-        def accumulate(address, x, y):
-            store(builder, fma(builder, x, y, load(builder, address)), address)
-
-        new, sum_gb, sum_gha = [], constant(0.0), constant(0.0)
-        n_states = len(signature.args[0])
+        g, da, a, dt, dtu, dy, b_array, b_offset, c_array, c_offset = args[:10]
+        tape, h_offset, decay_offset, sums, sums_offset = args[10:]
+        types_ = signature.args
+        b_pointer = pointer(context, builder, types_[6], b_array, b_offset)
+        c_pointer = pointer(context, builder, types_[8], c_array, c_offset)
+        h_before = pointer(context, builder, types_[10], tape, h_offset)
+        decays = pointer(context, builder, types_[10], tape, decay_offset)
+        n_states = len(types_[0])
+        new, new_da, sum_gb, sum_gha = [], [], constant(0.0), constant(0.0)
+        lanes = LaneSums(builder)
         for n in range(n_states):
             at = I32(n * LANES)
             h_after = load(builder, shift(builder, h_before, I32((n_states + n) * LANES)))
-            accumulate(shift(builder, dc, at), dy, h_after)
             c = load_splat(builder, shift(builder, c_pointer, I32(n)))
             g_n = fma(builder, dy, c, builder.extract_value(g, n))
-            accumulate(shift(builder, db, at), g_n, dtu)
+            lanes.add(n, builder.fmul(g_n, dtu))
+            lanes.add(LANES // 2 + n, builder.fmul(dy, h_after))
             b = load_splat(builder, shift(builder, b_pointer, I32(n)))
             sum_gb = fma(builder, g_n, b, sum_gb)
             g_n = builder.fmul(g_n, load(builder, shift(builder, decays, at)))
             new.append(g_n)
             gh = builder.fmul(g_n, load(builder, shift(builder, h_before, at)))
-            accumulate(shift(builder, da, at), gh, dt)
+            new_da.append(fma(builder, gh, dt, builder.extract_value(da, n)))
             sum_gha = fma(builder, gh, builder.extract_value(a, n), sum_gha)
-        states = context.make_tuple(builder, signature.args[0], new)
-        return context.make_tuple(builder, result, [states, sum_gb, sum_gha])
+        address = pointer(context, builder, types_[13], sums, sums_offset)
+        store(builder, builder.fadd(load(builder, address), lanes.total()), address)
+        states = context.make_tuple(builder, types_[0], new)
+        new_da = context.make_tuple(builder, types_[1], new_da)
+        return context.make_tuple(builder, result, [states, new_da, sum_gb, sum_gha])
 
     ip = types.intp
     signature = result(
-        grad, grad, v16, v16, v16, b_array, ip, c_array, ip, tape, ip, ip, sums, ip, ip, ip
+        grad, da, a, v16, v16, v16, b_array, ip, c_array, ip, tape, ip, ip, sums, ip
     )  # fmt: skip
     return signature, codegen
 
 
-__all__ = [
-    "backward_step", "load_states", "replay_step", "scan_step", "store_states", "zeros_like",
-]  # fmt: skip
+__all__ = ["backward_step", "replay_step", "scan_step"]
