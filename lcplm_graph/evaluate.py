@@ -97,7 +97,7 @@ def _function_parser(commands: Any) -> None:
 
 
 def _homology_parser(commands: Any) -> None:
-    text = "which fold does a domain have: 1-NN and logistic regression on every held-out set"
+    text = "which fold does a domain have: 1-NN and a linear probe on every held-out set"
     add = _common(commands, "homology", _homology, text).add_argument
     add("--source", default="tape", help="tape, tape_json, scope40, or a file or folder")
     add("--labels", help="with a FASTA file: table with domain, split and family")
@@ -223,19 +223,16 @@ def _homology(options: argparse.Namespace) -> Report:
     dataset = RemoteHomology(options.source, options.labels)
     encoder = _encoder(options)
     known = read_known(options.known) if options.known else None
-    chosen = HomologyOptions(pool=options.pool, level=options.level, progress=True)
+    chosen = HomologyOptions(
+        pool=options.pool, level=options.level, seed=options.seed, progress=True
+    )
     report = evaluate_homology(dataset, encoder, known, chosen)
     report.facts = {"data": options.source, "encoder": encoder.name, **report.facts}
     out, data = Path(options.out), dataset[0]
-    parts = [key.removesuffix("_top1") for key in report.columns if key.endswith("_top1")]
-    bars = {
-        part: {
-            row["model"]: row[f"{part}_top1"]
-            for row in report.rows
-            if row.get(f"{part}_top1") is not None
-        }
-        for part in parts
-    }
+    bars: dict[str, dict[str, Any]] = {}
+    for row in report.rows:
+        if row["top1"] is not None:
+            bars.setdefault(row["part"], {})[row["model"]] = row["top1"]
     draw_bars(out / "top1.png", bars, f"Remote homology: {options.level}", "top-1 accuracy")
     names = getattr(data, f"{options.level}_names", None)
     codes = data[options.level].tolist()
