@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,20 +85,25 @@ def _function_parser(commands: Any) -> None:
     text = "which GO terms does a protein have: Fmax, Smin, AUPR per aspect"
     add = _common(commands, "function", _function, text).add_argument
     add("--data", default="string_human_core", help="dataset with annotations and ontology")
-    add("--annotations", nargs="+", help="files instead of --data (GAF or tables)")
+    add("--annotations", nargs="+",
+        help="files instead of --data: GAF, or tables of EntryID and term")  # fmt: skip
     add("--later-annotations", nargs="+", help="of a later date: a time split as in CAFA")
     add("--ontology", help="OBO file, with --annotations")
     add("--sequences", help="FASTA file, with --annotations")
-    add("--evidence", default="experimental", help="experimental, cafa, all, or a code")
+    add("--evidence", nargs="+", default=["experimental"], help="experimental, cafa, all, or codes")
+    add("--exclude", nargs="*", default=["GO:0005515"], metavar="GO:...",
+        help="terms that do not count; none given: all count (default: %(default)s)")  # fmt: skip
+    add("--split", default="random", choices=("random", "cluster"),
+        help="cluster: no test protein has a homologue in training")  # fmt: skip
     add("--aspect", nargs="+", default=list(ASPECTS), choices=ASPECTS)
     add("--min-proteins", type=int, default=10, help="a term needs so many training proteins")
     add("--conv", default="GraphSAGE", help="convolution of the last row, where there is a graph")
-    add("--resamples", type=int, default=30, help="of the bootstrap of Fmax over proteins")
-    add("--steps", type=int, default=200, help="training steps of a head at most")
+    add("--resamples", type=int, default=100, help="of the bootstrap of Fmax over proteins")
+    add("--steps", type=int, default=300, help="training steps of a head at most")
 
 
 def _homology_parser(commands: Any) -> None:
-    text = "which fold does a domain have: 1-NN and logistic regression on every held-out set"
+    text = "which fold does a domain have: 1-NN and a linear probe on every held-out set"
     add = _common(commands, "homology", _homology, text).add_argument
     add("--source", default="tape", help="tape, tape_json, scope40, or a file or folder")
     add("--labels", help="with a FASTA file: table with domain, split and family")
@@ -174,10 +180,10 @@ _DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "
 
 
 def _function(options: argparse.Namespace) -> Report:
+    from lcplm_graph.datasets.gaf import EVIDENCE_SETS
     from lcplm_graph.datasets.go import GOFunction
-    from lcplm_graph.evaluation.function import FunctionOptions, evaluate_function
+    from lcplm_graph.evaluation.function import FUNCTION_FIT, FunctionOptions, evaluate_function
     from lcplm_graph.evaluation.plots import draw_bars
-    from lcplm_graph.heads.fit import FitOptions
 
     encoder = _encoder(options)
     chosen = FunctionOptions(
@@ -185,8 +191,9 @@ def _function(options: argparse.Namespace) -> Report:
         conv=options.conv,
         resamples=options.resamples,
         seed=options.seed,
-        fit=FitOptions(steps=options.steps, seed=options.seed, progress=True),
+        fit=replace(FUNCTION_FIT, steps=options.steps, seed=options.seed, progress=True),
     )
+    evidence = options.evidence
     joined, bars = None, {}
     for aspect in options.aspect:
         dataset = GOFunction(
@@ -196,7 +203,9 @@ def _function(options: argparse.Namespace) -> Report:
             later_annotations=options.later_annotations,
             ontology=options.ontology,
             sequences=options.sequences,
-            evidence=options.evidence,
+            evidence=evidence[0] if evidence[0] in EVIDENCE_SETS and not evidence[1:] else evidence,
+            exclude=options.exclude,
+            split=options.split,
             min_proteins=options.min_proteins,
             seed=options.seed,
         )
@@ -209,7 +218,8 @@ def _function(options: argparse.Namespace) -> Report:
             joined.facts |= report.facts
     assert joined is not None  # argparse gives at least one aspect
     source = options.data if not options.annotations else ", ".join(options.annotations)
-    joined.facts = {"data": source, "encoder": encoder.name, **joined.facts}
+    split = "by time" if options.later_annotations else options.split
+    joined.facts = {"data": source, "split": split, "encoder": encoder.name, **joined.facts}
     draw_bars(Path(options.out) / "fmax.png", bars, "Protein function", "Fmax")
     return joined
 
@@ -223,19 +233,16 @@ def _homology(options: argparse.Namespace) -> Report:
     dataset = RemoteHomology(options.source, options.labels)
     encoder = _encoder(options)
     known = read_known(options.known) if options.known else None
-    chosen = HomologyOptions(pool=options.pool, level=options.level, progress=True)
+    chosen = HomologyOptions(
+        pool=options.pool, level=options.level, seed=options.seed, progress=True
+    )
     report = evaluate_homology(dataset, encoder, known, chosen)
     report.facts = {"data": options.source, "encoder": encoder.name, **report.facts}
     out, data = Path(options.out), dataset[0]
-    parts = [key.removesuffix("_top1") for key in report.columns if key.endswith("_top1")]
-    bars = {
-        part: {
-            row["model"]: row[f"{part}_top1"]
-            for row in report.rows
-            if row.get(f"{part}_top1") is not None
-        }
-        for part in parts
-    }
+    bars: dict[str, dict[str, Any]] = {}
+    for row in report.rows:
+        if row["top1"] is not None:
+            bars.setdefault(row["part"], {})[row["model"]] = row["top1"]
     draw_bars(out / "top1.png", bars, f"Remote homology: {options.level}", "top-1 accuracy")
     names = getattr(data, f"{options.level}_names", None)
     codes = data[options.level].tolist()

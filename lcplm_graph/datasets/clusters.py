@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.datasets.edges import IntArray, adjacency
+from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.similarity import choose_method, homologous_pairs
 from lcplm_graph.datasets.split import NOWHERE, TEST, TRAIN, VALID
 from lcplm_graph.datasets.split_kinds import Assignment, Parts, Request, by_proteins, share_groups
@@ -85,19 +87,10 @@ def read_clusters(path: str | PathLike[str], ids: Sequence[str]) -> IntArray:
     return np.unique([of_member[name] for name in ids], return_inverse=True)[1].astype(np.int64)
 
 
-def cluster_pairs(
-    request: Request,
-    identity: float = 0.3,
-    coverage: float = 0.5,
-    method: str = "auto",
-    clusters: str | PathLike[str] | IntArray | None = None,
-    progress: bool = True,
-) -> Assignment:
+def cluster_pairs(request: Request, **options: Any) -> Assignment:
     """Hold out clusters of similar proteins, then every homologue across the border.
 
-    Clusters alone leave homologues on both sides, because two members need not both be similar
-    to the founder. So a held-out protein that a search across the border finds similar to one of
-    another part is taken out of the split, first those like training, then test ones like valid.
+    The options are those of `cluster_parts`.
     """
     store = request.sequences
     if store is None or len(store) != request.graph.num_nodes:
@@ -105,6 +98,44 @@ def cluster_pairs(
             "A cluster split needs `sequences`, one per protein in node order: there are "
             f"{0 if store is None else len(store)} for {request.graph.num_nodes} proteins."
         )
+    node_part, info = cluster_parts(store, request.rng, request.valid, request.test, **options)
+    return by_proteins(request.graph, node_part, inside=True)._replace(info=info)
+
+
+def cluster_parts(
+    store: SequenceStore,
+    rng: np.random.Generator,
+    valid: float,
+    test: float,
+    identity: float = 0.3,
+    coverage: float = 0.5,
+    method: str = "auto",
+    clusters: str | PathLike[str] | IntArray | None = None,
+    progress: bool = True,
+) -> tuple[Parts, dict[str, Any]]:
+    """Share proteins out so that no held-out one has a homologue in an earlier part.
+
+    Clusters alone leave homologues on both sides, because two members need not both be similar
+    to the founder. So a held-out protein that a search across the border finds similar to one of
+    another part is taken out of the split, first those like training, then test ones like valid.
+
+    Parameters
+    ----------
+    store : SequenceStore
+    rng : numpy.random.Generator
+    valid, test : float
+        Fractions of the proteins.
+    identity, coverage, method, progress
+        As in `homologous_pairs`.
+    clusters : path-like or ndarray of int, optional
+        A file of ``representative<TAB>member`` or a number per protein, instead of our own.
+
+    Returns
+    -------
+    parts : ndarray, dtype=int8, shape=(n,)
+    info : dict
+        Options and counts.
+    """
     method = choose_method(method)
     find = partial(
         homologous_pairs, identity=identity, coverage=coverage, method=method, progress=progress
@@ -118,14 +149,13 @@ def cluster_pairs(
         groups = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
         if groups.shape != (len(store),):
             raise InputError(f"`clusters` has shape {groups.shape}, not ({len(store)},).")
-    node_part = share_groups(groups, request)
+    node_part = share_groups(groups, rng, valid, test)
     removed = _clear_border(node_part, similar)
     # A search has a direction, so the border is searched once more, from held-out to training.
     for earlier, later in (([TRAIN], [VALID, TEST]), ([VALID], [TEST])):
         left, right = (np.flatnonzero(np.isin(node_part, parts)) for parts in (later, earlier))
         hits = find(store.select(left), store.select(right)).pairs
         removed += _clear_border(node_part, np.stack([left[hits[:, 0]], right[hits[:, 1]]], axis=1))
-    result = by_proteins(request.graph, node_part, inside=True)
     info = {
         "identity": identity,
         "coverage": coverage,
@@ -133,7 +163,7 @@ def cluster_pairs(
         "clusters": int(groups.max(initial=-1)) + 1,
         "proteins_taken_out_at_border": removed,
     }
-    return result._replace(info=info)
+    return node_part, info
 
 
 def _clear_border(node_part: Parts, similar: IntArray) -> int:

@@ -22,7 +22,8 @@ from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
 from lcplm_graph.datasets.gaf import Annotations, evidence_codes
 from lcplm_graph.datasets.ontology import Ontology, aspect_code
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.datasets.split import TEST, TRAIN, VALID
+from lcplm_graph.errors import ConfigError, DataError, UnknownNameError
 
 Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
 
@@ -58,8 +59,10 @@ class GOFunction(FileDataset):
         A term needs that many training proteins to become a label.
     valid, test : float
         Fractions of the annotated proteins; equal sequences stay in one part. With a time split
-        only `valid` is used. For parts without homologues, use the `node_part` of a cluster
-        split of the same proteins.
+        only `valid` is used.
+    split : {"random", "cluster"}
+        ``cluster``: no protein has a homologue (30 % identity over half of it) in an earlier
+        part; the fractions are then of all proteins, so that every aspect has the same parts.
     seed : int
         Of the random parts.
     root, transform, pre_transform, pre_filter, force_reload
@@ -110,6 +113,7 @@ class GOFunction(FileDataset):
         min_proteins: int = 10,
         valid: float = 0.1,
         test: float = 0.2,
+        split: str = "random",
         seed: int = 0,
         **cache: Unpack[CacheOptions],
     ) -> None:
@@ -120,16 +124,21 @@ class GOFunction(FileDataset):
         if annotations is None or ontology is None:
             raise ConfigError("give the name of a dataset, or both `annotations` and `ontology`")
         _check_options(temporal, later_annotations, valid, test, min_proteins)
+        if split not in ("random", "cluster"):
+            raise UnknownNameError(f"no split {split!r} of proteins; known: random, cluster")
+        if split == "cluster" and (temporal is not None or later_annotations is not None):
+            raise ConfigError("a time split has its own test set; leave out split='cluster'")
         names = [aspect] if isinstance(aspect, str) else list(aspect)
         self.aspects = sorted({aspect_code(part) for part in names})
         codes = evidence_codes(evidence)
         self.evidence: list[str] | None = None if codes is None else sorted(codes)
         self.exclude, self.min_proteins = sorted(exclude), min_proteins
         self.temporal, self.valid, self.test, self.seed = temporal, valid, test, seed
+        self.split_kind = split
         self._graph = graph
         options = {
             "options": [self.aspects, self.evidence, self.exclude, min_proteins],
-            "parts": [temporal, valid, test, seed],
+            "parts": [temporal, valid, test, seed, split],
             "graph": None if graph is None else _fingerprint(graph[0]),
         }
         inputs = {
@@ -167,8 +176,8 @@ class GOFunction(FileDataset):
         annotated = go_labels.has_any(own)
         extra: dict[str, Any] = {}
         if later is None:
-            parts = go_labels.random_parts(annotated, digests, self.valid, self.test, self.seed)
-            labels, gained = own, None
+            parts, counts = self._parts(annotated, digests, store)
+            labels, gained, report = own, None, report | counts
         else:
             after, _ = go_labels.label_matrix(later, self.ontology, proteins, self.exclude)
             gained = go_labels.gain(before, after, in_aspect)
@@ -190,6 +199,22 @@ class GOFunction(FileDataset):
             data.y_gain = torch.from_numpy(gained.gained[rows][:, columns].toarray())
         report |= {"proteins": len(proteins), "terms": len(columns)}
         return data, store, report
+
+    def _parts(
+        self, annotated: npt.NDArray[np.bool_], digests: Any, store: SequenceStore
+    ) -> tuple[tuple[npt.NDArray[np.bool_], ...], dict[str, int]]:
+        if self.split_kind == "random":
+            drawn = go_labels.random_parts(annotated, digests, self.valid, self.test, self.seed)
+            return drawn, {}
+        if not len(store):
+            raise ConfigError("split='cluster' compares sequences: give `sequences`")
+        # Imported here, because it compiles kernels that no other split needs.
+        from lcplm_graph.datasets.clusters import cluster_parts
+
+        rng = np.random.default_rng(self.seed)
+        part, info = cluster_parts(store, rng, self.valid, self.test)
+        removed = {"proteins_taken_out_at_border": info["proteins_taken_out_at_border"]}
+        return tuple(annotated & (part == p) for p in (TRAIN, VALID, TEST)), removed
 
     def _read(self, role: str) -> Annotations:
         annotations = go_labels.read_all(self.inputs[role])

@@ -248,7 +248,8 @@ def _search_mmseqs(
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise BackendError(f"mmseqs failed with code {done.returncode}: {' '.join(last)}")
-        rows = np.loadtxt(result, ndmin=2).reshape(-1, 5)
+        found = result.stat().st_size > 0
+        rows = np.loadtxt(result, ndmin=2) if found else np.empty((0, 5))
     pairs = rows[:, :2].astype(np.int64)
     values = np.stack([rows[:, 2], rows[:, 3:].min(axis=1)], axis=1).astype(np.float32)
     if own:

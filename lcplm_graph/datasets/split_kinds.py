@@ -96,7 +96,7 @@ def species_pairs(
             raise InputError(
                 "A species split needs at least three species, or `valid_taxa` and `test_taxa`."
             )
-        node_part = share_groups(groups, request)
+        node_part = share_groups(groups, request.rng, request.valid, request.test)
     return by_proteins(graph, node_part, inside=True)
 
 
@@ -129,15 +129,17 @@ def temporal_pairs(
     return Assignment(part, info={"valid_from": valid_from, "test_from": test_from})
 
 
-def share_groups(groups: npt.NDArray[np.int64], request: Request) -> Parts:
+def share_groups(
+    groups: npt.NDArray[np.int64], rng: np.random.Generator, valid: float, test: float
+) -> Parts:
     """Give whole groups (clusters, species) to test, then valid, in random order.
 
     A group is taken when that brings the part nearer to its fraction than leaving it.
     """
     sizes = np.bincount(groups)
-    room = {TEST: request.test * len(groups), VALID: request.valid * len(groups)}
+    room = {TEST: test * len(groups), VALID: valid * len(groups)}
     group_part = np.full(len(sizes), TRAIN, np.int8)
-    for group in request.rng.permutation(len(sizes)):
+    for group in rng.permutation(len(sizes)):
         for part in (TEST, VALID):
             if sizes[group] <= 2 * room[part]:
                 room[part] -= sizes[group]

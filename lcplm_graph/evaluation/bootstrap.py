@@ -77,9 +77,20 @@ def bootstrap_pairs(
 
 
 def bootstrap_mean(
-    values: Any, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+    values: Any,
+    groups: Any = None,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Return the mean of per-protein values (reciprocal ranks, sensitivities) with its interval.
+
+    Parameters
+    ----------
+    values : array_like, float, shape=(n,)
+    groups : array_like, shape=(n,), optional
+        Draw whole groups, such as superfamilies, where proteins of one group are not independent.
 
     Examples
     --------
@@ -89,7 +100,12 @@ def bootstrap_mean(
     array = finite(values, "values").ravel()
     if not len(array):
         raise InputError("There is no value to take the mean of.")
-    means = (float(drawn @ array) / len(array) for drawn in _draws(len(array), resamples, seed))
+    of_row = np.arange(len(array)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if len(of_row) != len(array):
+        raise InputError(f"{len(of_row)} groups for {len(array)} values.")
+    sums, sizes = np.bincount(of_row, array), np.bincount(of_row).astype(np.float64)
+    draws = _draws(len(sizes), resamples, seed)
+    means = (float(drawn @ sums) / float(drawn @ sizes) for drawn in draws)
     return _interval(float(array.mean()), means, resamples, level)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from torch import Tensor
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.baselines import naive_frequency, nearest_neighbour_transfer
-from lcplm_graph.evaluation.bootstrap import bootstrap_proteins
-from lcplm_graph.evaluation.go_metrics import evaluate_terms, fmax, information_content
+from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_proteins
+from lcplm_graph.evaluation.go_metrics import FmaxCurve, evaluate_terms, information_content
 from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
@@ -35,6 +34,7 @@ COLUMNS = {
     "macro_aupr": "AUPR macro",
     "roc_auc": "ROC-AUC",
 }
+FUNCTION_FIT = FitOptions(steps=300, batch_size=1024, every=20)
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class FunctionOptions:
 
     pool: str = "mean"
     conv: str = "GraphSAGE"
-    resamples: int = 30
+    resamples: int = 100
     seed: int = 0
-    fit: FitOptions = field(default_factory=lambda: FitOptions(steps=200))
+    fit: FitOptions = field(default_factory=lambda: FUNCTION_FIT)
 
 
 def evaluate_function(
@@ -99,25 +99,33 @@ def evaluate_function(
     for name, scores in _predictions(dataset, data, parts, encoder, options):
         row: dict[str, Any] = {"aspect": aspect, "model": name}
         row |= evaluate_terms(test, scores, information)
-        row["fmax"] = bootstrap_proteins(
-            partial(_fmax_of, test, scores), len(test), resamples=options.resamples,
-            seed=options.seed,
-        )  # fmt: skip
+        row["fmax"] = _fmax_interval(test, scores, options)
         report.rows.append(row | {"train_proteins": int(parts["train"].sum())})
     report.facts = {
         aspect: f"{parts['train'].sum():,} training, {parts['val'].sum():,} validation, "
         f"{parts['test'].sum():,} test proteins, {labels.shape[1]:,} terms"
     }
+    left_out = f"roots and {', '.join(dataset.exclude)}" if dataset.exclude else "roots"
     report.notes = [
         "Fmax: protein-centred, over all distinct scores; Smin: bits, information content from "
         "training proteins only; AUPR micro: all protein-term pairs, macro: mean over terms.",
-        "Terms without enough training proteins, roots and GO:0005515 are left out.",
+        f"Left out of labels: {left_out}, terms with fewer than {dataset.min_proteins} training "
+        "proteins, and proteins whose terms are all among these.",
     ]
     return report
 
 
-def _fmax_of(labels: npt.NDArray[np.bool_], scores: Scores, rows: npt.NDArray[Any]) -> float:
-    return fmax(labels[rows], scores[rows]).f
+def _fmax_interval(
+    labels: npt.NDArray[np.bool_], scores: Scores, options: FunctionOptions
+) -> Interval:
+    curve = FmaxCurve(labels, scores)
+
+    def of_rows(rows: npt.NDArray[np.int64]) -> float:
+        return curve.best(np.bincount(rows, minlength=curve.proteins).astype(float)).f
+
+    return bootstrap_proteins(
+        of_rows, curve.proteins, resamples=options.resamples, seed=options.seed
+    )
 
 
 def _predictions(
@@ -133,14 +141,17 @@ def _predictions(
     yield "naive (term frequency)", naive_frequency(labels[train], int(test.sum()))
     used = train | parts["val"] | test
     bar = options.fit.progress
-    composition = _features(load_encoder("composition"), dataset, used, "mean", bar)
-    yield "composition, nearest neighbour", _transfer(composition, labels, train, test)
-    x = _features(encoder, dataset, used, options.pool, bar)
-    name = shown_name(encoder)
-    yield f"{name}, nearest neighbour", _transfer(x, labels, train, test)
-    yield "composition, head", _head(composition, data, parts, used, "none", options)
-    yield f"{name}, head", _head(x, data, parts, used, "none", options)
+    plain = {"composition": "composition", "composition + dipeptides": "dipeptide"}
+    features = {
+        name: _features(load_encoder(key), dataset, used, "mean", bar)
+        for name, key in plain.items()
+    } | {shown_name(encoder): _features(encoder, dataset, used, options.pool, bar)}
+    for name, x in features.items():
+        yield f"{name}, nearest neighbour", _transfer(x, labels, train, test)
+    for name, x in features.items():
+        yield f"{name}, head", _head(x, data, parts, used, "none", options)
     if data.edge_index is not None:
+        name, x = list(features.items())[-1]
         scores = _head(x, data, parts, used, options.conv, options)
         yield f"{name} + {options.conv}", scores
 
@@ -187,7 +198,7 @@ def _head(
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)
     with torch.inference_mode():
-        scores = model(x, edge_index)[test].sigmoid().double().numpy()
+        scores = model(x, edge_index, rows=test.nonzero()[:, 0]).sigmoid().double().numpy()
     return propagate(scores, data.go_parents.numpy())
 
 

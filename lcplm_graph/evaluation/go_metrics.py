@@ -78,22 +78,59 @@ def fmax(labels: Any, scores: Any) -> Fmax:
     >>> round(best.f, 3), best.threshold
     (0.789, 0.3)
     """
-    label, score = _matrices(labels, scores)
-    curve = _walk_down(score)
-    true = label[curve.protein, curve.term].astype(float)
-    found = _running_sum(true, curve.starts)
-    precision = found / curve.place
-    recall = true / label.sum(axis=1)[curve.protein]
-    first = curve.place == 1
-    sums = np.stack([_steps(precision, first), recall, first.astype(float)])[:, curve.order]
-    total_precision, total_recall, covered = np.cumsum(sums, axis=1)[:, curve.last]
-    if not len(curve.last):
-        return Fmax(0.0, np.inf, 0.0, 0.0, 0.0)
-    pr, rc = total_precision / covered, total_recall / len(label)
-    with np.errstate(invalid="ignore"):
-        f = np.nan_to_num(2 * pr * rc / (pr + rc))
-    best = int(np.argmax(f))
-    return Fmax(*(float(v[best]) for v in (f, curve.thresholds, pr, rc, covered / len(label))))
+    return FmaxCurve(labels, scores).best()
+
+
+class FmaxCurve:
+    """Precision and recall at every threshold, sorted once, for any weights of the proteins.
+
+    Parameters
+    ----------
+    labels, scores
+        As in `fmax`.
+
+    Attributes
+    ----------
+    proteins : int
+        Those with a true term; the others are left out.
+
+    Examples
+    --------
+    >>> curve = FmaxCurve([[1, 1, 0], [0, 1, 1]], [[0.9, 0.8, 0.8], [0, 0.3, 0]])
+    >>> round(curve.best().f, 3), curve.best(np.array([1.0, 0.0])).f
+    (0.789, 0.8)
+    """
+
+    def __init__(self, labels: Any, scores: Any) -> None:
+        label, score = _matrices(labels, scores)
+        self.proteins = len(label)
+        curve = _walk_down(score)
+        true = label[curve.protein, curve.term].astype(float)
+        precision = _running_sum(true, curve.starts) / curve.place
+        first = curve.place == 1
+        steps = np.stack(
+            [
+                _steps(precision, first),
+                true / label.sum(axis=1)[curve.protein],
+                first.astype(float),
+            ]
+        )
+        self._steps, self._protein = steps[:, curve.order], curve.protein[curve.order]
+        self._last, self._thresholds = curve.last, curve.thresholds
+
+    def best(self, weights: FloatArray | None = None) -> Fmax:
+        """Return `fmax`, each protein counted as often as `weights`, shape (proteins,), says."""
+        if not len(self._last):
+            return Fmax(0.0, np.inf, 0.0, 0.0, 0.0)
+        steps, total = self._steps, float(self.proteins)
+        if weights is not None:
+            steps, total = steps * weights[self._protein], float(weights.sum())
+        precision, recall, covered = np.cumsum(steps, axis=1)[:, self._last]
+        with np.errstate(invalid="ignore"):
+            pr, rc = np.nan_to_num(precision / covered), recall / total
+            f = np.nan_to_num(2 * pr * rc / (pr + rc))
+        best = int(np.argmax(f))
+        return Fmax(*(float(v[best]) for v in (f, self._thresholds, pr, rc, covered / total)))
 
 
 def smin(labels: Any, scores: Any, information: Any) -> Smin:

@@ -137,8 +137,8 @@ def rank_partners(
     return Ranks(both[:, 0], both[:, 1], 1.0 + above, 1.0 + above + level, 1 + total)
 
 
-def top_k_accuracy(scores: Any, reference: Any, truth: Any, k: int = 1) -> float:
-    """Return the share of queries with a reference of the right class among their `k` best.
+def top_k_hits(scores: Any, reference: Any, truth: Any, k: int = 1) -> FloatArray:
+    """Return for each query whether a reference of its class is among its `k` best, 0 or 1.
 
     A tie at the k-th place counts by the chance of being drawn.
 
@@ -149,6 +149,11 @@ def top_k_accuracy(scores: Any, reference: Any, truth: Any, k: int = 1) -> float
     reference, truth : array_like, shape=(r,), (q,)
         Classes.
     k : int
+
+    Returns
+    -------
+    ndarray, dtype=float64, shape=(q,)
+        Its mean is the top-k accuracy.
 
     Raises
     ------
@@ -162,7 +167,7 @@ def top_k_accuracy(scores: Any, reference: Any, truth: Any, k: int = 1) -> float
     limit = -np.partition(-score, k - 1, axis=1)[:, k - 1 : k]
     sure = ((score > limit) & same).any(axis=1)
     tied, places = score == limit, k - (score > limit).sum(axis=1)
-    return float(np.where(sure, 1.0, _chance(tied, tied & same, places)).mean())
+    return np.where(sure, 1.0, _chance(tied, tied & same, places))
 
 
 def sensitivity_to_first_false_positive(scores: Any, reference: Any, truth: Any) -> FloatArray:

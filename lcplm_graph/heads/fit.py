@@ -33,7 +33,7 @@ class FitOptions:
     steps : int
         At most so many.
     batch_size : int
-        Positive pairs of a step, with as many negatives; labelled proteins are taken all at once.
+        Positive pairs of a step, with as many negatives; or labelled proteins of a step.
     every : int
         Steps between checks on the validation part.
     patience : int
@@ -144,13 +144,22 @@ def fit_function(
     """
     if not bool(train.any()):
         raise InputError("no protein is in the training part")
-    target = labels[train].float()
+    batches = _row_batches(train, options)
+
+    def logits(rows: Tensor) -> Tensor:
+        # Without edges a protein's row needs no other one.
+        if not edge_index.numel():
+            return model(x[rows], edge_index)
+        return model(x, edge_index, rows=rows)
 
     def loss(_step: int) -> Tensor:
-        return F.binary_cross_entropy_with_logits(model(x, edge_index)[train], target)
+        rows = next(batches)
+        return F.binary_cross_entropy_with_logits(logits(rows), labels[rows].float())
+
+    valid_rows = valid.nonzero()[:, 0]
 
     def score() -> float:
-        predicted = model(x, edge_index)[valid].sigmoid().numpy()
+        predicted = logits(valid_rows).sigmoid().numpy()
         return float(average_precision_score(labels[valid].numpy().ravel(), predicted.ravel()))
 
     return _fit(model, loss, score if bool(valid.any()) else None, options, "validation AP")
@@ -197,6 +206,15 @@ def _pair_batches(split: Split, options: FitOptions) -> Iterator[tuple[IntArray,
             if len(right[chosen]):
                 yield left[chosen], right[chosen]
         epoch += 1
+
+
+def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:
+    """Yield rows of the mask, epoch after epoch, each in an order of its own."""
+    rows, rng = train.nonzero()[:, 0], np.random.default_rng(options.seed)
+    count = -(-len(rows) // options.batch_size)
+    while True:
+        order = torch.from_numpy(rng.permutation(len(rows)))
+        yield from rows[order].tensor_split(count)
 
 
 def _validation(split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,12 @@ class FunctionPredictor(Head):
         self.out = nn.Linear(channels, num_terms)
 
     def forward(
-        self, x: Tensor | Sequence[str], edge_index: Tensor, edge_weight: Tensor | None = None
+        self,
+        x: Tensor | Sequence[str],
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
-        """Return the logits of all terms, shape (n, num_terms)."""
-        return self.out(self.embed(x, edge_index, edge_weight))
+        """Return the logits of all terms, shape (n, num_terms), or of the proteins `rows` only."""
+        states = self.embed(x, edge_index, edge_weight)
+        return self.out(states if rows is None else states[rows])

@@ -54,6 +54,21 @@ def test_mean_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.8 <= inside / 200 <= 0.97
 
 
+def test_drawing_groups_covers_the_truth_where_drawing_members_does_not():
+    """Members of a group are equal here, so there are 30 independent values, not 240."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 8)
+    by_group = by_member = 0
+    for trial in range(50):
+        values = rng.normal(size=30)[groups]
+        found = bootstrap_mean(values, groups, resamples=100, level=0.9, seed=trial)
+        by_group += found.low <= 0 <= found.high
+        found = bootstrap_mean(values, resamples=100, level=0.9, seed=trial)
+        by_member += found.low <= 0 <= found.high
+    assert by_group >= 39
+    assert by_member <= 33
+
+
 def test_any_metric_of_proteins():
     values = np.arange(50.0)
     found = bootstrap_proteins(lambda rows: float(values[rows].mean()), 50, resamples=100)
@@ -71,6 +86,10 @@ def test_bad_input():
         bootstrap_mean([])
     with pytest.raises(InputError, match="make no interval"):
         bootstrap_mean([1.0])
+    with pytest.raises(InputError, match="make no interval"):
+        bootstrap_mean([1.0, 2.0], ["a", "a"])
+    with pytest.raises(InputError, match="1 groups for 2 values"):
+        bootstrap_mean([1.0, 2.0], ["a"])
     few = np.array([True, False]), np.array([0.2, 0.1]), np.array([[0, 1], [2, 3]])
     with pytest.raises(InputError, match="resamples have both classes"):
         bootstrap_pairs(auroc, *few)

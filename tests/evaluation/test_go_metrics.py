@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.go_metrics import (
+    FmaxCurve,
     evaluate_terms,
     fmax,
     information_content,
@@ -51,12 +52,16 @@ def brute_smin(labels, scores, bits):
 
 
 def random_case(seed, digits):
+    """Some cases have terms no protein has, proteins without a term, or without a prediction."""
     rng = np.random.default_rng(seed)
     shape = int(rng.integers(1, 12)), int(rng.integers(1, 9))
     labels = rng.random(shape) < rng.uniform(0.1, 0.6)
+    labels[rng.random(shape[0]) < 0.1] = False
+    labels[:, rng.random(shape[1]) < 0.1] = False
     labels[0, 0] = True
     scores = np.maximum(rng.random(shape) - rng.uniform(0, 0.5), 0)
     scores = scores.round(digits)
+    scores[rng.random(shape[0]) < 0.1] = 0
     if digits == 0:
         scores[:] = rng.choice([0.0, 0.7])
     return labels, scores, rng.random(shape[1]) * 5
@@ -71,6 +76,20 @@ def test_fmax_and_smin_equal_brute_force(seed, digits):
     least = smin(labels, scores, bits)
     assert least.s == pytest.approx(brute_smin(labels, scores, bits), abs=1e-9)
     assert least.s == pytest.approx(np.hypot(least.uncertainty, least.misinformation), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 100_000), digits=st.sampled_from([0, 1, 12]))
+def test_weights_are_repeats_of_proteins(seed, digits):
+    labels, scores, _ = random_case(seed, digits)
+    curve = FmaxCurve(labels, scores)
+    kept = np.flatnonzero(labels.any(axis=1))
+    assert curve.proteins == len(kept)
+    drawn = np.random.default_rng(seed).integers(len(kept), size=len(kept))
+    weights = np.bincount(drawn, minlength=len(kept)).astype(float)
+    again = kept[drawn]
+    assert curve.best(weights).f == pytest.approx(brute_fmax(labels[again], scores[again]))
+    assert curve.best() == curve.best(np.ones(len(kept)))
 
 
 @settings(max_examples=30, deadline=None)
