@@ -32,6 +32,7 @@ def release(
     pool: str = "mean_std",
     half: bool = True,
     note: str = "",
+    before: Sequence[str | Path] = (),
 ) -> Path:
     """Make the folder from a finished run.
 
@@ -47,6 +48,8 @@ def release(
         Store matrices as float16.
     note : str
         Markdown for the card: where the training data come from, and under which licence.
+    before : sequence of path-like
+        Folders of the runs that this one went on from, the first one first.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def release(
     Raises
     ------
     ConfigError
-        If the run is not finished.
+        If a run is not finished, or did not start from the one before.
     CheckpointError
         If it is no LC-PLM, or half precision changes embeddings by more than one percent.
     """
@@ -68,6 +71,7 @@ def release(
 
     run, out = Path(run), Path(out)
     facts = run_facts(run)
+    facts["before"] = _earlier([*map(Path, before), run])
     model = LcPlmForMaskedLM.from_pretrained(run / MODEL)
     model.config.pool = pool
     save_model(model, out, half=half)
@@ -96,6 +100,17 @@ def release(
         facts["seen_edges"] = {"count": count, "sha256": sha256_of(edges)}
     write_json(out / "training.json", facts)
     return write_card(out)
+
+
+def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Facts of all runs but the last, each of which the next one started from."""
+    from lcplm_graph.models.encoders import load_encoder
+
+    facts = [run_facts(run) for run in runs]
+    for earlier, run, later in zip(runs, runs[1:], facts[1:], strict=False):
+        if later["data"].get("encoder_fingerprint") != load_encoder(earlier).fingerprint():
+            raise ConfigError(f"{run}: this run did not start from the model of {earlier}")
+    return facts[:-1]
 
 
 def run_facts(run: Path) -> dict[str, Any]:
@@ -199,6 +214,9 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--full", action="store_true", help="store float32, not float16")
     parser.add_argument(
+        "--before", nargs="+", default=[], metavar="RUN", help="runs that this one went on from"
+    )
+    parser.add_argument(
         "--note", help="Markdown file for the card: training data and their licence"
     )
     return parser
@@ -210,7 +228,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         note = _read(options.note) if options.note else ""
         card = release(
-            options.run, options.out, pool=options.pool, half=not options.full, note=note
+            options.run,
+            options.out,
+            pool=options.pool,
+            half=not options.full,
+            note=note,
+            before=options.before,
         )
     except LcPlmError as error:
         print(f"error: {error}", file=sys.stderr)

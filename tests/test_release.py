@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,20 @@ def test_what_cannot_be_released(run: Path, tmp_path: Path, capsys) -> None:
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "not finished; go on with --resume auto" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_earlier_runs_are_told_and_checked(run: Path, tmp_path: Path, capsys) -> None:
+    later = tmp_path / "later"
+    shutil.copytree(run, later)
+    manifest = json.loads((later / "run.json").read_text())
+    assert main([str(later), "--out", str(tmp_path / "out"), "--before", str(run)]) == 1
+    assert "did not start from the model of" in capsys.readouterr().err
+    manifest["data"]["encoder_fingerprint"] = load_encoder(run).fingerprint()
+    (later / "run.json").write_text(json.dumps(manifest))
+    assert main([str(later), "--out", str(tmp_path / "out"), "--before", str(run)]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "; then masked residues on proteins.fasta" in card
+    assert card.index("## Run 1") < card.index("## Last run")
 
 
 def test_hours_add_up_over_sessions() -> None:

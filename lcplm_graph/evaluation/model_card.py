@@ -52,7 +52,8 @@ def model_card(facts: Mapping[str, Any], comparisons: Sequence[Comparison]) -> s
         _summary(facts),
         _limits(comparisons),
         _use(facts),
-        "## Training\n\n" + _training(facts),
+        *(_training(run, f"Run {i}") for i, run in enumerate(facts["before"], 1)),
+        _training(facts, "Training" if not facts["before"] else "Last run"),
         *_by_length(facts),
         *([_header(comparisons)] if comparisons else []),
         *map(_measured, comparisons),
@@ -62,18 +63,22 @@ def model_card(facts: Mapping[str, Any], comparisons: Sequence[Comparison]) -> s
 
 
 def _summary(facts: Mapping[str, Any]) -> str:
-    data = facts["data"]
     size = f"{facts['parameters']:,} parameters, {facts['weights']['bytes'] / 1e6:.1f} MB"
+    family = "LC-PLM" if facts["data"]["stage"] == 1 else "LC-PLM-G"
+    runs = "; then ".join(map(_run, [*facts["before"], facts]))
+    start = facts["data"].get("encoder")
+    origin = f"from `{start}`, " if start and not facts["before"] else ""
+    return f"{family} (BiMamba-S), {size}: {origin}{runs}."
+
+
+def _run(facts: Mapping[str, Any]) -> str:
+    data, contrastive = facts["data"], facts["options"].get("contrastive")
     if data["stage"] == 1:
-        return (
-            f"LC-PLM (BiMamba-S), {size}, trained on {facts['tokens'] / 1e6:,.1f} million tokens "
-            f"of {data['corpus'].removeprefix('fasta:')} in {facts['hours']:.2g} hours."
-        )
-    return (
-        f"LC-PLM-G (BiMamba-S), {size}: `{data['encoder']}` trained further on "
-        f"{facts['tokens'] / 1e6:,.1f} million tokens of walks over `{data['graph']}` in "
-        f"{facts['hours']:.2g} hours."
-    )
+        task = "masked residues" + (" and homology-contrastive" if contrastive else "")
+        what = f"{task} on {data['corpus'].removeprefix('fasta:')}"
+    else:
+        what = f"walks over `{data['graph']}`"
+    return f"{what}, {facts['tokens'] / 1e6:,.1f} million tokens in {facts['hours']:.2g} hours"
 
 
 def _limits(comparisons: Sequence[Comparison]) -> str:
@@ -100,8 +105,8 @@ def _use(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _training(facts: Mapping[str, Any]) -> str:
-    data, weights, error = facts["data"], facts["weights"], facts["weights"]["error"]
+def _training(facts: Mapping[str, Any], title: str) -> str:
+    data = facts["data"]
     rows: dict[str, Any] = {k.replace("_", " "): v for k, v in data.items() if k != "split"}
     if "split" in data:
         rows |= {f"split {k}": v for k, v in data["split"].items()}
@@ -117,13 +122,20 @@ def _training(facts: Mapping[str, Any]) -> str:
     if "seen_edges" in facts:
         seen = facts["seen_edges"]
         rows["edges it saw"] = f"{seen['count']:,} (`seen_edges.npy`, sha256 {seen['sha256']})"
-    rows["weights"] = f"sha256 {weights['sha256']}"
-    rows["stored as"] = (
-        f"{'float16 (vectors and A_log float32)' if weights['half'] else 'float32'}; this changes "
-        f"mean_std embeddings of {error['proteins']} proteins by {error['median']:.1e} "
-        f"(median; largest {error['largest']:.1e}) of their length"
-    )
-    return _table(("", ""), [(key, _shown(value)) for key, value in rows.items()])
+    if "weights" in facts:
+        rows |= _stored(facts["weights"])
+    table = _table(("", ""), [(key, _shown(value)) for key, value in rows.items()])
+    return f"## {title}\n\n{table}"
+
+
+def _stored(weights: Mapping[str, Any]) -> dict[str, str]:
+    error = weights["error"]
+    kind = "float16 (vectors and A_log float32)" if weights["half"] else "float32"
+    return {
+        "weights": f"sha256 {weights['sha256']}",
+        "stored as": f"{kind}; this changes mean_std embeddings of {error['proteins']} proteins by "
+        f"{error['median']:.1e} (median; largest {error['largest']:.1e}) of their length",
+    }
 
 
 def _by_length(facts: Mapping[str, Any]) -> list[str]:

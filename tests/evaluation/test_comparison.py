@@ -14,6 +14,7 @@ FACTS = {
     "name": "lcplm-x", "parameters": 1000, "pool": "mean_std", "tokens": 2_500_000, "hours": 1.5,
     "steps": 10, "threads": 1, "platform": "p", "versions": {"torch": "2"}, "sessions": 2,
     "finished": "today", "options": {"lr": 0.1, "resume": None}, "held_out": None, "note": "",
+    "before": [],
     "weights": {"bytes": 2_000_000, "sha256": "abc", "half": True,
                 "error": {"proteins": 64, "median": 1e-5, "largest": 1e-4}},
     "data": {"stage": 2, "graph": "core", "encoder": "lcplm-1m",
@@ -118,7 +119,8 @@ def test_the_card_says_first_what_is_not_beaten() -> None:
     assert "old (" not in first
     found = comparison.differences["accuracy"]["old"]
     assert f"| minus old | **{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]** |" in card
-    assert "`lcplm-1m` trained further on 2.5 million tokens" in card
+    assert "LC-PLM-G (BiMamba-S), 1,000 parameters, 2.0 MB: from `lcplm-1m`, walks over" in first
+    assert "2.5 million tokens in 1.5 hours" in first
     assert "| edges it saw | 7 (`seen_edges.npy`, sha256 def) |" in card
     assert "| split fingerprint | f00 |" in card
     assert "resume" not in card
