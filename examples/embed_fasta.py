@@ -11,17 +11,18 @@ import numpy as np
 
 from lcplm_graph import StringPPI, load_encoder
 from lcplm_graph.datasets.fasta import write_fasta
-from lcplm_graph.evaluation.models import default_encoder, shown_name
+from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.plots import draw_embeddings
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.embed import EmbedJob
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 
 def main() -> None:
     """Embed, read back, tell, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fasta", nargs="?", type=Path)
-    parser.add_argument("--encoder", default=default_encoder())
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--proteins", type=int, default=500, help="of those that ship")
     parser.add_argument("--out", type=Path, default=Path("outputs/embed_fasta"))
     options = parser.parse_args()

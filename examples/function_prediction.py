@@ -8,15 +8,15 @@ from pathlib import Path
 
 from lcplm_graph import GOFunction, load_encoder
 from lcplm_graph.evaluation.function import FunctionOptions, evaluate_function
-from lcplm_graph.evaluation.models import default_encoder
 from lcplm_graph.evaluation.plots import draw_bars
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 
 def main() -> None:
     """Train one head per aspect, measure, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", default=default_encoder())
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--aspect", nargs="+", default=["MF"], choices=["MF", "BP", "CC"])
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("outputs/function_prediction"))

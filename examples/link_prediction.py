@@ -10,16 +10,16 @@ from pathlib import Path
 from lcplm_graph import StringPPI, load_encoder
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
-from lcplm_graph.evaluation.models import default_encoder
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 
 def main() -> None:
     """Split, train, measure, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", default=default_encoder())
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("outputs/link_prediction"))
     options = parser.parse_args()

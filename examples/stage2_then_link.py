@@ -15,10 +15,10 @@ from lcplm_graph import PairPPI, Split, StringPPI, load_encoder, stage2
 from lcplm_graph.datasets.fasta import write_fasta
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
-from lcplm_graph.evaluation.models import default_encoder
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 
 def write_core(folder: Path, proteins: int, longest: int) -> Path:
@@ -41,7 +41,7 @@ def write_core(folder: Path, proteins: int, longest: int) -> Path:
 def main() -> None:
     """Train stage 2, then evaluate both encoders on its own split."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", default=default_encoder(), help="where stage 2 starts")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER, help="where stage 2 starts")
     parser.add_argument("--steps", type=int, default=200, help="of stage 2")
     parser.add_argument("--proteins", type=int, default=1000)
     parser.add_argument("--longest", type=int, default=400, help="residues of a protein at most")

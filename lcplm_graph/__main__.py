@@ -11,6 +11,7 @@ COMMANDS = {
     "embed": "turn a FASTA file into embeddings",
     "evaluate": "link, function or homology prediction with baselines",
     "predict": "rank partners of a protein, or new edges of a graph",
+    "release": "make a small folder with weights and a model card of a run",
     "data": "list, show, download and verify datasets",
     "doctor": "say which kernels run here, and why",
 }

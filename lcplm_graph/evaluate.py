@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.errors import ConfigError, LcPlmError
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from lcplm_graph.datasets.split import Split
@@ -56,8 +57,10 @@ def _common(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentP
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(run=run)
     add = command.add_argument
-    add("--encoder", help="a name or path, see load_encoder (default: the best that ships)")
-    add("--pool", default="mean", choices=("mean", "mean_std", "cls", "max"))
+    add("--encoder", default=DEFAULT_ENCODER,
+        help="a name or path, see load_encoder (default: %(default)s)")  # fmt: skip
+    add("--pool", choices=("mean", "mean_std", "cls", "max"),
+        help="default: the one the encoder recommends")  # fmt: skip
     add("--out", default=f"outputs/evaluate-{name}", help="folder (default: %(default)s)")
     add("--seed", type=int, default=0, help="of split, negatives, heads and bootstrap")
     return command
@@ -269,10 +272,10 @@ def _split(options: argparse.Namespace, dataset: Any) -> Split:
 def _encoder(options: argparse.Namespace) -> Encoder:
     import torch
 
-    from lcplm_graph.evaluation.models import default_encoder
     from lcplm_graph.models.encoders import load_encoder
 
-    encoder = load_encoder(options.encoder or default_encoder())
+    encoder = load_encoder(options.encoder)
+    options.pool = options.pool or encoder.pool
     return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.errors import LcPlmError
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +55,16 @@ def make_parser() -> argparse.ArgumentParser:
             default="string_human_core",
             help=f"a STRING network, or pairs:FILE {default}",
         )
-        add("--encoder", help="a name or path, see load_encoder (default: the best that ships)")
-        add("--pool", default="mean", choices=("mean", "mean_std", "cls", "max"))
+        add(
+            "--encoder",
+            default=DEFAULT_ENCODER,
+            help=f"a name or path, see load_encoder {default}",
+        )
+        add(
+            "--pool",
+            choices=("mean", "mean_std", "cls", "max"),
+            help="default: the one the encoder recommends",
+        )
         add("--top", type=int, help=f"rows per protein, or in all {default}")
         add("--conv", help=f"convolution of the head, or none {default}")
         add("--decoder", default="hadamard-mlp", choices=("dot", "hadamard-mlp", "bilinear"))
@@ -108,7 +117,7 @@ def _trained(
     import torch
 
     from lcplm_graph.datasets.splits import make_split
-    from lcplm_graph.evaluation.models import default_encoder, shown_name
+    from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.evaluation.scorers import load_graph
     from lcplm_graph.features.store import cached_embeddings
     from lcplm_graph.heads.fit import FitOptions, fit_link
@@ -116,7 +125,8 @@ def _trained(
     from lcplm_graph.models.encoders import load_encoder
 
     dataset = load_graph(options.graph)
-    encoder = load_encoder(options.encoder or default_encoder())
+    encoder = load_encoder(options.encoder)
+    options.pool = options.pool or encoder.pool
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.training.options import TrainOptions, parse_options
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Stage2Options(TrainOptions):
     """
 
     graph: str
-    encoder: str = "random:1m"
+    encoder: str = DEFAULT_ENCODER
     walk_length: int = 5
     walk_tokens: int | None = None
     p: float = 1.0

@@ -1,4 +1,4 @@
-"""The wheel: holds code, cards and the embedded data, nothing else, and works on its own."""
+"""The wheel: holds code, cards, embedded data and weights, nothing else, and works on its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,23 @@ from lcplm_graph.datasets.catalog import card_folder
 print(card_folder())
 print(StringPPI("string_human_core", offline=True)[0].num_nodes)
 raise SystemExit(main(["verify", "string_human_core"]))
+"""
+
+EMBEDS = """
+import socket
+def refuse(*_):
+    raise OSError("this test has no network")
+socket.socket.connect = socket.getaddrinfo = refuse
+import lcplm_graph
+from lcplm_graph.models.shipped import DEFAULT_ENCODER, shipped_encoders
+print(lcplm_graph.__file__)
+names = shipped_encoders()
+print(*names)
+for name in [*names, DEFAULT_ENCODER]:
+    encoder = lcplm_graph.load_encoder(name)
+    x = encoder.embed(["MKTAYIAKQRQISFVKSHFSRQ", "GAVLIMFWP"], encoder.pool)
+    assert x.isfinite().all() and (x[0] - x[1]).norm() > 0
+    print(name, *x.shape)
 """
 
 
@@ -43,7 +60,11 @@ def test_no_junk_and_nothing_missing(installed):
     strange = [
         name
         for name in files
-        if not re.fullmatch(r"lcplm_graph(/\w+)+\.py|.*/_cards/.*|[\w.-]+\.dist-info/.*", name)
+        if not re.fullmatch(
+            r"lcplm_graph(/\w+)+\.py|.*/_cards/.*|[\w.-]+\.dist-info/.*"
+            r"|lcplm_graph/models/weights/lcplm-[\w-]+/(quality/)?\w+\.(json|md|safetensors|npy)",
+            name,
+        )
     ]
     assert strange == []
     assert sum((installed / name).stat().st_size for name in files if "_cards" in name) < 8e6
@@ -60,6 +81,22 @@ def test_the_embedded_graph_loads_from_the_wheel(installed, tmp_path):
     assert Path(folder) == installed / "lcplm_graph" / "_cards"
     assert nodes == "7728"
     assert sum(" ok " in line for line in table) == 6
+
+
+def test_shipped_encoders_embed_from_the_wheel_without_network(installed, tmp_path):
+    """No file of the checkout, of the home directory or of the hub takes part."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XDG_"))}
+    environment |= {"PYTHONPATH": str(installed), "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", EMBEDS],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    where, names, *embedded = done.stdout.splitlines()
+    assert Path(where).is_relative_to(installed)
+    weights = ROOT / "lcplm_graph" / "models" / "weights"
+    assert names.split() == sorted(path.parent.name for path in weights.glob("*/config.json"))
+    assert len(embedded) == len(names.split()) + 1
 
 
 def tracked(folder: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Which encoder is evaluated when none is named, and what it is compared with."""
+"""How an encoder is named in tables, and what it is compared with."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ from typing import Any
 
 import torch
 
-from lcplm_graph.models.config import PRESETS
-from lcplm_graph.models.encoders import Encoder, LcPlmEncoder, shipped_encoders
-
-UNTRAINED = "random:1m"
-
-
-def default_encoder() -> str:
-    """Return the name of the largest shipped encoder, or of an untrained one."""
-    shipped = set(shipped_encoders())
-    names = [f"lcplm-{preset}" for preset in PRESETS if f"lcplm-{preset}" in shipped]
-    return names[-1] if names else UNTRAINED
+from lcplm_graph.models.encoders import Encoder, LcPlmEncoder
 
 
 def shown_name(encoder: Encoder) -> str:

@@ -39,7 +39,7 @@ class AddProteinFeatures(BaseTransform):
     encoder : Encoder or str
         An encoder or the name of one.
     pool : {"mean", "mean_std", "cls", "max"}
-        How residues become one vector.
+        How residues become one vector; by default as the encoder recommends.
     context : {None, "walks"}
         None embeds each protein by itself.  ``walks`` embeds it inside random walks over the
         message edges of `split`, and averages over its visits: the feature of LC-PLM-G.  Held-out
@@ -83,7 +83,7 @@ class AddProteinFeatures(BaseTransform):
     def __init__(
         self,
         encoder: Encoder | str,
-        pool: str = "mean",
+        pool: str | None = None,
         context: str | None = None,
         *,
         split: Split | None = None,
@@ -95,14 +95,15 @@ class AddProteinFeatures(BaseTransform):
         max_tokens: int = MAX_TOKENS,
         progress: bool = True,
     ) -> None:
-        check_pool(pool)
         if context not in CONTEXTS:
             raise ConfigError(f"context is None or 'walks', not {context!r}")
         if context == "walks" and split is None:
             raise ConfigError("context='walks' needs a split: walks may use its message edges only")
+        self.encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        pool = pool or self.encoder.pool
+        check_pool(pool)
         if context == "walks" and pool == "cls":
             raise ConfigError("inside a walk a protein has no <cls> of its own; pool otherwise")
-        self.encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
         self.pool, self.context, self.split, self.sequences = pool, context, split, sequences
         self.walk_length, self.walks_per_protein = walk_length, walks_per_protein
         self.walk_tokens, self.seed, self.max_tokens = walk_tokens, seed, max_tokens

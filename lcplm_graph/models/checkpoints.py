@@ -88,17 +88,38 @@ def load_model(
     return model.eval()
 
 
-def save_model(model: LcPlmPreTrainedModel, folder: str | os.PathLike[str]) -> None:
-    """Write ``config.json`` and ``model.safetensors``, each whole or not at all."""
+def save_model(
+    model: LcPlmPreTrainedModel, folder: str | os.PathLike[str], *, half: bool = False
+) -> None:
+    """Write ``config.json`` and ``model.safetensors``, each whole or not at all.
+
+    Parameters
+    ----------
+    model : LcPlmPreTrainedModel
+    folder : path-like
+    half : bool
+        Store matrices as float16.  Vectors (norms, biases, D) and A_log stay as they are: small,
+        and the scan is sensitive to them.  Loading gives float32 in any case.
+    """
     folder = Path(folder)
     config = model.config.to_dict()
     config["architectures"] = [type(model).__name__]
     config["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
     tensors = {k: v.detach().contiguous().cpu() for k, v in _stored_once(model).items()}
+    if half:
+        tensors = {k: v.half() if _may_be_half(k, v) else v for k, v in tensors.items()}
     with atomic_path(folder / WEIGHTS) as path:
         save_file(tensors, path, metadata={"format": "pt"})
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def _may_be_half(key: str, tensor: Tensor) -> bool:
+    if tensor.ndim < 2 or key.endswith("A_log"):
+        return False
+    if not torch.isfinite(tensor.half()).all():
+        raise CheckpointError(f"{key} holds values beyond the range of float16; store float32")
+    return True
 
 
 def read_config(folder: Path) -> LcPlmConfig:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
+from lcplm_graph.models.pooling import check_pool
 from lcplm_graph.tokens.vocabulary import EOS, PAD
 
 PRESETS: dict[str, dict[str, int]] = {
@@ -51,6 +52,8 @@ class LcPlmConfig(PreTrainedConfig):
     norm_epsilon : float
     initializer_range : float
         Standard deviation of the embeddings at initialisation.
+    pool : str
+        Pooling that serves the encoder's features best.
 
     Raises
     ------
@@ -94,6 +97,7 @@ class LcPlmConfig(PreTrainedConfig):
     tie_embeddings: bool = False
     pad_token_id: int | None = PAD
     eos_token_id: int | None = EOS
+    pool: str = "mean"
 
     def __post_init__(self, **kwargs: Any) -> None:
         # The published config has pad_token_id -100 (a loss label, no token).
@@ -131,6 +135,7 @@ class LcPlmConfig(PreTrainedConfig):
             raise ConfigError(
                 f"not supported: {', '.join(asked)}; no published LC-PLM checkpoint uses it"
             )
+        check_pool(self.pool)
         if self.bidirectional_strategy not in ("add", "ew_multiply", None):
             raise ConfigError(
                 "bidirectional_strategy must be 'add' or 'ew_multiply', "

@@ -34,11 +34,14 @@ class Encoder(nn.Module):
         Width of the residue states.
     max_length : int or None
         Residues the encoder takes at most; None if there is no limit.
+    pool : str
+        Pooling that serves its features best, for whoever names none.
     """
 
     name: str
     dim: int
     max_length: int | None = None
+    pool: str = "mean"
 
     def tokenize(self, sequences: Sequence[str]) -> PackedTokens:
         """Turn sequences into packed tokens; nothing is ever cut.

@@ -10,18 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError, ConfigError, UnknownNameError
+from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.models.composition import CompositionEncoder
-from lcplm_graph.models.config import PRESETS, LcPlmConfig
+from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
 
 if TYPE_CHECKING:
     from transformers import EsmModel
 
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
-
-WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
 class LcPlmEncoder(Encoder):
@@ -48,6 +47,7 @@ class LcPlmEncoder(Encoder):
         super().__init__()
         self.model, self.name, self.window = model, name, window
         self.dim = model.config.d_model
+        self.pool = model.config.pool
         self._seen_edges = seen_edges
 
     def encode(self, packed: PackedTokens) -> Tensor:
@@ -139,31 +139,14 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         return _random_encoder(text)
     if text.startswith("esm2:"):
         return _esm2_encoder(text, options)
-    if text.startswith("lcplm-") and not Path(text).exists():
-        return _lcplm_encoder(_shipped(text), text, options)
+    if text in shipped_encoders() or (text.startswith("lcplm-") and not Path(text).exists()):
+        return _lcplm_encoder(shipped_folder(text), text, options)
     return _lcplm_encoder(name, text, options)
 
 
 def _no_options(name: str, options: dict[str, Any]) -> None:
     if options:
         raise ConfigError(f"encoder {name!r} takes no options, got {', '.join(options)}")
-
-
-def shipped_encoders() -> list[str]:
-    """Names of the pretrained encoders inside this package."""
-    if not WEIGHTS_DIR.is_dir():
-        return []
-    return sorted(p.name for p in WEIGHTS_DIR.iterdir() if (p / "config.json").is_file())
-
-
-def _shipped(name: str) -> Path:
-    if name not in shipped_encoders():
-        known = ", ".join(shipped_encoders()) or "none in this version"
-        raise UnknownNameError(
-            f"no encoder {name!r} ships with this package; shipped: {known}; "
-            f"untrained ones: {', '.join('random:' + p for p in PRESETS)}"
-        )
-    return WEIGHTS_DIR / name
 
 
 def _lcplm_encoder(source: str | Path, name: str, options: dict[str, Any]) -> LcPlmEncoder:
@@ -212,5 +195,4 @@ __all__ = [
     "LcPlmEncoder",
     "length_sorted_batches",
     "load_encoder",
-    "shipped_encoders",
 ]

@@ -13,7 +13,13 @@ from lcplm_graph.tokens.masking import mask_tokens
 from lcplm_graph.tokens.packing import tokenize
 from lcplm_graph.training.corpus import Corpus, length_bin, length_edges
 from lcplm_graph.training.data import Batch, keyed_generator
-from lcplm_graph.training.floors import composition_losses, residue_frequencies, unigram_losses
+from lcplm_graph.training.floors import (
+    composition_losses,
+    neighbour_frequencies,
+    neighbour_losses,
+    residue_frequencies,
+    unigram_losses,
+)
 from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import score
 
@@ -32,7 +38,7 @@ class Bin(NamedTuple):
     batches : dict
         By way of masking, ``valid_loss`` (80/10/10) or ``valid_mask_only_loss``.
     floors : dict
-        By way of masking, mean losses ``unigram`` and ``composition``.
+        By way of masking, mean losses ``unigram``, ``composition`` and ``neighbours``.
     """
 
     edge: int
@@ -57,11 +63,14 @@ class HeldOutByLength:
 
     def __init__(self, corpus: Corpus, max_tokens: int) -> None:
         training = np.flatnonzero(corpus.is_training)
-        frequencies = residue_frequencies(corpus.store, training)
+        self.counts = (
+            residue_frequencies(corpus.store, training),
+            neighbour_frequencies(corpus.store, training),
+        )
         lengths = corpus.store.lengths[corpus.held_out]
         edges, numbers = length_edges(int(lengths.max())), length_bin(lengths)
         self.bins = [
-            _make_bin(corpus, corpus.held_out[numbers == n], edges[n], max_tokens, frequencies)
+            _make_bin(corpus, corpus.held_out[numbers == n], edges[n], max_tokens, self.counts)
             for n in np.unique(numbers)
         ]
 
@@ -105,7 +114,7 @@ def _scored(logits: Logits, batch: Batch, device: torch.device) -> Tensor:
 
 
 def _make_bin(
-    corpus: Corpus, rows: np.ndarray, edge: int, max_tokens: int, frequencies: Tensor
+    corpus: Corpus, rows: np.ndarray, edge: int, max_tokens: int, counts: tuple[Tensor, Tensor]
 ) -> Bin:
     batches: dict[str, list[Batch]] = {AS_TRAINED: [], MASK_ONLY: []}
     for index, group in enumerate(_groups(corpus.store.lengths[rows], max_tokens)):
@@ -117,7 +126,7 @@ def _make_bin(
                 generator=keyed_generator(0, edge, index),
             )
             kept.append(Batch(masked.input_ids, packed.cu_seqlens, masked.labels, index))
-    floors = {way: _floors(kept, frequencies) for way, kept in batches.items()}
+    floors = {way: _floors(kept, counts) for way, kept in batches.items()}
     return Bin(edge, len(rows), batches, floors)
 
 
@@ -132,10 +141,24 @@ def _groups(lengths: np.ndarray, max_tokens: int) -> Iterator[slice]:
     yield slice(first, len(lengths))
 
 
-def _floors(batches: list[Batch], frequencies: Tensor) -> dict[str, float]:
-    unigram = [unigram_losses(b.input_ids, b.labels, frequencies) for b in batches]
-    own = [composition_losses(b.input_ids, b.cu_seqlens, b.labels, frequencies) for b in batches]
+def _floors(batches: list[Batch], counts: tuple[Tensor, Tensor]) -> dict[str, float]:
+    losses = [floor_losses(batch, counts) for batch in batches]
+    return {name: float(torch.cat([x[name] for x in losses]).mean()) for name in losses[0]}
+
+
+def floor_losses(batch: Batch, counts: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """Losses of the three floors at the scored positions of a batch, float64 (k,) each.
+
+    Parameters
+    ----------
+    batch : Batch
+    counts : (Tensor, Tensor)
+        From `residue_frequencies` and `neighbour_frequencies`, as in `HeldOutByLength.counts`.
+    """
+    ids, cu_seqlens, labels = batch.input_ids, batch.cu_seqlens, batch.labels
+    frequencies, neighbours = counts
     return {
-        "unigram": float(torch.cat(unigram).mean()),
-        "composition": float(torch.cat(own).mean()),
+        "unigram": unigram_losses(ids, labels, frequencies),
+        "composition": composition_losses(ids, cu_seqlens, labels, frequencies),
+        "neighbours": neighbour_losses(ids, cu_seqlens, labels, frequencies, neighbours),
     }

@@ -190,3 +190,42 @@ def test_pair_scores_are_symmetric_and_batched() -> None:
     torch.testing.assert_close(scores[1], sum(by_hand) / 2, rtol=1e-4, atol=1e-5)
     with pytest.raises(ConfigError, match="no masked-LM head"):
         score_pairs(load_encoder("composition"), pairs)
+
+
+def test_shipped_names_are_the_folders_that_are_there(tmp_path, monkeypatch):
+    from lcplm_graph.models import shipped
+
+    monkeypatch.setattr(shipped, "WEIGHTS_DIR", tmp_path)
+    with pytest.raises(UnknownNameError, match="shipped: none in this version; untrained"):
+        load_encoder("lcplm-one")
+    model = LcPlmForMaskedLM(LcPlmConfig(d_model=16, n_layer=1, pool="max"))
+    model.save_pretrained(tmp_path / "lcplm-one")
+    (tmp_path / "lcplm-unfinished").mkdir()
+    assert shipped.shipped_encoders() == ["lcplm-one"]
+    encoder = load_encoder("lcplm-one")
+    assert encoder.name == "lcplm-one"
+    assert encoder.pool == "max"
+    with pytest.raises(UnknownNameError, match="no encoder 'lcplm-two' .* shipped: lcplm-one;"):
+        load_encoder("lcplm-two")
+
+
+def test_default_encoder_can_be_loaded_and_saw_no_graph():
+    from lcplm_graph.models.shipped import DEFAULT_ENCODER
+
+    encoder = load_encoder(DEFAULT_ENCODER)
+    assert encoder.seen_edges() is None
+    assert encoder.embed(["MKTAYIAK"], encoder.pool).isfinite().all()
+
+
+def test_shipped_weights_are_small_and_have_the_cards_made_of_them(tmp_path):
+    import shutil
+
+    from lcplm_graph.evaluation.model_card import write_card
+    from lcplm_graph.models.shipped import WEIGHTS_DIR, shipped_encoders
+
+    files = [p for p in WEIGHTS_DIR.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) <= 20e6
+    for name in shipped_encoders():
+        copy = tmp_path / name
+        shutil.copytree(WEIGHTS_DIR / name, copy)
+        assert write_card(copy).read_text() == (WEIGHTS_DIR / name / "README.md").read_text()

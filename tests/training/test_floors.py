@@ -8,7 +8,13 @@ from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, MASK, TOKEN_TO_ID
 from lcplm_graph.training.corpus import open_corpus
-from lcplm_graph.training.floors import composition_losses, residue_frequencies, unigram_losses
+from lcplm_graph.training.floors import (
+    composition_losses,
+    neighbour_frequencies,
+    neighbour_losses,
+    residue_frequencies,
+    unigram_losses,
+)
 from lcplm_graph.training.heldout import ACCURACY, AS_TRAINED, MASK_ONLY, HeldOutByLength
 
 L, A = TOKEN_TO_ID["L"], TOKEN_TO_ID["A"]
@@ -92,3 +98,39 @@ def test_held_out_proteins_are_whole_and_fill_batches(fasta) -> None:
     lengths = torch.cat([b.cu_seqlens.diff() for b in batches]) - 2
     assert sorted(lengths.tolist()) == sorted(corpus.store.lengths[corpus.held_out].tolist())
     assert max(len(b.input_ids) for b in batches) <= 256
+
+
+def test_neighbours_by_hand() -> None:
+    """A masked residue between L and, two further, A; the next protein's residues do not count."""
+    rng = np.random.default_rng(0)
+    neighbours = torch.from_numpy(rng.dirichlet(np.ones(25), (8, 25)))
+    ids = torch.tensor([0, L, MASK, MASK, A, 2, 0, L, 2])
+    labels = torch.tensor([IGNORE, IGNORE, A, IGNORE, IGNORE, IGNORE, IGNORE, IGNORE, IGNORE])
+    cu = torch.tensor([0, 6, 9], dtype=torch.int32)
+    got = neighbour_losses(ids, cu, labels, _uniform(), neighbours)
+    own = 120 * _uniform()
+    own[[L - FIRST_RESIDUE, A - FIRST_RESIDUE]] += 1
+    # Distances -4 -3 -2 -1 1 2 3 4: L is at -1 (table 3), A at 2 (table 5).
+    weight = own * (neighbours[3, :, L - FIRST_RESIDUE] * neighbours[5, :, A - FIRST_RESIDUE]).pow(
+        0.75
+    )
+    expected = -(weight / weight.sum()).log()[A - FIRST_RESIDUE]
+    assert got.numpy() == pytest.approx([expected.item()], abs=1e-9)
+
+
+def test_neighbours_know_an_alternating_protein() -> None:
+    """In LALALA... composition says one half, the neighbours nearly 1."""
+    store = SequenceStore.from_records(["a"], ["LA" * 200])
+    rows = np.arange(1)
+    frequencies = residue_frequencies(store, rows)
+    neighbours = neighbour_frequencies(store, rows)
+    assert neighbours.sum(2).numpy() == pytest.approx(np.ones((8, 25)))
+    assert neighbours[3, 0, 1] > 0.85  # left of an L there is an A
+    ids = torch.tensor([0, *[L, A] * 20, 2])
+    labels = torch.full_like(ids, IGNORE)
+    labels[11] = L
+    ids[11] = MASK
+    cu = torch.tensor([0, len(ids)], dtype=torch.int32)
+    own = composition_losses(ids, cu, labels, frequencies)
+    assert own.exp().item() == pytest.approx(2, abs=0.2)
+    assert neighbour_losses(ids, cu, labels, frequencies, neighbours).exp().item() < 1.01

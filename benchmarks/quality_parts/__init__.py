@@ -1,0 +1,1 @@
+"""Parts of `quality.py`, one file each."""

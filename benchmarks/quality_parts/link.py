@@ -1,0 +1,132 @@
+"""Link prediction: do two proteins interact, by heads on features and by the marker itself."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from lcplm_graph import StringPPI, score_pairs
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.evaluation.comparison import Comparison, over_pairs
+from lcplm_graph.evaluation.guard import check_encoder
+from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
+from lcplm_graph.evaluation.metrics import auroc, average_precision
+from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.heads.fit import FitOptions, fit_link, message_graph
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.models.encoders import LcPlmEncoder
+from quality_parts.models import Model, kept
+
+GRAPH, KIND = "string_human_core", "node"
+_RATIO = 10
+_NOTE = "C1, C2, C3: both, one, none of a pair's proteins were in training. Resampled by protein."
+
+
+def measure(models: list[Model], options: argparse.Namespace) -> Comparison:
+    """Compare heads of equal shape and seeds on each kind of feature."""
+    dataset, split, classes = _pairs(models, options)
+    scores = {model.name: _head_scores(model, dataset, split, classes, options) for model in models}
+    comparison = _compared("Link prediction", options, split, classes, scores)
+    comparison.facts["head"] = (
+        f"no convolution, the mean of {options.members} training seeds, stopped by validation AP"
+    )
+    return comparison
+
+
+def measure_marker(models: list[Model], options: argparse.Namespace) -> Comparison:
+    """Compare what the relation marker says of pairs, with no head and no training."""
+    dataset, split, classes = _pairs(models, options)
+    classes = [_subsample(part, options.marker_pairs, options.seed) for part in classes]
+    store, scores = dataset.sequences, {}
+    for name, encoder, _ in models:
+        if not isinstance(encoder, LcPlmEncoder):
+            continue
+
+        def compute(encoder=encoder) -> dict[str, np.ndarray]:
+            return {
+                part.name: score_pairs(
+                    encoder, [(store[int(i)], store[int(j)]) for i, j in part.pairs], progress=True
+                ).numpy()
+                for part in classes
+            }
+
+        what = f"marker {encoder.fingerprint()} {split.fingerprint} {options.marker_pairs} "
+        scores[name] = kept(f"{what}{options.seed}", compute)
+    comparison = _compared("Relation marker, zero-shot", options, split, classes, scores)
+    comparison.facts["pairs"] = (
+        f"at most {options.marker_pairs} interacting and as many not, a class"
+    )
+    return comparison
+
+
+def _pairs(models: list[Model], options: argparse.Namespace):
+    dataset = StringPPI(GRAPH)
+    split = dataset.split(kind=KIND, seed=options.split_seed)
+    for model in models:
+        check_encoder(model.encoder, dataset.sequences, split)
+    return dataset, split, labelled_pairs(split, LinkOptions(seed=options.seed))
+
+
+def _subsample(part: ClassPairs, most: int, seed: int) -> ClassPairs:
+    """At most so many positives and so many negatives."""
+    rng = np.random.default_rng([seed, len(part.labels)])
+    rows = [rng.permutation(np.flatnonzero(part.labels == kind))[:most] for kind in (True, False)]
+    chosen = np.sort(np.concatenate(rows))
+    return ClassPairs(part.name, part.pairs[chosen], part.labels[chosen])
+
+
+def _head_scores(
+    model: Model, dataset, split: Split, classes: list[ClassPairs], options: argparse.Namespace
+) -> dict[str, np.ndarray]:
+    def compute() -> dict[str, np.ndarray]:
+        x = cached_embeddings(model.encoder, dataset.sequences, model.pool, progress=True)
+        fit = FitOptions(steps=options.steps, progress=True)
+        members = [_member(x, split, classes, replace(fit, seed=s)) for s in range(options.members)]
+        return {part.name: np.mean([m[part.name] for m in members], axis=0) for part in classes}
+
+    what = f"link {model.encoder.fingerprint()} {model.pool} {split.fingerprint} "
+    return kept(f"{what}{options.seed} {options.members} {options.steps}", compute)
+
+
+def _member(
+    x: torch.Tensor, split: Split, classes: list[ClassPairs], fit: FitOptions
+) -> dict[str, np.ndarray]:
+    torch.manual_seed(fit.seed)
+    head = fit_link(LinkPredictor(x.shape[1], conv="none"), x, split, fit)
+    with torch.inference_mode():
+        states = head.embed(x, *message_graph(split))
+        return {p.name: head.decode(states, torch.from_numpy(p.pairs)).numpy() for p in classes}
+
+
+def _compared(
+    title: str,
+    options: argparse.Namespace,
+    split: Split,
+    classes: list[ClassPairs],
+    scores: dict[str, dict[str, np.ndarray]],
+) -> Comparison:
+    comparison = Comparison(title, options.name, notes=[_NOTE])
+    precision = partial(average_precision, ratio=_RATIO)
+    for name, metric in (("AUROC", auroc), (f"AP 1:{_RATIO}", precision)):
+        for part in classes:
+            comparison.add(
+                f"{part.name} {name}",
+                {model: found[part.name] for model, found in scores.items()},
+                partial(_of_drawn, metric),
+                over_pairs(part.labels, part.pairs, resamples=options.resamples),
+            )
+    comparison.facts = {
+        "data": GRAPH,
+        "split": f"{KIND}, seed {options.split_seed}, fingerprint {split.fingerprint[:16]}",
+        "negatives": "stub-matched, 1 per positive",
+        "pairs": ", ".join(f"{p.name} {len(p.labels):,}" for p in classes),
+    }
+    return comparison
+
+
+def _of_drawn(metric, scores, labels, numbers, weights) -> float:
+    return metric(labels, scores[numbers], weights=weights)

@@ -1,0 +1,59 @@
+"""Which encoders are compared, and answers that are kept so that no part computes them twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcplm_graph import load_encoder
+from lcplm_graph.datasets.download import data_root
+from lcplm_graph.evaluation.models import random_twin
+from lcplm_graph.io import atomic_path
+from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.models.shipped import shipped_folder
+
+Answers = dict[str, NDArray]
+
+
+class Model(NamedTuple):
+    """A row of every table."""
+
+    name: str
+    encoder: Encoder
+    pool: str
+
+
+def folder_of(name: str) -> Path:
+    """Folder of a model that ships, or that `lcplm release` made elsewhere."""
+    return Path(name) if (Path(name) / "training.json").is_file() else shipped_folder(name)
+
+
+def compared(folder: Path, against: Path | None) -> list[Model]:
+    """Return baselines, random weights of the same shape, the other model, and the subject last."""
+    subject = load_encoder(folder)
+    models = [
+        Model("composition", load_encoder("composition"), "mean"),
+        Model("composition + dipeptides", load_encoder("dipeptide"), "mean"),
+        Model("random initialisation", random_twin(subject), subject.pool),
+    ]
+    if against is not None:
+        other = load_encoder(against)
+        models.append(Model(against.name, other, other.pool))
+    return [*models, Model(folder.name, subject, subject.pool)]
+
+
+def kept(what: str, compute: Callable[[], Answers]) -> Answers:
+    """Return what was computed under this description before, or compute and keep it."""
+    key = hashlib.sha256(what.encode()).hexdigest()[:32]
+    path = Path(data_root()) / "quality" / f"{key}.npz"
+    if not path.is_file():
+        answers = compute()
+        with atomic_path(path) as temporary:
+            np.savez(temporary, **answers)
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}

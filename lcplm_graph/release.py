@@ -1,0 +1,252 @@
+"""`python -m lcplm_graph.release RUN --out FOLDER`: a finished run as a small folder to share.
+
+The folder holds the weights (matrices in half precision, checked against the run's), the
+configuration, ``training.json`` with all facts of the run, and a model card made from them and
+from the measurements in ``quality/``.  `load_encoder(FOLDER)` reads it, as does the hub.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmError
+
+SEEN_EDGES = "seen_edges.npy"
+_MACHINE = ("out", "devices", "nodes", "strategy", "checkpoint_minutes", "resume")
+_CHECKED = 64
+_LARGEST_ERROR = 0.01
+
+
+def release(
+    run: str | Path,
+    out: str | Path,
+    *,
+    pool: str = "mean_std",
+    half: bool = True,
+    note: str = "",
+    before: Sequence[str | Path] = (),
+) -> Path:
+    """Make the folder from a finished run.
+
+    Parameters
+    ----------
+    run : path-like
+        What ``--out`` of stage 1 or stage 2 was; its ``--arch`` one of the Mamba family.
+    out : path-like
+        Its last part is the model's name.  Measurements in ``quality/`` are left as they are.
+    pool : str
+        Pooling that the encoder shall recommend.
+    half : bool
+        Store matrices as float16.
+    note : str
+        Markdown for the card: where the training data come from, and under which licence.
+    before : sequence of path-like
+        Folders of the runs that this one went on from, the first one first.
+
+    Returns
+    -------
+    Path
+        The model card.
+
+    Raises
+    ------
+    ConfigError
+        If a run is not finished, or did not start from the one before.
+    CheckpointError
+        If it is no LC-PLM, or half precision changes embeddings by more than one percent.
+    """
+    from lcplm_graph.evaluation.model_card import write_card
+    from lcplm_graph.io import sha256_of
+    from lcplm_graph.models.checkpoints import WEIGHTS, save_model
+    from lcplm_graph.models.modeling import LcPlmForMaskedLM
+    from lcplm_graph.training.run import MODEL, write_json
+
+    run, out = Path(run), Path(out)
+    facts = run_facts(run)
+    facts["before"] = _earlier([*map(Path, before), run])
+    model = LcPlmForMaskedLM.from_pretrained(run / MODEL)
+    model.config.pool = pool
+    save_model(model, out, half=half)
+    error = stored_error(model, out)
+    if not error["largest"] <= _LARGEST_ERROR:
+        raise CheckpointError(
+            f"{out / WEIGHTS}: what is stored changes embeddings by up to {error['largest']:.2%}; "
+            "store float32 (--full)"
+        )
+    facts |= {
+        "name": out.name,
+        "pool": pool,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "note": note.strip(),
+        "weights": {
+            "bytes": (out / WEIGHTS).stat().st_size,
+            "sha256": sha256_of(out / WEIGHTS),
+            "half": half,
+            "error": error,
+        },
+    }
+    edges = run / MODEL / SEEN_EDGES
+    if edges.is_file():
+        shutil.copyfile(edges, out / SEEN_EDGES)
+        count = len(np.load(edges, allow_pickle=False))
+        facts["seen_edges"] = {"count": count, "sha256": sha256_of(edges)}
+    write_json(out / "training.json", facts)
+    return write_card(out)
+
+
+def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Facts of all runs but the last, each of which the next one started from."""
+    from lcplm_graph.models.encoders import load_encoder
+
+    facts = [run_facts(run) for run in runs]
+    for earlier, run, later in zip(runs, runs[1:], facts[1:], strict=False):
+        if later["data"].get("encoder_fingerprint") != load_encoder(earlier).fingerprint():
+            raise ConfigError(f"{run}: this run did not start from the model of {earlier}")
+    return facts[:-1]
+
+
+def run_facts(run: Path) -> dict[str, Any]:
+    """Collect what a run's folder says of it, without the names of this machine's folders.
+
+    Raises
+    ------
+    ConfigError
+        If it is no run, or not finished.
+    """
+    import yaml
+
+    from lcplm_graph.training.metrics import read_metrics
+    from lcplm_graph.training.run import CONFIG, MANIFEST, METRICS
+
+    manifest_path = run / MANIFEST
+    if not manifest_path.is_file():
+        raise ConfigError(f"{run}: no {MANIFEST} here; give the folder of a training run (--out)")
+    manifest = json.loads(manifest_path.read_text())
+    if "finished" not in manifest:
+        raise ConfigError(f"{run}: this run is not finished; go on with --resume auto")
+    rows = read_metrics(run / METRICS)
+    last, sessions = rows[-1], manifest["sessions"]
+    options = yaml.safe_load((run / CONFIG).read_text())
+    held_out = run / "held_out.json"
+    return {
+        "data": _without_folders(manifest["data"]),
+        "options": _without_folders({k: v for k, v in options.items() if k not in _MACHINE}),
+        "steps": int(last["step"]),
+        "tokens": int(last["tokens"]),
+        "hours": round(_seconds(rows) / 3600, 3),
+        "threads": sessions[-1]["threads"],
+        "platform": sessions[-1]["platform"],
+        "versions": sessions[-1]["versions"],
+        "sessions": len(sessions),
+        "finished": manifest["finished"],
+        "final": {k: v for k, v in last.items() if v == v},
+        "held_out": json.loads(held_out.read_text()) if held_out.is_file() else None,
+    }
+
+
+def stored_error(model: Any, folder: Path) -> dict[str, Any]:
+    """Compare embeddings (mean and standard deviation) of real proteins, stored against given.
+
+    Returns
+    -------
+    dict
+        ``proteins``, and the ``median`` and ``largest`` distance relative to the length of the
+        embedding's vector.
+    """
+    from lcplm_graph.datasets.string import StringPPI
+    from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
+
+    store = StringPPI("string_human_core").sequences
+    short = np.flatnonzero(store.lengths <= 512)
+    rows = np.random.default_rng(0).permutation(short)[:_CHECKED]
+    proteins = [store[int(i)] for i in rows]
+    given = LcPlmEncoder(model.eval()).embed(proteins, "mean_std")
+    distance = (load_encoder(folder).embed(proteins, "mean_std") - given).norm(dim=1)
+    relative = distance / given.norm(dim=1)
+    return {
+        "proteins": len(proteins),
+        "median": float(relative.median()),
+        "largest": float(relative.max()),
+    }
+
+
+def _seconds(rows: Sequence[dict[str, float]]) -> float:
+    """Sum up the clock of every session: it starts anew with each."""
+    total = before = 0.0
+    for row in rows:
+        now = row["seconds"]
+        if now == now:
+            total += now - before if now >= before else now
+            before = now
+    return total
+
+
+def _without_folders(values: Any) -> Any:
+    """Cut paths down to the file's name: folders of this machine tell nobody anything."""
+    if isinstance(values, dict):
+        return {k: _without_folders(v) for k, v in values.items()}
+    if isinstance(values, list):
+        return [_without_folders(v) for v in values]
+    if isinstance(values, str) and "/" in values:
+        kind, colon, path = values.rpartition(":")
+        return f"{kind}{colon}{Path(path).name}"
+    return values
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="lcplm release", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("run", help="folder of a finished run of stage 1 or stage 2")
+    parser.add_argument("--out", required=True, help="folder to make; its name is the model's")
+    parser.add_argument(
+        "--pool", default="mean_std", choices=("mean", "mean_std", "cls", "max"),
+        help="pooling to recommend (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--full", action="store_true", help="store float32, not float16")
+    parser.add_argument(
+        "--before", nargs="+", default=[], metavar="RUN", help="runs that this one went on from"
+    )
+    parser.add_argument(
+        "--note", help="Markdown file for the card: training data and their licence"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = make_parser().parse_args(argv)
+    try:
+        note = _read(options.note) if options.note else ""
+        card = release(
+            options.run,
+            options.out,
+            pool=options.pool,
+            half=not options.full,
+            note=note,
+            before=options.before,
+        )
+    except LcPlmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"written: {card}")
+    return 0
+
+
+def _read(path: str) -> str:
+    if not Path(path).is_file():
+        raise ConfigError(f"{path}: no such file")
+    return Path(path).read_text()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
