@@ -102,7 +102,7 @@ def _function_parser(commands: Any) -> None:
     add("--min-proteins", type=int, default=10, help="a term needs so many training proteins")
     add("--conv", default="GraphSAGE", help="convolution of the last row, where there is a graph")
     add("--resamples", type=int, default=100, help="of the bootstrap of Fmax over proteins")
-    add("--steps", type=int, default=300, help="training steps of a head at most")
+    add("--steps", type=int, default=300, help="training steps of a head at most; 0: no heads")
 
 
 def _homology_parser(commands: Any) -> None:

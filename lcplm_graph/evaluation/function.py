@@ -145,9 +145,13 @@ def _predictions(
     features = {
         name: _features(load_encoder(key), dataset, used, "mean", bar)
         for name, key in plain.items()
-    } | {shown_name(encoder): _features(encoder, dataset, used, options.pool, bar)}
+    }
+    if encoder.name not in plain.values():
+        features[shown_name(encoder)] = _features(encoder, dataset, used, options.pool, bar)
     for name, x in features.items():
         yield f"{name}, nearest neighbour", _transfer(x, labels, train, test)
+    if not options.fit.steps:
+        return
     for name, x in features.items():
         yield f"{name}, head", _head(x, data, parts, used, "none", options)
     if data.edge_index is not None:

@@ -66,7 +66,8 @@ class EmbedJob:
     InputError
         If a protein is longer than the encoder takes, or an id cannot be written.
     ConfigError
-        If the output format is unknown, or ``FILE.parts`` belongs to another job.
+        If the output format is unknown, the output cannot be written, or ``FILE.parts`` belongs
+        to another job.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class EmbedJob:
         self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
         self.dtype = np.dtype(np.float16 if half else np.float32)
         self._write = writer_for(out)
+        if max_tokens < 1:
+            raise ConfigError(f"max_tokens must be at least 1, not {max_tokens}")
         self.parts = self.out.with_name(self.out.name + ".parts")
         self.identity = {
             "format": _FORMAT,
@@ -94,11 +97,9 @@ class EmbedJob:
             "dtype": self.dtype.name,
             "max_tokens": max_tokens,
         }
-        with self._locked():
-            self._begin(fasta)
-        self.store = SequenceStore.open(self.parts / "sequences.arrow")
-        check_ids(out, self.store.ids)
-        self._check_lengths()
+        with self._writable(), self._locked():
+            begun = self._begun()
+            self.store = self._begin(fasta) if begun is None else begun
         self._plan(max_tokens)
 
     @property
@@ -127,7 +128,7 @@ class EmbedJob:
             If a value is not a finite number (with float16 also if it is too large), or another
             process is at work on the same output.
         """
-        with self._locked():
+        with self._writable(), self._locked():
             self._compute(progress)
             self._assemble()
         shutil.rmtree(self.parts)
@@ -142,33 +143,55 @@ class EmbedJob:
         except Timeout:
             raise InputError(f"{self.out}: another process is writing this file") from None
 
-    def _begin(self, fasta: str | os.PathLike[str]) -> None:
-        """Write the job down, or check that the one begun is the same."""
-        path = self.parts / "job.json"
-        if path.is_file():
-            begun = json.loads(path.read_text())
-            other = [k for k, v in self.identity.items() if begun.get(k) != v]
-            if other:
-                told = ", ".join(f"{k} {begun.get(k)!r}, not {self.identity[k]!r}" for k in other)
-                raise ConfigError(
-                    f"{self.parts} holds an unfinished job with {told}; run that one to its end, "
-                    "or delete the folder to begin anew"
-                )
-            return
-        SequenceStore.from_fasta(fasta, self.parts / "sequences.arrow")
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.identity, indent=1) + "\n")
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Say which file cannot be written."""
+        if self.out.is_dir():
+            raise ConfigError(f"{self.out} is a folder; give the name of a file")
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(f"{self.out} cannot be written ({error.strerror})") from error
 
-    def _check_lengths(self) -> None:
+    def _begun(self) -> SequenceStore | None:
+        """Take up a job written down before; None if there is none."""
+        path = self.parts / "job.json"
+        if not path.is_file():
+            return None
+        begun = json.loads(path.read_text())
+        other = [k for k, v in self.identity.items() if begun.get(k) != v]
+        if other:
+            told = ", ".join(f"{k} {begun.get(k)!r}, not {self.identity[k]!r}" for k in other)
+            raise ConfigError(
+                f"{self.parts} holds an unfinished job with {told}; run that one to its end, "
+                "or delete the folder to begin anew"
+            )
+        return SequenceStore.open(self.parts / "sequences.arrow")
+
+    def _begin(self, fasta: str | os.PathLike[str]) -> SequenceStore:
+        """Write the job down; if that is refused, nothing is left."""
+        try:
+            SequenceStore.from_fasta(fasta, self.parts / "sequences.arrow")
+            store = SequenceStore.open(self.parts / "sequences.arrow")
+            check_ids(self.out, store.ids)
+            self._check_lengths(store)
+            with atomic_path(self.parts / "job.json") as temporary:
+                temporary.write_text(json.dumps(self.identity, indent=1) + "\n")
+        except BaseException:
+            shutil.rmtree(self.parts)
+            raise
+        return store
+
+    def _check_lengths(self, store: SequenceStore) -> None:
         limit = self.encoder.max_length
-        if limit is None or not len(self.store):
+        if limit is None or not len(store):
             return
-        long = np.flatnonzero(self.store.lengths > limit)
+        long = np.flatnonzero(store.lengths > limit)
         if len(long):
             raise InputError(
                 f"{self.encoder.name} takes at most {limit} residues, but {len(long)} proteins are "
-                f"longer (the first: {self.store.ids[long[0]]!r}, "
-                f"{self.store.lengths[long[0]]} residues); leave them out or use an encoder "
+                f"longer (the first: {store.ids[long[0]]!r}, "
+                f"{store.lengths[long[0]]} residues); leave them out or use an encoder "
                 "without a limit"
             )
 

