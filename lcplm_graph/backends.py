@@ -3,6 +3,10 @@
 A backend is chosen per call from the device and dtype of the data, or forced by a ``backend=``
 argument or the environment variable ``LCPLM_BACKEND``.  Forcing one that cannot run is an error;
 falling back to the slow reference warns once, by name.
+
+On CUDA the order is triton, mamba_ssm, reference.  Triton stands first because it reads packed
+streams in place in both directions, while mamba-ssm needs them padded, transposed and reversed and
+cannot fuse the gate behind a sum; neither has been timed on a device by this project.
 """
 
 from __future__ import annotations
@@ -19,15 +23,20 @@ from torch import Tensor
 from lcplm_graph.errors import BackendError, UnknownNameError
 from lcplm_graph.io import warn_once
 
-BACKENDS = ("mamba_ssm", "numba", "reference")
+BACKENDS = ("triton", "mamba_ssm", "numba", "reference")
 """Known backends, in order of preference where several can run."""
 
 _PACKAGE_OF = {
+    ("triton", "selective_scan"): "triton",
+    ("triton", "causal_conv"): "triton",
     ("mamba_ssm", "selective_scan"): "mamba_ssm",
     ("mamba_ssm", "causal_conv"): "causal_conv1d",
     ("numba", "selective_scan"): "numba",
     ("numba", "causal_conv"): "numba",
 }
+
+TRITON_CAPABILITY = (8, 0)
+"""Oldest CUDA compute capability that Triton compiles for."""
 
 OPS = ("selective_scan", "causal_conv")
 
@@ -86,7 +95,7 @@ def choose_backend(
     if name != "auto":
         if name not in BACKENDS:
             raise UnknownNameError(f"unknown backend {name!r}; known: auto, {', '.join(BACKENDS)}")
-        usable, reason = _judge(op, name, device, dtype, stateful)
+        usable, reason = _judge(op, name, device, dtype, stateful, forced=True)
         if not usable:
             raise BackendError(f"backend {name!r} cannot run {op} here: {reason}")
         return name
@@ -151,7 +160,7 @@ def use_torch_threads() -> None:
 
 
 def _judge(
-    op: str, backend: str, device: str, dtype: torch.dtype, stateful: bool
+    op: str, backend: str, device: str, dtype: torch.dtype, stateful: bool, forced: bool = False
 ) -> tuple[bool, str]:
     if backend == "reference":
         return True, "plain torch, step by step"
@@ -165,11 +174,35 @@ def _judge(
         if dtype == torch.float64:
             return False, "computes in float32, the data are float64"
         return True, f"numba {version}"
+    if backend == "triton":
+        return _judge_triton(device, dtype, version, forced)
     if device != "cuda":
         return False, f"runs on CUDA only, the data are on {device}"
     if stateful:
         return False, "cannot carry a state between chunks"
     return True, f"{package} {version}"
+
+
+def _judge_triton(device: str, dtype: torch.dtype, version: str, forced: bool) -> tuple[bool, str]:
+    if dtype == torch.float64:
+        return False, "computes in float32, the data are float64"
+    if device == "cpu":
+        if not forced:
+            return False, "runs on CUDA; on the CPU only by name, in Triton's interpreter"
+        if not _truthy("TRITON_INTERPRET"):
+            return False, "on the CPU it runs in Triton's interpreter only: set TRITON_INTERPRET=1"
+        return True, f"triton {version}, interpreted"
+    if device != "cuda":
+        return False, f"runs on CUDA only, the data are on {device}"
+    capability = torch.cuda.get_device_capability()
+    if capability < TRITON_CAPABILITY:
+        have, need = (".".join(map(str, x)) for x in (capability, TRITON_CAPABILITY))
+        return False, f"needs compute capability {need}, the device has {have}"
+    return True, f"triton {version}"
+
+
+def _truthy(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true", "on", "yes", "y")
 
 
 @cache

@@ -61,6 +61,13 @@ def causal_conv(
     check_shape(OP, "weight", weight, (channels, weight.shape[1]))
     check_shape(OP, "bias", bias, (channels,))
     backend = choose_backend(OP, x, requested=backend)
+    if backend == "triton":
+        from lcplm_graph.ops.causal_conv.triton import conv_op as triton_op
+
+        zeros = weight.new_zeros(channels, dtype=torch.float32)
+        return triton_op(
+            x, weight.float(), zeros if bias is None else bias.float(), cu_seqlens, reverse
+        )
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     x, weight = x.to(dtype), weight.to(dtype)
     bias = x.new_zeros(channels) if bias is None else bias.to(dtype)

@@ -93,7 +93,7 @@ def selective_scan(
     if backend == "mamba_ssm":
         from lcplm_graph.ops.selective_scan.mamba import selective_scan_mamba
 
-        return selective_scan_mamba(*operands[:-1], cu_seqlens, reverse)
+        return selective_scan_mamba(*_at_least_float32(operands)[:-1], cu_seqlens, reverse)
     return _run(operands, cu_seqlens, reverse, backend)[0]
 
 
@@ -136,7 +136,7 @@ def selective_scan_stateful(
 
 
 def _checked(operands: _Operands, cu_seqlens: Tensor) -> _Operands:
-    """Check everything and bring all operands to the dtype of the computation."""
+    """Return the operands if shapes, dtypes and devices fit."""
     u, A = operands.u, operands.A
     if u.dim() != 2 or A.dim() != 2:
         raise InputError(
@@ -160,16 +160,38 @@ def _checked(operands: _Operands, cu_seqlens: Tensor) -> _Operands:
     }
     for name, shape in shapes.items():
         check_shape(OP, name, named[name], shape)
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    return operands
+
+
+def _at_least_float32(operands: _Operands) -> _Operands:
+    """Bring all operands to the dtype of the computation."""
+    dtype = torch.float64 if operands.u.dtype == torch.float64 else torch.float32
     return _Operands(*(None if x is None else x.to(dtype) for x in operands))  # type: ignore[arg-type]
 
 
 def _run(
     operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str
 ) -> tuple[Tensor, Tensor]:
+    if backend == "triton":
+        return _triton(operands, cu_seqlens, reverse)
+    operands = _at_least_float32(operands)
     if backend == "numba":
         return _numba(operands, cu_seqlens, reverse)
     return selective_scan_reference(*operands[:-1], cu_seqlens, operands.initial_state, reverse)
+
+
+def _triton(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """Give the kernels float32 parameters; they read other operands in their own dtypes."""
+    from lcplm_graph.ops.selective_scan.triton import scan_op
+
+    u, delta, A, B, C, D, delta_bias, residual, z, initial = operands
+    zeros = A.new_zeros(len(A), dtype=torch.float32)
+    D = zeros if D is None else D.float()
+    delta_bias = zeros if delta_bias is None else delta_bias.float()
+    initial = None if initial is None else initial.float()
+    return scan_op(
+        u, delta, A.float(), B, C, D, delta_bias, residual, z, cu_seqlens, initial, reverse
+    )
 
 
 def _numba(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
