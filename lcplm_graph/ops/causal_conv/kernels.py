@@ -10,7 +10,8 @@ from numba import njit, prange
 
 from lcplm_graph.ops import simd
 from lcplm_graph.ops.causal_conv.steps import add_scaled_reversed, dot, dot_reversed, push
-from lcplm_graph.ops.simd import FAST, LANES, load_states, store_states, zeros_like
+from lcplm_graph.ops.simd import FAST, load_states, store_states, zeros_like
+from lcplm_graph.ops.vector_ir import LANES
 
 ROWS = 256
 """Tokens of one forward job."""
