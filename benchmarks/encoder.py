@@ -13,6 +13,7 @@ import importlib.util
 import platform
 
 import torch
+from roofline import fma_rate, scan_seconds
 from timing import interleaved, table
 from transformers import EsmConfig, EsmForMaskedLM
 
@@ -20,11 +21,6 @@ from lcplm_graph import LcPlmConfig, LcPlmForMaskedLM
 from lcplm_graph.models.bimamba import BiMamba
 from lcplm_graph.ops.selective_scan import selective_scan
 from lcplm_graph.tokens.packing import cu_seqlens_of
-
-# Vector operations per 16 (channel, state) elements of the forward scan, counted by hand: about
-# 14 on two ports, so 7 cycles; the clock is taken from the measured matrix product.
-SCAN_CYCLES_PER_ELEMENT = 7 / 16
-FLOPS_PER_CYCLE = 64
 
 
 def scan_operands(streams: int, length: int, channels: int = 512, n_states: int = 16):
@@ -92,6 +88,37 @@ def bench_scan(repeats: int) -> list[tuple]:
     return rows
 
 
+def bench_roofline(repeats: int) -> list[tuple]:
+    """Compare the scan with the least time of its multiplications, on one thread."""
+    streams, length, channels, n_states = 4, 512, 512, 16
+    operands, cu = scan_operands(streams, length, channels, n_states)
+
+    def forward() -> None:
+        with torch.no_grad():
+            selective_scan(**operands, cu_seqlens=cu)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rate = fma_rate()
+    cases = {
+        "forward": forward,
+        "forward + backward": lambda: backward(
+            lambda x: selective_scan(**x, cu_seqlens=cu), operands
+        ),
+    }
+    t = interleaved(cases, 3 * repeats)
+    torch.set_num_threads(threads)
+    print(f"one core: {rate / 1e9:.2f} G FMAs of 16 floats a second ({32 * rate / 1e9:.0f} GF/s)")
+    rows = []
+    for name, seconds in t.items():
+        both = name != "forward"
+        least = scan_seconds(streams * length, channels, n_states, rate, both)
+        elements = streams * length * channels * n_states
+        note = f"scan {name}, one thread; {seconds / elements * 1e9:.2f} ns an element"
+        rows.append((note, "its roofline", least / seconds))
+    return rows
+
+
 def bench_layer(repeats: int) -> list[tuple]:
     torch.manual_seed(0)
     mixer = BiMamba(LcPlmConfig.from_preset("8m"))
@@ -120,15 +147,12 @@ def equal_size_esm(parameters: int) -> EsmForMaskedLM:
     return EsmForMaskedLM(config).eval()
 
 
-def roofline_seconds(model: LcPlmForMaskedLM, tokens: int, flops_per_second: float) -> float:
-    """Time of the encoder's matrix products and scans alone, at the measured peak."""
+def roofline_seconds(model: LcPlmForMaskedLM, tokens: int, flops: float, fmas: float) -> float:
+    """Time of the encoder's matrix products and scans alone, at the measured peaks."""
     config = model.config
     products = sum(p.numel() for name, p in model.named_parameters() if "proj.weight" in name)
-    elements = 2 * config.n_layer * tokens * config.d_inner * config.d_state
-    threads = torch.get_num_threads()
-    clock = flops_per_second / threads / FLOPS_PER_CYCLE
-    scan = elements * SCAN_CYCLES_PER_ELEMENT / clock / threads
-    return 2 * products * tokens / flops_per_second + scan
+    scan = scan_seconds(tokens, config.d_inner, config.d_state, fmas, backward=False)
+    return 2 * products * tokens / flops + 2 * config.n_layer * scan / torch.get_num_threads()
 
 
 def peak_flops() -> float:
@@ -145,7 +169,7 @@ def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
     esm = equal_size_esm(size)
     esm_size = sum(p.numel() for p in esm.parameters())
     print(f"parameters: LC-PLM 8m {size:,}, EsmModel {esm_size:,}\n")
-    rows = []
+    rows, fmas = [], fma_rate()
     for length in lengths:
         streams = max(1, 4096 // length)
         ids = torch.randint(4, 24, (streams, length))
@@ -161,7 +185,7 @@ def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
                 return esm.esm(ids, attention_mask=mask)
 
         t = interleaved({"ours": encode, "esm": encode_esm}, repeats)
-        ideal = roofline_seconds(ours, ids.numel(), peak_flops())
+        ideal = roofline_seconds(ours, ids.numel(), peak_flops(), fmas)
         note = f"{ids.numel() / t['ours']:,.0f} residues/s, {ideal / t['ours']:.0%} of the roofline"
         rows.append(
             (
@@ -201,7 +225,7 @@ def main() -> None:
     repeats = 3 if arguments.quick else 5
     versions = {p: importlib.metadata.version(p) for p in ("torch", "transformers", "numba")}
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, {versions}")
-    rows = bench_scan(repeats) + bench_layer(repeats + 4)
+    rows = bench_roofline(repeats) + bench_scan(repeats) + bench_layer(repeats + 4)
     rows += bench_encoder(repeats, [512, 1024] if arguments.quick else [512, 1024, 4096, 8192])
     print(
         table(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -27,6 +28,14 @@ def _log1p_coefficients() -> list[float]:
 
 
 _LOG1P = _log1p_coefficients()
+
+
+@njit
+def scratch(size):
+    """Return an array of `size` elements that starts a cache line, uninitialised."""
+    array = np.empty(size + LANES, np.float32)
+    skip = -(array.ctypes.data >> 2) % LANES
+    return array[skip : skip + size]
 
 
 @intrinsic

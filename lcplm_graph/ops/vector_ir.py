@@ -89,19 +89,27 @@ def load_splat(builder: Any, pointer: Any) -> Any:
 
 def exp2(builder: Any, x: Any) -> Any:
     """Emit ``2**x`` for x < 128, relative error 4e-7; below -126 the result is 2**-126."""
+    return exp2_all(builder, [x])[0]
+
+
+def exp2_all(builder: Any, xs: list[Any]) -> list[Any]:
+    """Emit `exp2` of several vectors side by side, so that none waits for its own last result."""
     lowest = constant(-126.0)
-    x = builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest)
+    xs = [builder.select(builder.fcmp_ordered(">", x, lowest), x, lowest) for x in xs]
     # Adding 1.5 * 2**23 rounds to an integer and leaves it in the low bits.
     magic = constant(12582912.0)
-    shifted = builder.fadd(x, magic)
-    fraction = builder.fsub(x, builder.fsub(shifted, magic))
-    poly = constant(1.3333558e-3)
+    shifted = [builder.fadd(x, magic) for x in xs]
+    whole = [builder.fsub(x, magic) for x in shifted]
+    fractions = [builder.fsub(x, w) for x, w in zip(xs, whole, strict=True)]
+    polys = [constant(1.3333558e-3)] * len(xs)
     for c in (9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0):
-        poly = fma(builder, poly, fraction, constant(c))
-    exponent = builder.shl(
-        builder.bitcast(shifted, VECTOR_I32), ir.Constant(VECTOR_I32, [23] * LANES)
-    )
-    return builder.bitcast(builder.add(builder.bitcast(poly, VECTOR_I32), exponent), VECTOR)
+        polys = [fma(builder, p, f, constant(c)) for p, f in zip(polys, fractions, strict=True)]
+    places = ir.Constant(VECTOR_I32, [23] * LANES)
+    exponents = [builder.shl(builder.bitcast(x, VECTOR_I32), places) for x in shifted]
+    return [
+        builder.bitcast(builder.add(builder.bitcast(p, VECTOR_I32), e), VECTOR)
+        for p, e in zip(polys, exponents, strict=True)
+    ]
 
 
 def exp_neg_abs(builder: Any, x: Any) -> Any:

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lcplm_graph import __version__
+from lcplm_graph.backends import keep_freed_memory
 from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.training.checkpoints import (
@@ -148,6 +149,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     Interrupted
         After SIGTERM or Ctrl-C, when everything is saved.
     """
+    keep_freed_memory()
     folder = Path(options.out)
     start = -1 if checkpoint is None else step_of(checkpoint)
     if start >= options.steps:

@@ -10,7 +10,8 @@ from numba import njit, prange
 
 from lcplm_graph.ops import simd
 from lcplm_graph.ops.causal_conv.steps import add_scaled_reversed, dot, dot_reversed, push
-from lcplm_graph.ops.simd import FAST, LANES, load_states, store_states, zeros_like
+from lcplm_graph.ops.simd import FAST, load_states, store_states, zeros_like
+from lcplm_graph.ops.vector_ir import LANES
 
 ROWS = 256
 """Tokens of one forward job."""
@@ -22,10 +23,13 @@ parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
 @parallel_kernel
-def conv_forward(x, ld_x, weight, bias, stream_of, cu, reverse, out):
-    """Write ``out = silu(conv(x) + bias)``; ``stream_of[j]`` is the stream of token j * ROWS."""
+def conv_forward(template, x, ld_x, weight, bias, stream_of, cu, reverse, out):
+    """Write ``out = silu(conv(x) + bias)``; ``stream_of[j]`` is the stream of token j * ROWS.
+
+    `template` is a tuple as long as the kernel has taps.
+    """
     channels = bias.shape[0]
-    taps = weight.shape[0] // channels
+    taps = len(template)
     tokens = out.shape[0] // channels
     for job in prange(stream_of.shape[0]):
         s = stream_of[job]
@@ -33,13 +37,20 @@ def conv_forward(x, ld_x, weight, bias, stream_of, cu, reverse, out):
             while t >= cu[s + 1]:
                 s += 1
             begin, end = cu[s], cu[s + 1]
+            first = t if reverse else t - taps + 1
+            whole = begin <= first and first + taps <= end
             for e in range(0, channels, LANES):
                 total = simd.load(bias, e)
-                for k in range(taps):
-                    source = t + taps - 1 - k if reverse else t - taps + 1 + k
-                    if begin <= source < end:
-                        w = simd.load(weight, k * channels + e)
-                        total = simd.fma(simd.load(x, source * ld_x + e), w, total)
+                if whole:
+                    window = load_states(template, x, first * ld_x + e, ld_x)
+                    w = load_states(template, weight, e, channels)
+                    total = dot_reversed(w, window, total) if reverse else dot(w, window, total)
+                else:
+                    for k in range(taps):
+                        source = t + taps - 1 - k if reverse else first + k
+                        if begin <= source < end:
+                            w_k = simd.load(weight, k * channels + e)
+                            total = simd.fma(simd.load(x, source * ld_x + e), w_k, total)
                 simd.store(out, t * channels + e, simd.mul(total, simd.sigmoid(total)))
 
 

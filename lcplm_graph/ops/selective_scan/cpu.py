@@ -19,8 +19,7 @@ from lcplm_graph.ops.selective_scan.kernels import (
     scan_backward,
     scan_forward,
 )
-from lcplm_graph.ops.simd import LANES
-from lcplm_graph.ops.vector_ir import LOG2E
+from lcplm_graph.ops.vector_ir import LANES, LOG2E
 
 STATE_COUNTS = (16, 8, 4, 2, 1)
 """Numbers of states the kernels are made for, largest first."""

@@ -15,7 +15,8 @@ from numba import njit, prange
 
 from lcplm_graph.ops import simd
 from lcplm_graph.ops.selective_scan.steps import backward_step, replay_step, scan_step
-from lcplm_graph.ops.simd import FAST, LANES, add_to, load_states, store_states, zeros_like
+from lcplm_graph.ops.simd import FAST, add_to, load_states, store_states, zeros_like
+from lcplm_graph.ops.vector_ir import LANES
 
 CHUNK = 16
 """Steps between two saved states."""
@@ -63,7 +64,7 @@ def scan_forward(
         if has_initial:
             h = load_states(template, initial, state_at, LANES)
         # Step sizes, then outputs of a chunk: three short loops overlap better than one long one.
-        work = np.empty(2 * CHUNK * LANES, np.float32)
+        work = simd.scratch(2 * CHUNK * LANES)
         y_at = CHUNK * LANES
         for i in range(0, end - begin, CHUNK):
             steps = min(CHUNK, end - begin - i)
@@ -150,12 +151,13 @@ def scan_backward(
         decay_at = (CHUNK + 1) * step
         dt_at = decay_at + CHUNK * step
         gb_at, gha_at = dt_at + CHUNK * LANES, dt_at + 2 * CHUNK * LANES
-        tape = np.empty(dt_at + 3 * CHUNK * LANES, np.float32)
+        tape = simd.scratch(dt_at + 3 * CHUNK * LANES)
         # Sums over channels: dB and dC of one step and part in one vector.
-        lanes = np.zeros(CHUNK * parts * LANES, np.float32)
+        lanes = simd.scratch(CHUNK * parts * LANES)
         dd_at, dbias_at = width * n_states, width * n_states + width
-        sums = np.zeros(dbias_at + width, np.float32)
-        carry = np.zeros(width * n_states, np.float32)
+        sums = simd.scratch(dbias_at + width)
+        carry = simd.scratch(width * n_states)
+        sums[:] = 0
         for s in range(blocks[p], blocks[p + 1]):
             begin, end = cu[s], cu[s + 1]
             length = end - begin

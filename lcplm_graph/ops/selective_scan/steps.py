@@ -6,6 +6,8 @@ straight-line code for every N.  The notation follows `reference.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -14,7 +16,7 @@ from lcplm_graph.ops.vector_ir import (
     LANES,
     LaneSums,
     constant,
-    exp2,
+    exp2_all,
     fma,
     load,
     load_splat,
@@ -23,6 +25,18 @@ from lcplm_graph.ops.vector_ir import (
     store,
     v16,
 )
+
+SIDE_BY_SIDE = 4
+"""Exponentials computed side by side; more do not fit the registers."""
+
+
+def _decays(builder: Any, a: Any, dt: Any, n_states: int) -> list[Any]:
+    decays: list[Any] = []
+    for start in range(0, n_states, SIDE_BY_SIDE):
+        chosen = range(start, min(start + SIDE_BY_SIDE, n_states))
+        scaled = [builder.fmul(dt, builder.extract_value(a, n)) for n in chosen]
+        decays += exp2_all(builder, scaled)
+    return decays
 
 
 @intrinsic
@@ -39,11 +53,11 @@ def scan_step(typing_context, states, a, dt, dtu, y, b_array, b_offset, c_array,
         c_pointer = pointer(context, builder, signature.args[7], c_array, c_offset)
         # Two accumulators halve the dependency chain of the sum over states.
         even, odd, new = y, None, []
+        decays = _decays(builder, a, dt, len(states))
         for n in range(len(states)):
             b = load_splat(builder, shift(builder, b_pointer, I32(n)))
             c = load_splat(builder, shift(builder, c_pointer, I32(n)))
-            decay = exp2(builder, builder.fmul(dt, builder.extract_value(a, n)))
-            h_n = fma(builder, decay, builder.extract_value(h, n), builder.fmul(dtu, b))
+            h_n = fma(builder, decays[n], builder.extract_value(h, n), builder.fmul(dtu, b))
             new.append(h_n)
             if n % 2 == 0:
                 even = fma(builder, h_n, c, even)
@@ -70,12 +84,12 @@ def replay_step(
         h_pointer = pointer(context, builder, signature.args[6], tape, h_offset)
         decay_pointer = pointer(context, builder, signature.args[6], tape, decay_offset)
         new = []
+        decays = _decays(builder, a, dt, len(states))
         for n in range(len(states)):
             b = load_splat(builder, shift(builder, b_pointer, I32(n)))
-            decay = exp2(builder, builder.fmul(dt, builder.extract_value(a, n)))
-            h_n = fma(builder, decay, builder.extract_value(h, n), builder.fmul(dtu, b))
+            h_n = fma(builder, decays[n], builder.extract_value(h, n), builder.fmul(dtu, b))
             new.append(h_n)
-            store(builder, decay, shift(builder, decay_pointer, I32(n * LANES)))
+            store(builder, decays[n], shift(builder, decay_pointer, I32(n * LANES)))
             store(builder, h_n, shift(builder, h_pointer, I32(n * LANES)))
         return context.make_tuple(builder, states, new)
 

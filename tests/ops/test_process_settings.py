@@ -1,0 +1,88 @@
+"""What depends on the settings of the process: narrower CPUs, the C library's memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+HASWELL = "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt,+sse4.2"
+
+NARROW = """
+import torch
+from lcplm_graph.ops.causal_conv import causal_conv, kernels as conv_kernels
+from lcplm_graph.ops.selective_scan import kernels as scan_kernels, selective_scan
+
+torch.manual_seed(0)
+cu = torch.tensor([0, 1, 20, 60], dtype=torch.int32)
+channels, states = 32, 16
+shapes = [(60, channels), (60, channels), (channels, states), (60, states), (60, states)]
+u, delta, A, B, C = (torch.randn(shape) for shape in shapes)
+z, residual, weight = torch.randn(60, channels), torch.randn(60, channels), torch.randn(channels, 4)
+inputs = [u, delta, -A.abs() - 0.1, B, C, z, residual, weight]
+
+
+def run(inputs, backend):
+    leaves = [x.detach().requires_grad_() for x in inputs]
+    u, delta, A, B, C, z, residual, weight = leaves
+    v = causal_conv(u, weight, cu_seqlens=cu, backend=backend, reverse=True)
+    y = selective_scan(
+        v, delta, A, B, C, cu_seqlens=cu, z=z, residual=residual, reverse=True, backend=backend
+    )
+    return [y, *torch.autograd.grad((y * y).sum(), leaves)]
+
+
+for got, exact in zip(
+    run(inputs, "numba"), run([x.double() for x in inputs], "reference"), strict=True
+):
+    assert float((got - exact).norm() / exact.norm()) < 1e-5
+kernels = (
+    scan_kernels.scan_forward, scan_kernels.scan_backward,
+    conv_kernels.conv_forward, conv_kernels.conv_backward,
+)
+code = "".join(asm for kernel in kernels for asm in kernel.inspect_asm().values())
+print("ymm" in code, "zmm" in code)
+"""
+
+REUSE = """
+import resource, sys, torch
+from lcplm_graph.backends import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+torch.set_num_threads(1)
+for i in range(20):
+    if i == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    x = torch.ones(10_000_000)
+    del x
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def output_of(script: str, *arguments: str, **environment: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 features")
+def test_kernels_on_a_cpu_without_avx512(tmp_path) -> None:
+    environment = {
+        "NUMBA_CPU_NAME": "haswell",
+        "NUMBA_CPU_FEATURES": HASWELL,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    assert output_of(NARROW, **environment).split() == ["True", "False"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_freed_memory_is_used_again() -> None:
+    assert int(output_of(REUSE, "keep")) < 100 < int(output_of(REUSE, "give back"))
