@@ -134,10 +134,14 @@ def _groups(batches: Iterable[list[str]], recipe: Recipe) -> Iterator[list[list[
 def _in_order(ray: Any, tasks: Iterator[Any], window: int) -> Iterator[np.ndarray]:
     """Results of tasks in their order, `window` of them under way."""
     waiting = deque(islice(tasks, window))
-    while waiting:
-        results = _result(ray, waiting.popleft())
-        waiting.extend(islice(tasks, 1))
-        yield from results
+    try:
+        while waiting:
+            results = _result(ray, waiting.popleft())
+            waiting.extend(islice(tasks, 1))
+            yield from results
+    finally:
+        for task in waiting:
+            ray.cancel(task)
 
 
 def _result(ray: Any, task: Any) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from lcplm_graph import embed
 from lcplm_graph.errors import BackendError, ConfigError
 from lcplm_graph.features import embed as embed_module
 from lcplm_graph.features import ray_engine as ray_module
-from lcplm_graph.features.embed import embed_fasta
+from lcplm_graph.features.embed import EmbedJob, embed_fasta
 from lcplm_graph.features.engines import Recipe, here
 from lcplm_graph.features.ray_engine import ray_engine
 from lcplm_graph.models.composition import CompositionEncoder
@@ -129,11 +129,14 @@ def test_a_job_may_change_engines_on_the_way(ray, fasta, tmp_path):
     for engine in (first(20, here), first(20, ray_engine())):
         with pytest.raises(KeyboardInterrupt):
             embed_fasta(fasta, encoder, tmp_path / "r.npz", engine=engine, **options)
-    begun = len(computed(notes))
-    embed_fasta(fasta, encoder, tmp_path / "r.npz", engine=here, **options)
-    assert (tmp_path / "r.npz").read_bytes() == expected.read_bytes()
-    batches = {batch for _, batch in computed(notes)}
-    assert len(computed(notes)) - begun == len(batches) - 40
+    rest = []
+
+    def counting(encoder, recipe, batches):
+        return here(encoder, recipe, (rest.append(b) or b for b in batches))
+
+    job = EmbedJob(fasta, encoder, tmp_path / "r.npz", max_tokens=300)
+    assert job.run(progress=False, engine=counting).read_bytes() == expected.read_bytes()
+    assert len(rest) == len(job._batches) - 40
 
 
 @pytest.mark.slow  # a process and two workers that import torch anew
