@@ -1,4 +1,4 @@
-"""`python -m lcplm_graph.embed`: FASTA in, protein embeddings out.
+"""`python -m lcplm_graph.embed`: sequences in, protein embeddings out.
 
 An interrupted run goes on where it stopped when the same command is given again.
 """
@@ -9,13 +9,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lcplm_graph.errors import LcPlmError
+from lcplm_graph.errors import ConfigError, LcPlmError
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     parser = argparse.ArgumentParser(prog="lcplm embed", description=__doc__)
-    parser.add_argument("input", metavar="INPUT.fasta", help="plain, gzip, zstd or bz2")
+    parser.add_argument(
+        "input",
+        metavar="INPUT.fasta",
+        help="FASTA (plain, gzip, zstd, bz2); Arrow or Parquet with the columns id and sequence; "
+        "or a folder of such shards",
+    )
     parser.add_argument("--encoder", required=True, help="a name or path, see load_encoder")
     parser.add_argument("--out", required=True, help="FILE.h5, FILE.npz or FILE.parquet")
     parser.add_argument(
@@ -34,6 +39,16 @@ def make_parser() -> argparse.ArgumentParser:
         default=4096,
         help="tokens per batch; a longer protein is never cut (default: %(default)s)",
     )
+    parser.add_argument(
+        "--engine",
+        default="local",
+        choices=("local", "ray"),
+        help="local: this process; ray: the cluster of RAY_ADDRESS, or a local one "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", type=int, help="engine ray: how many at once (default: all but one processor)"
+    )
     return parser
 
 
@@ -43,14 +58,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     from lcplm_graph.features.embed import EmbedJob
+    from lcplm_graph.features.engines import here
+    from lcplm_graph.features.ray_engine import ray_engine
     from lcplm_graph.models.encoders import load_encoder
 
     try:
+        on_ray, workers = options.pop("engine") == "ray", options.pop("workers")
+        if workers is not None and not on_ray:
+            raise ConfigError("--workers belongs to --engine ray")
+        engine = ray_engine(workers) if on_ray else here
         encoder = load_encoder(options.pop("encoder"))
-        encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+        if not on_ray and torch.cuda.is_available():
+            encoder.to("cuda")
         job = EmbedJob(options.pop("input"), encoder, options.pop("out"), **options)
         print(job, flush=True)
-        print(f"written: {job.run()}")
+        print(f"written: {job.run(engine=engine)}")
     except LcPlmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

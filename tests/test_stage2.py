@@ -12,9 +12,10 @@ from lcplm_graph.datasets.split import Split
 from lcplm_graph.datasets.splits import pair_hashes
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.models.encoders import load_encoder
-from lcplm_graph.stage2 import load_graph, main
+from lcplm_graph.stage2 import main
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import EDGE, MASK, NO_EDGE
+from lcplm_graph.training.graphs import load_graph
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 from lcplm_graph.walks.residues import ResidueTable
@@ -76,7 +77,7 @@ def _held_out(table: Path) -> tuple[Split, HeldOutWalks]:
     dataset = load_graph(f"pairs:{table}")
     split = dataset.split(kind="random", seed=0)
     residues = ResidueTable.from_store(dataset.sequences)
-    return split, HeldOutWalks(split, residues, share=30, count=50, max_tokens=512)
+    return split, HeldOutWalks([(split, residues)], share=30, count=50, max_tokens=512)
 
 
 def test_held_out_walks_are_unseen_edges_and_true_negatives(table: Path) -> None:

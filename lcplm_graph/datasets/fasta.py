@@ -44,7 +44,7 @@ def _fold_table() -> bytes:
 
 
 _FOLD = _fold_table()
-_OTHER_LETTERS = [
+OTHER_LETTERS = [
     letter.encode() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in RESIDUES
 ]
 
@@ -159,7 +159,7 @@ def _parse_block(
         or not _is_utf8(headers)
     ):
         _explain(block, path, first_line)
-    for letter in _OTHER_LETTERS:
+    for letter in OTHER_LETTERS:
         if letter in residues:
             replaced[letter.decode()] += residues.count(letter)
             residues = residues.replace(letter, b"X")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -68,13 +68,30 @@ class SequenceStore:
         """
         if arrow_path is None:
             store = cls(pa.Table.from_batches(list(read_fasta(path)), schema=SCHEMA))
-            _refuse_repeated_ids(store, path)
+            if name := store._repeated_id():
+                raise _repeated_in_fasta(name, path)
             return store
+        return cls.from_batches(
+            read_fasta(path), arrow_path, lambda name: _repeated_in_fasta(name, path)
+        )
+
+    @classmethod
+    def from_batches(
+        cls,
+        batches: Iterable[pa.RecordBatch],
+        arrow_path: str | os.PathLike[str],
+        repeated: Callable[[str], DataError],
+    ) -> SequenceStore:
+        """Write record batches one after the other to `arrow_path`, and memory-map the result.
+
+        An id that occurs twice is refused with the error that `repeated` makes of it.
+        """
         with atomic_path(arrow_path) as temporary:
             with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-                for batch in read_fasta(path):
+                for batch in batches:
                     writer.write_batch(batch)
-            _refuse_repeated_ids(cls.open(temporary), path)
+            if name := cls.open(temporary)._repeated_id():
+                raise repeated(name)
         return cls.open(arrow_path)
 
     @classmethod
@@ -199,6 +216,11 @@ class SequenceStore:
             )
         return SequenceStore(self._table.take(rows))
 
+    def _repeated_id(self) -> str | None:
+        if pc.count_distinct(self._table["id"]).as_py() == len(self):
+            return None
+        return _first_repeated(self.ids)
+
     def digests(self) -> np.ndarray:
         """First 8 bytes (little-endian) of the blake2b hash of each sequence.
 
@@ -210,11 +232,8 @@ class SequenceStore:
         return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
-def _refuse_repeated_ids(store: SequenceStore, path: str | os.PathLike[str]) -> None:
-    if pc.count_distinct(store.table["id"]).as_py() == len(store):
-        return
-    name = _first_repeated(store.ids)
-    raise DataError(
+def _repeated_in_fasta(name: str, path: str | os.PathLike[str]) -> DataError:
+    return DataError(
         f"the id was there before, at line {line_of_record(path, name)}; ids must be unique",
         path=path,
         line=line_of_record(path, name, occurrence=2),

@@ -1,8 +1,9 @@
-"""Embed a FASTA file of any size into a file: bounded memory, and resumable after a kill.
+"""Embed a file of any number of sequences into a file: bounded memory, resumable after a kill.
 
 Beside the output ``FILE`` a folder ``FILE.parts`` holds the job while it is unfinished: the
 sequences as Arrow, the values computed so far, and how many batches they are.  Batches are a
-pure function of input and options, so a resumed job writes the same values as one never killed.
+pure function of input and options, so a resumed job writes the same values as one never killed,
+on whichever engine it began or goes on.
 """
 
 from __future__ import annotations
@@ -17,30 +18,31 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.errors import ConfigError, DataError, InputError
+from lcplm_graph.datasets.shards import content_sha256, store_sequences
+from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.features.engines import Engine, Recipe, here
 from lcplm_graph.features.formats import Embeddings, check_ids, writer_for
 from lcplm_graph.features.store import sequence_digests
-from lcplm_graph.io import atomic_path, sha256_of
+from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
-from lcplm_graph.tokens.vocabulary import CLS, EOS
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _FORMAT = 1
 
 
 class EmbedJob:
-    """The embedding of one FASTA file into one output file.
+    """The embedding of one input into one output file.
 
     Parameters
     ----------
-    fasta : path-like
-        Plain, gzip, zstd or bz2.
+    source : path-like
+        FASTA, Arrow or Parquet, or a folder of shards; see
+        `lcplm_graph.datasets.shards.store_sequences`.
     encoder : Encoder
         On the device where it shall run.
     out : path-like
@@ -62,7 +64,7 @@ class EmbedJob:
     Raises
     ------
     DataError
-        If the FASTA file is faulty, with file and line.
+        If the input is faulty, with file and line or record.
     InputError
         If a protein is longer than the encoder takes, or an id cannot be written.
     ConfigError
@@ -72,7 +74,7 @@ class EmbedJob:
 
     def __init__(
         self,
-        fasta: str | os.PathLike[str],
+        source: str | os.PathLike[str],
         encoder: Encoder,
         out: str | os.PathLike[str],
         *,
@@ -81,16 +83,17 @@ class EmbedJob:
         half: bool = False,
         max_tokens: int = MAX_TOKENS,
     ) -> None:
-        self.encoder, self.out, self.pool, self.per_residue = encoder, Path(out), pool, per_residue
+        self.encoder, self.out, self.per_residue = encoder, Path(out), per_residue
         self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
         self.dtype = np.dtype(np.float16 if half else np.float32)
+        self.recipe = Recipe(None if per_residue else pool, self.dtype.name)
         self._write = writer_for(out)
         if max_tokens < 1:
             raise ConfigError(f"max_tokens must be at least 1, not {max_tokens}")
         self.parts = self.out.with_name(self.out.name + ".parts")
         self.identity = {
             "format": _FORMAT,
-            "input_sha256": sha256_of(_existing(fasta)),
+            "input_sha256": content_sha256(source),
             "encoder": encoder.name,
             "encoder_fingerprint": encoder.fingerprint(),
             "pool": "none" if per_residue else pool,
@@ -99,7 +102,7 @@ class EmbedJob:
         }
         with self._writable(), self._locked():
             begun = self._begun()
-            self.store = self._begin(fasta) if begun is None else begun
+            self.store = self._begin(source) if begun is None else begun
         self._plan(max_tokens)
 
     @property
@@ -119,8 +122,15 @@ class EmbedJob:
             f"to {self.out}{note}"
         )
 
-    def run(self, *, progress: bool = True) -> Path:
+    def run(self, *, progress: bool = True, engine: Engine = here) -> Path:
         """Compute what is missing, write the output whole, and remove ``FILE.parts``.
+
+        Parameters
+        ----------
+        progress : bool
+            Show a progress bar in residues.
+        engine : Engine
+            Who computes; see `lcplm_graph.features.engines`.
 
         Raises
         ------
@@ -129,7 +139,7 @@ class EmbedJob:
             process is at work on the same output.
         """
         with self._writable(), self._locked():
-            self._compute(progress)
+            self._compute(progress, engine)
             self._assemble()
         shutil.rmtree(self.parts)
         return self.out
@@ -168,10 +178,10 @@ class EmbedJob:
             )
         return SequenceStore.open(self.parts / "sequences.arrow")
 
-    def _begin(self, fasta: str | os.PathLike[str]) -> SequenceStore:
+    def _begin(self, source: str | os.PathLike[str]) -> SequenceStore:
         """Write the job down; if that is refused, nothing is left."""
         try:
-            SequenceStore.from_fasta(fasta, self.parts / "sequences.arrow")
+            store_sequences(source, self.parts / "sequences.arrow")
             store = SequenceStore.open(self.parts / "sequences.arrow")
             check_ids(self.out, store.ids)
             self._check_lengths(store)
@@ -216,16 +226,18 @@ class EmbedJob:
         )
         self._residues_before = np.cumsum([0, *(int(lengths[b].sum()) for b in self._batches)])
 
-    def _compute(self, progress: bool) -> None:
+    def _compute(self, progress: bool, engine: Engine) -> None:
         first = self._finished_batches()
         path = self.parts / "values.bin"
         path.touch()
+        due = range(first, len(self._batches))
+        results = engine(self.encoder, self.recipe, (self._sequences(k) for k in due))
         with open(path, "r+b") as file, self._bar(first, progress) as bar:
             file.truncate(int(self._rows_before[first]) * self.width * self.dtype.itemsize)
             file.seek(0, os.SEEK_END)
             last = time.monotonic()
-            for number in range(first, len(self._batches)):
-                file.write(self._values(self._batches[number]).tobytes())
+            for number, values in zip(due, results, strict=True):
+                file.write(self._checked(number, values).tobytes())
                 bar.update(int(np.diff(self._residues_before[number : number + 2])[0]))
                 if time.monotonic() - last > _SECONDS_BETWEEN_CHECKPOINTS:
                     self._checkpoint(file, number + 1)
@@ -253,26 +265,25 @@ class EmbedJob:
         with atomic_path(self.parts / "done.json") as temporary:
             temporary.write_text(json.dumps({"batches": batches}))
 
-    def _values(self, batch: np.ndarray) -> np.ndarray:
-        proteins = self._unique[batch]
-        sequences = [self.store[int(i)] for i in proteins]
-        with torch.inference_mode():
-            if self.per_residue:
-                packed = self.encoder.tokenize(sequences).to(self.encoder.device)
-                inside = (packed.input_ids != CLS) & (packed.input_ids != EOS)
-                values = self.encoder.encode(packed)[inside]
-            else:
-                values = self.encoder.embed_batch(sequences, self.pool)
-        with np.errstate(over="ignore"):
-            array = values.float().cpu().numpy().astype(self.dtype)
-        if not np.isfinite(array).all():
+    def _sequences(self, number: int) -> list[str]:
+        return [self.store[int(i)] for i in self._unique[self._batches[number]]]
+
+    def _checked(self, number: int, values: np.ndarray) -> np.ndarray:
+        rows = int(np.diff(self._rows_before[number : number + 2])[0])
+        if values.shape != (rows, self.width):
+            raise InputError(
+                f"{self.encoder.name} gives values of shape {values.shape} where "
+                f"{(rows, self.width)} are due; an encoder gives one state per residue"
+            )
+        if not np.isfinite(values).all():
+            proteins = self._unique[self._batches[number]]
             names = ", ".join(self.store.ids[int(i)] for i in proteins[:3])
             hint = "; write float32 instead" if self.dtype == np.float16 else ""
             raise InputError(
                 f"{self.encoder.name} gives values that are no finite {self.dtype.name} in the "
                 f"batch of {len(proteins)} proteins that begins with {names}{hint}"
             )
-        return array
+        return values
 
     def _assemble(self) -> None:
         shape = (int(self._rows_before[-1]), self.width)
@@ -293,14 +304,15 @@ class EmbedJob:
 
 
 def embed_fasta(
-    fasta: str | os.PathLike[str],
+    source: str | os.PathLike[str],
     encoder: Encoder,
     out: str | os.PathLike[str],
     *,
     progress: bool = True,
+    engine: Engine = here,
     **options: Any,
 ) -> Path:
-    r"""Embed a FASTA file into a file; see `EmbedJob` for the options.
+    r"""Embed a FASTA file, or shards, into a file; see `EmbedJob` for the options.
 
     Examples
     --------
@@ -315,11 +327,4 @@ def embed_fasta(
     >>> archive["ids"].tolist(), archive["embeddings"].shape
     (['p1', 'p2'], (2, 20))
     """
-    return EmbedJob(fasta, encoder, out, **options).run(progress=progress)
-
-
-def _existing(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise DataError("no such file", path=path)
-    return path
+    return EmbedJob(source, encoder, out, **options).run(progress=progress, engine=engine)

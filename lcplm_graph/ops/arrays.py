@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lcplm_graph.tokens.packing import check_cu_seqlens
@@ -18,7 +19,7 @@ def boundaries(cu_seqlens: Tensor, num_tokens: int) -> np.ndarray:
 
 def flat(tensor: Tensor | None) -> np.ndarray:
     """Flatten a tensor (copied only if it is not contiguous); None gives a dummy."""
-    return _NOTHING if tensor is None else tensor.detach().contiguous().view(-1).numpy()
+    return _NOTHING if tensor is None else _view(tensor.detach().contiguous().view(-1))
 
 
 def rows(tensor: Tensor | None) -> tuple[np.ndarray, int]:
@@ -29,4 +30,11 @@ def rows(tensor: Tensor | None) -> tuple[np.ndarray, int]:
     if tensor.stride(1) != 1:
         tensor = tensor.contiguous()
     span = (len(tensor) - 1) * tensor.stride(0) + tensor.shape[1]
-    return tensor.as_strided((span,), (1,)).numpy(), tensor.stride(0)
+    return _view(tensor.as_strided((span,), (1,))), tensor.stride(0)
+
+
+def _view(tensor: Tensor) -> np.ndarray:
+    if torch.distributed.is_initialized():
+        # FSDP frees gathered parameters after use, which `numpy` would forbid for good.
+        return np.from_dlpack(tensor)
+    return tensor.numpy()

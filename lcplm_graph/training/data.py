@@ -80,9 +80,8 @@ class BatchStream(IterableDataset):
 class TrainData(LightningDataModule):
     """Deal the batches of a source out to ranks and steps.
 
-    Optimiser step s uses batches ``s n`` to ``(s + 1) n - 1``, where n is the number of ranks
-    times `accumulate`, so that one process with ``accumulate=2`` and two processes with 1 see the
-    same.
+    An optimiser step uses the next n batches, where n is the number of ranks times `accumulate`,
+    so that one process with ``accumulate=2`` and two processes with 1 see the same.
 
     Parameters
     ----------
@@ -94,11 +93,30 @@ class TrainData(LightningDataModule):
     def __init__(self, source: BatchSource, accumulate: int) -> None:
         super().__init__()
         self.source, self.accumulate = source, accumulate
+        # Where this session began: (optimiser step, batches used before).
+        self._start = (0, 0)
+        self._used: int | None = None
 
     def train_dataloader(self) -> DataLoader:
-        """Start where the trainer stands: at 0, or at the step it resumed from."""
+        """Start where the trainer stands: at 0, or at the batch after those that were used."""
         assert self.trainer is not None  # Lightning sets it before it asks for loaders
-        ranks = self.trainer.world_size
-        done = self.trainer.global_step * self.accumulate * ranks
-        stream = BatchStream(self.source, done + self.trainer.global_rank, ranks)
+        step, per_step = self.trainer.global_step, self._per_step()
+        self._start = (step, step * per_step if self._used is None else self._used)
+        stream = BatchStream(
+            self.source, self._start[1] + self.trainer.global_rank, self.trainer.world_size
+        )
         return DataLoader(stream, batch_size=None)
+
+    def state_dict(self) -> dict[str, int]:
+        """Count the batches used, for a resumption with another number of ranks."""
+        assert self.trainer is not None
+        step, used = self._start
+        return {"batches": used + (self.trainer.global_step - step) * self._per_step()}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the batches that were used."""
+        self._used = state_dict["batches"]
+
+    def _per_step(self) -> int:
+        assert self.trainer is not None
+        return self.accumulate * self.trainer.world_size

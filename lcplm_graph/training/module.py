@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from lcplm_graph.errors import TrainingError
 from lcplm_graph.tokens.masking import IGNORE, is_relation
@@ -105,7 +107,23 @@ class MaskedLMTask(LightningModule):
         self.contrastive, self.contrastive_weight = contrastive, contrastive_weight
         self._no_decay = {f"model.{name}" for name in no_decay_names(model)}
         self._bad: list[int] = []
+        # In a tuple, so that it is no part of this module.
+        self._blank: tuple[nn.Module, ...] = ()
         self.gradient_norm = float("nan")
+
+    def configure_model(self) -> None:
+        """Shard the parameters, if that is the strategy."""
+        if self.device_mesh is None or self._blank:
+            return
+        from lcplm_graph.training.parallel import shard
+
+        # Sharding changes the model for good; what is exported is a whole one.
+        self._blank = (copy.deepcopy(self.model).to("meta"),)
+        shard(self.model, self.device_mesh["data_parallel"])
+
+    def whole_model(self) -> nn.Module:
+        """Return the model on the CPU, not sharded; its values are then no longer those here."""
+        return self._blank[0].to_empty(device="cpu") if self._blank else self.model.cpu()
 
     def forward(self, input_ids: Tensor, cu_seqlens: Tensor) -> Tensor:
         """Return logits, shape (T, V)."""
@@ -132,7 +150,8 @@ class MaskedLMTask(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Measure the gradient; stop before a gradient that is not finite touches the weights."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
-        self.gradient_norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.gradient_norm = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         if self._bad or not torch.isfinite(torch.tensor(self.gradient_norm)):
             number = self.trainer.global_step + 1
             batches = self._due_batches()
@@ -155,8 +174,7 @@ class MaskedLMTask(LightningModule):
         plain: list[Tensor] = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                clean = name.replace("_fsdp_wrapped_module.", "")
-                (plain if clean in self._no_decay else decay).append(parameter)
+                (plain if name in self._no_decay else decay).append(parameter)
         groups = [
             {"params": decay, "weight_decay": options.weight_decay},
             {"params": plain, "weight_decay": 0.0},

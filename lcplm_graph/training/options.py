@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from lcplm_graph.errors import ConfigError, LcPlmError
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 T = TypeVar("T", bound="TrainOptions")
 
@@ -91,6 +92,66 @@ class TrainOptions:
         for name in ("warmup", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage2Options(TrainOptions):
+    """Options of stage 2.
+
+    Parameters
+    ----------
+    graph
+        string_human_core (embedded), string_human and other STRING networks, string:<taxon>,
+        several species with commas between them (string:9606,10090), or pairs:FILE with a FASTA
+        file beside it.
+    encoder
+        Where to start: a shipped encoder, a folder, a hub id, or random:<preset>.
+    walk_length
+        Proteins of a walk.
+    walk_tokens
+        Most tokens of a walk; default 1024, or max_tokens if that is less.
+    p
+        Return parameter of node2vec.
+    q
+        In-out parameter of node2vec.
+    weighted
+        Walk along edges in proportion to their score.
+    negative_rate
+        Share of hops that lead to a protein that is no neighbour.
+    relation_rate
+        Share of the relation markers that is masked.
+    relation_weight
+        Weight of the markers' loss beside the residues'.
+    split
+        What is held out: random, C1, C2, C3, node, cluster, ...
+    split_seed
+        Seed of the split.
+    eval_pairs
+        Held-out edges that are evaluated, and as many negatives.
+    """
+
+    graph: str
+    encoder: str = DEFAULT_ENCODER
+    walk_length: int = 5
+    walk_tokens: int | None = None
+    p: float = 1.0
+    q: float = 1.0
+    weighted: bool = False
+    negative_rate: float = 0.5
+    relation_rate: float = 0.15
+    relation_weight: float = 0.1
+    split: str = "C3"
+    split_seed: int = 0
+    eval_pairs: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
+            raise ConfigError(
+                "relation_rate must be between 0 and 1, relation_weight not negative and "
+                f"eval_pairs at least 1, not {self.relation_rate}, {self.relation_weight} and "
+                f"{self.eval_pairs}"
+            )
 
 
 def parse_options(cls: type[T], argv: Sequence[str] | None, prog: str, description: str) -> T:

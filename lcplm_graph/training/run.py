@@ -36,6 +36,7 @@ from lcplm_graph.training.data import BatchSource, TrainData, is_first_process
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import FREE_ON_RESUME, TrainOptions
+from lcplm_graph.training.parallel import trainer_layout
 from lcplm_graph.training.progress import Progress
 
 CONFIG, MANIFEST, METRICS, MODEL = "config.yaml", "run.json", "metrics.csv", "model"
@@ -179,9 +180,7 @@ def _trainer(options: TrainOptions, run: Run, metrics: Metrics, start: int) -> T
     return Trainer(
         max_steps=options.steps,
         max_epochs=-1,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        strategy=options.strategy,
+        **trainer_layout(options),
         precision=options.precision,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip,
@@ -204,7 +203,7 @@ def _export(folder: Path, run: Run, options: TrainOptions) -> None:
     """Write the model from the last checkpoint: one way for every strategy and resumption."""
     last = newest_intact(checkpoints_in(folder / FOLDER))
     state = torch.load(last, map_location="cpu", weights_only=True)["state_dict"]
-    model = run.task.model.cpu()
+    model = run.task.whole_model()
     # The task may have parts of its own, such as the contrastive projection.
     prefix = "model."
     model.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from lcplm_graph.training.data import Batch, keyed_generator
 from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import means, score
 from lcplm_graph.walks.residues import ResidueTable
-from lcplm_graph.walks.stream import WalkStream
+from lcplm_graph.walks.stream import WalkSource
 
 MASK_RATE = 0.15
 _MASK = 4
@@ -39,7 +40,7 @@ class WalkBatches:
 
     Parameters
     ----------
-    stream : WalkStream
+    stream : WalkSource
     max_tokens : int
         Most tokens of a batch.
     relation_rate : float
@@ -49,7 +50,7 @@ class WalkBatches:
     """
 
     def __init__(
-        self, stream: WalkStream, *, max_tokens: int, relation_rate: float, seed: int
+        self, stream: WalkSource, *, max_tokens: int, relation_rate: float, seed: int
     ) -> None:
         self.stream, self.max_tokens = stream, max_tokens
         self.relation_rate, self.seed = relation_rate, seed
@@ -111,21 +112,31 @@ class HeldOutWalks:
 
     Parameters
     ----------
-    split : Split
-    residues : ResidueTable
+    graphs : sequence of (Split, ResidueTable)
+        Of one graph, or of several species.
     share : int
         Residues of each protein; longer ones are cropped to one random window.
     count : int
-        Most edges, and most negatives.
+        Most edges, and most negatives, of all graphs together.
     max_tokens : int
         Tokens of a batch.
     """
 
     def __init__(
-        self, split: Split, residues: ResidueTable, *, share: int, count: int, max_tokens: int
+        self,
+        graphs: Sequence[tuple[Split, ResidueTable]],
+        *,
+        share: int,
+        count: int,
+        max_tokens: int,
     ) -> None:
-        self.pairs = held_out_pairs(split, count)
-        classes = split.classify(self.pairs.nodes)
+        parts = [held_out_pairs(split, -(-count // len(graphs))) for split, _ in graphs]
+        self.pairs = Pairs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        self._graph = np.repeat(np.arange(len(graphs)), [len(part.nodes) for part in parts])
+        self._residues = [residues for _, residues in graphs]
+        classes = np.concatenate(
+            [split.classify(part.nodes) for (split, _), part in zip(graphs, parts, strict=True)]
+        )
         self._of_class = {
             f"{AUROC}_C{number}": chosen
             for number in (1, 2, 3)
@@ -134,15 +145,16 @@ class HeldOutWalks:
         }
         per_batch = max(1, max_tokens // (2 * share + 7))
         self.batches = [
-            self._batch(residues, share, first, per_batch)
+            self._batch(share, first, per_batch)
             for first in range(0, len(self.pairs.nodes), per_batch)
         ]
 
-    def _batch(self, residues: ResidueTable, share: int, first: int, count: int) -> Batch:
+    def _batch(self, share: int, first: int, count: int) -> Batch:
         rng = np.random.default_rng([1, first])
-        nodes, is_edge = (part[first : first + count] for part in self.pairs)
         streams = []
-        for (a, b), edge in zip(nodes.tolist(), is_edge.tolist(), strict=True):
+        for i in range(first, min(first + count, len(self.pairs.nodes))):
+            (a, b), edge = self.pairs.nodes[i].tolist(), self.pairs.is_edge[i]
+            residues = self._residues[self._graph[i]]
             left, right = (_window(residues, node, share, rng) for node in (a, b))
             parts = ([CLS, BON], left, [EON, EDGE if edge else NO_EDGE, BON], right, [EON, EOS])
             streams.append(np.concatenate(parts))

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
 from lcplm_graph.datasets.split import Split
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.io import atomic_path
 from lcplm_graph.ops.random_walk.tables import WalkGraph, make_graph
 
 
@@ -39,3 +45,39 @@ def walk_graph(split: Split, *, weighted: bool = False, adjacency_bits: bool = F
         excluded=split.supervision,
         adjacency_bits=adjacency_bits,
     )
+
+
+def save_graph(graph: WalkGraph, folder: str | PathLike[str]) -> None:
+    """Write every table of a graph as ``<name>.npy``; the excluded rows only if they differ."""
+    for name, array in graph._asdict().items():
+        path = Path(folder) / f"{name}.npy"
+        if name.startswith("excluded_") and array is getattr(graph, name[len("excluded_") :]):
+            path.unlink(missing_ok=True)
+            continue
+        with atomic_path(path) as temporary:
+            np.save(temporary, array, allow_pickle=False)
+
+
+def open_graph(folder: str | PathLike[str]) -> WalkGraph:
+    """Memory-map the tables that `save_graph` wrote.
+
+    Raises
+    ------
+    DataError
+        If a table is missing or damaged.
+    """
+    tables: dict[str, np.ndarray] = {}
+    for name in WalkGraph._fields:
+        path = Path(folder) / f"{name}.npy"
+        same = name.removeprefix("excluded_")
+        if same != name and not path.exists():
+            tables[name] = tables[same]
+            continue
+        try:
+            # Plain arrays over the map: compiled code needs no second version for a subclass.
+            tables[name] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DataError(f"no table of a walk graph ({error})", path=path) from error
+    if not len(tables["indptr"]) or tables["indptr"][-1] != len(tables["indices"]):
+        raise DataError("indptr.npy and indices.npy do not belong together", path=folder)
+    return WalkGraph(**tables)

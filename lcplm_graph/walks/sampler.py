@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
+from os import PathLike
 
 import numpy as np
 
 from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops.random_walk import random_walk
-from lcplm_graph.ops.random_walk.tables import WalkLaw, make_law
-from lcplm_graph.walks.graph import walk_graph
+from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw, make_law
+from lcplm_graph.walks.graph import open_graph, save_graph, walk_graph
 
 
 class WalkSampler:
@@ -68,19 +69,61 @@ class WalkSampler:
         weighted: bool = False,
         seed: int = 0,
     ) -> None:
+        self._set(
+            walk_graph(split, weighted=weighted, adjacency_bits=q != 1.0),
+            length,
+            p,
+            q,
+            weighted,
+            seed,
+        )
+
+    def _set(
+        self, graph: WalkGraph, length: int, p: float, q: float, weighted: bool, seed: int
+    ) -> None:
+        self.graph = graph
         self.length = operator.index(length)
         if self.length < 1:
             raise InputError(f"a walk needs a length of at least 1 protein, not {length}")
         self.p, self.q, self.weighted = p, q, bool(weighted)
         self._law = make_law(p=p, q=q, weighted=weighted)
-        self.split = split
         self.seed = operator.index(seed)
-        self.graph = walk_graph(split, weighted=weighted, adjacency_bits=q != 1.0)
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the graph's tables as ``.npy`` files, which `open` maps instead of reading."""
+        save_graph(self.graph, folder)
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | PathLike[str],
+        length: int,
+        p: float = 1.0,
+        q: float = 1.0,
+        weighted: bool = False,
+        seed: int = 0,
+    ) -> WalkSampler:
+        """Memory-map what `save` wrote: the same walks, and only the pages they touch are read.
+
+        Parameters
+        ----------
+        folder : path-like
+        length, p, q, weighted, seed
+            As above; the tables for `weighted` must have been there when it was saved.
+
+        Raises
+        ------
+        DataError
+            If a file is missing or damaged.
+        """
+        sampler = cls.__new__(cls)
+        sampler._set(open_graph(folder), length, p, q, weighted, seed)
+        return sampler
 
     @property
     def num_nodes(self) -> int:
         """Number of proteins, which is also the number of walks in an epoch."""
-        return self.split.num_nodes
+        return len(self.graph.indptr) - 1
 
     def __getitem__(self, index: int) -> np.ndarray:
         index = operator.index(index)
@@ -125,7 +168,7 @@ class WalkSampler:
 
     def __repr__(self) -> str:
         return (
-            f"WalkSampler({self.num_nodes} proteins, {len(self.split.message)} edges, "
+            f"WalkSampler({self.num_nodes} proteins, {len(self.graph.indices) // 2} edges, "
             f"length={self.length}, p={self.p}, q={self.q}, weighted={self.weighted}, "
             f"seed={self.seed})"
         )

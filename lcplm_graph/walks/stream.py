@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,8 +73,78 @@ class WalkTokens:
         before = np.flatnonzero(~last)
         return np.stack([self.nodes[before], self.nodes[before + 1]], axis=1)
 
+    def shifted(self, first_node: int) -> WalkTokens:
+        """Return the same with proteins counted from `first_node`."""
+        return replace(self, nodes=self.nodes + first_node)
 
-class WalkStream:
+    @classmethod
+    def joined(cls, parts: Sequence[WalkTokens]) -> WalkTokens:
+        """Put streams end to end."""
+        sizes = np.cumsum([0, *(len(part.input_ids) for part in parts)])
+        if sizes[-1] >= 1 << 31:
+            raise InputError(f"{len(parts)} walks have more than 2**31 tokens; ask for fewer")
+
+        def all_of(name: str, offsets: Sequence[int] | None = None) -> np.ndarray:
+            moved = [0] * len(parts) if offsets is None else offsets
+            arrays = [getattr(p, name) + o for p, o in zip(parts, moved, strict=True)]
+            return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+
+        places = sizes[:-1].tolist()
+        ends = [part.cu_seqlens[1:] + place for part, place in zip(parts, places, strict=True)]
+        return cls(
+            all_of("input_ids"),
+            np.concatenate([[0], *ends]).astype(np.int32),
+            all_of("marker_positions", places),
+            all_of("marker_labels"),
+            all_of("nodes"),
+            all_of("spans", places).reshape(-1, 2),
+            all_of("windows"),
+            all_of("nodes_per_stream"),
+            sum(part.cropped for part in parts),
+        )
+
+
+class WalkSource(ABC):
+    """An endless list of token streams, and of batches of them."""
+
+    max_tokens: int
+
+    @abstractmethod
+    def walks(self, start: int, stop: int) -> WalkTokens:
+        """Return streams `start` to ``stop - 1``, end to end."""
+
+    def __getitem__(self, index: int) -> WalkTokens:
+        index = operator.index(index)
+        return self.walks(index, index + 1)
+
+    def batch(self, index: int, max_tokens: int) -> WalkTokens:
+        """Return batch `index` of the endless list of batches, at most `max_tokens` tokens each.
+
+        A batch is a fixed number of consecutive walks, as many as fit when each has all of
+        its own budget, so that batch b is a pure function of (seed, b) and a resumed run goes on
+        where it stopped.
+
+        Raises
+        ------
+        InputError
+            If not even one walk fits.
+        """
+        size = self.walks_per_batch(max_tokens)
+        index = operator.index(index)
+        return self.walks(index * size, (index + 1) * size)
+
+    def walks_per_batch(self, max_tokens: int) -> int:
+        """Return how many walks a batch of at most `max_tokens` tokens has."""
+        size = operator.index(max_tokens) // self.max_tokens
+        if size < 1:
+            raise InputError(
+                f"a batch of {max_tokens} tokens holds no walk of {self.max_tokens}; give batches "
+                "at least as many tokens as walks"
+            )
+        return size
+
+
+class WalkStream(WalkSource):
     """Random walks as token streams, with random access.
 
     Stream `i` is walk `i`: ``<cls> [BON] residues [EON] [EDGE] [BON] residues [EON] <eos>``, the
@@ -159,10 +231,6 @@ class WalkStream:
                 "they are cropped to a random window (WalkTokens.cropped counts them)"
             )
 
-    def __getitem__(self, index: int) -> WalkTokens:
-        index = operator.index(index)
-        return self.walks(index, index + 1)
-
     def walks(self, start: int, stop: int) -> WalkTokens:
         """Return streams `start` to ``stop - 1``, end to end."""
         nodes, negative = self.sampler.hops(start, stop, self.negative_rate)
@@ -187,32 +255,6 @@ class WalkStream:
         return WalkTokens(
             ids, cu_seqlens, markers, labels, visited, spans, windows, per_stream, cropped
         )
-
-    def batch(self, index: int, max_tokens: int) -> WalkTokens:
-        """Return batch `index` of the endless list of batches, at most `max_tokens` tokens each.
-
-        A batch is a fixed number of consecutive walks, as many as fit when each has all of
-        its own budget, so that batch b is a pure function of (seed, b) and a resumed run goes on
-        where it stopped.
-
-        Raises
-        ------
-        InputError
-            If not even one walk fits.
-        """
-        size = self.walks_per_batch(max_tokens)
-        index = operator.index(index)
-        return self.walks(index * size, (index + 1) * size)
-
-    def walks_per_batch(self, max_tokens: int) -> int:
-        """Return how many walks a batch of at most `max_tokens` tokens has."""
-        size = operator.index(max_tokens) // self.max_tokens
-        if size < 1:
-            raise InputError(
-                f"a batch of {max_tokens} tokens holds no walk of {self.max_tokens}; give batches "
-                "at least as many tokens as walks"
-            )
-        return size
 
     def __repr__(self) -> str:
         return (

@@ -12,6 +12,7 @@ import torch
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.features import embed as embed_module
 from lcplm_graph.features.embed import EmbedJob, embed_fasta
+from lcplm_graph.features.engines import here
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -111,26 +112,26 @@ def test_a_stopped_job_goes_on_and_gives_the_same_bytes(
     class StopError(Exception):
         pass
 
+    def stopping(encoder, recipe, batches):
+        for number, values in enumerate(here(encoder, recipe, batches)):
+            if number == after:
+                raise StopError
+            yield values
+
     job = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", **options)
-    original, calls = job._values, []
-
-    def stopping(batch):
-        if len(calls) == after:
-            raise StopError
-        calls.append(batch)
-        return original(batch)
-
-    monkeypatch.setattr(job, "_values", stopping)
     with pytest.raises(StopError):
-        job.run(progress=False)
+        job.run(progress=False, engine=stopping)
     assert not (tmp_path / "o.npz").exists()
     with open(job.parts / "values.bin", "ab") as file:
         file.write(b"torn write")
 
+    redone = []
+
+    def counting(encoder, recipe, batches):
+        return here(encoder, recipe, (redone.append(b) or b for b in batches))
+
     again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", **options)
-    redone, values = [], again._values
-    monkeypatch.setattr(again, "_values", lambda batch: (redone.append(batch), values(batch))[1])
-    again.run(progress=False)
+    again.run(progress=False, engine=counting)
     assert len(redone) == len(again._batches) - after
     assert (tmp_path / "o.npz").read_bytes() == whole.read_bytes()
 

@@ -1,0 +1,136 @@
+"""What stage 2 walks on: one graph in memory, or several species of STRING mapped from disk."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lcplm_graph.datasets.pairs import PairPPI
+from lcplm_graph.datasets.splits import Split, pair_hashes
+from lcplm_graph.datasets.string import StringPPI
+from lcplm_graph.training.options import Stage2Options
+from lcplm_graph.walks.residues import ResidueTable
+from lcplm_graph.walks.sampler import WalkSampler
+from lcplm_graph.walks.shards import ShardedWalkStream, open_shards
+from lcplm_graph.walks.stream import WalkSource, WalkStream
+
+if TYPE_CHECKING:
+    from lcplm_graph.datasets.ppi import PPIDataset
+
+SPLIT = "split"
+# Evaluation reads splits whole; the largest species are taken.
+_EVALUATED_SPECIES = 8
+
+
+class TrainGraph(NamedTuple):
+    """A graph, or several, as stage 2 takes them.
+
+    Attributes
+    ----------
+    stream : WalkSource
+    held_out : list of (Split, ResidueTable)
+        What is evaluated.
+    facts : dict
+        For the manifest.
+    seen_edges : callable
+        Returns the hashes of all pairs the walks may show.
+    save_split : callable
+        Writes the split, or the splits by taxon, into a run's folder.
+    """
+
+    stream: WalkSource
+    held_out: list[tuple[Split, ResidueTable]]
+    facts: dict[str, Any]
+    seen_edges: Callable[[], np.ndarray]
+    save_split: Callable[[Path], None]
+
+
+def load_graph(name: str) -> PPIDataset:
+    """Load a graph with its sequences by the name that ``--graph`` takes."""
+    return PairPPI(name) if name.startswith("pairs:") else StringPPI(name)
+
+
+def open_graphs(options: Stage2Options, max_tokens: int) -> TrainGraph:
+    """Open what ``--graph`` names, with walks of at most `max_tokens` tokens."""
+    several = "," in options.graph and not options.graph.startswith("pairs:")
+    return (_species if several else _one)(options, max_tokens)
+
+
+def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
+    dataset = load_graph(options.graph)
+    split = dataset.split(kind=options.split, seed=options.split_seed)
+    sampler = WalkSampler(
+        split, options.walk_length, options.p, options.q, options.weighted, options.seed
+    )
+    stream = WalkStream(
+        sampler,
+        dataset.sequences,
+        max_tokens=max_tokens,
+        negative_rate=options.negative_rate,
+    )
+    digests = dataset.sequences.digests()
+
+    def save_split(folder: Path) -> None:
+        split.save(folder / SPLIT)
+
+    facts = {
+        "graph_source": str(dataset[0].get("source", options.graph)),
+        "sequences_sha256": hashlib.sha256(digests.tobytes()).hexdigest(),
+        "split": {
+            "kind": split.kind,
+            "seed": options.split_seed,
+            "fingerprint": split.fingerprint,
+            **split.counts(),
+        },
+    }
+    return TrainGraph(
+        stream,
+        [(split, stream.residues)],
+        facts,
+        lambda: np.unique(pair_hashes(digests, split.train)),
+        save_split,
+    )
+
+
+def _species(options: Stage2Options, max_tokens: int) -> TrainGraph:
+    shards = open_shards(
+        options.graph.split(","),
+        kind=options.split,
+        seed=options.split_seed,
+        weighted=options.weighted,
+        q=options.q,
+    )
+    stream = ShardedWalkStream(
+        shards,
+        length=options.walk_length,
+        p=options.p,
+        q=options.q,
+        weighted=options.weighted,
+        seed=options.seed,
+        max_tokens=max_tokens,
+        negative_rate=options.negative_rate,
+    )
+    evaluated = sorted(shards, key=lambda shard: -shard.num_nodes)[:_EVALUATED_SPECIES]
+
+    def seen_edges() -> np.ndarray:
+        return np.unique(np.concatenate([shard.seen_edges() for shard in shards]))
+
+    def save_split(folder: Path) -> None:
+        (folder / SPLIT).mkdir(exist_ok=True)
+        for shard in shards:
+            for suffix in (".json", ".npz"):
+                target = folder / SPLIT / f"{shard.facts['taxon']}{suffix}"
+                shutil.copyfile(shard.folder / f"{SPLIT}{suffix}", target)
+
+    return TrainGraph(
+        stream,
+        [(shard.split(), shard.residues) for shard in evaluated],
+        {"species": [shard.facts for shard in shards]},
+        seen_edges,
+        save_split,
+    )

@@ -1,0 +1,56 @@
+"""Several processes: what Lightning is told under torchrun, and parameters sharded by FSDP."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+
+from lcplm_graph.training.options import TrainOptions
+
+
+class FullyShardedStrategy(ModelParallelStrategy):
+    """FSDP over all processes of a run; a checkpoint is one file, as with every other strategy.
+
+    PyTorch's `fully_shard` (FSDP2), which runs on CPUs by gloo as on GPUs by NCCL.  Lightning's
+    older ``FSDPStrategy`` refuses to run without GPUs, so it could not be tested.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(save_distributed_checkpoint=False)
+
+    def setup_environment(self) -> None:
+        """Shard over all devices of all nodes; Lightning's default would be one per node."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        self._tensor_parallel_size = 1
+        super().setup_environment()
+
+
+def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Divide the parameters among the processes: every layer a unit, the rest of the model one.
+
+    Every process must hold the same values.
+    """
+    for module in list(model.modules()):
+        if isinstance(module, nn.ModuleList):
+            for layer in module:
+                fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def trainer_layout(options: TrainOptions) -> dict[str, Any]:
+    """Devices, nodes and strategy for Lightning's trainer.
+
+    Under torchrun ``devices`` may stay ``auto``: there are as many as processes were started.
+    """
+    devices, nodes = options.devices, options.nodes
+    if torch.distributed.is_torchelastic_launched() and devices == "auto":
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["GROUP_WORLD_SIZE"])
+    strategy = FullyShardedStrategy() if options.strategy == "fsdp" else options.strategy
+    return {"devices": devices, "num_nodes": nodes, "strategy": strategy}
