@@ -50,7 +50,7 @@ def measure(models: list[Model], options: argparse.Namespace) -> Comparison:
         comparison.add(
             column,
             {name: found[kind] for name, found in answers.items()},
-            lambda scores, rows: fmax(truth[rows], scores[rows]).f,
+            lambda scores, rows, _: fmax(truth[rows], scores[rows]).f,
             over_items(len(truth), resamples=options.resamples),
         )
     comparison.facts = {

@@ -63,7 +63,7 @@ class _Perplexity:
     def __init__(self, count: np.ndarray) -> None:
         self.count = count
 
-    def __call__(self, loss: np.ndarray, rows: np.ndarray) -> float:
+    def __call__(self, loss: np.ndarray, rows: np.ndarray, _: object) -> float:
         return float(np.exp(loss[rows].sum() / self.count[rows].sum()))
 
 
