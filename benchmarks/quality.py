@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from quality_parts import function, link, perplexity
+from quality_parts import function, homology, link, perplexity
 from quality_parts.models import compared, folder_of
 
 from lcplm_graph.errors import LcPlmError
@@ -28,6 +28,7 @@ from lcplm_graph.models.shipped import shipped_encoders
 
 PARTS = {
     "perplexity": perplexity.measure,
+    "homology": homology.measure,
     "function": function.measure,
     "link": link.measure,
     "marker": link.measure_marker,
@@ -69,6 +70,7 @@ def _parse() -> argparse.Namespace:
     add("--members", type=int, default=2, help="heads of different seeds that are averaged")
     add("--steps", type=int, default=300, help="training steps of a head at most")
     add("--marker-pairs", type=int, default=200, help="positives, and negatives, of each class")
+    add("--scope", type=Path, help="folder with scope40.fasta and labels.tsv (homology)")
     add("--corpus", type=Path, help="FASTA file of stage 1 (perplexity)")
     add("--clusters", type=Path, help="its table of clusters, if stage 1 had one (perplexity)")
     add("--esm2", type=Path, help="run of stage 1 with --arch esm2 on the same data (perplexity)")
