@@ -20,7 +20,7 @@ from pathlib import Path
 from time import perf_counter
 
 from quality_parts import function, homology, link, perplexity
-from quality_parts.models import compared, folder_of
+from quality_parts.models import compared, folder_of, weights_of
 
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.evaluation.model_card import QUALITY, write_card
@@ -46,6 +46,10 @@ def main() -> int:
         for part in options.parts:
             start = perf_counter()
             comparison = PARTS[part](models, options)
+            comparison.facts |= {
+                "resamples": options.resamples,
+                "weights": weights_of(options.folder),
+            }
             comparison.save(options.folder / QUALITY / f"{part}.json")
             print(f"{part}: {perf_counter() - start:.0f} s", flush=True)
         print(f"written: {write_card(options.folder)}")

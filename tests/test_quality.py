@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +16,10 @@ import torch
 
 from lcplm_graph import stage1
 from lcplm_graph.datasets.pairs import PairPPI
-from lcplm_graph.errors import ConfigError, LeakageError
+from lcplm_graph.errors import ConfigError, DataError, LeakageError
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.evaluation.metrics import auroc
+from lcplm_graph.evaluation.model_card import write_card
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.release import release
 
@@ -78,15 +81,16 @@ def test_perplexities_are_those_of_the_run(model) -> None:
     """The model's own figure, again from its file, is the last one of the run's metrics.csv."""
     options = _options(model, esm2=model.esm2)
     found = quality.PARTS["perplexity"](compared(model.folder, None), options)
-    names = ["unigram", "composition", "composition + neighbours", "ESM-2-shaped, same tokens",
-             "lcplm-tiny"]  # fmt: skip
-    assert list(found.values["all"]) == names
+    *floors, esm2_name, own = found.values["all"]
+    assert floors == ["unigram", "composition", "composition + neighbours"]
+    assert re.fullmatch(r"ESM-2-shaped \([\d,]+ parameters, 0.0 million tokens\)", esm2_name)
+    assert own == "lcplm-tiny"
     final = json.loads((model.folder / "training.json").read_text())["final"]
     value = found.values["all"]["lcplm-tiny"].value
     assert value == pytest.approx(np.exp(final["valid_mask_only_loss"]), rel=1e-3)
     last = (model.esm2 / "metrics.csv").read_text().splitlines()
     esm2 = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
-    value = found.values["all"]["ESM-2-shaped, same tokens"].value
+    value = found.values["all"][esm2_name].value
     assert value == pytest.approx(np.exp(float(esm2["valid_mask_only_loss"])), rel=1e-3)
     assert not found.beats("all", "unigram")
     with pytest.raises(ConfigError, match="not the file of the run"):
@@ -201,3 +205,10 @@ def test_the_command_measures_and_writes_the_card_anew(model, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", [*command[:4], "--corpus", str(model.folder / "README.md")])
     assert quality.main() == 1
     assert "error: " in capsys.readouterr().err
+    other = model.folder.with_name("lcplm-other")
+    shutil.copytree(model.folder, other)
+    facts = json.loads((other / "training.json").read_text())
+    facts["weights"]["sha256"] = "0" * 64
+    (other / "training.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match="measured with other weights"):
+        write_card(other)
