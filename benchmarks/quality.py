@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from quality_parts import function, link, perplexity
-from quality_parts.models import compared, folder_of
+from quality_parts import function, homology, link, perplexity
+from quality_parts.models import compared, folder_of, weights_of
 
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.evaluation.model_card import QUALITY, write_card
@@ -28,6 +28,7 @@ from lcplm_graph.models.shipped import shipped_encoders
 
 PARTS = {
     "perplexity": perplexity.measure,
+    "homology": homology.measure,
     "function": function.measure,
     "link": link.measure,
     "marker": link.measure_marker,
@@ -45,6 +46,10 @@ def main() -> int:
         for part in options.parts:
             start = perf_counter()
             comparison = PARTS[part](models, options)
+            comparison.facts |= {
+                "resamples": options.resamples,
+                "weights": weights_of(options.folder),
+            }
             comparison.save(options.folder / QUALITY / f"{part}.json")
             print(f"{part}: {perf_counter() - start:.0f} s", flush=True)
         print(f"written: {write_card(options.folder)}")
@@ -69,6 +74,7 @@ def _parse() -> argparse.Namespace:
     add("--members", type=int, default=2, help="heads of different seeds that are averaged")
     add("--steps", type=int, default=300, help="training steps of a head at most")
     add("--marker-pairs", type=int, default=200, help="positives, and negatives, of each class")
+    add("--scope", type=Path, help="folder with scope40.fasta and labels.tsv (homology)")
     add("--corpus", type=Path, help="FASTA file of stage 1 (perplexity)")
     add("--clusters", type=Path, help="its table of clusters, if stage 1 had one (perplexity)")
     add("--esm2", type=Path, help="run of stage 1 with --arch esm2 on the same data (perplexity)")

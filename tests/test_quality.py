@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +16,10 @@ import torch
 
 from lcplm_graph import stage1
 from lcplm_graph.datasets.pairs import PairPPI
-from lcplm_graph.errors import ConfigError, LeakageError
+from lcplm_graph.errors import ConfigError, DataError, LeakageError
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.evaluation.metrics import auroc
+from lcplm_graph.evaluation.model_card import write_card
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.release import release
 
@@ -24,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import quality  # noqa: E402
-from quality_parts import function, link  # noqa: E402
+from quality_parts import function, homology, link  # noqa: E402
 from quality_parts.models import compared, kept  # noqa: E402
 
 LETTERS = list("ACDEFGHIKLMNPQRSTVWY")
@@ -78,15 +81,16 @@ def test_perplexities_are_those_of_the_run(model) -> None:
     """The model's own figure, again from its file, is the last one of the run's metrics.csv."""
     options = _options(model, esm2=model.esm2)
     found = quality.PARTS["perplexity"](compared(model.folder, None), options)
-    names = ["unigram", "composition", "composition + neighbours", "ESM-2-shaped, same tokens",
-             "lcplm-tiny"]  # fmt: skip
-    assert list(found.values["all"]) == names
+    *floors, esm2_name, own = found.values["all"]
+    assert floors == ["unigram", "composition", "composition + neighbours"]
+    assert re.fullmatch(r"ESM-2-shaped \([\d,]+ parameters, 0.0 million tokens\)", esm2_name)
+    assert own == "lcplm-tiny"
     final = json.loads((model.folder / "training.json").read_text())["final"]
     value = found.values["all"]["lcplm-tiny"].value
     assert value == pytest.approx(np.exp(final["valid_mask_only_loss"]), rel=1e-3)
     last = (model.esm2 / "metrics.csv").read_text().splitlines()
     esm2 = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
-    value = found.values["all"]["ESM-2-shaped, same tokens"].value
+    value = found.values["all"][esm2_name].value
     assert value == pytest.approx(np.exp(float(esm2["valid_mask_only_loss"])), rel=1e-3)
     assert not found.beats("all", "unigram")
     with pytest.raises(ConfigError, match="not the file of the run"):
@@ -107,6 +111,39 @@ def test_links_are_scored_by_the_same_head_on_all_features(model, graph, monkeyp
     models[-1].encoder._seen_edges = _hashes_of_test_pairs(graph)
     with pytest.raises(LeakageError, match="was trained by stage 2"):
         link.measure(models, _options(model))
+
+
+def test_folds_are_counted_by_superfamily(model, tmp_path) -> None:
+    """Folds differ in composition, which finds them where the fold is in training."""
+    rng = np.random.default_rng(2)
+    rows, records = [], []
+    for fold in range(6):
+        rich = LETTERS[3 * fold : 3 * fold + 3] * 6 + LETTERS
+        for part, count in (
+            ("train", 12),
+            ("valid", 4),
+            ("test_family", 4),
+            ("test_superfamily", 4),
+        ):
+            for i in range(count):
+                name, family = f"d{fold}{part}{i}", f"a.{fold + 1}.{i % 2 + 1}.1"
+                records.append(f">{name} {family} (A:) x\n{''.join(rng.choice(rich, 60))}\n")
+                # A fold that training lacks.
+                family = "b.9.1.1" if part == "valid" and i == 0 else family
+                rows.append(f"{name}\t{part}\t{family}\n")
+    (tmp_path / "scope40.fasta").write_text("".join(records))
+    (tmp_path / "labels.tsv").write_text("domain\tsplit\tfamily\n" + "".join(rows))
+    found = homology.measure(compared(model.folder, None), _options(model, scope=tmp_path))
+    assert list(found.values) == [
+        f"{part}, {kind}" for kind in ("nearest neighbour", "linear probe")
+        for part in ("valid", "family", "superfamily")
+    ]  # fmt: skip
+    for kind in ("nearest neighbour", "linear probe"):
+        assert found.values[f"family, {kind}"]["composition"].value > 0.9
+        assert found.values[f"valid, {kind}"]["composition"].value <= 0.75
+    assert found.facts["training domains"] == 72
+    with pytest.raises(ConfigError, match="needs --scope"):
+        homology.measure([], _options(model, scope=None))
 
 
 def _hashes_of_test_pairs(graph: PairPPI) -> np.ndarray:
@@ -134,13 +171,13 @@ def test_predictions_of_function_follow_the_features() -> None:
     part = np.arange(90) % 3
     masks = [torch.from_numpy(part == n) for n in range(3)]
     options = argparse.Namespace(members=2, steps=60)
-    parents = function._kept_parents(np.array([[0, 1, 5], [7, 7, 9]]), np.array([0, 1, 7]))
-    assert parents.tolist() == [[0, 1], [2, 2]]
+    parents = np.array([[0, 1], [2, 2]])
     found = function._predictions(x, labels, masks, parents, options)
-    for scores in found.values():
+    assert {k: len(v) for k, v in found.items()} == {"neighbour": 1, "head": 2}
+    for scores in (*found["neighbour"], *found["head"]):
         own = scores[np.arange(30), group[part == 2]]
         assert (own > scores[np.arange(30), 1 - group[part == 2]]).mean() > 0.95
-    assert (found["head"][:, 2] >= found["head"][:, :2].max(1)).all()
+    assert (found["head"][..., 2] >= found["head"][..., :2].max(2)).all()
 
 
 def test_answers_are_kept() -> None:
@@ -168,3 +205,10 @@ def test_the_command_measures_and_writes_the_card_anew(model, monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", [*command[:4], "--corpus", str(model.folder / "README.md")])
     assert quality.main() == 1
     assert "error: " in capsys.readouterr().err
+    other = model.folder.with_name("lcplm-other")
+    shutil.copytree(model.folder, other)
+    facts = json.loads((other / "training.json").read_text())
+    facts["weights"]["sha256"] = "0" * 64
+    (other / "training.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match="measured with other weights"):
+        write_card(other)

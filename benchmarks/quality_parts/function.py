@@ -3,85 +3,85 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from lcplm_graph import GOFunction, StringPPI
+from lcplm_graph import GOFunction
 from lcplm_graph.evaluation.baselines import naive_frequency, nearest_neighbour_transfer
-from lcplm_graph.evaluation.comparison import Comparison, over_items
-from lcplm_graph.evaluation.function import propagate
-from lcplm_graph.evaluation.go_metrics import fmax
+from lcplm_graph.evaluation.comparison import Comparison, over_items, over_members
+from lcplm_graph.evaluation.function import FUNCTION_FIT, propagate
+from lcplm_graph.evaluation.go_metrics import FmaxCurve
 from lcplm_graph.features.store import cached_embeddings
-from lcplm_graph.heads.fit import FitOptions, fit_function
+from lcplm_graph.heads.fit import fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from quality_parts.models import Model, kept
 
-GRAPH, ASPECT, FEWEST = "string_human_core", "MF", 10
+DATA, ASPECT = "string_human_core", "MF"
+_PARTS = ("train", "val", "test")
+_COLUMNS = {"neighbour": "Fmax, nearest neighbour", "head": "Fmax, head"}
 
 
 def measure(models: list[Model], options: argparse.Namespace) -> Comparison:
     """Compare nearest-neighbour transfer and a head on each kind of feature."""
-    dataset = StringPPI(GRAPH)
-    parts = _cluster_parts(dataset, options.split_seed)
-    data = GOFunction(GRAPH, aspect=ASPECT)[0]
-    annotated = data.y.numpy().any(1)
-    train, valid, test = (annotated & (parts == number) for number in range(3))
-    known = np.flatnonzero(data.y.numpy()[train].sum(0) >= FEWEST)
-    labels = data.y.numpy()[:, known]
-    test &= labels.any(1)
-    parents = _kept_parents(data.go_parents.numpy(), known)
-    naive = naive_frequency(labels[train], int(test.sum()))
-    answers = {"naive (term frequency)": {"neighbour": naive, "head": naive}}
-    used = train | valid | test
+    dataset = GOFunction(DATA, aspect=ASPECT, split="cluster", seed=options.split_seed)
+    data = dataset[0]
+    labels = data.y.numpy()
+    train, valid, test = (data[f"{part}_mask"].numpy() for part in _PARTS)
+    naive = naive_frequency(labels[train], int(test.sum()))[None]
+    answers = {"naive (term frequency)": dict.fromkeys(_COLUMNS, naive)}
     for model in models:
-
-        def compute(model=model) -> dict[str, np.ndarray]:
-            store = dataset.sequences.select(np.flatnonzero(used))
-            x = cached_embeddings(model.encoder, store, model.pool, progress=True)
-            masks = [torch.from_numpy(m[used]) for m in (train, valid, test)]
-            return _predictions(x, torch.from_numpy(labels[used]), masks, parents, options)
-
+        compute = partial(_answers, model, dataset, options)
         what = f"function {model.encoder.fingerprint()} {model.pool} {options.split_seed} "
         answers[model.name] = kept(f"{what}{ASPECT} {options.steps} {options.members}", compute)
     comparison = Comparison("GO molecular function", options.name)
-    truth = labels[test]
-    for kind, column in (("neighbour", "Fmax, nearest neighbour"), ("head", "Fmax, head")):
+    for kind, column in _COLUMNS.items():
+        curves = {
+            name: [FmaxCurve(labels[test], scores) for scores in found[kind]]
+            for name, found in answers.items()
+        }
+        number = curves[options.name][0].proteins
         comparison.add(
-            column,
-            {name: found[kind] for name, found in answers.items()},
-            lambda scores, rows: fmax(truth[rows], scores[rows]).f,
-            over_items(len(truth), resamples=options.resamples),
+            column, curves, over_members(_fmax), over_items(number, resamples=options.resamples)
         )
     comparison.facts = {
-        "data": f"{GRAPH}, experimental evidence without IPI and GO:0005515",
-        "split": f"clusters at 30 % identity, no homologue across, seed {options.split_seed}",
+        "data": f"{DATA}, experimental evidence without IPI and {', '.join(dataset.exclude)}",
+        "split": f"clusters, no homologue in an earlier part, seed {options.split_seed}",
         "proteins": f"{train.sum():,} training, {valid.sum():,} validation, {test.sum():,} test",
-        "terms": f"{len(known):,} with at least {FEWEST} training proteins",
-        "head": f"one hidden layer, no convolution, the mean of {options.members} training seeds",
+        "terms": f"{labels.shape[1]:,} with at least {dataset.min_proteins} training proteins",
     }
-    comparison.notes = ["Resampled by protein."]
+    comparison.notes = [
+        f"Resampled by protein. Mean over heads of {options.members} seeds, which are resampled, "
+        "too; no convolution."
+    ]
     return comparison
 
 
-def _cluster_parts(dataset: StringPPI, seed: int) -> np.ndarray:
-    """Part of each protein: 0 training, 1 validation, 2 test, others left out."""
-
-    def compute() -> dict[str, np.ndarray]:
-        return {"part": dataset.split(kind="cluster", seed=seed).node_part}
-
-    return kept(f"cluster split {GRAPH} {seed}", compute)["part"]
+def _fmax(curve: FmaxCurve, rows: NDArray[np.int64]) -> float:
+    return curve.best(np.bincount(rows, minlength=curve.proteins).astype(float)).f
 
 
-def _kept_parents(parents: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Relations of the terms that are left, by their new numbers."""
-    inside = np.isin(parents, known).all(0)
-    return np.searchsorted(known, parents[:, inside])
+def _answers(model: Model, dataset: GOFunction, options: argparse.Namespace) -> dict[str, NDArray]:
+    data = dataset[0]
+    masks = [data[f"{part}_mask"] for part in _PARTS]
+    used = torch.stack(masks).any(0)
+    store = dataset.sequences.select(np.flatnonzero(used.numpy()))
+    x = cached_embeddings(model.encoder, store, model.pool, progress=True)
+    parents = data.go_parents.numpy()
+    return _predictions(x, data.y[used], [mask[used] for mask in masks], parents, options)
 
 
 def _predictions(
-    x: torch.Tensor, labels: torch.Tensor, masks: list, parents: np.ndarray, options
-) -> dict[str, np.ndarray]:
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    masks: list[torch.Tensor],
+    parents: NDArray[np.int64],
+    options: argparse.Namespace,
+) -> dict[str, NDArray]:
+    """Scores of the test proteins, shape (members, n, terms)."""
     train, valid, test = masks
     array = x.numpy()
     array = (array - array[train].mean(0)) / np.maximum(array[train].std(0), 1e-6)
@@ -91,8 +91,9 @@ def _predictions(
     for seed in range(options.members):
         torch.manual_seed(seed)
         head = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv="none")
-        fit = FitOptions(steps=options.steps, seed=seed, progress=True)
+        fit = replace(FUNCTION_FIT, steps=options.steps, seed=seed, progress=True)
         fit_function(head, x, none, labels, train, valid, fit)
         with torch.inference_mode():
-            scores.append(head(x, none)[test].sigmoid().double().numpy())
-    return {"neighbour": near, "head": propagate(np.mean(scores, axis=0), parents)}
+            found = head(x[test], none).sigmoid().double().numpy()
+        scores.append(propagate(found, parents))
+    return {"neighbour": near[None], "head": np.stack(scores)}

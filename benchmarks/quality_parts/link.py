@@ -11,7 +11,7 @@ import torch
 
 from lcplm_graph import StringPPI, score_pairs
 from lcplm_graph.datasets.split import Split
-from lcplm_graph.evaluation.comparison import Comparison, over_pairs
+from lcplm_graph.evaluation.comparison import Comparison, over_members, over_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
@@ -31,8 +31,9 @@ def measure(models: list[Model], options: argparse.Namespace) -> Comparison:
     dataset, split, classes = _pairs(models, options)
     scores = {model.name: _head_scores(model, dataset, split, classes, options) for model in models}
     comparison = _compared("Link prediction", options, split, classes, scores)
-    comparison.facts["head"] = (
-        f"no convolution, the mean of {options.members} training seeds, stopped by validation AP"
+    comparison.facts["head"] = "no convolution, stopped by validation AP"
+    comparison.notes.append(
+        f"Mean over heads of {options.members} seeds, which are resampled, too."
     )
     return comparison
 
@@ -50,7 +51,7 @@ def measure_marker(models: list[Model], options: argparse.Namespace) -> Comparis
             return {
                 part.name: score_pairs(
                     encoder, [(store[int(i)], store[int(j)]) for i, j in part.pairs], progress=True
-                ).numpy()
+                ).numpy()[None]
                 for part in classes
             }
 
@@ -86,7 +87,7 @@ def _head_scores(
         x = cached_embeddings(model.encoder, dataset.sequences, model.pool, progress=True)
         fit = FitOptions(steps=options.steps, progress=True)
         members = [_member(x, split, classes, replace(fit, seed=s)) for s in range(options.members)]
-        return {part.name: np.mean([m[part.name] for m in members], axis=0) for part in classes}
+        return {part.name: np.stack([m[part.name] for m in members]) for part in classes}
 
     what = f"link {model.encoder.fingerprint()} {model.pool} {split.fingerprint} "
     return kept(f"{what}{options.seed} {options.members} {options.steps}", compute)
@@ -116,7 +117,7 @@ def _compared(
             comparison.add(
                 f"{part.name} {name}",
                 {model: found[part.name] for model, found in scores.items()},
-                partial(_of_drawn, metric),
+                over_members(partial(_of_drawn, metric)),
                 over_pairs(part.labels, part.pairs, resamples=options.resamples),
             )
     comparison.facts = {

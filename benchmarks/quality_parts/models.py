@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,11 @@ class Model(NamedTuple):
 def folder_of(name: str) -> Path:
     """Folder of a model that ships, or that `lcplm release` made elsewhere."""
     return Path(name) if (Path(name) / "training.json").is_file() else shipped_folder(name)
+
+
+def weights_of(folder: Path) -> str:
+    """Sha256 of the weights, by which a card knows what was measured."""
+    return json.loads((folder / "training.json").read_text())["weights"]["sha256"]
 
 
 def compared(folder: Path, against: Path | None) -> list[Model]:

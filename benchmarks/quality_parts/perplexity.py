@@ -16,6 +16,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluation.comparison import Comparison, over_items
 from lcplm_graph.io import sha256_of
 from lcplm_graph.models.encoders import LcPlmEncoder
+from lcplm_graph.release import run_facts
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.packing import stream_ids
 from lcplm_graph.training.corpus import open_corpus
@@ -63,7 +64,7 @@ class _Perplexity:
     def __init__(self, count: np.ndarray) -> None:
         self.count = count
 
-    def __call__(self, loss: np.ndarray, rows: np.ndarray) -> float:
+    def __call__(self, loss: np.ndarray, rows: np.ndarray, _: object) -> float:
         return float(np.exp(loss[rows].sum() / self.count[rows].sum()))
 
 
@@ -96,7 +97,11 @@ def _same(path: Path | None, sha256: str) -> None:
 
 def _predictors(models: list[Model], options: argparse.Namespace) -> Iterator[tuple[str, Logits]]:
     if options.esm2 is not None:
-        yield "ESM-2-shaped, same tokens", _esm2(options.esm2)
+        facts = run_facts(options.esm2)
+        _same(options.corpus, facts["data"]["sha256"])
+        size = f"{facts['data']['parameters']:,} parameters"
+        name = f"ESM-2-shaped ({size}, {facts['tokens'] / 1e6:,.1f} million tokens)"
+        yield name, _esm2(options.esm2)
     for name, encoder, _ in models:
         if isinstance(encoder, LcPlmEncoder) and name != "random initialisation":
             model = encoder.model

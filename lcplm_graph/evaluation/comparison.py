@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -129,25 +130,73 @@ class Comparison:
             raise DataError(f"no saved comparison ({error})", path=path) from error
 
 
-def over_items(count: int, *, resamples: int = 500, seed: int = 0) -> Bootstrap:
-    """Resample `count` independent items; the metric gets their numbers, with repeats."""
-    return partial(bootstrap_proteins, count=count, resamples=resamples, seed=seed)
+def over_items(number: int, *, resamples: int = 500, seed: int = 0) -> Bootstrap:
+    """Resample `number` independent items.
+
+    The metric gets the numbers of those drawn, with repeats, and a generator for `over_members`.
+    """
+
+    def bootstrap(metric: Callable[..., float]) -> Interval:
+        generators = _generators(seed)
+        return bootstrap_proteins(
+            lambda rows: metric(rows, next(generators)), number, resamples=resamples, seed=seed
+        )
+
+    return bootstrap
 
 
 def over_pairs(labels: Any, pairs: Any, *, resamples: int = 200, seed: int = 0) -> Bootstrap:
     """Resample the proteins of labelled pairs.
 
-    The metric gets the labels of the pairs drawn, their numbers and their weights.
+    The metric gets the labels of the pairs drawn, their numbers, their weights, and a generator
+    for `over_members`.
     """
 
     def bootstrap(metric: Callable[..., float]) -> Interval:
+        generators = _generators(seed)
+
         def of_pairs(drawn_labels: Any, numbers: Any, weights: Any) -> float:
-            return metric(drawn_labels, numbers.astype(np.int64), weights)
+            return metric(drawn_labels, numbers.astype(np.int64), weights, next(generators))
 
         numbers = np.arange(len(labels))
         return bootstrap_pairs(of_pairs, labels, numbers, pairs, resamples=resamples, seed=seed)
 
     return bootstrap
+
+
+def over_members(metric: Callable[..., float]) -> Callable[..., float]:
+    """Make a metric of one trained head that of several, which differ in their seed alone.
+
+    It is the mean over them.  They are drawn with replacement, too, so that the intervals hold
+    what the seed does.
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(answer of one, *items drawn)``.
+
+    Returns
+    -------
+    callable
+        ``metric(answers of all, *items drawn, generator)``.
+    """
+
+    def of_all(each: Any, *drawn: Any) -> float:
+        *items, generator = drawn
+        members = np.arange(len(each))
+        if generator is not None:
+            members = generator.integers(len(each), size=len(each))
+        own, times = np.unique(members, return_counts=True)
+        return float(np.average([metric(each[m], *items) for m in own], weights=times))
+
+    return of_all
+
+
+def _generators(seed: int) -> Iterator[np.random.Generator | None]:
+    """None for the value itself, which comes first; then one for each resample."""
+    yield None
+    for k in count():
+        yield np.random.default_rng([seed, k, 1])
 
 
 def group_sums(values: Any, groups: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
+from lcplm_graph.errors import DataError
 from lcplm_graph.evaluation.bootstrap import Interval
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.io import atomic_path
@@ -21,11 +22,22 @@ _MASK_ONLY = "valid_mask_only_loss"
 
 
 def write_card(folder: str | Path) -> Path:
-    """Write ``README.md`` of a released model from the files beside it; return its path."""
+    """Write ``README.md`` of a released model from the files beside it; return its path.
+
+    Raises
+    ------
+    DataError
+        If something in ``quality/`` was measured with other weights.
+    """
     folder = Path(folder)
     facts = json.loads((folder / FACTS).read_text())
-    paths = sorted((folder / QUALITY).glob("*.json"))
-    text = model_card(facts, [Comparison.load(path) for path in paths])
+    comparisons = []
+    for path in sorted((folder / QUALITY).glob("*.json")):
+        comparison = Comparison.load(path)
+        if comparison.facts.pop("weights", None) != facts["weights"]["sha256"]:
+            raise DataError("measured with other weights; delete it or measure again", path=path)
+        comparisons.append(comparison)
+    text = model_card(facts, comparisons)
     with atomic_path(folder / CARD) as temporary:
         temporary.write_text(text)
     return folder / CARD

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.evaluation.comparison import Comparison, group_sums, over_items, over_pairs
+from lcplm_graph.evaluation.comparison import (
+    Comparison,
+    group_sums,
+    over_items,
+    over_members,
+    over_pairs,
+)
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.evaluation.model_card import model_card
 
@@ -23,7 +29,7 @@ FACTS = {
 }  # fmt: skip
 
 
-def _mean(answer, rows):
+def _mean(answer, rows, _generator):
     return answer[rows].mean()
 
 
@@ -69,7 +75,7 @@ def test_pairs_are_resampled_by_protein() -> None:
     answers = {"good": good, "chance": rng.normal(0, 1, 500)}
     comparison = Comparison("Test", "good")
 
-    def metric(scores, drawn_labels, numbers, weights):
+    def metric(scores, drawn_labels, numbers, weights, _generator):
         return auroc(drawn_labels, scores[numbers], weights)
 
     comparison.add("AUROC", answers, metric, over_pairs(labels, pairs))
@@ -84,7 +90,7 @@ def test_groups_are_resampled_as_a_whole() -> None:
     hits = _hits()["new"][:100]
     copied, groups = np.repeat(hits, 10), np.repeat(np.arange(100), 10)
 
-    def rate(sums, rows):
+    def rate(sums, rows, _generator):
         return sums[rows].sum() / counts[rows].sum()
 
     counts = group_sums(np.ones(1000), groups)
@@ -93,6 +99,21 @@ def test_groups_are_resampled_as_a_whole() -> None:
     comparison.add("single", {"new": hits}, _mean, over_items(100))
     grouped, single = (comparison.values[k]["new"] for k in ("grouped", "single"))
     assert tuple(grouped) == pytest.approx(tuple(single))
+
+
+def test_the_seed_of_a_head_widens_the_interval() -> None:
+    """Members that differ by a constant: items tell nothing of it, drawing members does."""
+    items = np.random.default_rng(0).normal(0, 1, 2000)
+    alike, apart = np.stack([items, items]), np.stack([items - 1, items + 1])
+    comparison = Comparison("Test", "alike")
+    metric = over_members(lambda answer, rows: answer[rows].mean())
+    comparison.add("mean", {"alike": alike, "apart": apart}, metric, over_items(2000))
+    values = comparison.values["mean"]
+    assert values["apart"].value == pytest.approx(values["alike"].value)
+    assert values["alike"].high - values["alike"].low < 0.2
+    assert values["apart"].low < -0.9
+    assert values["apart"].high > 0.9
+    assert comparison.differences["mean"]["apart"].high > 0.9
 
 
 def test_saved_and_read_again(tmp_path) -> None:
