@@ -3,7 +3,9 @@
 Pairs of one protein are not independent, so resampling pairs gives intervals that are too narrow.
 Here proteins are drawn with replacement; a pair counts m(i) * m(j) times, m being how often each
 of its proteins was drawn (the vertex bootstrap of networks, Snijders & Borgatti 1999), and a
-per-protein value m(i) times.
+per-protein value m(i) times.  Where a model is the mean of members that were trained from
+different seeds, the members are drawn with replacement too, so that the interval also holds what
+the seed makes.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def bootstrap_pairs(
     metric : callable
         ``metric(labels, scores, weights)``, for example
         ``lambda y, s, w: average_precision(y, s, ratio=10, weights=w)``.
-    labels, scores : array_like, shape=(n,)
+    labels : array_like, bool, shape=(n,)
+    scores : array_like, float, shape=(n,) or (members, n)
+        The metric is that of the members' mean.
     pairs : ndarray, dtype=int64, shape=(n, 2)
         Proteins of each item.
     resamples : int
@@ -60,18 +64,20 @@ def bootstrap_pairs(
     InputError
         If hardly any resample has both classes: there are too few proteins.
     """
-    label, score = checked(labels, scores)
+    each = np.atleast_2d(finite(scores, "scores"))
+    label, score = checked(labels, each.mean(axis=0))
     proteins, ends = np.unique(pairs, return_inverse=True)
     ends = ends.reshape(-1, 2)
     if len(ends) != len(label):
         raise InputError(f"{len(ends)} pairs for {len(label)} labels.")
 
     def values() -> Iterator[float]:
-        for drawn in _draws(len(proteins), resamples, seed):
+        for k, drawn in enumerate(_draws(len(proteins), resamples, seed)):
             weight = drawn[ends].prod(axis=1)
             used = weight > 0
             if label[used].any() and not label[used].all():
-                yield metric(label[used], score[used], weight[used])
+                chosen = np.random.default_rng([seed, k, 1]).integers(len(each), size=len(each))
+                yield metric(label[used], each[chosen][:, used].mean(axis=0), weight[used])
 
     return _interval(metric(label, score, np.ones(len(label))), values(), resamples, level)
 

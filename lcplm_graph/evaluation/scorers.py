@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from lcplm_graph.evaluation.models import random_twin, shown_name
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions, fit_link, message_graph
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.threads import one_thread
 from lcplm_graph.models.encoders import Encoder, load_encoder
 
 Scores = npt.NDArray[np.float64]
@@ -31,7 +32,8 @@ class Scorer:
     ----------
     name : str
     score : callable
-        Pairs (n, 2) to scores (n,).
+        Pairs (n, 2) to scores (n,), or (members, n) of models that differ in their seed alone;
+        the row of the table is then their mean.
     rows : callable
         Proteins (b,) to scores against all proteins (b, num_nodes).
     encoder : bool
@@ -57,10 +59,11 @@ def link_scorers(
     decoder: str = "hadamard-mlp",
     context: str | None = None,
     fit: FitOptions = FitOptions(),  # noqa: B008
+    members: int = 3,
 ) -> Iterator[Scorer]:
     """Yield baselines first, then heads trained on each kind of feature.
 
-    The heads are the same network with the same options and seed; only the features differ, and
+    The heads are the same network with the same options and seeds; only the features differ, and
     in the last row the convolutions.
 
     Parameters
@@ -73,6 +76,8 @@ def link_scorers(
     conv, decoder
         Of `LinkPredictor`; `conv` in the row with a graph network.
     fit : FitOptions
+    members : int
+        Heads of a row, trained from different seeds; their mean log-odds are the row's score.
 
     Yields
     ------
@@ -82,48 +87,57 @@ def link_scorers(
     for name in LINK_BASELINES:
         baseline = LinkBaseline(name, split.message, split.num_nodes)
         yield Scorer(name.replace("_", " "), baseline.score, baseline.rows)
+
+    def trained(x: Tensor, conv: str = "none") -> Scorer:
+        seeds = [fit.seed * members + k for k in range(members)]
+        return head_scorer([_train(x, split, conv, decoder, replace(fit, seed=s)) for s in seeds],
+                           x, split)  # fmt: skip
+
     for name, key in (
         ("composition", "composition"),
         ("composition + dipeptides", "dipeptide"),
     ):
         x = AddProteinFeatures(load_encoder(key), progress=fit.progress)(dataset).x
-        yield replace(_trained(x, split, "none", decoder, fit), name=name)
+        yield replace(trained(x), name=name)
     twin = random_twin(encoder)
     options: dict[str, Any] = {"pool": pool, "progress": fit.progress}
     if twin is not None:
         x = AddProteinFeatures(twin, **options)(dataset).x
-        yield replace(_trained(x, split, "none", decoder, fit), name="random-init encoder")
+        yield replace(trained(x), name="random-init encoder")
     used = AddProteinFeatures(encoder, context=context, split=split, **options)
     x = used(dataset).x
     name = f"encoder {shown_name(encoder)}" + (" in walks" if context else "")
-    head = _trained(x, split, "none", decoder, fit)
-    yield replace(head, name=name, encoder=True)
-    head = _trained(x, split, conv, decoder, fit)
-    yield replace(head, name=f"{name} + {conv}", encoder=True)
+    yield replace(trained(x), name=name, encoder=True)
+    yield replace(trained(x, conv), name=f"{name} + {conv}", encoder=True)
 
 
-def head_scorer(model: LinkPredictor, x: Tensor, split: Split) -> Scorer:
-    """Let a trained head score pairs over the message edges of a split."""
+def head_scorer(models: Sequence[LinkPredictor], x: Tensor, split: Split) -> Scorer:
+    """Let trained heads score pairs over the message edges of a split, one member each."""
     edge_index, edge_weight = message_graph(split)
-    with torch.inference_mode():
-        h = model.embed(x, edge_index, edge_weight)
+    with torch.inference_mode(), one_thread():
+        states = [model.embed(x, edge_index, edge_weight) for model in models]
 
     def score(pairs: IntArray) -> Scores:
-        with torch.inference_mode():
-            return model.decode(h, torch.from_numpy(pairs)).double().numpy()
+        ends = torch.from_numpy(pairs)
+        with torch.inference_mode(), one_thread():
+            return np.stack(
+                [m.decode(h, ends).double().numpy() for m, h in zip(models, states, strict=True)]
+            )
 
     def rows(proteins: IntArray) -> Scores:
-        with torch.inference_mode():
-            return model.rows(h, torch.from_numpy(proteins)).double().numpy()
+        some = torch.from_numpy(proteins)
+        with torch.inference_mode(), one_thread():
+            every = [m.rows(h, some).double() for m, h in zip(models, states, strict=True)]
+            return torch.stack(every).mean(0).numpy()
 
     return Scorer("head", score, rows, logits=True)
 
 
-def _trained(x: Tensor, split: Split, conv: str, decoder: str, fit: FitOptions) -> Scorer:
+def _train(x: Tensor, split: Split, conv: str, decoder: str, fit: FitOptions) -> LinkPredictor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fit.seed)
         model = LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
-    return head_scorer(fit_link(model, x, split, fit), x, split)
+    return fit_link(model, x, split, fit)
 
 
 def load_graph(name: str) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
+from lcplm_graph.heads.dropout import Dropout
 
 _OTHER_NAMES = {"graphsage": "SAGEConv", "sage": "SAGEConv", "gatv2": "GATv2Conv"}
 
@@ -82,14 +83,14 @@ class GraphEncoder(nn.Module):
     ) -> None:
         super().__init__()
         count = 0 if conv.lower() == "none" else layers
-        # Features of encoders have very different scales.
-        self.scale = nn.BatchNorm1d(in_channels)
-        self.project = nn.Sequential(
-            nn.Linear(in_channels, channels), nn.ReLU(), nn.Dropout(dropout)
-        )
+        # Features of encoders have very different scales.  Running averages would start from a
+        # variance of 1 and forget it over more than a hundred steps, where dipeptides have 1e-5:
+        # the mean over all batches so far (momentum None) is right from the first step.
+        self.scale = nn.BatchNorm1d(in_channels, momentum=None, affine=False)
+        self.project = nn.Sequential(nn.Linear(in_channels, channels), nn.ReLU(), Dropout(dropout))
         self.convs = nn.ModuleList(make_convolution(conv, channels) for _ in range(count))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(count))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Return node states, shape (n, channels)."""

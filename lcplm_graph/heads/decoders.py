@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.heads.dropout import Dropout
 
 
 class DotDecoder(nn.Module):
@@ -43,7 +44,7 @@ class HadamardMlpDecoder(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(2 * channels, channels),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(channels, 1),
         )
 

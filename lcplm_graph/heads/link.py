@@ -48,7 +48,7 @@ class LinkPredictor(Head):
         layers: int = 2,
         conv: str = "GraphSAGE",
         decoder: str = "hadamard-mlp",
-        dropout: float = 0.5,
+        dropout: float = 0.1,
         encoder: Encoder | None = None,
         pool: str = "mean",
     ) -> None:

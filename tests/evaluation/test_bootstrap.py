@@ -45,6 +45,17 @@ def test_interval_covers_the_truth_where_one_over_pairs_does_not():
     assert naive / 40 <= 0.75
 
 
+def test_interval_holds_what_the_seed_of_a_member_makes():
+    labels, scores, pairs = pair_case(0)
+    # Only the first member knows anything; a resample without it (8 of 27) is at chance.
+    members = np.stack([labels, np.zeros(len(labels)), np.zeros(len(labels))])
+    found = bootstrap_pairs(auroc, labels, members, pairs, resamples=100)
+    assert found[:3] == (1.0, 0.5, 1.0)
+    # Members that agree add nothing.
+    equal = bootstrap_pairs(auroc, labels, np.stack([scores] * 2), pairs, resamples=20)
+    assert equal == bootstrap_pairs(auroc, labels, scores, pairs, resamples=20)
+
+
 def test_mean_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
     inside = 0

@@ -1,89 +1,132 @@
 """The link table: baselines beside heads, every row with its facts, and the leakage guard."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch_geometric.data import Data
 
-from lcplm_graph import evaluate, predict
+from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.edges import pair_hashes
 from lcplm_graph.datasets.fasta import write_fasta
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.splits import Split, make_split
 from lcplm_graph.errors import InputError, LeakageError
+from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
-from lcplm_graph.evaluation.scorers import Scorer, link_scorers, load_graph
-from lcplm_graph.heads.fit import FitOptions
-from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.evaluation.metrics import auroc
+from lcplm_graph.evaluation.scorers import Scorer, head_scorer, link_scorers, load_graph
+from lcplm_graph.heads.fit import FitOptions, fit_link
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.models.config import PRESETS, LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 
-GROUPS = ("ACDE", "FGHI", "KLMN", "PQRS", "TVWY")
+LETTERS = ("ACDE", "FGHI", "KLMN", "PQRS", "TVWY")
+SIZE = 30
+
+
+def family(name):
+    """Families take turns, so p7 is of family 2."""
+    return int(name[1:]) % len(LETTERS)
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Proteins of one composition interact: a TSV and a FASTA file."""
+    """Five families without a common letter; a pair interacts exactly if it is within one."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("pairs")
-    group = rng.integers(5, size=300)
-    names = [f"p{i:03d}" for i in range(300)]
-    sequences = [
-        "".join(rng.choice(list(GROUPS[g] + "ACDEFGHIKLMNPQRSTVWY"), rng.integers(20, 50)))
-        for g in group
-    ]
+    names = [f"p{i:03d}" for i in range(SIZE * len(LETTERS))]
+    sequences = ["".join(rng.choice(list(LETTERS[family(n)]), rng.integers(20, 50))) for n in names]
     write_fasta(folder / "net.fasta", names, sequences)
-    pairs = np.unique(np.sort(rng.integers(300, size=(30000, 2)), axis=1), axis=0)
-    pairs = pairs[(group[pairs[:, 0]] == group[pairs[:, 1]]) & (pairs[:, 0] != pairs[:, 1])]
-    pairs = pairs[rng.permutation(len(pairs))[:2500]]
-    other = np.unique(np.sort(rng.integers(300, size=(3000, 2)), axis=1), axis=0)
-    other = other[(group[other[:, 0]] != group[other[:, 1]])][:2000]
-    rows = [f"{names[i]}\t{names[j]}\t1\n" for i, j in pairs]
-    rows += [f"{names[i]}\t{names[j]}\t0\n" for i, j in other]
+    pairs = list(itertools.combinations(names, 2))
+    within = [pair for pair in pairs if family(pair[0]) == family(pair[1])]
+    across = [pair for pair in pairs if family(pair[0]) != family(pair[1])]
+    rows = [f"{a}\t{b}\t1\n" for a, b in within]
+    rows += [f"{across[i][0]}\t{across[i][1]}\t0\n" for i in rng.permutation(len(across))[:2000]]
     (folder / "net.tsv").write_text("".join(rows))
     return folder / "net.tsv"
+
+
+def oracle(dataset):
+    """Score 1 for two proteins of one family, the rule that made the pairs."""
+    own = np.array([family(name) for name in dataset.sequences.ids])
+    same = (own[:, None] == own).astype(float)
+    return Scorer("oracle", lambda p: same[p[:, 0], p[:, 1]], lambda q: same[q])
 
 
 def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
     dataset = load_graph(f"pairs:{table}")
     split = dataset.split(kind="node", seed=0)
     options = LinkOptions(ranked=20, resamples=20)
+    classes = labelled_pairs(split, options)
+    scorers = link_scorers(
+        dataset,
+        split,
+        load_encoder("composition"),
+        fit=FitOptions(steps=30, batch_size=512),
+        members=2,
+    )
     report, curves = evaluate_link(
-        link_scorers(
-            dataset, split, load_encoder("composition"),
-            fit=FitOptions(steps=60, batch_size=512),
-        ),
-        labelled_pairs(split, options), split.known, split.num_nodes,
+        [*scorers, oracle(dataset)], classes, split.known, split.num_nodes,
         split_kind=split.kind, options=options,
     )  # fmt: skip
     cells = {(row["class"], row["model"]): row for row in report.rows}
     models = list(dict.fromkeys(row["model"] for row in report.rows))
     assert models == [
         "degree", "common neighbours", "adamic adar", "composition", "composition + dipeptides",
-        "encoder composition", "encoder composition + GraphSAGE",
+        "encoder composition", "encoder composition + GraphSAGE", "oracle",
     ]  # fmt: skip
     assert set(curves) == {"C1", "C2", "C3"}
+    facts = {part.name: part.facts for part in classes}
     for (name, model), row in cells.items():
         assert row["split"] == "node"
         assert row["negatives"] == "stub_matched"
         assert row["ratio"] == 1.0
-        assert row["positives"] > 20
-        assert row["negatives_count"] > 20
-        assert 0 < row["proteins"] <= 300
         assert row["degree_auroc"] == cells[name, "degree"]["auroc"].value
         assert row["auroc"].low <= row["auroc"].value <= row["auroc"].high
-        if model == "composition":
-            assert row["auroc"].value > (0.7 if name == "C1" else 0.55)
-            assert row["mrr"].value > 0.01
-    assert cells["C3", "common neighbours"]["auroc"].value == 0.5
-    assert cells["C1", "common neighbours"]["auroc"].value > 0.8
-    assert abs(cells["C1", "degree"]["auroc"].value - 0.5) < 0.15
-    same = ("auroc", "ap_1", "ap_10", "hits_20")
-    twin = cells["C2", "encoder composition"]
-    assert all(twin[key] == cells["C2", "composition"][key] for key in same)
+        assert facts[name].items() <= row.items()
+        labels, scores = curves[name][model]
+        assert row["auroc"].value == pytest.approx(roc_auc_score(labels, scores))
+        assert row["ap_1"].value == pytest.approx(
+            average_precision_score(labels, scores, sample_weight=_at_one_to_one(labels))
+        )
+    for name in curves:
+        # Every pair within a family is known, so all other candidates are of other families.
+        assert cells[name, "oracle"]["auroc"].value == 1
+        assert cells[name, "oracle"]["mrr"].value == 1
+        # The features name the family: two letters of different families never meet.
+        for model in ("composition", "encoder composition"):
+            assert cells[name, model]["auroc"].low > 0.5
+            assert len(cells[name, model]["auroc_by_seed"]) == 2
+        for key in ("auroc", "ap_1", "ap_10", "hits_20", "mrr", "auroc_by_seed"):
+            assert cells[name, "encoder composition"][key] == cells[name, "composition"][key]
+    # Two of a family have its other training proteins in common, two of different ones nothing.
+    assert cells["C1", "common neighbours"]["auroc"].value == 1
+    # A protein without a training partner has no neighbour to share.
+    for name in ("C2", "C3"):
+        assert cells[name, "common neighbours"]["auroc"].value == 0.5
+
+
+def _at_one_to_one(labels):
+    return np.where(labels, 1.0, labels.sum() / (~labels).sum())
+
+
+def test_a_head_learns_nothing_from_features_of_other_proteins(table):
+    """The counterpart: the same pairs and head, the features dealt out at random."""
+    dataset = load_graph(f"pairs:{table}")
+    split = dataset.split(kind="node", seed=0)
+    x = load_encoder("composition").embed(list(dataset.sequences))
+    x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
+    model = fit_link(LinkPredictor(20, conv="none"), x, split, FitOptions(steps=30, batch_size=512))
+    scorer = head_scorer([model], x, split)
+    (new,) = [p for p in labelled_pairs(split, LinkOptions()) if p.name == "C3"]
+    found = bootstrap_pairs(auroc, new.labels, scorer.score(new.pairs), new.pairs)
+    assert found.low < 0.5 < found.high
 
 
 def test_numbers_follow_the_scores():
@@ -131,17 +174,13 @@ def test_an_encoder_that_saw_test_edges_is_refused(table):
     assert check_encoder(load_encoder("composition"), dataset.sequences, split) == ""
 
 
-@pytest.fixture
-def leaky_folder(table, tmp_path):
-    """What stage 2 on the whole graph leaves behind."""
-    dataset = load_graph(f"pairs:{table}")
-    split = dataset.split(kind="node", seed=0)
-    folder = tmp_path / "run"
-    encoder = seen_encoder(None)
-    encoder.model.save_pretrained(folder)
-    hashes = np.sort(pair_hashes(dataset.sequences.digests(), split.known))
-    np.save(folder / "seen_edges.npy", hashes)
-    return folder
+def run_stage2(table, out, split_seed):
+    """Two real steps of stage 2; the split's training pairs are what it walks over."""
+    stage2.main(
+        ["--graph", f"pairs:{table}", "--encoder", "random:tiny", "--steps", "2", "--out", str(out),
+         "--max-tokens", "512", "--walk-tokens", "256", "--walk-length", "3", "--split", "node",
+         "--split-seed", str(split_seed), "--eval-pairs", "20", "--devices", "1"]
+    )  # fmt: skip
 
 
 def run_link(table, *more):
@@ -149,23 +188,37 @@ def run_link(table, *more):
     return evaluate.main(["link", "--graph", f"pairs:{table}", *fast, *more])
 
 
-def test_the_command_line_refuses_or_marks_a_leak(table, leaky_folder, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run_link(table, "--encoder", str(leaky_folder), "--out", str(out)) == 1
+def test_the_command_line_refuses_or_marks_a_leak(table, tmp_path, capsys, monkeypatch):
+    """Stage 2 on one split has walked over test pairs of another."""
+    monkeypatch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 1})
+    run, out = tmp_path / "run", tmp_path / "out"
+    run_stage2(table, run, split_seed=1)
+    walked = Split.load(run / "split")
+    asked = load_graph(f"pairs:{table}").split(kind="node", seed=0)
+    shared = {tuple(p) for p in walked.train.tolist()} & {tuple(p) for p in asked.held_out.tolist()}
+    assert len(shared) > 100
+    capsys.readouterr()
+    assert run_link(table, "--encoder", str(run), "--out", str(out)) == 1
     said = capsys.readouterr().err
-    assert "held-out pairs of this node split" in said
+    assert (
+        f"on {len(shared)} of the {len(asked.held_out)} held-out pairs of this node split" in said
+    )
+    assert "--split DIR/split.json" in said
     assert "--split_seed" in said
     assert not out.exists()
-    arguments = ["--encoder", str(leaky_folder), "--out", str(out), "--allow-leakage"]
-    assert run_link(table, *arguments) == 0
+    # The fix that the message names.
+    dataset = load_graph(f"pairs:{table}")
+    assert check_encoder(load_encoder(run), dataset.sequences, walked) == ""
+    arguments = ["--encoder", str(run), "--out", str(out)]
+    assert run_link(table, *arguments, "--allow-leakage") == 0
     printed = capsys.readouterr().out
-    marked = [line for line in printed.splitlines() if "encoder /" in line]
+    marked = [line for line in printed.splitlines() if f"encoder {run}" in line]
     assert len(marked) == 6
     assert all("LEAKED" in line for line in marked)
     assert "random-init encoder" in printed
     rows = json.loads((out / "results.json").read_text())["rows"]
     assert {row["leaked"] for row in rows if "LEAKED" in row["model"]} == {True}
-    assert not any(row["leaked"] for row in rows if "encoder /" not in row["model"])
+    assert not any(row["leaked"] for row in rows if f"encoder {run}" not in row["model"])
     for picture in ("roc_pr.png", "reliability.png", "embeddings.png"):
         assert (out / picture).read_bytes()[:4] == b"\x89PNG"
 

@@ -10,6 +10,7 @@ from lcplm_graph.datasets.splits import Split, make_split
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.heads.convolutions import make_convolution, resolve_convolution
 from lcplm_graph.heads.decoders import DECODERS, make_decoder
+from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.fit import (
     FitOptions,
     fit_function,
@@ -103,6 +104,51 @@ def test_same_seed_same_head():
         model = LinkPredictor(8, channels=8)
         states.append(fit_link(model, x, split, FitOptions(steps=12, batch_size=100)).state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("conv", ["none", "GraphSAGE"])
+def test_same_head_with_one_thread_and_two(conv):
+    """Large enough that torch shares the sums of a step out over its threads."""
+    graph, x, _ = planted(nodes=1200, edges=5000)
+    x = torch.cat([x, torch.rand(1200, 120, generator=torch.Generator().manual_seed(0))], dim=1)
+    split = make_split(graph, "C1", seed=0)
+    before, states = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(1)
+            model = fit_link(LinkPredictor(128, conv=conv), x, split, FitOptions(steps=4))
+            assert torch.get_num_threads() == threads
+            states.append(model.state_dict())
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_head_does_not_depend_on_the_scale_of_its_features(scale):
+    """Evaluation must know the features' scale from the first step on."""
+    _, x, _ = planted()
+    torch.manual_seed(0)
+    head = LinkPredictor(8, conv="none", dropout=0.0)
+    edges = torch.empty((2, 0), dtype=torch.int64)
+    trained = head.train().embed(scale * x, edges)
+    torch.testing.assert_close(head.eval().embed(scale * x, edges), trained, rtol=0.01, atol=0.01)
+
+
+def test_dropout_keeps_its_share_and_the_mean():
+    torch.manual_seed(0)
+    layer = Dropout(0.3)
+    out = layer(torch.ones(1000, 1001))
+    kept = round(256 * 0.7) / 256
+    # Five standard errors of a million draws.
+    assert abs((out != 0).float().mean() - kept) < 5 * (kept * (1 - kept) / 1001000) ** 0.5
+    torch.testing.assert_close(out[out != 0], torch.full_like(out[out != 0], 1 / kept))
+    assert (layer(torch.ones(1000, 1001)) != out).any()
+    assert torch.equal(layer.eval()(out), out)
+    assert torch.equal(Dropout(0.0)(out), out)
+    with pytest.raises(ConfigError, match="dropout=1"):
+        Dropout(1.0)
 
 
 def test_training_pairs_are_not_among_the_messages_of_their_own_step(monkeypatch):
