@@ -156,20 +156,25 @@ def draw_bars(
     title, what : str
         Title, and what the bars measure.
     """
-    figure = Figure(figsize=(4.2 * len(panels) + 1.5, 3.8), layout="constrained")
+    # One row per model in all panels, also where a panel lacks it.
+    names = list(dict.fromkeys(name for bars in panels.values() for name in bars))
+    place = np.arange(len(names))
+    size = (3.2 * len(panels) + 3.5, max(3.0, 0.3 * len(names) + 1.4))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axis, (name, bars) in zip(axes, panels.items(), strict=True):
-        values = [float(getattr(v, "value", v)) for v in bars.values()]
-        place = np.arange(len(bars))
-        colours = [_COLOURS[i % len(_COLOURS)] for i in place]
-        axis.barh(place, values, color=colours)
-        for i, value in enumerate(bars.values()):
+    for axis, (title_of_panel, bars) in zip(axes, panels.items(), strict=True):
+        values = [bars.get(name, np.nan) for name in names]
+        lengths = [float(getattr(v, "value", v)) for v in values]
+        ends = [float(getattr(v, "high", v)) for v in values]
+        axis.barh(place, lengths, color=[_COLOURS[i % len(_COLOURS)] for i in place])
+        for i, value in enumerate(values):
             if hasattr(value, "low"):
                 axis.plot([value.low, value.high], [i, i], color="black", linewidth=1.2)
-            axis.text(values[i] / 2, i, f"{values[i]:.3f}", va="center", ha="center",
-                      fontsize=8, color="white", fontweight="bold")  # fmt: skip
-        axis.set_yticks(place, list(bars))
-        axis.set(title=name, xlabel=what)
+            text = "" if np.isnan(lengths[i]) else f" {lengths[i]:.3f}"
+            axis.text(ends[i], i, text, va="center", fontsize=8)
+        axis.set_yticks(place, names)
+        # Room for the numbers at the ends of the bars.
+        axis.set(title=title_of_panel, xlabel=what, xlim=(0, 1.25 * np.nanmax(ends)))
     axes[0].invert_yaxis()
     figure.suptitle(title)
     _save(figure, path)
