@@ -133,17 +133,19 @@ def bench_layer(repeats: int) -> list[tuple]:
     ]
 
 
-def equal_size_esm(parameters: int) -> EsmForMaskedLM:
-    """ESM-2 of the 8M shape, its feed-forward width tuned to the given number of parameters."""
+def equal_size_esm(
+    parameters: int, width: int = 320, layers: int = 6, heads: int = 20
+) -> EsmForMaskedLM:
+    """ESM-2, by default of the 8M shape, its feed-forward width tuned to a number of parameters."""
     config = EsmConfig(
-        vocab_size=33, hidden_size=320, num_hidden_layers=6, num_attention_heads=20,
-        intermediate_size=1280, position_embedding_type="rotary", token_dropout=True,
+        vocab_size=33, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
+        intermediate_size=4 * width, position_embedding_type="rotary", token_dropout=True,
         pad_token_id=1, mask_token_id=32, hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0, attn_implementation="sdpa",
     )  # fmt: skip
     with torch.device("meta"):
         base = sum(p.numel() for p in EsmForMaskedLM(config).parameters())
-    config.intermediate_size += round((parameters - base) / (6 * (2 * 320 + 1)))
+    config.intermediate_size += round((parameters - base) / (layers * (2 * width + 1)))
     return EsmForMaskedLM(config).eval()
 
 

@@ -62,3 +62,12 @@ def test_packed_whole_and_in_windows(case, window: int | None) -> None:
     with torch.no_grad():
         logits = model(packed.input_ids, cu_seqlens=packed.cu_seqlens, window=window).logits
     assert (logits - expected(golden, "logits")).abs().max() < TOLERANCE
+
+
+@pytest.mark.gpu
+def test_on_cuda(case) -> None:
+    model, golden = case
+    packed = pack([golden[f"input_ids_{i}"] for i in range(4)]).to("cuda")
+    with torch.no_grad():
+        logits = model.cuda()(packed.input_ids, cu_seqlens=packed.cu_seqlens).logits
+    assert (logits.cpu() - expected(golden, "logits")).abs().max() < TOLERANCE

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lcplm_graph.errors import BackendError
 from lcplm_graph.ops.causal_conv import causal_conv
 from lcplm_graph.ops.causal_conv.mamba import causal_conv_mamba
 from lcplm_graph.ops.selective_scan import selective_scan
@@ -88,3 +89,9 @@ def test_conv(reverse: bool) -> None:
     got = causal_conv_mamba(x, weight, bias, CU, reverse)
     expected = causal_conv(x, weight, bias, cu_seqlens=CU, reverse=reverse, backend="reference")
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_conv_of_a_width_that_the_kernel_lacks() -> None:
+    with pytest.raises(BackendError, match="2 to 4 taps, not 5"):
+        causal_conv_mamba(torch.zeros(40, 6), torch.zeros(6, 5), torch.zeros(6), CU, False)

@@ -50,3 +50,15 @@ def test_bfloat16_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         expected = model(ids, cu_seqlens=cu).logits
         logits = model.bfloat16()(ids, cu_seqlens=cu).logits.float()
     assert float((logits - expected).norm() / expected.norm()) < 0.02
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+def test_layer_compiles_without_graph_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LCPLM_BACKEND", "triton")
+    model, _, cu = model_and_batch()
+    layer = model.bimamba.backbone.layers[0]
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    hidden = torch.randn(sum(LENGTHS), D_MODEL).to(DEVICE).requires_grad_()
+    (expected,) = torch.autograd.grad(layer(hidden, cu).square().sum(), hidden)
+    (got,) = torch.autograd.grad(compiled(hidden, cu).square().sum(), hidden)
+    torch.testing.assert_close(got, expected)

@@ -22,6 +22,8 @@ AROUND = {tile + more for tile in (TILE, TOKENS) for more in (-1, 0, 1)}
 LENGTHS = sorted({1, 2, 2 * TOKENS + 1} | AROUND)
 # More channels than one program takes, not a multiple of anything.
 SHAPES = [(5, 2)] if INTERPRETED else [(5, 2), (300, 16), (24, 1), (32, 64)]
+# A device's exp2 is an approximation.
+TOLERANCE = 1e-6 if INTERPRETED else 5e-6
 PER_TOKEN = ("u", "delta", "B", "C", "residual", "z")
 
 
@@ -49,11 +51,11 @@ def both(tensors, lengths, initial=None, reverse=False):
     return got, expected
 
 
-def assert_close(got, expected, grad_tolerance: float = 5e-6) -> None:
+def assert_close(got, expected, grad_tolerance: float = 5 * TOLERANCE) -> None:
     (out, last, grads), (out64, last64, grads64) = got, expected
     assert out.dtype == last.dtype == torch.float32
-    assert relative(out.cpu(), out64) < 1e-6
-    assert relative(last.cpu(), last64) < 1e-6
+    assert relative(out.cpu(), out64) < TOLERANCE
+    assert relative(last.cpu(), last64) < TOLERANCE
     for name, grad in grads.items():
         assert relative(grad.cpu(), grads64[name]) < grad_tolerance, name
 

@@ -136,6 +136,7 @@ def scan_backward_op(
             tokens, channels, n_states, GATED=gated, REVERSE=reverse, **sizes,
         )  # fmt: skip
         starts, _ = _carry(elapsed, rates, ends, initial, tiles, reverse)
+        del ends  # Its memory serves the next.
         grad_starts, _ = _carry(elapsed, rates, grad_ends, None, tiles, not reverse)
         gradients[grid](
             u, u.stride(0), delta, delta.stride(0), delta_bias, rates, B_, C_, D,
