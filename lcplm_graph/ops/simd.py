@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from lcplm_graph.ops import vector_ir
-from lcplm_graph.ops.vector_ir import v16
+from lcplm_graph.ops.vector_ir import LANES, v16
 
 FAST = {"contract", "nsz"}
 
