@@ -28,7 +28,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {
     "encoder": ([], ["--quick"]),
     "long_sequences": ([], ["--preset", "1m"]),
     "walks": (["--edges", "1000000", "12000000"], ["--repeats", "3"]),
-    "data": ([], ["--rows", "2000000", "--proteins", "50000", "--repeats", "3"]),
+    "data": ([], ["--rows", "1000000", "--proteins", "30000", "--repeats", "3"]),
     "data_obo": ([str(OBO)], [str(OBO), "--repeats", "3"]),
 }
 

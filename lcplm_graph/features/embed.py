@@ -181,8 +181,7 @@ class EmbedJob:
     def _begin(self, source: str | os.PathLike[str]) -> SequenceStore:
         """Write the job down; if that is refused, nothing is left."""
         try:
-            store_sequences(source, self.parts / "sequences.arrow")
-            store = SequenceStore.open(self.parts / "sequences.arrow")
+            store = store_sequences(source, self.parts / "sequences.arrow")
             check_ids(self.out, store.ids)
             self._check_lengths(store)
             with atomic_path(self.parts / "job.json") as temporary:

@@ -49,7 +49,7 @@ def ray_engine(workers: int | None = None) -> Engine:
     Raises
     ------
     BackendError
-        If Ray is not installed.
+        If Ray is not installed; when it runs, if no Ray answers at ``RAY_ADDRESS``.
     ConfigError
         If `workers` is below 1; when it runs, if the cluster has not so many processors or GPUs.
 
@@ -101,7 +101,11 @@ def _connect(ray: Any, workers: int | None, encoder_bytes: int) -> None:
         cpus = (workers or os.cpu_count() or 1) + 1
         room = 2 * encoder_bytes + cpus * _ROOM_PER_WORKER
         options = {"num_cpus": cpus, "object_store_memory": room, "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level="ERROR", **options)
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR", **options)
+    except ConnectionError as error:
+        where = os.environ.get("RAY_ADDRESS", "this machine")
+        raise BackendError(f"no Ray answers at {where} ({error}); is it running?") from error
 
 
 def _share(resources: dict[str, float], workers: int | None) -> tuple[str, int]:

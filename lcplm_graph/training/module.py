@@ -119,7 +119,10 @@ class MaskedLMTask(LightningModule):
 
         # Sharding changes the model for good; what is exported is a whole one.
         self._blank = (copy.deepcopy(self.model).to("meta"),)
-        shard(self.model, self.device_mesh["data_parallel"])
+        mesh = self.device_mesh["data_parallel"]
+        shard(self.model, mesh)
+        if self.contrastive is not None:
+            shard(self.contrastive, mesh)
 
     def whole_model(self) -> nn.Module:
         """Return the model on the CPU, not sharded; its values are then no longer those here."""

@@ -12,7 +12,7 @@ import torch
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.features import embed as embed_module
 from lcplm_graph.features.embed import EmbedJob, embed_fasta
-from lcplm_graph.features.engines import here
+from lcplm_graph.features.engines import Recipe, here
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -189,7 +189,7 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(fasta, tmp_path, monkeypat
     with pytest.raises(ConfigError, match="cannot be written \\(No space left on device"):
         job.run(progress=False)
     again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
-    monkeypatch.setattr(again, "_values", lambda _: pytest.fail("computed again"))
+    monkeypatch.setattr(Recipe, "values", lambda *_: pytest.fail("computed again"))
     assert len(np.load(again.run(progress=False))["ids"]) == 40
 
 
