@@ -162,7 +162,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
         (["--max-tokens", "100"], "a batch of 100 tokens holds no walk of 256"),
         (["--walk-length", "0"], "a walk needs a length of at least 1"),
         (["--p", "0"], "p must"),
-        (["--encoder", "composition"], "stage 2 takes an LC-PLM"),
+        (["--encoder", "composition"], "cannot be trained here; give an LC-PLM"),
         (["--encoder", "lcplm-none"], "no encoder 'lcplm-none' ships"),
         (["--split", "C9"], "There is no split 'C9'"),
     ],

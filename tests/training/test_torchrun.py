@@ -23,6 +23,8 @@ HELPER = Path(__file__).with_name("torchrun_stage.py")
 WALKS = 4
 RELATIVE = 1e-4
 """Two processes add the same numbers in another order; float32 gradients differ by rounding."""
+NEW_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+"""Without it restarted ranks share torchrun's store, where addresses of the dead may be left."""
 COMMON = ["--max-tokens", "1024", "--log-every", "1", "--eval-every", "100", "--lr", "0.001"]
 STRATEGIES = ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)]
 
@@ -62,7 +64,7 @@ def run(
         launcher += ["--nproc-per-node", str(processes)]
     done = subprocess.run(
         [*launcher, str(HELPER), stage[0], str(out), *stage[1:], "--out", str(out / "run"), *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **NEW_STORE, **environment},
         capture_output=True,
         text=True,
         timeout=280,
