@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+import lcplm_graph
 from lcplm_graph import load_encoder
 from lcplm_graph.datasets.download import data_root
 from lcplm_graph.evaluation.models import random_twin
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import atomic_path, sha256_of
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.shipped import shipped_folder
 
@@ -54,8 +55,8 @@ def compared(folder: Path, against: Path | None) -> list[Model]:
 
 
 def kept(what: str, compute: Callable[[], Answers]) -> Answers:
-    """Return what was computed under this description before, or compute and keep it."""
-    key = hashlib.sha256(what.encode()).hexdigest()[:32]
+    """Return what the same code computed under this description before, or compute and keep it."""
+    key = hashlib.sha256(f"{what} {_code()}".encode()).hexdigest()[:32]
     path = Path(data_root()) / "quality" / f"{key}.npz"
     if not path.is_file():
         answers = compute()
@@ -63,3 +64,14 @@ def kept(what: str, compute: Callable[[], Answers]) -> Answers:
             np.savez(temporary, **answers)
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def _code() -> str:
+    """Sha256 of the files that decide an answer: an improved head must not meet old answers."""
+    package = Path(lcplm_graph.__file__).parent
+    files = [
+        *sorted((package / "heads").glob("*.py")),
+        package / "evaluation" / "probe.py",
+        *sorted(Path(__file__).parent.glob("*.py")),
+    ]
+    return " ".join(sha256_of(path) for path in files)
