@@ -169,7 +169,7 @@ def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next tensors; for commands, not for libraries.
 
     glibc gives large blocks back to the system, and the next tensor then pays a page fault every
-    4 KiB: a tenth of a training step.  Other C libraries are left as they are.
+    4 KiB.  Other C libraries are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
