@@ -22,6 +22,7 @@ from lcplm_graph.datasets.tables import BadTable, check_width, line_of_row, read
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.io import warn_once
 
+_DROPPED = ("rows_without_sequence", "self_pairs", "duplicates", "contradictory_pairs")
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 
 
@@ -95,9 +96,7 @@ class PairPPI(FileDataset):
         store = SequenceStore.from_fasta(self.inputs["sequences"][0])
         pairs, values, report = _clean(table, kind, store)
         if not len(pairs):
-            raise DataError(
-                "no pair is left; do the ids of the table and of the FASTA file agree?", path=path
-            )
+            raise DataError(_nothing_left(table, store, report), path=path)
         nodes = np.arange(len(store)) if self.all_proteins else np.unique(pairs)
         pairs = np.searchsorted(nodes, pairs)
         store = store.select(nodes)
@@ -235,14 +234,23 @@ def _clean(
     return pairs, merged["max"].to_numpy(np.float32), report
 
 
+def _nothing_left(table: pd.DataFrame, store: SequenceStore, report: dict[str, Any]) -> str:
+    dropped = ", ".join(f"{report[kind]} {kind.replace('_', ' ')}" for kind in _DROPPED)
+    ids = (list(dict.fromkeys(table["a"]))[:3], list(store.ids[:3]))
+    in_table, in_fasta = (", ".join(map(repr, some)) or "none" for some in ids)
+    return (
+        f"no pair is left of {report['rows']} rows: {dropped}; ids of the table are like "
+        f"{in_table}, ids of the FASTA file, {len(store)} in all, like {in_fasta}"
+    )
+
+
 def _sharing(store: SequenceStore) -> int:
     _, counts = np.unique(store.digests(), return_counts=True)
     return int(counts[counts > 1].sum())
 
 
 def _say(path: Path, report: dict[str, Any]) -> None:
-    kinds = ("rows_without_sequence", "self_pairs", "duplicates", "contradictory_pairs")
-    dropped = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in kinds if report[kind]]
+    dropped = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in _DROPPED if report[kind]]
     if dropped:
         warn_once(f"{path}: of {report['rows']} rows, dropped {', '.join(dropped)}")
     if report["ids_sharing_a_sequence"]:

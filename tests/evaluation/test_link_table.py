@@ -12,7 +12,6 @@ from torch_geometric.data import Data
 from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.edges import pair_hashes
 from lcplm_graph.datasets.fasta import write_fasta
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.splits import Split, make_split
 from lcplm_graph.errors import InputError, LeakageError
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
@@ -280,7 +279,8 @@ def test_predict_writes_ranked_tables(table, tmp_path, capsys):
 
 def test_graph_and_fasta_of_different_ids(tmp_path, capsys):
     (tmp_path / "net.tsv").write_text("a\tb\nc\td\n")
-    SequenceStore.from_records(["x"], ["MKT"])
     write_fasta(tmp_path / "net.fasta", ["x", "y"], ["MKT", "MKV"])
     assert run_link(tmp_path / "net.tsv") == 1
-    assert "do the ids of the table and of the FASTA file agree" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no pair is left of 2 rows: 2 rows without sequence" in said
+    assert "table are like 'a', 'c', ids of the FASTA file, 2 in all, like 'x', 'y'" in said
