@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lcplm_graph.datasets.edges import pair_graph, pair_hashes, single_graph
 from lcplm_graph.datasets.split import NOWHERE, PARTS, TEST, TRAIN, VALID, Split
-from lcplm_graph.datasets.split_kinds import KINDS, Assignment, Request
+from lcplm_graph.datasets.split_kinds import KINDS, Assignment, Parts, Request
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 
 __all__ = [
@@ -56,7 +57,8 @@ def make_split(
         Fraction of the training pairs that is supervision only, the rest being message only.
         0 uses every training pair as both.
     sequences : SequenceStore, optional
-        In node order; default `data.sequences`. Needed by `cluster`.
+        In node order; default `data.sequences`. Needed by `cluster`; with any kind, held-out pairs
+        of the same two sequences as an earlier part's pair (copies of a gene) are dropped.
     **options
         Of the kind: `taxon`, `valid_taxa`, `test_taxa` (species); `time`, `valid_from`,
         `test_from` (temporal); `identity`, `coverage`, `method`, `clusters` (cluster).
@@ -111,6 +113,9 @@ def make_split(
         if "unexpected keyword argument" not in str(error):
             raise
         raise ConfigError(f"A {kind} split has no such option ({error}).") from error
+    if sequences is not None and len(sequences) == graph.num_nodes:
+        repeated = _drop_repeated(part, pair_hashes(sequences.digests(), graph.pairs))
+        info = {**info, "held_out_pairs_repeated_by_sequence": repeated}
     train = graph.pairs[part == TRAIN]
     supervised = rng.permutation(len(train)) < round(disjoint * len(train))
     message = ~supervised
@@ -130,6 +135,19 @@ def make_split(
     )
     _refuse_empty(split, valid, test)
     return split.check()
+
+
+def _drop_repeated(part: Parts, hashes: npt.NDArray[np.uint64]) -> int:
+    """Take held-out pairs whose two sequences are also a pair of an earlier part out, in place.
+
+    Copies of a gene have one sequence under several ids: under other ids the pair was seen.
+    """
+    repeated = 0
+    for earlier, later in ((TRAIN, VALID), (TRAIN, TEST), (VALID, TEST)):
+        again = (part == later) & np.isin(hashes, hashes[part == earlier])
+        part[again] = NOWHERE
+        repeated += int(again.sum())
+    return repeated
 
 
 def _assign(kind: str, request: Request, options: dict[str, Any]) -> Assignment:

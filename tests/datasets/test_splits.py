@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets.edges import pair_hashes, pair_keys
+from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.splits import SPLIT_KINDS, Split, make_split
 from lcplm_graph.errors import (
     ConfigError,
@@ -267,3 +268,23 @@ def test_pair_hashes_ignore_order_and_ids():
     np.testing.assert_array_equal(hashes, pair_hashes(digests[order], where[pairs]))
     different = len(np.unique(np.sort(pairs, axis=1), axis=0))
     assert len(np.unique(hashes)) == different
+
+
+def test_copies_of_a_protein_do_not_bring_a_training_pair_back():
+    """Proteins 2k and 2k + 1 have one sequence, so most held-out pairs were seen as another."""
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("LAGVSERTID"), 30)) for _ in range(40)]
+    store = SequenceStore.from_records(
+        [f"p{i}" for i in range(80)], [texts[i // 2] for i in range(80)]
+    )
+    single = np.array([(i, j) for i in range(40) for j in range(i + 1, 40) if rng.random() < 0.3])
+    copies = np.concatenate([2 * single + [a, b] for a in (0, 1) for b in (0, 1)])
+    graph = Data(edge_index=torch.from_numpy(copies.T), num_nodes=80)
+    for kind in ("random", "C1", "node"):
+        split = make_split(graph, kind, sequences=store)
+        hashes = [pair_hashes(store.digests(), p) for p in (split.train, split.held_out)]
+        assert not np.isin(hashes[1], hashes[0]).any()
+        parts = [hashes[1][split.held_out_part == n] for n in (0, 1)]
+        assert not np.isin(parts[1], parts[0]).any()
+        assert split.info["held_out_pairs_repeated_by_sequence"] > 0
+        assert len(split.known) == len(copies)
