@@ -61,7 +61,7 @@ def test_scores_and_two_columns(tmp_path):
 
 
 def test_all_proteins_and_name_with_prefix(tmp_path):
-    make(tmp_path)
+    make(tmp_path, "a\tb\nc\td\n")
     name = f"pairs:{tmp_path / 'mine.tsv'}"
     dataset = PairPPI(name, all_proteins=True, root=tmp_path / "root")
     assert dataset[0].protein_id == ["a", "b", "c", "d", "e"]
