@@ -115,9 +115,10 @@ def _homology_parser(commands: Any) -> None:
 
 
 def _link(options: argparse.Namespace) -> Report:
+    from lcplm_graph.datasets.graphs import load_graph
     from lcplm_graph.evaluation.guard import check_encoder
     from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
-    from lcplm_graph.evaluation.scorers import link_scorers, load_graph
+    from lcplm_graph.evaluation.scorers import link_scorers
     from lcplm_graph.heads.fit import FitOptions
 
     dataset = load_graph(options.graph)

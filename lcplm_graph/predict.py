@@ -116,9 +116,9 @@ def _trained(
 ) -> tuple[Any, Split, Encoder, Tensor, LinkPredictor]:
     import torch
 
+    from lcplm_graph.datasets.graphs import load_graph
     from lcplm_graph.datasets.splits import make_split
     from lcplm_graph.evaluation.models import shown_name
-    from lcplm_graph.evaluation.scorers import load_graph
     from lcplm_graph.features.store import cached_embeddings
     from lcplm_graph.heads.fit import FitOptions, fit_link
     from lcplm_graph.heads.link import LinkPredictor

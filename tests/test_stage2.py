@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lcplm_graph.datasets.edges import is_in, pair_keys
+from lcplm_graph.datasets.graphs import load_graph
 from lcplm_graph.datasets.split import Split
 from lcplm_graph.datasets.splits import pair_hashes
 from lcplm_graph.models.config import PRESETS
@@ -15,7 +16,6 @@ from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.stage2 import main
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import EDGE, MASK, NO_EDGE
-from lcplm_graph.training.graphs import load_graph
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 from lcplm_graph.walks.residues import ResidueTable

@@ -138,11 +138,3 @@ def _train(x: Tensor, split: Split, conv: str, decoder: str, fit: FitOptions) ->
         torch.manual_seed(fit.seed)
         model = LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
     return fit_link(model, x, split, fit)
-
-
-def load_graph(name: str) -> Any:
-    """Load a graph with its sequences: a STRING network by name, or ``pairs:FILE``."""
-    from lcplm_graph.datasets.pairs import PairPPI
-    from lcplm_graph.datasets.string import StringPPI
-
-    return PairPPI(name) if name.startswith("pairs:") else StringPPI(name)

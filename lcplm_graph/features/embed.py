@@ -26,9 +26,9 @@ from lcplm_graph.datasets.shards import content_sha256, store_sequences
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features.engines import Engine, Recipe, here
 from lcplm_graph.features.formats import Embeddings, check_ids, writer_for
-from lcplm_graph.features.store import sequence_digests
+from lcplm_graph.features.plan import BatchPlan
 from lcplm_graph.io import atomic_path
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
 from lcplm_graph.models.pooling import pooled_dim
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
@@ -100,10 +100,10 @@ class EmbedJob:
             "dtype": self.dtype.name,
             "max_tokens": max_tokens,
         }
-        with self._writable(), self._locked():
+        with self._locked(), self._writable():
             begun = self._begun()
             self.store = self._begin(source) if begun is None else begun
-        self._plan(max_tokens)
+        self._plan = BatchPlan(self.store, max_tokens, per_residue)
 
     @property
     def size(self) -> int:
@@ -115,7 +115,7 @@ class EmbedJob:
         what = f"{len(self.store):,} proteins"
         if self.per_residue:
             what += f", {int(self.store.lengths.sum()):,} residues"
-        equal = len(self.store) - len(self._unique)
+        equal = len(self.store) - len(self._plan.unique)
         note = f" ({equal:,} with the sequence of another are computed once)" if equal else ""
         return (
             f"{what} x {self.width} {self.dtype.name} = {self.size / 1e6:,.1f} MB "
@@ -138,28 +138,33 @@ class EmbedJob:
             If a value is not a finite number (with float16 also if it is too large), or another
             process is at work on the same output.
         """
-        with self._writable(), self._locked():
+        with self._locked():
             self._compute(progress, engine)
-            self._assemble()
+            with self._writable():
+                self._assemble()
         shutil.rmtree(self.parts)
         return self.out
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.parts.mkdir(parents=True, exist_ok=True)
+        if self.out.is_dir():
+            raise ConfigError(f"{self.out} is a folder; give the name of a file")
+        lock = FileLock(self.parts / "lock", timeout=0)
+        with self._writable():
+            self.parts.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         try:
-            with FileLock(self.parts / "lock", timeout=0):
-                yield
-        except Timeout:
-            raise InputError(f"{self.out}: another process is writing this file") from None
+            yield
+        finally:
+            lock.release()
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
-        """Say which file cannot be written."""
-        if self.out.is_dir():
-            raise ConfigError(f"{self.out} is a folder; give the name of a file")
+        """Say which file cannot be written; around writing only: an engine has its own errors."""
         try:
             yield
+        except Timeout:
+            raise InputError(f"{self.out}: another process is writing this file") from None
         except OSError as error:
             raise ConfigError(f"{self.out} cannot be written ({error.strerror})") from error
 
@@ -204,49 +209,36 @@ class EmbedJob:
                 "without a limit"
             )
 
-    def _plan(self, max_tokens: int) -> None:
-        """Fix batches, and the rows of each protein in the file of values."""
-        digests = sequence_digests(self.store)
-        _, unique, inverse = np.unique(digests, axis=0, return_index=True, return_inverse=True)
-        # In input order, so that the batches do not depend on the hash.
-        order = np.argsort(unique)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        self._unique, inverse = unique[order], rank[inverse.ravel()]
-        lengths = self.store.lengths[self._unique]
-        self._batches = length_sorted_batches(lengths, max_tokens)
-        sequence = np.concatenate(self._batches)
-        rows = lengths[sequence] if self.per_residue else np.ones(len(sequence), np.int64)
-        starts = np.empty(len(sequence), np.int64)
-        starts[sequence] = np.cumsum(rows) - rows
-        self._starts = starts[inverse]
-        self._rows_before = np.cumsum(
-            [0, *(int(lengths[b].sum()) if self.per_residue else len(b) for b in self._batches)]
-        )
-        self._residues_before = np.cumsum([0, *(int(lengths[b].sum()) for b in self._batches)])
-
     def _compute(self, progress: bool, engine: Engine) -> None:
         first = self._finished_batches()
-        path = self.parts / "values.bin"
-        path.touch()
-        due = range(first, len(self._batches))
+        due = range(first, len(self._plan.batches))
         results = engine(self.encoder, self.recipe, (self._sequences(k) for k in due))
-        with open(path, "r+b") as file, self._bar(first, progress) as bar:
-            file.truncate(int(self._rows_before[first]) * self.width * self.dtype.itemsize)
-            file.seek(0, os.SEEK_END)
+        with self._values_before(first) as file, self._bar(first, progress) as bar:
             last = time.monotonic()
             for number, values in zip(due, results, strict=True):
-                file.write(self._checked(number, values).tobytes())
-                bar.update(int(np.diff(self._residues_before[number : number + 2])[0]))
+                checked = self._checked(number, values).tobytes()
+                with self._writable():
+                    file.write(checked)
+                bar.update(self._plan.residues(number))
                 if time.monotonic() - last > _SECONDS_BETWEEN_CHECKPOINTS:
                     self._checkpoint(file, number + 1)
                     last = time.monotonic()
-            self._checkpoint(file, len(self._batches))
+            self._checkpoint(file, len(self._plan.batches))
+
+    def _values_before(self, batch: int) -> IO[bytes]:
+        """Open the file of values with those of all earlier batches, to write on."""
+        path = self.parts / "values.bin"
+        with self._writable():
+            path.touch()
+            file = open(path, "r+b")  # noqa: SIM115
+            file.truncate(int(self._plan.rows_before[batch]) * self.width * self.dtype.itemsize)
+            file.seek(0, os.SEEK_END)
+        return file
 
     def _bar(self, first: int, progress: bool) -> Any:
         return tqdm(
-            total=int(self._residues_before[-1]),
-            initial=int(self._residues_before[first]),
+            total=int(self._plan.residues_before[-1]),
+            initial=int(self._plan.residues_before[first]),
             unit="res",
             unit_scale=True,
             disable=not progress,
@@ -259,23 +251,24 @@ class EmbedJob:
 
     def _checkpoint(self, file: IO[bytes], batches: int) -> None:
         """Say that so many batches are on disk, after they are."""
-        file.flush()
-        os.fsync(file.fileno())
-        with atomic_path(self.parts / "done.json") as temporary:
-            temporary.write_text(json.dumps({"batches": batches}))
+        with self._writable():
+            file.flush()
+            os.fsync(file.fileno())
+            with atomic_path(self.parts / "done.json") as temporary:
+                temporary.write_text(json.dumps({"batches": batches}))
 
     def _sequences(self, number: int) -> list[str]:
-        return [self.store[int(i)] for i in self._unique[self._batches[number]]]
+        return [self.store[int(i)] for i in self._plan.proteins(number)]
 
     def _checked(self, number: int, values: np.ndarray) -> np.ndarray:
-        rows = int(np.diff(self._rows_before[number : number + 2])[0])
+        rows = self._plan.rows(number)
         if values.shape != (rows, self.width):
             raise InputError(
                 f"{self.encoder.name} gives values of shape {values.shape} where "
                 f"{(rows, self.width)} are due; an encoder gives one state per residue"
             )
         if not np.isfinite(values).all():
-            proteins = self._unique[self._batches[number]]
+            proteins = self._plan.proteins(number)
             names = ", ".join(self.store.ids[int(i)] for i in proteins[:3])
             hint = "; write float32 instead" if self.dtype == np.float16 else ""
             raise InputError(
@@ -285,12 +278,12 @@ class EmbedJob:
         return values
 
     def _assemble(self) -> None:
-        shape = (int(self._rows_before[-1]), self.width)
+        shape = (int(self._plan.rows_before[-1]), self.width)
         values = np.memmap(self.parts / "values.bin", self.dtype, "r", shape=shape)
         embeddings = Embeddings(
             self.store.ids,
             values,
-            self._starts,
+            self._plan.starts,
             self.store.lengths if self.per_residue else None,
             {k: v for k, v in self.identity.items() if k != "max_tokens"},
         )

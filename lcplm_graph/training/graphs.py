@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.datasets.pairs import PairPPI
+from lcplm_graph.datasets.graphs import load_graph
 from lcplm_graph.datasets.splits import Split, pair_hashes
-from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
@@ -20,7 +19,7 @@ from lcplm_graph.walks.shards import ShardedWalkStream, open_shards
 from lcplm_graph.walks.stream import WalkSource, WalkStream
 
 if TYPE_CHECKING:
-    from lcplm_graph.datasets.ppi import PPIDataset
+    pass
 
 SPLIT = "split"
 # Evaluation reads splits whole; the largest species are taken.
@@ -48,11 +47,6 @@ class TrainGraph(NamedTuple):
     facts: dict[str, Any]
     seen_edges: Callable[[], np.ndarray]
     save_split: Callable[[Path], None]
-
-
-def load_graph(name: str) -> PPIDataset:
-    """Load a graph with its sequences by the name that ``--graph`` takes."""
-    return PairPPI(name) if name.startswith("pairs:") else StringPPI(name)
 
 
 def open_graphs(options: Stage2Options, max_tokens: int) -> TrainGraph:

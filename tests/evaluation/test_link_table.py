@@ -12,13 +12,14 @@ from torch_geometric.data import Data
 from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.edges import pair_hashes
 from lcplm_graph.datasets.fasta import write_fasta
+from lcplm_graph.datasets.graphs import load_graph
 from lcplm_graph.datasets.splits import Split, make_split
 from lcplm_graph.errors import InputError, LeakageError
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc
-from lcplm_graph.evaluation.scorers import Scorer, head_scorer, link_scorers, load_graph
+from lcplm_graph.evaluation.scorers import Scorer, head_scorer, link_scorers
 from lcplm_graph.heads.fit import FitOptions, fit_link
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.config import PRESETS, LcPlmConfig

@@ -132,7 +132,7 @@ def test_a_stopped_job_goes_on_and_gives_the_same_bytes(
 
     again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", **options)
     again.run(progress=False, engine=counting)
-    assert len(redone) == len(again._batches) - after
+    assert len(redone) == len(again._plan.batches) - after
     assert (tmp_path / "o.npz").read_bytes() == whole.read_bytes()
 
 
@@ -191,6 +191,15 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(fasta, tmp_path, monkeypat
     again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
     monkeypatch.setattr(Recipe, "values", lambda *_: pytest.fail("computed again"))
     assert len(np.load(again.run(progress=False))["ids"]) == 40
+
+
+def test_an_error_of_the_engine_is_not_taken_for_one_of_the_file(fasta, tmp_path):
+    def engine(*_):
+        yield from ()
+        raise ConnectionError("the cluster is gone")
+
+    with pytest.raises(ConnectionError, match="the cluster is gone"):
+        EmbedJob(fasta[0], tiny_encoder(), tmp_path / "o.npz").run(progress=False, engine=engine)
 
 
 def test_values_that_do_not_fit_are_refused(fasta, tmp_path):

@@ -136,7 +136,7 @@ def test_a_job_may_change_engines_on_the_way(ray, fasta, tmp_path):
 
     job = EmbedJob(fasta, encoder, tmp_path / "r.npz", max_tokens=300)
     assert job.run(progress=False, engine=counting).read_bytes() == expected.read_bytes()
-    assert len(rest) == len(job._batches) - 40
+    assert len(rest) == len(job._plan.batches) - 40
 
 
 @pytest.mark.slow  # a process and two workers that import torch anew
