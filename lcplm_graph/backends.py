@@ -177,6 +177,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
 
 
+def return_freed_memory() -> None:
+    """Give all freed memory back to the system now, also that between blocks in use (glibc)."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _judge(
     op: str, backend: str, device: str, dtype: torch.dtype, stateful: bool, forced: bool = False
 ) -> tuple[bool, str]:

@@ -33,6 +33,7 @@ from lcplm_graph.training.checkpoints import (
     step_of,
 )
 from lcplm_graph.training.data import BatchSource, TrainData, is_first_process
+from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import FREE_ON_RESUME, TrainOptions
@@ -189,6 +190,7 @@ def _trainer(options: TrainOptions, run: Run, metrics: Metrics, start: int) -> T
             metrics,
             Progress(metrics),
             TimedCheckpoints(folder / FOLDER, options.checkpoint_minutes),
+            ReturnMemory(),
         ],
         plugins=[AtomicCheckpointIO()],
         enable_progress_bar=False,

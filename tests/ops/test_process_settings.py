@@ -62,6 +62,21 @@ for i in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+RETURN = """
+import torch
+from lcplm_graph.backends import keep_freed_memory, return_freed_memory
+
+def resident():
+    return 4096 * int(open("/proc/self/statm").read().split()[1])
+
+keep_freed_memory()
+blocks = [torch.ones(250_000) for _ in range(200)]
+del blocks[::2]
+before = resident()
+return_freed_memory()
+print(before - resident(), sum(block.sum().item() for block in blocks))
+"""
+
 
 def output_of(script: str, *arguments: str, **environment: str) -> str:
     return subprocess.run(
@@ -86,3 +101,10 @@ def test_kernels_on_a_cpu_without_avx512(tmp_path) -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_freed_memory_is_used_again() -> None:
     assert int(output_of(REUSE, "keep")) < 100 < int(output_of(REUSE, "give back"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a call of glibc")
+def test_freed_memory_between_tensors_is_returned() -> None:
+    returned, total = output_of(RETURN).split()
+    assert int(returned) > 0.9 * 100 * 1e6
+    assert float(total) == 100 * 250_000
