@@ -16,6 +16,8 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -43,6 +45,8 @@ TRITON_CAPABILITY = (8, 0)
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_INT = 2**31 - 1
+_DYNAMIC_MMAP = 32 << 20
+_kept = False
 
 OPS = ("selective_scan", "causal_conv")
 
@@ -166,15 +170,41 @@ def use_torch_threads() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next tensors; for commands, not for libraries.
+    """Let the C library keep freed memory for the next tensors; for whole processes of our own.
 
     glibc gives large blocks back to the system, and the next tensor then pays a page fault every
     4 KiB.  Other C libraries are left as they are.
     """
+    global _kept
+    _kept = True
+    _set_malloc(_LARGEST_INT, _LARGEST_INT)
+
+
+@contextmanager
+def reused_memory() -> Iterator[None]:
+    """Keep freed memory for the next tensors within this context, whoever's process it is.
+
+    Then all of it goes back to the system, and glibc is left with the thresholds it reaches by
+    itself where arrays of many megabytes come and go.
+    """
+    global _kept
+    if _kept:
+        yield
+        return
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        _kept = False
+        _set_malloc(_DYNAMIC_MMAP, 2 * _DYNAMIC_MMAP)
+        return_freed_memory()
+
+
+def _set_malloc(mmap: int, trim: int) -> None:
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_INT)
-        libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
+        libc.mallopt(_M_MMAP_THRESHOLD, mmap)
+        libc.mallopt(_M_TRIM_THRESHOLD, trim)
 
 
 def return_freed_memory() -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from lcplm_graph.backends import reused_memory
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.tokens.vocabulary import CLS, EOS
 
@@ -54,4 +55,6 @@ Engine: TypeAlias = Callable[[Encoder, Recipe, Iterable[list[str]]], Iterator[np
 
 def here(encoder: Encoder, recipe: Recipe, batches: Iterable[list[str]]) -> Iterator[np.ndarray]:
     """Compute in this process, one batch after the other."""
-    return (recipe.values(encoder, batch) for batch in batches)
+    with reused_memory():
+        for batch in batches:
+            yield recipe.values(encoder, batch)

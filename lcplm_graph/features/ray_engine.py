@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lcplm_graph.backends import use_torch_threads
+from lcplm_graph.backends import keep_freed_memory, use_torch_threads
 from lcplm_graph.errors import BackendError, ConfigError
 from lcplm_graph.features.engines import Engine, Recipe
 from lcplm_graph.models.encoders import Encoder
@@ -173,4 +173,5 @@ def _encoder_of(reference: Any) -> Encoder:
 
     torch.set_num_threads(1)
     use_torch_threads()
+    keep_freed_memory()
     return ray.get(reference).to("cuda" if torch.cuda.is_available() else "cpu")

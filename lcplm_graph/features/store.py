@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from lcplm_graph.backends import reused_memory
 from lcplm_graph.datasets.download import data_root
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import DataError, InputError
@@ -231,13 +232,14 @@ def cached_embeddings(
         _, first = np.unique(_as_keys(digests[missing]), return_index=True)
         rows = missing[np.sort(first)]
         lengths = np.array([len(sequences[int(i)]) for i in rows])
-        with tqdm(
+        bar = tqdm(
             total=int(lengths.sum()),
             unit="res",
             unit_scale=True,
             disable=not progress,
             desc=f"embedding with {encoder.name}",
-        ) as bar:
+        )
+        with reused_memory(), bar:
             for group in length_sorted_batches(lengths, max(_RESIDUES_PER_SHARD, max_tokens)):
                 chosen = [sequences[int(i)] for i in rows[group]]
                 store.add(digests[rows[group]], encoder.embed(chosen, pool, max_tokens=max_tokens))

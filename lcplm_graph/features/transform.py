@@ -13,6 +13,7 @@ from torch_geometric.data import Data, Dataset
 from torch_geometric.transforms import BaseTransform
 from tqdm import tqdm
 
+from lcplm_graph.backends import reused_memory
 from lcplm_graph.datasets.edges import single_graph
 from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.datasets.split import Split
@@ -223,7 +224,7 @@ def _walk_features(
     size = stream.walks_per_batch(max(max_tokens, stream.max_tokens))
     walks = epochs * count
     bar = tqdm(total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}")
-    with bar, torch.inference_mode():
+    with torch.inference_mode(), reused_memory(), bar:
         for start in range(0, walks, size):
             tokens = stream.walks(start, min(start + size, walks))
             states = encoder.encode(tokens.packed.to(encoder.device)).float().cpu()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lcplm_graph.backends import reused_memory
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.pooling import check_pool, pool_residues, pooled_dim
 from lcplm_graph.tokens.packing import PackedTokens, tokenize
@@ -92,7 +93,7 @@ class Encoder(nn.Module):
         lengths = np.array([len(s) for s in sequences])
         out = torch.empty(len(sequences), pooled_dim(self.dim, pool))
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
-        with torch.inference_mode(), bar:
+        with torch.inference_mode(), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 chosen = [sequences[i] for i in batch]
                 out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()

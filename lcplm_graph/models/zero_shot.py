@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lcplm_graph.backends import reused_memory
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.tokens.packing import PackedTokens, pack
@@ -57,7 +58,7 @@ def score_pairs(
     lengths = np.array([len(ids) for ids, _ in streams])
     scores = torch.empty(len(streams))
     bar = tqdm(total=len(pairs), unit="pair", disable=not progress)
-    with torch.inference_mode(), bar:
+    with torch.inference_mode(), reused_memory(), bar:
         for batch in length_sorted_batches(lengths, max_tokens):
             packed = pack([streams[i][0] for i in batch])
             markers = torch.tensor([streams[i][1] for i in batch])
