@@ -18,7 +18,7 @@ from lcplm_graph.evaluation.models import random_twin, shown_name
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions, fit_link, message_graph
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.threads import one_thread
+from lcplm_graph.heads.threads import in_threads, one_thread
 from lcplm_graph.models.encoders import Encoder, load_encoder
 
 Scores = npt.NDArray[np.float64]
@@ -90,8 +90,11 @@ def link_scorers(
 
     def trained(x: Tensor, conv: str = "none") -> Scorer:
         seeds = [fit.seed * members + k for k in range(members)]
-        return head_scorer([_train(x, split, conv, decoder, replace(fit, seed=s)) for s in seeds],
-                           x, split)  # fmt: skip
+        heads = [_untrained(x.shape[1], conv, decoder, seed) for seed in seeds]
+        each = list(zip(heads, (replace(fit, seed=seed) for seed in seeds), strict=True))
+        return head_scorer(
+            in_threads(lambda one: fit_link(one[0], x, split, one[1]), each), x, split
+        )
 
     for name, key in (
         ("composition", "composition"),
@@ -133,8 +136,7 @@ def head_scorer(models: Sequence[LinkPredictor], x: Tensor, split: Split) -> Sco
     return Scorer("head", score, rows, logits=True)
 
 
-def _train(x: Tensor, split: Split, conv: str, decoder: str, fit: FitOptions) -> LinkPredictor:
+def _untrained(width: int, conv: str, decoder: str, seed: int) -> LinkPredictor:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(fit.seed)
-        model = LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
-    return fit_link(model, x, split, fit)
+        torch.manual_seed(seed)
+        return LinkPredictor(width, conv=conv, decoder=decoder)

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError
 
 _LEVELS = 256
+_own = threading.local()
+
+
+@contextmanager
+def own_generators(seed: int) -> Iterator[None]:
+    """Let `Dropout` in this thread draw from generators of its own inside the block.
+
+    Heads can then be trained in several threads, each with the numbers of its seed.
+    """
+    before = getattr(_own, "source", None)
+    _own.source = (seed, {})
+    try:
+        yield
+    finally:
+        _own.source = before
+
+
+def _generator(device: torch.device) -> torch.Generator | None:
+    source: tuple[int, dict[torch.device, torch.Generator]] | None = getattr(_own, "source", None)
+    if source is None:
+        return None
+    seed, generators = source
+    if device not in generators:
+        generators[device] = torch.Generator(device).manual_seed(seed)
+    return generators[device]
 
 
 class Dropout(nn.Module):
@@ -15,8 +44,8 @@ class Dropout(nn.Module):
 
     One random byte decides about a unit, so `p` is rounded to a multiple of 1/256; the scale is
     that of the rounded value, so the mean is kept.  Torch draws a number per unit and takes
-    ten times as long on a CPU.  The numbers come from torch's generator of the device, in an order
-    that does not depend on the number of threads.
+    ten times as long on a CPU.  The numbers come from torch's generator of the device, or from one
+    of `own_generators`, in an order that does not depend on the number of threads.
 
     Parameters
     ----------
@@ -47,7 +76,11 @@ class Dropout(nn.Module):
             return x
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
         # The default range leaves the highest bit of every word 0.
-        drawn = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()].view(x.shape)
+        drawn = (
+            words.random_(-(2**63), None, generator=_generator(x.device))
+            .view(torch.uint8)[: x.numel()]
+            .view(x.shape)
+        )
         return x * ((drawn < self.kept) * (_LEVELS / self.kept))
 
     def extra_repr(self) -> str:

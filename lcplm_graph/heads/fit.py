@@ -21,6 +21,7 @@ from tqdm import tqdm
 from lcplm_graph.datasets.edges import IntArray, is_in, pair_keys
 from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
+from lcplm_graph.heads.dropout import own_generators
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.link import LinkPredictor
@@ -248,8 +249,7 @@ def _fit(
     options: FitOptions,
     what: str,
 ) -> Model:
-    with torch.random.fork_rng(devices=[]), one_thread():
-        torch.manual_seed(options.seed)
+    with own_generators(options.seed), one_thread():
         _loop(model, loss, score, options, what)
     return model.eval()
 

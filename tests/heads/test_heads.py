@@ -22,6 +22,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.inference import new_edges, partners_of
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.threads import in_threads
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -123,6 +124,32 @@ def test_same_head_with_one_thread_and_two(conv):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_heads_trained_in_threads_are_those_trained_alone():
+    """Their dropout draws from generators of their own, and the caller's one is not touched."""
+    graph, x, _ = planted()
+    split = make_split(graph, "C1", seed=0)
+
+    def fitted(seed):
+        torch.manual_seed(seed)
+        model = LinkPredictor(x.shape[1], channels=16, dropout=0.5)
+        return model, FitOptions(steps=20, seed=seed)
+
+    alone = [fit_link(model, x, split, options) for model, options in map(fitted, range(4))]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        pairs = [fitted(seed) for seed in range(4)]
+        state = torch.get_rng_state()
+        together = in_threads(lambda pair: fit_link(pair[0], x, split, pair[1]), pairs)
+        assert torch.get_num_threads() == 2
+        assert torch.equal(torch.get_rng_state(), state)
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(alone, together, strict=True):
+        for name, value in a.state_dict().items():
+            assert torch.equal(value, b.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
