@@ -21,6 +21,7 @@ from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmError
 
 SEEN_EDGES = "seen_edges.npy"
 _MACHINE = ("out", "devices", "nodes", "strategy", "checkpoint_minutes", "resume")
+_SHAPE = ("preset", "arch", "d_model", "n_layer", "d_state")
 _CHECKED = 64
 _LARGEST_ERROR = 0.01
 
@@ -136,12 +137,15 @@ def run_facts(run: Path) -> dict[str, Any]:
     last, sessions = rows[-1], manifest["sessions"]
     options = yaml.safe_load((run / CONFIG).read_text())
     held_out = run / "held_out.json"
+    # A run that goes on from a model has its shape, whatever the preset.
+    unused = {*_MACHINE, *(_SHAPE if options.get("encoder") else ())}
     return {
         "data": _without_folders(manifest["data"]),
-        "options": _without_folders({k: v for k, v in options.items() if k not in _MACHINE}),
+        "options": _without_folders({k: v for k, v in options.items() if k not in unused}),
         "steps": int(last["step"]),
         "tokens": int(last["tokens"]),
         "hours": round(_seconds(rows) / 3600, 3),
+        "processes": max(session["processes"] for session in sessions),
         "threads": sessions[-1]["threads"],
         "platform": sessions[-1]["platform"],
         "versions": sessions[-1]["versions"],

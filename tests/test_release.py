@@ -107,6 +107,7 @@ def test_earlier_runs_are_told_and_checked(run: Path, tmp_path: Path, capsys) ->
     card = (tmp_path / "out" / "README.md").read_text()
     assert "; then masked residues on proteins.fasta" in card
     assert card.index("## Run 1") < card.index("## Last run")
+    assert "1 processes of" in card
 
 
 def test_hours_add_up_over_sessions() -> None:

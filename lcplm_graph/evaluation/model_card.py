@@ -125,7 +125,8 @@ def _training(facts: Mapping[str, Any], title: str) -> str:
     rows |= {
         "steps": facts["steps"],
         "tokens": facts["tokens"],
-        "hours": f"{facts['hours']:.3g}, {facts['threads']} threads, {facts['sessions']} sessions",
+        "hours": f"{facts['hours']:.3g}: {facts['processes']} processes of {facts['threads']} "
+        f"threads, {facts['sessions']} sessions",
         "platform": facts["platform"],
         "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items()),
         "finished": facts["finished"],

@@ -155,7 +155,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     folder = Path(options.out)
     start = -1 if checkpoint is None else step_of(checkpoint)
     if start >= options.steps:
-        _begin(options, run.facts, checkpoint)
+        _begin(options, run.facts, checkpoint, 0)
     else:
         metrics = Metrics(options.log_every, options.eval_every, run.evaluate)
         try:
@@ -164,7 +164,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
             raise ConfigError(
                 f"Lightning refuses these devices or this strategy: {error}"
             ) from error
-        _begin(options, run.facts, checkpoint)
+        _begin(options, run.facts, checkpoint, trainer.world_size)
         data = TrainData(run.source, options.accumulate)
         trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
     if is_first_process():
@@ -223,7 +223,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 @rank_zero_only
-def _begin(options: TrainOptions, facts: dict[str, Any], checkpoint: Path | None) -> None:
+def _begin(
+    options: TrainOptions, facts: dict[str, Any], checkpoint: Path | None, processes: int
+) -> None:
     """Write config.yaml and the manifest, with a session more than it had."""
     path = Path(options.out) / MANIFEST
     with atomic_path(path.with_name(CONFIG)) as temporary:
@@ -235,6 +237,7 @@ def _begin(options: TrainOptions, facts: dict[str, Any], checkpoint: Path | None
         "started": _now(),
         "resumed_from": None if checkpoint is None else str(checkpoint),
         "command": sys.argv,
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "platform": platform(),
         "versions": _versions(),

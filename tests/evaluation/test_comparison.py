@@ -18,7 +18,8 @@ from lcplm_graph.evaluation.model_card import model_card
 
 FACTS = {
     "name": "lcplm-x", "parameters": 1000, "pool": "mean_std", "tokens": 2_500_000, "hours": 1.5,
-    "steps": 10, "threads": 1, "platform": "p", "versions": {"torch": "2"}, "sessions": 2,
+    "steps": 10, "processes": 2, "threads": 1, "sessions": 2,
+    "platform": "p", "versions": {"torch": "2"},
     "finished": "today", "options": {"lr": 0.1, "resume": None}, "held_out": None, "note": "",
     "before": [],
     "weights": {"bytes": 2_000_000, "sha256": "abc", "half": True,
