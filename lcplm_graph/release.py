@@ -145,7 +145,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         "steps": int(last["step"]),
         "tokens": int(last["tokens"]),
         "hours": round(_seconds(rows) / 3600, 3),
-        "processes": max(session["processes"] for session in sessions),
+        "processes": max(session.get("processes", 1) for session in sessions),
         "threads": sessions[-1]["threads"],
         "platform": sessions[-1]["platform"],
         "versions": sessions[-1]["versions"],
