@@ -23,6 +23,7 @@ from lcplm_graph.evaluation.metrics import (
 from lcplm_graph.evaluation.ranking import rank_partners
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.evaluation.scorers import Scorer
+from lcplm_graph.heads.threads import in_threads
 
 HITS = (20, 50, 100)
 _FEW = 20
@@ -168,14 +169,16 @@ def evaluate_link(
     rows: dict[str, list[dict[str, Any]]] = {part.name: [] for part in classes}
     for scorer in scorers:
         mark = f"  {leaked}" if leaked and scorer.encoder else ""
-        for part in classes:
-            each = np.atleast_2d(scorer.score(part.pairs))
-            scores = each.mean(axis=0)
+        found = in_threads(
+            partial(_measured, scorer, known=known, num_nodes=num_nodes, options=options), classes
+        )
+        for part, (scores, measured) in zip(classes, found, strict=True):
             curves[part.name][scorer.name + mark] = (part.labels, scores)
-            row: dict[str, Any] = {"class": part.name, "model": scorer.name + mark}
-            row |= _measured(scorer, each, part, known, num_nodes, options)
-            degree.setdefault(part.name, row["auroc"].value)
-            row |= {
+            degree.setdefault(part.name, measured["auroc"].value)
+            row = {
+                "class": part.name,
+                "model": scorer.name + mark,
+                **measured,
                 "split": split_kind,
                 "negatives": options.negatives,
                 "ratio": options.ratio,
@@ -195,13 +198,10 @@ def evaluate_link(
 
 
 def _measured(
-    scorer: Scorer,
-    each: Any,
-    part: ClassPairs,
-    known: IntArray,
-    num_nodes: int,
-    options: LinkOptions,
-) -> dict[str, Any]:
+    scorer: Scorer, part: ClassPairs, known: IntArray, num_nodes: int, options: LinkOptions
+) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
+    """Return a model's scores on a class, the mean of its heads, and what they are worth."""
+    each = np.atleast_2d(scorer.score(part.pairs))
     scores = each.mean(axis=0)
     bootstrap = partial(
         bootstrap_pairs,
@@ -224,7 +224,7 @@ def _measured(
         )
     row["auroc_by_seed"] = [auroc(part.labels, own) for own in each] if len(each) > 1 else None
     row["mrr"] = _mrr(scorer, part, known, num_nodes, options)
-    return row
+    return scores, row
 
 
 def _mrr(
