@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +85,7 @@ def homologous_pairs(
         MMseqs2, the built-in search, or whichever there is in this order. Neither finds every
         homologue; docs/splits.md has the measured recall.
     progress : bool
-        Show a progress bar (built-in search).
+        Show a progress bar (built-in search), or say that MMseqs2 is at work.
 
     Returns
     -------
@@ -244,6 +245,8 @@ def _search_mmseqs(
         command += ["--min-seq-id", identity, "-c", coverage, "--cov-mode", 0, "-e", _E_VALUE]
         command += ["-s", 7.5, "--max-seqs", max(300, len(right)), "-v", 1]
         command += ["--format-output", "query,target,fident,qcov,tcov"]
+        if progress:
+            tqdm.write(f"MMseqs2 aligns {len(left):,} proteins; it can take minutes", sys.stderr)
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
