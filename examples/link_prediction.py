@@ -36,7 +36,7 @@ def main() -> None:
 
     # Ranks against all proteins take minutes: `python -m lcplm_graph.evaluate link` has them.
     link = LinkOptions(ranked=0, resamples=20 if options.quick else 100)
-    fit = FitOptions(steps=10 if options.quick else 60, patience=3, progress=True)
+    fit = FitOptions(steps=10 if options.quick else 50, patience=3, progress=True)
     report, curves = evaluate_link(
         link_scorers(dataset, split, encoder, conv="GraphSAGE", fit=fit, members=MEMBERS),
         labelled_pairs(split, link),
