@@ -10,7 +10,6 @@ file is trained on; homologues of human proteins are in it, as they are in D-SCR
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,10 @@ from timing import table
 from lcplm_graph import AddProteinFeatures, PairPPI, StringPPI, load_encoder
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
-from lcplm_graph.evaluation.models import random_twin
-from lcplm_graph.heads.fit import FitOptions, fit_link
+from lcplm_graph.evaluation.models import random_twin, shown_name
+from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.threads import in_threads
+from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 # Of the other species' pairs, what a split must hold out; the others get the matched negatives.
@@ -49,14 +48,16 @@ def main() -> None:
     named = {
         "composition": load_encoder("composition"),
         "composition + dipeptides": load_encoder("dipeptide"),
-        "random-init encoder": random_twin(encoder),
-        options.encoder: encoder,
     }
+    twin = random_twin(encoder)
+    if twin is not None:
+        named["random-init encoder"] = twin
+    named[shown_name(encoder)] = encoder
     rows = [("degree among the positives", *measured(degree(other), cases, options.resamples))]
     for name, features in named.items():
         produce = AddProteinFeatures(features, progress=True)
         x, y = produce(human).x, produce(other).x
-        heads = trained(x, split, options.members)
+        heads = fit_link_members(x, split, range(options.members), FitOptions(progress=True))
 
         def score(pairs: np.ndarray, heads=heads, y=y) -> np.ndarray:
             return np.stack([scored(head, y, pairs) for head in heads])
@@ -67,11 +68,7 @@ def main() -> None:
 
 def published(other: PairPPI) -> tuple[np.ndarray, np.ndarray]:
     """All positives and all negatives of the file."""
-    positives = other.split(kind="C1", seed=0).known
-    negatives = other[0].neg_edge_index.numpy().T
-    return np.concatenate([positives, negatives]), np.arange(len(positives) + len(negatives)) < len(
-        positives
-    )
+    return labelled(other.split(kind="C1", seed=0).known, other[0].neg_edge_index.numpy().T)
 
 
 def stub_matched(other: PairPPI) -> tuple[np.ndarray, np.ndarray]:
@@ -91,17 +88,6 @@ def degree(other: PairPPI):
     known = other.split(kind="C1", seed=0).known
     count = np.bincount(known.ravel(), minlength=len(other.sequences))
     return lambda pairs: count[pairs].prod(axis=1).astype(float)[None]
-
-
-def trained(x: torch.Tensor, split, members: int) -> list[LinkPredictor]:
-    """Train heads on the human graph, stopped by its validation pairs."""
-
-    def fit(seed: int) -> LinkPredictor:
-        return fit_link(heads[seed], x, split, replace(FitOptions(progress=True), seed=seed))
-
-    torch.manual_seed(0)
-    heads = [LinkPredictor(x.shape[1], conv="none") for _ in range(members)]
-    return in_threads(fit, range(members))
 
 
 @torch.inference_mode()

@@ -120,8 +120,8 @@ def _trained(
     from lcplm_graph.datasets.splits import make_split
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.features.store import cached_embeddings
-    from lcplm_graph.heads.fit import FitOptions, fit_link
-    from lcplm_graph.heads.link import LinkPredictor
+    from lcplm_graph.heads.fit import FitOptions
+    from lcplm_graph.heads.members import fit_link_members
     from lcplm_graph.models.encoders import load_encoder
 
     dataset = load_graph(options.graph)
@@ -131,10 +131,11 @@ def _trained(
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     x = cached_embeddings(encoder, dataset.sequences, options.pool, progress=True)
-    torch.manual_seed(options.seed)
-    model = LinkPredictor(x.shape[1], conv=options.conv, decoder=options.decoder)
-    fit = FitOptions(steps=options.steps, seed=options.seed, progress=True)
-    return dataset, split, encoder, x, fit_link(model, x, split, fit)
+    (model,) = fit_link_members(
+        x, split, [options.seed], FitOptions(steps=options.steps, progress=True),
+        conv=options.conv, decoder=options.decoder,
+    )  # fmt: skip
+    return dataset, split, encoder, x, model
 
 
 def _names(dataset: Any) -> tuple[list[str], list[str]]:

@@ -145,6 +145,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         "steps": int(last["step"]),
         "tokens": int(last["tokens"]),
         "hours": round(_seconds(rows) / 3600, 3),
+        # A session that found nothing left to do has none; runs before this entry had one.
         "processes": max(session.get("processes", 1) for session in sessions),
         "threads": sessions[-1]["threads"],
         "platform": sessions[-1]["platform"],

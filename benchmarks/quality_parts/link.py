@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,8 +15,9 @@ from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.features.store import cached_embeddings
-from lcplm_graph.heads.fit import FitOptions, fit_link, message_graph
+from lcplm_graph.heads.fit import FitOptions, message_graph
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.encoders import LcPlmEncoder
 from quality_parts.models import Model, kept
 
@@ -86,18 +86,17 @@ def _head_scores(
     def compute() -> dict[str, np.ndarray]:
         x = cached_embeddings(model.encoder, dataset.sequences, model.pool, progress=True)
         fit = FitOptions(steps=options.steps, progress=True)
-        members = [_member(x, split, classes, replace(fit, seed=s)) for s in range(options.members)]
+        heads = fit_link_members(x, split, range(options.members), fit)
+        members = [_scores(head, x, split, classes) for head in heads]
         return {part.name: np.stack([m[part.name] for m in members]) for part in classes}
 
     what = f"link {model.encoder.fingerprint()} {model.pool} {split.fingerprint} "
     return kept(f"{what}{options.seed} {options.members} {options.steps}", compute)
 
 
-def _member(
-    x: torch.Tensor, split: Split, classes: list[ClassPairs], fit: FitOptions
+def _scores(
+    head: LinkPredictor, x: torch.Tensor, split: Split, classes: list[ClassPairs]
 ) -> dict[str, np.ndarray]:
-    torch.manual_seed(fit.seed)
-    head = fit_link(LinkPredictor(x.shape[1], conv="none"), x, split, fit)
     with torch.inference_mode():
         states = head.embed(x, *message_graph(split))
         return {p.name: head.decode(states, torch.from_numpy(p.pairs)).numpy() for p in classes}

@@ -16,9 +16,10 @@ from lcplm_graph.datasets.split import Split
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
 from lcplm_graph.evaluation.models import random_twin, shown_name
 from lcplm_graph.features.transform import AddProteinFeatures
-from lcplm_graph.heads.fit import FitOptions, fit_link, message_graph
+from lcplm_graph.heads.fit import FitOptions, message_graph
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.threads import in_threads, one_thread
+from lcplm_graph.heads.members import fit_link_members
+from lcplm_graph.heads.threads import one_thread
 from lcplm_graph.models.encoders import Encoder, load_encoder
 
 Scores = npt.NDArray[np.float64]
@@ -90,11 +91,8 @@ def link_scorers(
 
     def trained(x: Tensor, conv: str = "none") -> Scorer:
         seeds = [fit.seed * members + k for k in range(members)]
-        heads = [_untrained(x.shape[1], conv, decoder, seed) for seed in seeds]
-        each = list(zip(heads, (replace(fit, seed=seed) for seed in seeds), strict=True))
-        return head_scorer(
-            in_threads(lambda one: fit_link(one[0], x, split, one[1]), each), x, split
-        )
+        heads = fit_link_members(x, split, seeds, fit, conv=conv, decoder=decoder)
+        return head_scorer(heads, x, split)
 
     for name, key in (
         ("composition", "composition"),
@@ -134,9 +132,3 @@ def head_scorer(models: Sequence[LinkPredictor], x: Tensor, split: Split) -> Sco
             return torch.stack(every).mean(0).numpy()
 
     return Scorer("head", score, rows, logits=True)
-
-
-def _untrained(width: int, conv: str, decoder: str, seed: int) -> LinkPredictor:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return LinkPredictor(width, conv=conv, decoder=decoder)

@@ -33,7 +33,8 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> lis
     """Return ``function(item)`` for each item, at the same time in as many threads as torch has.
 
     Inside, torch computes in one thread for each item, so the results do not depend on how many
-    run at once.  The function must not draw from torch's global generator.
+    run at once.  The function must not draw from torch's global generator.  Ctrl-C takes effect
+    when those that run have ended.
 
     Examples
     --------

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.shards import ShardedWalkStream, open_shards
 from lcplm_graph.walks.stream import WalkSource, WalkStream
-
-if TYPE_CHECKING:
-    pass
 
 SPLIT = "split"
 # Evaluation reads splits whole; the largest species are taken.

@@ -1,0 +1,54 @@
+"""Several link predictors that differ in their seed alone; their mean is one row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.datasets.split import Split
+from lcplm_graph.heads.fit import FitOptions, fit_link
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.threads import in_threads
+
+
+def fit_link_members(
+    x: Tensor,
+    split: Split,
+    seeds: Sequence[int],
+    options: FitOptions = FitOptions(),  # noqa: B008
+    *,
+    conv: str = "none",
+    decoder: str = "hadamard-mlp",
+) -> list[LinkPredictor]:
+    """Make a link predictor for each seed and train them at the same time, as `fit_link` does.
+
+    Parameters
+    ----------
+    x : Tensor, shape=(num_nodes, d)
+    split : Split
+    seeds : sequence of int
+        Of initialisation and training; they take the place of the one in `options`.
+    options : FitOptions
+    conv, decoder : str
+        Of `LinkPredictor`.
+
+    Returns
+    -------
+    list of LinkPredictor
+        In the order of the seeds, in evaluation mode; the same for any number of threads.
+    """
+
+    def untrained(seed: int) -> LinkPredictor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
+
+    def train(number: int) -> LinkPredictor:
+        return fit_link(heads[number], x, split, replace(options, seed=seeds[number]))
+
+    # Made one after the other: they draw from torch's global generator.
+    heads = [untrained(seed) for seed in seeds]
+    return in_threads(train, range(len(seeds)))
