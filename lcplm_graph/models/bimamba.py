@@ -12,6 +12,7 @@ separate projections or element-wise multiplication the two directions run in fu
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,11 +100,9 @@ class MambaDirection(nn.Module):
         z: Tensor | None = None,
     ) -> Tensor:
         """Scan the convolved input; options as in `selective_scan`."""
-        bias = self.dt_proj.bias.float()
         return selective_scan(
-            *self._scan_operands(u), cu_seqlens=cu_seqlens, delta_bias=bias, residual=residual, z=z,
-            reverse=reverse,
-        )  # fmt: skip
+            **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z, reverse=reverse
+        )
 
     def scan_from(
         self,
@@ -115,18 +114,19 @@ class MambaDirection(nn.Module):
         z: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Scan from given states; returns the output and the last states (S, E, N)."""
-        bias = self.dt_proj.bias.float()
         return selective_scan_stateful(
-            *self._scan_operands(u), cu_seqlens=cu_seqlens, delta_bias=bias, residual=residual, z=z,
+            **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
             reverse=reverse, initial_state=state,
         )  # fmt: skip
 
-    def _scan_operands(self, u: Tensor) -> tuple[Tensor, ...]:
-        """Return u, delta, A, B, C, D."""
+    def _scan_operands(self, u: Tensor) -> dict[str, Any]:
         sizes = [self.dt_rank, self.d_state, self.d_state]
         dt, B, C = linear(u, self.x_proj.weight).split(sizes, dim=-1)
-        A = -torch.exp(self.A_log.float())
-        return u, linear(dt, self.dt_proj.weight), A, B, C, self.D.float()
+        return {
+            "u": u, "delta": dt, "A": -torch.exp(self.A_log.float()), "B": B, "C": C,
+            "D": self.D.float(), "delta_bias": self.dt_proj.bias.float(),
+            "delta_weight": self.dt_proj.weight,
+        }  # fmt: skip
 
     def project_out(self, y: Tensor) -> Tensor:
         """Output projection, shape (T, d_model)."""

@@ -39,6 +39,22 @@ def scratch(size):
 
 
 @intrinsic
+def own_frame(typing_context):
+    """Compile the calling function for itself, with a stack frame that starts a cache line.
+
+    LLVM gives vectors that do not fit the registers places on the stack as it finds it, where three
+    of four straddle two lines.
+    """
+
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        builder.function.attributes.alignstack = 4 * LANES
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
 def load(typing_context, array, offset):
     """Load lanes ``array[offset : offset + 16]``."""
 
@@ -202,6 +218,17 @@ def zeros_like(typing_context, template):
         return context.make_tuple(builder, states, [vector_ir.constant(0.0)] * len(template))
 
     return states(template), codegen
+
+
+@intrinsic
+def splat_states(typing_context, template, vector):
+    """N copies of a vector, for a template tuple of N anything."""
+    states = types.UniTuple(v16, len(template))
+
+    def codegen(context, builder, signature, args):
+        return context.make_tuple(builder, states, [args[1]] * len(template))
+
+    return states(template, v16), codegen
 
 
 @intrinsic

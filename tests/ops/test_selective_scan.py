@@ -57,6 +57,25 @@ def test_kernel_equals_float64_reference(channels: int, n_states: int, reverse: 
         assert relative(grads[name], grads64[name]) < 1e-5, name
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("channels", "n_states", "rank"), [(144, 16, 9), (24, 5, 1), (40, 8, 48)])
+def test_step_sizes_of_low_rank(channels: int, n_states: int, rank: int, reverse: bool) -> None:
+    tensors = operands(channels, n_states)
+    generator = torch.Generator().manual_seed(2)
+    tensors["delta"] = torch.randn(200, rank + 3, generator=generator)[:, :rank]
+    tensors["delta_weight"] = torch.randn(channels, rank, generator=generator) / rank**0.5
+    weights = torch.randn(200, channels, generator=generator)
+    options = {"cu_seqlens": RAGGED, "reverse": reverse}
+    out, grads = gradients(tensors, weights, backend="numba", **options)
+    exact = {k: v.double() for k, v in tensors.items()}
+    out64, grads64 = gradients(exact, weights, backend="reference", **options)
+    exact["delta"] = exact["delta"] @ exact.pop("delta_weight").T
+    torch.testing.assert_close(out64, selective_scan(**exact, backend="reference", **options))
+    assert relative(out, out64) < 2e-6
+    for name in tensors:
+        assert relative(grads[name], grads64[name]) < 1e-5, name
+
+
 @pytest.mark.parametrize("left_out", ["D", "delta_bias", "residual", "z"])
 def test_optional_operands(left_out: str) -> None:
     tensors = operands(16, 4)
@@ -170,6 +189,10 @@ def test_bad_operands() -> None:
         selective_scan(**good, cu_seqlens=RAGGED.long())
     with pytest.raises(InputError, match=r"B must be of shape \(200, 4\)"):
         selective_scan(**{**good, "B": good["B"][:, :3]}, cu_seqlens=RAGGED)
+    with pytest.raises(InputError, match=r"delta must be of shape \(200, 2\)"):
+        selective_scan(**good, delta_weight=torch.zeros(16, 2), cu_seqlens=RAGGED)
+    with pytest.raises(InputError, match="R >= 1"):
+        selective_scan(**good, delta_weight=torch.zeros(16, 0), cu_seqlens=RAGGED)
     with pytest.raises(InputError, match="delta must be floating point"):
         selective_scan(**{**good, "delta": good["delta"].long()}, cu_seqlens=RAGGED)
     with pytest.raises(InputError, match="is on meta"):
@@ -198,7 +221,8 @@ def test_opcheck() -> None:
     t = {k: v.requires_grad_() for k, v in operands(16, 4, tokens=20).items()}
     cu = torch.tensor([0, 3, 20], dtype=torch.int32)
     arguments = (
-        t["u"], t["delta"], t["A"], t["B"], t["C"], t["D"], t["delta_bias"], t["residual"], t["z"],
+        t["u"], t["delta"], t["A"], t["B"], t["C"], t["D"], t["delta_bias"], None,
+        t["residual"], t["z"],
         cu, None, True, True,
     )  # fmt: skip
     torch.library.opcheck(

@@ -29,6 +29,7 @@ class _Operands(NamedTuple):
     residual: Tensor | None
     z: Tensor | None
     initial_state: Tensor | None
+    delta_weight: Tensor | None
 
 
 def selective_scan(
@@ -41,6 +42,7 @@ def selective_scan(
     *,
     cu_seqlens: Tensor,
     delta_bias: Tensor | None = None,
+    delta_weight: Tensor | None = None,
     residual: Tensor | None = None,
     z: Tensor | None = None,
     reverse: bool = False,
@@ -71,6 +73,9 @@ def selective_scan(
     cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
         Boundaries of the streams; state never crosses them.
     delta_bias : Tensor, shape=(E,), optional
+    delta_weight : Tensor, shape=(E, R), optional
+        With it `delta` is of shape (T, R), and step sizes are ``delta @ delta_weight.T``; kernels
+        that can compute them on the way never hold them for all tokens.
     residual : Tensor, shape=(T, E), optional
         Added before the gate: the other direction's output.
     z : Tensor, shape=(T, E), optional
@@ -88,12 +93,15 @@ def selective_scan(
     InputError
         If a shape, dtype or device does not fit, or `cu_seqlens` does not partition the tokens.
     """
-    operands = _checked(_Operands(u, delta, A, B, C, D, delta_bias, residual, z, None), cu_seqlens)
+    operands = _checked(
+        _Operands(u, delta, A, B, C, D, delta_bias, residual, z, None, delta_weight), cu_seqlens
+    )
     backend = choose_backend(OP, u, requested=backend)
     if backend == "mamba_ssm":
         from lcplm_graph.ops.selective_scan.mamba import selective_scan_mamba
 
-        return selective_scan_mamba(*_at_least_float32(operands)[:-1], cu_seqlens, reverse)
+        operands = _multiplied_out(_at_least_float32(operands))
+        return selective_scan_mamba(*operands[:9], cu_seqlens, reverse)
     return _run(operands, cu_seqlens, reverse, backend)[0]
 
 
@@ -108,6 +116,7 @@ def selective_scan_stateful(
     cu_seqlens: Tensor,
     initial_state: Tensor | None = None,
     delta_bias: Tensor | None = None,
+    delta_weight: Tensor | None = None,
     residual: Tensor | None = None,
     z: Tensor | None = None,
     reverse: bool = False,
@@ -117,7 +126,7 @@ def selective_scan_stateful(
 
     Parameters
     ----------
-    u, delta, A, B, C, D, cu_seqlens, delta_bias, residual, z, reverse, backend
+    u, delta, A, B, C, D, cu_seqlens, delta_bias, delta_weight, residual, z, reverse, backend
         As in `selective_scan`.
     initial_state : Tensor, shape=(S, E, N), optional
         State before the first step, in scan order; not differentiable.
@@ -129,7 +138,8 @@ def selective_scan_stateful(
         State after the last step, in scan order.
     """
     operands = _checked(
-        _Operands(u, delta, A, B, C, D, delta_bias, residual, z, initial_state), cu_seqlens
+        _Operands(u, delta, A, B, C, D, delta_bias, residual, z, initial_state, delta_weight),
+        cu_seqlens,
     )
     backend = choose_backend(OP, u, requested=backend, stateful=True)
     return _run(operands, cu_seqlens, reverse, backend)
@@ -147,8 +157,15 @@ def _checked(operands: _Operands, cu_seqlens: Tensor) -> _Operands:
     named = operands._asdict()
     check_floats(OP, **named)
     (tokens, channels), n_states = u.shape, A.shape[1]
+    weight = operands.delta_weight
+    if weight is not None and (weight.dim() != 2 or not weight.shape[1]):
+        raise InputError(
+            f"{OP}: delta_weight must be of shape (E, R) with R >= 1, not {tuple(weight.shape)}"
+        )
+    rank = channels if weight is None else weight.shape[1]
     shapes = {
-        "delta": (tokens, channels),
+        "delta": (tokens, rank),
+        "delta_weight": (channels, rank),
         "A": (channels, n_states),
         "B": (tokens, n_states),
         "C": (tokens, n_states),
@@ -169,6 +186,15 @@ def _at_least_float32(operands: _Operands) -> _Operands:
     return _Operands(*(None if x is None else x.to(dtype) for x in operands))  # type: ignore[arg-type]
 
 
+def _multiplied_out(operands: _Operands) -> _Operands:
+    """Return operands without a `delta_weight`: it is applied to delta."""
+    delta, weight = operands.delta, operands.delta_weight
+    if weight is None:
+        return operands
+    delta = F.linear(delta.to(weight.dtype), weight)
+    return operands._replace(delta=delta, delta_weight=None)
+
+
 def _run(
     operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str
 ) -> tuple[Tensor, Tensor]:
@@ -177,14 +203,15 @@ def _run(
     operands = _at_least_float32(operands)
     if backend == "numba":
         return _numba(operands, cu_seqlens, reverse)
-    return selective_scan_reference(*operands[:-1], cu_seqlens, operands.initial_state, reverse)
+    operands = _multiplied_out(operands)
+    return selective_scan_reference(*operands[:9], cu_seqlens, operands.initial_state, reverse)
 
 
 def _triton(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
     """Give the kernels float32 parameters; they read other operands in their own dtypes."""
     from lcplm_graph.ops.selective_scan.triton import scan_op
 
-    u, delta, A, B, C, D, delta_bias, residual, z, initial = operands
+    u, delta, A, B, C, D, delta_bias, residual, z, initial, _ = _multiplied_out(operands)
     zeros = A.new_zeros(len(A), dtype=torch.float32)
     D = zeros if D is None else D.float()
     delta_bias = zeros if delta_bias is None else delta_bias.float()
@@ -199,7 +226,8 @@ def _numba(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tens
     from lcplm_graph.ops.selective_scan.cpu import STATE_COUNTS, scan_op
 
     channels, n_states = operands.A.shape
-    u, delta, A, B, C, D, delta_bias, residual, z, initial = _with_whole_vectors(operands)
+    operands = _with_whole_vectors(operands)
+    u, delta, A, B, C, D, delta_bias, residual, z, initial, delta_weight = operands
     D = u.new_zeros(u.shape[1]) if D is None else D
     delta_bias = u.new_zeros(u.shape[1]) if delta_bias is None else delta_bias
     save = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in operands)
@@ -210,7 +238,7 @@ def _numba(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tens
         start += count
         # The parts of the sum over states are added up through the residual.
         out, _, _, last = scan_op(
-            u, delta, A[:, part], B[:, part], C[:, part], D, delta_bias, residual,
+            u, delta, A[:, part], B[:, part], C[:, part], D, delta_bias, delta_weight, residual,
             z if start == n_states else None, cu_seqlens,
             None if initial is None else initial[:, :, part], reverse, save,
         )  # fmt: skip
@@ -227,12 +255,15 @@ def _with_whole_vectors(operands: _Operands) -> _Operands:
     if not extra:
         return operands
 
-    def widen(x: Tensor | None) -> Tensor | None:
-        return None if x is None else F.pad(x, (0, extra))
+    def columns(x: Tensor) -> Tensor:
+        return F.pad(x, (0, extra))
 
-    u, delta, A, B, C, D, delta_bias, residual, z, initial = operands
+    def rows(x: Tensor) -> Tensor:
+        return F.pad(x, (0, 0, 0, extra))
+
+    u, delta, A, B, C, D, delta_bias, residual, z, initial, delta_weight = operands
     return _Operands(
-        F.pad(u, (0, extra)), F.pad(delta, (0, extra)), F.pad(A, (0, 0, 0, extra)), B, C,
-        widen(D), widen(delta_bias), widen(residual), widen(z),
-        None if initial is None else F.pad(initial, (0, 0, 0, extra)),
+        columns(u), columns(delta) if delta_weight is None else delta, rows(A), B, C,
+        *(None if x is None else columns(x) for x in (D, delta_bias, residual, z)),
+        *(None if x is None else rows(x) for x in (initial, delta_weight)),
     )  # fmt: skip

@@ -30,6 +30,9 @@ MAX_BLOCKS = 8
 MAX_PART = 8
 """States that the backward kernel works on at a time."""
 
+WIDTHS = (8, 4, 2, 1)
+"""Vectors of channels that a forward job may own, best first."""
+
 
 def _first_chunks(cu: np.ndarray) -> np.ndarray:
     """Index of each stream's first chunk among all chunks; the last entry is their number."""
@@ -42,6 +45,20 @@ def _stream_blocks(cu: np.ndarray) -> np.ndarray:
     count = min(MAX_BLOCKS, streams)
     cuts = np.searchsorted(cu, np.linspace(0, cu[-1], count + 1)[1:-1])
     return np.unique(np.concatenate([[0], cuts, [streams]])).astype(np.int64)
+
+
+def _width(blocks: int, threads: int) -> int:
+    """Choose how many of `blocks` vectors a forward job owns, so that threads share them evenly."""
+    for width in WIDTHS:
+        jobs, rest = divmod(blocks, width)
+        if not rest and (jobs % threads == 0 or jobs >= 8 * threads):
+            return width
+    return 1
+
+
+def _weight_blocks(weight: Tensor) -> Tensor:
+    """(E, R) to the kernel's order (E / 16, R, 16)."""
+    return weight.detach().unflatten(0, (-1, LANES)).transpose(1, 2).contiguous()
 
 
 def _to_lanes(states: Tensor) -> Tensor:
@@ -62,8 +79,8 @@ def _log2_rows(A: Tensor) -> Tensor:
 @torch.library.custom_op("lcplm::selective_scan", mutates_args=(), device_types="cpu")
 def scan_op(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
-    residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor, initial_state: Tensor | None,
-    reverse: bool, save: bool,
+    delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
+    initial_state: Tensor | None, reverse: bool, save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Return the output, the ungated output and saved states (empty unless `save`), last states."""
     use_torch_threads()
@@ -77,9 +94,12 @@ def scan_op(
     saved = torch.empty(int(chunk_of[-1]) if save else 0, channels, n_states)
     last = torch.empty(streams, channels // LANES, n_states, LANES)
     initial = None if initial_state is None else _to_lanes(initial_state)
-    z_rows, b_rows, c_rows = rows(z), rows(B), rows(C)
+    rank = 0 if delta_weight is None else delta_weight.shape[1]
+    weight = None if delta_weight is None else _weight_blocks(delta_weight)
+    delta_rows, z_rows, b_rows, c_rows = rows(delta), rows(z), rows(B), rows(C)
     scan_forward(
-        (0,) * n_states, flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)),
+        (0,) * n_states, _width(channels // LANES, torch.get_num_threads()), flat(u),
+        *delta_rows, rank, flat(weight), flat(delta_bias), flat(_log2_rows(A)),
         *b_rows, *c_rows, flat(D), flat(residual), residual is not None,
         *z_rows, z is not None, cu, chunk_of, flat(initial), initial is not None,
         reverse, save, flat(y), flat(out), flat(saved), flat(last),
@@ -88,7 +108,10 @@ def scan_op(
 
 
 @scan_op.register_fake
-def _(u, delta, A, B, C, D, delta_bias, residual, z, cu_seqlens, initial_state, reverse, save):
+def _(
+    u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state,
+    reverse, save,
+):  # fmt: skip
     tokens, channels = u.shape
     n_states, streams = A.shape[1], cu_seqlens.shape[0] - 1
     n_chunks = torch.library.get_ctx().new_dynamic_size() if save else 0
@@ -139,21 +162,28 @@ def _(dout, u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved, reverse):
 
 
 def _setup_context(ctx, inputs, output):
-    u, delta, A, B, C, D, delta_bias, residual, z, cu_seqlens, _, reverse, _ = inputs
+    u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, _, reverse, _ = inputs
     _, y, saved, _ = output
-    ctx.save_for_backward(u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved)
+    ctx.save_for_backward(
+        u, delta, A, B, C, D, delta_bias, delta_weight, z, cu_seqlens, y, saved
+    )  # fmt: skip
     ctx.has_residual, ctx.reverse = residual is not None, reverse
     ctx.set_materialize_grads(False)
 
 
+@torch.autocast("cpu", enabled=False)  # the step sizes must be those of the forward pass
 def _backward(ctx, dout, _dy, _dsaved, _dlast):
-    u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved = ctx.saved_tensors
-    *grads, dy, dz = scan_backward_op(
-        dout.contiguous(), u, delta, A, B, C, D, delta_bias, z, cu_seqlens, y, saved, ctx.reverse
+    u, delta, A, B, C, D, delta_bias, weight, z, cu_seqlens, y, saved = ctx.saved_tensors
+    whole = delta if weight is None else delta @ weight.T
+    du, ddelta, *grads, dy, dz = scan_backward_op(
+        dout.contiguous(), u, whole, A, B, C, D, delta_bias, z, cu_seqlens, y, saved, ctx.reverse
     )
+    dweight = None if weight is None else ddelta.T @ delta
+    ddelta = ddelta if weight is None else ddelta @ weight
     gated = z is not None
     dresidual = (dy if gated else dout) if ctx.has_residual else None
-    return (*grads, dresidual, dz if gated else None, None, None, None, None)
+    dz = dz if gated else None
+    return (du, ddelta, *grads, dweight, dresidual, dz, None, None, None, None)
 
 
 scan_op.register_autograd(_backward, setup_context=_setup_context)

@@ -14,22 +14,37 @@ import numpy as np
 from numba import njit, prange
 
 from lcplm_graph.ops import simd
-from lcplm_graph.ops.selective_scan.steps import backward_step, replay_step, scan_step
-from lcplm_graph.ops.simd import FAST, add_to, load_states, store_states, zeros_like
+from lcplm_graph.ops.selective_scan.steps import (
+    add_outer,
+    backward_step,
+    replay_step,
+    scan_step,
+)
+from lcplm_graph.ops.simd import (
+    FAST,
+    add_to,
+    load_states,
+    splat_states,
+    store_states,
+)
 from lcplm_graph.ops.vector_ir import LANES
 
 CHUNK = 16
 """Steps between two saved states."""
 
-AHEAD = 16
-"""Steps by which rows are prefetched; the row stride defeats the hardware prefetcher."""
+STRETCH = 64
+"""Steps that the forward pass takes with 16 channels before it turns to the next; whole chunks."""
 
 GROUP = 128
 """Channels that one backward job sums dB and dC over."""
 
+SIDE_BY_SIDE = (0,) * 8
+"""As many step sizes are made at once: their sums wait for each other's last addition otherwise."""
+
 ZERO = np.float32(0.0)
 LN2 = np.float32(0.6931471805599453)
 
+part_of_kernel = njit(fastmath=FAST, nogil=True)
 parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
@@ -39,73 +54,143 @@ def _token(i, begin, end, reverse):
 
 
 @njit(inline="always")
-def _ahead(t, begin, end, reverse):
-    return max(t - AHEAD, begin) if reverse else min(t + AHEAD, end - 1)
+def _next(block, count, step, row):
+    """Distance to the elements that are read after these: of the next vector, or stretch."""
+    return LANES if block + 1 < count else step * STRETCH * row - block * LANES
+
+
+@part_of_kernel
+def _step_sizes(work, steps, first, step, ahead, at, delta, ld_delta, rank, weight, bias_e):
+    """Write softplus(delta + bias) of 16 channels to `work`, for tokens ``first + k * step``.
+
+    The elements `ahead` are prefetched: rows are too far apart for the processor to foresee them.
+    With a rank, delta is the product of `rank` numbers a token and of `weight` from `at` on.
+    """
+    if rank == 0:
+        for k in range(steps):
+            source = (first + k * step) * ld_delta + at
+            simd.prefetch_read(delta, source + ahead)
+            x = simd.load(delta, source)
+            simd.store(work, k * LANES, simd.softplus(simd.add(x, bias_e)))
+        return
+    whole = steps // len(SIDE_BY_SIDE) * len(SIDE_BY_SIDE)
+    for k in range(0, whole, len(SIDE_BY_SIDE)):
+        sums = splat_states(SIDE_BY_SIDE, bias_e)
+        for r in range(rank):
+            sums = add_outer(
+                sums, simd.load(weight, at + r * LANES), delta, (first + k * step) * ld_delta + r,
+                step * ld_delta,
+            )  # fmt: skip
+        store_states(work, k * LANES, LANES, sums)
+    for k in range(whole, steps):
+        one = splat_states((0,), bias_e)
+        for r in range(rank):
+            one = add_outer(
+                one, simd.load(weight, at + r * LANES), delta, (first + k * step) * ld_delta + r, 0
+            )
+        store_states(work, k * LANES, LANES, one)
+    for k in range(steps):
+        simd.store(work, k * LANES, simd.softplus(simd.load(work, k * LANES)))
+
+
+@part_of_kernel
+def _stretch(
+    template, work, states, states_at, steps, first, step, ahead, e, u, a, d, b, ld_b, c, ld_c,
+    residual, has_residual, z, ld_z, has_gate, out, saved, saved_at, save,
+):  # fmt: skip
+    """Replace the step sizes in `work` by the outputs, and the states by those after the steps.
+
+    With `save` the states before every chunk are kept.  The elements `ahead`, and what `_write`
+    needs, are prefetched.
+    """
+    simd.own_frame()
+    channels = d.shape[0]
+    a_e, d_e = load_states(template, a, e, channels), simd.load(d, e)
+    h = load_states(template, states, states_at, LANES)
+    for k in range(steps):
+        if save and k % CHUNK == 0:
+            at = saved_at + k // CHUNK * channels * len(template)
+            store_states(saved, at, LANES, h)
+        t = first + k * step
+        at = t * channels + e
+        simd.prefetch_read(u, at + ahead)
+        simd.prefetch_write(out, at)
+        if has_gate:
+            simd.prefetch_read(z, t * ld_z + e)
+        u_t, dt = simd.load(u, at), simd.load(work, k * LANES)
+        y_t = simd.mul(u_t, d_e)
+        if has_residual:
+            simd.prefetch_read(residual, at + ahead)
+            y_t = simd.add(y_t, simd.load(residual, at))
+        h, y_t = scan_step(h, a_e, dt, simd.mul(dt, u_t), y_t, b, t * ld_b, c, t * ld_c)
+        simd.store(work, k * LANES, y_t)
+    store_states(states, states_at, LANES, h)
+
+
+@part_of_kernel
+def _write(work, steps, first, step, e, channels, z, ld_z, has_gate, save, y, out):
+    """Write the outputs in `work`, gated where there is a gate."""
+    for k in range(steps):
+        t = first + k * step
+        at = t * channels + e
+        y_t = simd.load(work, k * LANES)
+        if has_gate:
+            if save:
+                simd.store(y, at, y_t)
+            z_t = simd.load(z, t * ld_z + e)
+            y_t = simd.mul(y_t, simd.mul(z_t, simd.sigmoid(z_t)))
+        simd.store(out, at, y_t)
 
 
 @parallel_kernel
 def scan_forward(
-    template, u, delta, bias, a, b, ld_b, c, ld_c, d, residual, has_residual, z, ld_z, has_gate,
+    template, width, u, delta, ld_delta, rank, weight, bias, a, b, ld_b, c, ld_c, d,
+    residual, has_residual, z, ld_z, has_gate,
     cu, chunk_of, initial, has_initial, reverse, save, y, out, saved, last,
 ):  # fmt: skip
-    """Write `out`; with `save` also the ungated `y` and the state before every chunk."""
+    """Write `out`; with `save` also the ungated `y` and the state before every chunk.
+
+    A job takes `width` vectors of channels of a stream along it, so that it reads whole lengths of
+    a row; that changes no result.
+    """
     n_states = len(template)
     channels = d.shape[0]
     streams = cu.shape[0] - 1
-    # Channel blocks outermost: every thread gets all streams, so ragged lengths balance.
-    for job in prange(streams * (channels // LANES)):
+    blocks = channels // LANES
+    step = -1 if reverse else 1
+    # Channels outermost: every thread gets all streams, so ragged lengths balance.
+    for job in prange(streams * ((blocks + width - 1) // width)):
         s = job % streams
-        e = job // streams * LANES
+        first_block = job // streams * width
+        count = min(width, blocks - first_block)
         begin, end = cu[s], cu[s + 1]
-        a_e = load_states(template, a, e, channels)
-        d_e, bias_e = simd.load(d, e), simd.load(bias, e)
-        state_at = (s * channels + e) * n_states
-        h = zeros_like(template)
+        states_at = (s * channels + first_block * LANES) * n_states
+        states = simd.scratch(count * n_states * LANES)
         if has_initial:
-            h = load_states(template, initial, state_at, LANES)
-        # Step sizes, then outputs of a chunk: three short loops overlap better than one long one.
-        work = simd.scratch(2 * CHUNK * LANES)
-        y_at = CHUNK * LANES
-        for i in range(0, end - begin, CHUNK):
-            steps = min(CHUNK, end - begin - i)
-            if save:
-                at = ((chunk_of[s] + i // CHUNK) * channels + e) * n_states
-                store_states(saved, at, LANES, h)
-            for k in range(steps):
-                at = _token(i + k, begin, end, reverse) * channels + e
-                x = simd.add(simd.load(delta, at), bias_e)
-                simd.store(work, k * LANES, simd.softplus(x))
-            for k in range(steps):
-                t = _token(i + k, begin, end, reverse)
-                at = t * channels + e
-                soon = _ahead(t, begin, end, reverse)
-                simd.prefetch_read(delta, soon * channels + e)
-                simd.prefetch_read(u, soon * channels + e)
-                simd.prefetch_write(out, soon * channels + e)
-                u_t = simd.load(u, at)
-                dt = simd.load(work, k * LANES)
-                y_t = simd.mul(u_t, d_e)
-                if has_residual:
-                    simd.prefetch_read(residual, soon * channels + e)
-                    y_t = simd.add(y_t, simd.load(residual, at))
-                if has_gate:
-                    simd.prefetch_read(z, soon * ld_z + e)
-                h, y_t = scan_step(
-                    h, a_e, dt, simd.mul(dt, u_t), y_t, b, t * ld_b, c, t * ld_c
+            for i in range(count * n_states * LANES):
+                states[i] = initial[states_at + i]
+        else:
+            states[:] = 0
+        # Step sizes, then outputs: three short loops overlap better than one long one.
+        work = simd.scratch(STRETCH * LANES)
+        for i in range(0, end - begin, STRETCH):
+            steps = min(STRETCH, end - begin - i)
+            first = _token(i, begin, end, reverse)
+            for block in range(count):
+                e = (first_block + block) * LANES
+                _step_sizes(
+                    work, steps, first, step, _next(block, count, step, ld_delta),
+                    e * rank if rank else e, delta, ld_delta, rank, weight, simd.load(bias, e),
                 )  # fmt: skip
-                if has_gate:
-                    simd.store(work, y_at + k * LANES, y_t)
-                else:
-                    simd.store(out, at, y_t)
-            if has_gate:
-                for k in range(steps):
-                    t = _token(i + k, begin, end, reverse)
-                    at = t * channels + e
-                    z_t, y_t = simd.load(z, t * ld_z + e), simd.load(work, y_at + k * LANES)
-                    if save:
-                        simd.store(y, at, y_t)
-                    simd.store(out, at, simd.mul(y_t, simd.mul(z_t, simd.sigmoid(z_t))))
-        store_states(last, state_at, LANES, h)
+                _stretch(
+                    template, work, states, block * n_states * LANES, steps, first, step,
+                    _next(block, count, step, channels), e, u, a, d, b, ld_b, c, ld_c,
+                    residual, has_residual, z, ld_z, has_gate, out,
+                    saved, ((chunk_of[s] + i // CHUNK) * channels + e) * n_states, save,
+                )  # fmt: skip
+                _write(work, steps, first, step, e, channels, z, ld_z, has_gate, save, y, out)
+        for i in range(count * n_states * LANES):
+            last[states_at + i] = states[i]
 
 
 @parallel_kernel

@@ -40,6 +40,23 @@ def _decays(builder: Any, a: Any, dt: Any, n_states: int) -> list[Any]:
 
 
 @intrinsic
+def add_outer(typing_context, sums, vector, array, offset, stride):
+    """Return `sums` with ``vector * array[offset + k * stride]`` added to vector k."""
+
+    def codegen(context, builder, signature, args):
+        sums, vector, array, offset, stride = args
+        address = pointer(context, builder, signature.args[2], array, offset)
+        new = []
+        for k in range(len(signature.args[0])):
+            source = shift(builder, address, builder.mul(stride, stride.type(k)))
+            scale = load_splat(builder, source)
+            new.append(fma(builder, vector, scale, builder.extract_value(sums, k)))
+        return context.make_tuple(builder, signature.args[0], new)
+
+    return sums(sums, v16, array, types.intp, types.intp), codegen
+
+
+@intrinsic
 def scan_step(typing_context, states, a, dt, dtu, y, b_array, b_offset, c_array, c_offset):
     """Advance one time step: ``h = exp(dt A) h + dt u B``; returns ``(h, y + C h)``.
 
@@ -150,4 +167,4 @@ def backward_step(
     return signature, codegen
 
 
-__all__ = ["backward_step", "replay_step", "scan_step"]
+__all__ = ["add_outer", "backward_step", "replay_step", "scan_step"]
