@@ -41,6 +41,9 @@ GROUP = 128
 SIDE_BY_SIDE = (0,) * 8
 """As many step sizes are made at once: their sums wait for each other's last addition otherwise."""
 
+DT, U, DTU, DY, SLOPE, GB, GHA, STATES = (i * CHUNK * LANES for i in range(8))
+"""Where the backward pass keeps what of a chunk's steps, 16 channels each; states come last."""
+
 ZERO = np.float32(0.0)
 LN2 = np.float32(0.6931471805599453)
 
@@ -111,6 +114,8 @@ def _stretch(
         if save and k % CHUNK == 0:
             at = saved_at + k // CHUNK * channels * len(template)
             store_states(saved, at, LANES, h)
+            for n in range(len(template)):
+                simd.prefetch_write(saved, at + n * LANES + channels * len(template))
         t = first + k * step
         at = t * channels + e
         simd.prefetch_read(u, at + ahead)
@@ -213,6 +218,88 @@ def gate_backward(y, z, ld_z, dout, dy, dz, channels):
                 simd.store(dz, at, simd.mul(simd.mul(g, y_t), slope))
 
 
+@part_of_kernel
+def _gather(tape, steps, first, step, ahead, e, channels, delta, u, dy, bias_e, du, ddelta):
+    """Put what a chunk's gradients need on `tape`: rows are too far apart to stay in the cache.
+
+    The elements `ahead`, and those that `_scatter` writes, are prefetched.
+    """
+    for k in range(steps):
+        at = (first + k * step) * channels + e
+        simd.prefetch_read(delta, at + ahead)
+        simd.prefetch_read(u, at + ahead)
+        simd.prefetch_read(dy, at + ahead)
+        simd.prefetch_write(du, at)
+        simd.prefetch_write(ddelta, at)
+        x, u_t, own = simd.add(simd.load(delta, at), bias_e), simd.load(u, at), k * LANES
+        dt = simd.softplus(x)
+        simd.store(tape, DT + own, dt)
+        simd.store(tape, U + own, u_t)
+        simd.store(tape, DTU + own, simd.mul(dt, u_t))
+        simd.store(tape, DY + own, simd.load(dy, at))
+        # The slope of softplus(x), its sigmoid, is exp(x - softplus(x)).
+        simd.store(tape, SLOPE + own, simd.exp(simd.sub(x, dt)))
+        simd.store(tape, GB + own, simd.splat(ZERO))
+        simd.store(tape, GHA + own, simd.splat(ZERO))
+
+
+@part_of_kernel
+def _back(
+    template, tape, steps, first, step, a, a_at, channels, saved, saved_at, carry, sums, states_at,
+    b, b_at, ld_b, c, c_at, ld_c, lanes, lanes_at, ld_lanes,
+):  # fmt: skip
+    """Replay a chunk from its saved states, then go back through it, with part of the states.
+
+    `carry` holds the gradients of the states, `sums` those of A; sums over states that the
+    gradients of u and delta need are added to `tape`, dB and dC to `lanes`.
+    """
+    simd.own_frame()
+    width = len(template) * LANES
+    decays = STATES + (CHUNK + 1) * width
+    a_e = load_states(template, a, a_at, channels)
+    h = load_states(template, saved, saved_at, LANES)
+    store_states(tape, STATES, LANES, h)
+    for k in range(steps):
+        h = replay_step(
+            h, a_e, simd.load(tape, DT + k * LANES), simd.load(tape, DTU + k * LANES),
+            b, (first + k * step) * ld_b + b_at,
+            tape, STATES + (k + 1) * width, decays + k * width,
+        )  # fmt: skip
+    grad = load_states(template, carry, states_at, LANES)
+    da_e = load_states(template, sums, states_at, LANES)
+    for k in range(steps - 1, -1, -1):
+        t = first + k * step
+        grad, da_e, gb, gha = backward_step(
+            grad, da_e, a_e, simd.load(tape, DT + k * LANES), simd.load(tape, DTU + k * LANES),
+            simd.load(tape, DY + k * LANES), b, t * ld_b + b_at, c, t * ld_c + c_at,
+            tape, STATES + k * width, decays + k * width, lanes, lanes_at + k * ld_lanes,
+        )  # fmt: skip
+        add_to(tape, GB + k * LANES, gb)
+        add_to(tape, GHA + k * LANES, gha)
+    store_states(carry, states_at, LANES, grad)
+    store_states(sums, states_at, LANES, da_e)
+
+
+@part_of_kernel
+def _scatter(tape, steps, first, step, e, channels, d_e, du, ddelta, sums, dd_at, dbias_at):
+    """Write the gradients of u and delta, and add to those of D and the bias in `sums`."""
+    dd_e, dbias_e = simd.load(sums, dd_at), simd.load(sums, dbias_at)
+    for k in range(steps):
+        at, own = (first + k * step) * channels + e, k * LANES
+        dt, u_t, dy_t = (
+            simd.load(tape, DT + own), simd.load(tape, U + own), simd.load(tape, DY + own)
+        )  # fmt: skip
+        gb, gha = simd.load(tape, GB + own), simd.load(tape, GHA + own)
+        ddt = simd.fma(gha, simd.splat(LN2), simd.mul(u_t, gb))
+        ddelta_t = simd.mul(ddt, simd.load(tape, SLOPE + own))
+        simd.store(ddelta, at, ddelta_t)
+        simd.store(du, at, simd.fma(dt, gb, simd.mul(d_e, dy_t)))
+        dbias_e = simd.add(dbias_e, ddelta_t)
+        dd_e = simd.fma(u_t, dy_t, dd_e)
+    simd.store(sums, dd_at, dd_e)
+    simd.store(sums, dbias_at, dbias_e)
+
+
 @parallel_kernel
 def scan_backward(
     template, parts, u, delta, bias, a, b, ld_b, c, ld_c, d, cu, chunk_of, blocks, reverse, dy,
@@ -228,15 +315,12 @@ def scan_backward(
     channels = d.shape[0]
     tokens = u.shape[0] // channels
     groups = (channels + GROUP - 1) // GROUP
-    step = len(template) * LANES
+    step = -1 if reverse else 1
     for job in prange((blocks.shape[0] - 1) * groups):
         p, g = job // groups, job % groups
-        first, width = g * GROUP, min(GROUP, channels - g * GROUP)
-        # States before and after every step, decays; then step sizes and two sums over states.
-        decay_at = (CHUNK + 1) * step
-        dt_at = decay_at + CHUNK * step
-        gb_at, gha_at = dt_at + CHUNK * LANES, dt_at + 2 * CHUNK * LANES
-        tape = simd.scratch(dt_at + 3 * CHUNK * LANES)
+        first_channel, width = g * GROUP, min(GROUP, channels - g * GROUP)
+        # States before and after every step, and decays, follow the rows.
+        tape = simd.scratch(STATES + (2 * CHUNK + 1) * len(template) * LANES)
         # Sums over channels: dB and dC of one step and part in one vector.
         lanes = simd.scratch(CHUNK * parts * LANES)
         dd_at, dbias_at = width * n_states, width * n_states + width
@@ -249,81 +333,42 @@ def scan_backward(
             carry[:] = 0
             for chunk in range((length + CHUNK - 1) // CHUNK - 1, -1, -1):
                 steps = min(CHUNK, length - chunk * CHUNK)
+                first = _token(chunk * CHUNK, begin, end, reverse)
                 lanes[:] = 0
                 for offset in range(0, width, LANES):
-                    e = first + offset
-                    bias_e, d_e = simd.load(bias, e), simd.load(d, e)
-                    for k in range(steps):
-                        t = _token(chunk * CHUNK + k, begin, end, reverse)
-                        at = t * channels + e
-                        # The next block of channels of this token.
-                        simd.prefetch_read(delta, at + LANES)
-                        simd.prefetch_read(u, at + LANES)
-                        simd.prefetch_read(dy, at + LANES)
-                        simd.prefetch_write(du, at + LANES)
-                        simd.prefetch_write(ddelta, at + LANES)
-                        dt = simd.softplus(simd.add(simd.load(delta, at), bias_e))
-                        simd.store(tape, dt_at + k * LANES, dt)
-                        simd.store(tape, gb_at + k * LANES, simd.splat(ZERO))
-                        simd.store(tape, gha_at + k * LANES, simd.splat(ZERO))
+                    e = first_channel + offset
+                    saved_at = ((chunk_of[s] + chunk) * channels + e) * n_states
+                    # After the last vector of a row comes the chunk before.
+                    ahead, saved_ahead = LANES, LANES * n_states
+                    if offset + LANES == width:
+                        ahead = -CHUNK * step * channels - offset
+                        saved_ahead = (-channels - offset) * n_states
+                    for n in range(n_states):
+                        simd.prefetch_read(saved, saved_at + saved_ahead + n * LANES)
+                    _gather(
+                        tape, steps, first, step, ahead, e, channels, delta, u, dy,
+                        simd.load(bias, e), du, ddelta,
+                    )  # fmt: skip
                     for part in range(parts):
                         n = part * len(template)
-                        a_e = load_states(template, a, n * channels + e, channels)
-                        saved_at = ((chunk_of[s] + chunk) * channels + e) * n_states
-                        h = load_states(template, saved, saved_at + n * LANES, LANES)
-                        store_states(tape, 0, LANES, h)
-                        for k in range(steps):
-                            t = _token(chunk * CHUNK + k, begin, end, reverse)
-                            dt = simd.load(tape, dt_at + k * LANES)
-                            h = replay_step(
-                                h, a_e, dt, simd.mul(dt, simd.load(u, t * channels + e)),
-                                b, t * ld_b + n, tape, (k + 1) * step, decay_at + k * step,
-                            )  # fmt: skip
-                        state_at = offset * n_states + n * LANES
-                        grad = load_states(template, carry, state_at, LANES)
-                        da_e = load_states(template, sums, state_at, LANES)
-                        for k in range(steps - 1, -1, -1):
-                            t = _token(chunk * CHUNK + k, begin, end, reverse)
-                            at = t * channels + e
-                            dt = simd.load(tape, dt_at + k * LANES)
-                            grad, da_e, gb, gha = backward_step(
-                                grad, da_e, a_e, dt, simd.mul(dt, simd.load(u, at)),
-                                simd.load(dy, at), b, t * ld_b + n, c, t * ld_c + n,
-                                tape, k * step, decay_at + k * step,
-                                lanes, (k * parts + part) * LANES,
-                            )  # fmt: skip
-                            add_to(tape, gb_at + k * LANES, gb)
-                            add_to(tape, gha_at + k * LANES, gha)
-                        store_states(carry, state_at, LANES, grad)
-                        store_states(sums, state_at, LANES, da_e)
-                    dd_e = simd.load(sums, dd_at + offset)
-                    dbias_e = simd.load(sums, dbias_at + offset)
-                    for k in range(steps):
-                        at = _token(chunk * CHUNK + k, begin, end, reverse) * channels + e
-                        u_t, dy_t = simd.load(u, at), simd.load(dy, at)
-                        dt = simd.load(tape, dt_at + k * LANES)
-                        gb = simd.load(tape, gb_at + k * LANES)
-                        gha = simd.load(tape, gha_at + k * LANES)
-                        ddt = simd.fma(gha, simd.splat(LN2), simd.mul(u_t, gb))
-                        # The slope of softplus(x), its sigmoid, is exp(x - softplus(x)).
-                        x = simd.add(simd.load(delta, at), bias_e)
-                        ddelta_t = simd.mul(ddt, simd.exp(simd.sub(x, dt)))
-                        simd.store(ddelta, at, ddelta_t)
-                        simd.store(du, at, simd.fma(dt, gb, simd.mul(d_e, dy_t)))
-                        dbias_e = simd.add(dbias_e, ddelta_t)
-                        dd_e = simd.fma(u_t, dy_t, dd_e)
-                    simd.store(sums, dd_at + offset, dd_e)
-                    simd.store(sums, dbias_at + offset, dbias_e)
+                        _back(
+                            template, tape, steps, first, step, a, n * channels + e, channels,
+                            saved, saved_at + n * LANES, carry, sums, offset * n_states + n * LANES,
+                            b, n, ld_b, c, n, ld_c, lanes, part * LANES, parts * LANES,
+                        )  # fmt: skip
+                    _scatter(
+                        tape, steps, first, step, e, channels, simd.load(d, e), du, ddelta,
+                        sums, dd_at + offset, dbias_at + offset,
+                    )  # fmt: skip
                 for k in range(steps):
-                    t = _token(chunk * CHUNK + k, begin, end, reverse)
                     for part in range(parts):
-                        at = (g * tokens + t) * n_states + part * len(template)
+                        at = (g * tokens + first + k * step) * n_states + part * len(template)
                         for n in range(len(template)):
                             source = (k * parts + part) * LANES + n
                             db[at + n] = lanes[source]
                             dc[at + n] = lanes[source + LANES // 2]
         for i in range(width * n_states):
-            da[(p * channels + first) * n_states + i] = sums[i]
+            da[(p * channels + first_channel) * n_states + i] = sums[i]
         for i in range(width):
-            dd[p * channels + first + i] = sums[dd_at + i]
-            dbias[p * channels + first + i] = sums[dbias_at + i]
+            dd[p * channels + first_channel + i] = sums[dd_at + i]
+            dbias[p * channels + first_channel + i] = sums[dbias_at + i]
