@@ -13,7 +13,7 @@ import importlib.util
 import platform
 
 import torch
-from roofline import fma_rate, scan_seconds
+from roofline import Rates, rates, scan_seconds
 from timing import interleaved, table
 from transformers import EsmConfig, EsmForMaskedLM
 
@@ -90,7 +90,7 @@ def bench_scan(repeats: int) -> list[tuple]:
 
 
 def bench_roofline(repeats: int) -> list[tuple]:
-    """Compare the scan with the least time of its multiplications, on one thread."""
+    """Compare the scan with the least time of its arithmetic, on one thread."""
     streams, length, channels, n_states = 4, 512, 512, 16
     operands, cu = scan_operands(streams, length, channels, n_states)
 
@@ -100,7 +100,7 @@ def bench_roofline(repeats: int) -> list[tuple]:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    rate = fma_rate()
+    rate = rates()
     cases = {
         "forward": forward,
         "forward + backward": lambda: backward(
@@ -109,7 +109,10 @@ def bench_roofline(repeats: int) -> list[tuple]:
     }
     t = interleaved(cases, 3 * repeats)
     torch.set_num_threads(threads)
-    print(f"one core: {rate / 1e9:.2f} G FMAs of 16 floats a second ({32 * rate / 1e9:.0f} GF/s)")
+    print(
+        f"one core: {rate.products / 1e9:.2f} G FMAs, or {rate.arithmetic / 1e9:.2f} G operations "
+        f"half of which are FMAs, of 16 floats a second ({32 * rate.products / 1e9:.0f} GF/s)"
+    )
     rows = []
     for name, seconds in t.items():
         both = name != "forward"
@@ -150,11 +153,11 @@ def equal_size_esm(
     return EsmForMaskedLM(config).eval()
 
 
-def roofline_seconds(model: LcPlmForMaskedLM, tokens: int, flops: float, fmas: float) -> float:
+def roofline_seconds(model: LcPlmForMaskedLM, tokens: int, flops: float, core: Rates) -> float:
     """Time of the encoder's matrix products and scans alone, at the measured peaks."""
     config = model.config
     products = sum(p.numel() for name, p in model.named_parameters() if "proj.weight" in name)
-    scan = scan_seconds(tokens, config.d_inner, config.d_state, fmas, backward=False)
+    scan = scan_seconds(tokens, config.d_inner, config.d_state, core, backward=False)
     return 2 * products * tokens / flops + 2 * config.n_layer * scan / torch.get_num_threads()
 
 
@@ -172,7 +175,7 @@ def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
     esm = equal_size_esm(size)
     esm_size = sum(p.numel() for p in esm.parameters())
     print(f"parameters: LC-PLM 8m {size:,}, EsmModel {esm_size:,}\n")
-    rows, fmas = [], fma_rate()
+    rows, core = [], rates()
     for length in lengths:
         streams = max(1, 4096 // length)
         ids = torch.randint(4, 24, (streams, length))
@@ -188,7 +191,7 @@ def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
                 return esm.esm(ids, attention_mask=mask)
 
         t = interleaved({"ours": encode, "esm": encode_esm}, repeats)
-        ideal = roofline_seconds(ours, ids.numel(), peak_flops(), fmas)
+        ideal = roofline_seconds(ours, ids.numel(), peak_flops(), core)
         note = f"{ids.numel() / t['ours']:,.0f} residues/s, {ideal / t['ours']:.0%} of the roofline"
         rows.append(
             (

@@ -37,6 +37,7 @@ _PACKAGE_OF = {
     ("mamba_ssm", "causal_conv"): "causal_conv1d",
     ("numba", "selective_scan"): "numba",
     ("numba", "causal_conv"): "numba",
+    ("numba", "rms_norm"): "numba",
 }
 
 TRITON_CAPABILITY = (8, 0)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.ops.causal_conv import causal_conv
+from lcplm_graph.ops.rms_norm import rms_norm
 from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_stateful
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
@@ -195,7 +196,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last axis."""
-        return F.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), self.eps)
+        return rms_norm(x.float(), self.weight.float(), self.eps)
 
 
 class Layer(nn.Module):

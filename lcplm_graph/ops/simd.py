@@ -183,6 +183,16 @@ def add_to(typing_context, array, offset, value):
     return types.void(array, types.intp, v16), codegen
 
 
+@intrinsic
+def total(typing_context, x):
+    """Sum of the lanes, a float32."""
+
+    def codegen(context, builder, signature, args):
+        return vector_ir.total(builder, args[0])
+
+    return types.float32(v16), codegen
+
+
 def _prefetch(write: int) -> Any:
     @intrinsic
     def prefetch(typing_context, array, offset):

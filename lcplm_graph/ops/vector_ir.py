@@ -119,6 +119,16 @@ def exp_neg_abs(builder: Any, x: Any) -> Any:
     return exp2(builder, builder.fmul(magnitude, constant(-LOG2E)))
 
 
+def total(builder: Any, x: Any) -> Any:
+    """Emit the sum of the lanes, halves by halves."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        upper = ir.Constant(VECTOR_I32, [(i + width) % LANES for i in range(LANES)])
+        x = builder.fadd(x, builder.shuffle_vector(x, UNDEFINED, upper))
+    return builder.extract_element(x, I32(0))
+
+
 class LaneSums:
     """Emits the sums over the lanes of up to 16 vectors, as the lanes of one vector.
 

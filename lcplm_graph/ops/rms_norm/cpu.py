@@ -1,0 +1,56 @@
+"""The Numba backend as `torch.library` custom ops with autograd; float32, widths of 16 k."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.backends import use_torch_threads
+from lcplm_graph.ops.arrays import flat
+from lcplm_graph.ops.rms_norm.kernels import norm_backward, norm_forward
+
+BLOCKS = 32
+"""Blocks of rows whose gradients of the weight are summed apart: fixed, whatever the threads."""
+
+
+@torch.library.custom_op("lcplm::rms_norm", mutates_args=(), device_types="cpu")
+def norm_op(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return the normed rows (T, d) and the factor of each row (T,)."""
+    use_torch_threads()
+    out, scale = torch.empty(x.shape), torch.empty(len(x))
+    norm_forward(flat(x), flat(weight), eps, flat(out), flat(scale))
+    return out, scale
+
+
+@norm_op.register_fake
+def _(x, weight, eps):
+    return x.new_empty(x.shape), x.new_empty(x.shape[0])
+
+
+@torch.library.custom_op("lcplm::rms_norm_backward", mutates_args=(), device_types="cpu")
+def norm_backward_op(
+    dout: Tensor, x: Tensor, weight: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return dx and dweight."""
+    use_torch_threads()
+    dx, dweight = torch.empty(x.shape), torch.empty(BLOCKS, len(weight))
+    norm_backward(flat(x), flat(weight), flat(scale), flat(dout), flat(dx), flat(dweight))
+    return dx, dweight.sum(0)
+
+
+@norm_backward_op.register_fake
+def _(dout, x, weight, scale):
+    return x.new_empty(x.shape), weight.new_empty(weight.shape)
+
+
+def _setup_context(ctx, inputs, output):
+    x, weight, _ = inputs
+    ctx.save_for_backward(x, weight, output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, dout, _dscale):
+    return (*norm_backward_op(dout.contiguous(), *ctx.saved_tensors), None)
+
+
+norm_op.register_autograd(_backward, setup_context=_setup_context)
