@@ -13,7 +13,7 @@ from lcplm_graph.tokens.vocabulary import EOS, PAD
 
 PRESETS: dict[str, dict[str, int]] = {
     "1m": {"d_model": 160, "n_layer": 5},
-    "8m": {"d_model": 256, "n_layer": 16},
+    "8m": {"d_model": 384, "n_layer": 7},
     "35m": {"d_model": 512, "n_layer": 20},
     "130m": {"d_model": 768, "n_layer": 24},
     "370m": {"d_model": 1024, "n_layer": 48},
@@ -65,7 +65,7 @@ class LcPlmConfig(PreTrainedConfig):
     --------
     >>> config = LcPlmConfig.from_preset("8m", share_projections=False)
     >>> config.d_model, config.d_inner, config.bidirectional_weight_tie
-    (256, 512, False)
+    (384, 768, False)
     """
 
     model_type = "lc_plm"

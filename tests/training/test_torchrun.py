@@ -21,6 +21,7 @@ from lcplm_graph.walks.sampler import WalkSampler
 
 HELPER = Path(__file__).with_name("torchrun_stage.py")
 WALKS = 4
+LOSSES = {"residue_loss", "relation_loss", "contrastive_loss", "valid_loss", "gradient_norm"}
 RELATIVE = 1e-4
 """Two processes add the same numbers in another order; float32 gradients differ by rounding."""
 NEW_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
@@ -79,7 +80,7 @@ def assert_learnt_the_same(two: Path, one: Path) -> None:
     rows = [read_metrics(folder / "run" / "metrics.csv") for folder in (two, one)]
     for a, b in zip(*rows, strict=True):
         assert (a["step"], a["tokens"]) == (b["step"], b["tokens"])
-        for column in a.keys() & {"residue_loss", "relation_loss", "valid_loss", "gradient_norm"}:
+        for column in a.keys() & LOSSES:
             assert a[column] == pytest.approx(b[column], rel=RELATIVE, nan_ok=True)
     weights = [load_file(folder / "run" / "model" / "model.safetensors") for folder in (two, one)]
     assert weights[0].keys() == weights[1].keys()
@@ -98,6 +99,20 @@ def test_stage1_under_torchrun_learns_as_one_process_does(
     monkeypatch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 2})
     alone = [*stage1(fasta)[1:], "--devices", "1", "--accumulate", "2"]
     main([*alone, "--out", str(tmp_path / "one" / "run")])
+    assert_learnt_the_same(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_contrastive_term_under_torchrun_learns_as_one_process_does(
+    fasta: Path, tmp_path: Path, strategy: str
+) -> None:
+    clusters = tmp_path / "clusters.tsv"
+    clusters.write_text("".join(f"p{i - i % 4}\tp{i}\n" for i in range(400)))
+    options = [*stage1(fasta), "--clusters", str(clusters), "--contrastive", "1.0"]
+    two = run(options, tmp_path / "two", "--strategy", strategy, processes=2)
+    assert two == [list(range(0, 12, 2)), list(range(1, 12, 2))]
+    run(options, tmp_path / "one", "--devices", "1", "--accumulate", "2")
     assert_learnt_the_same(tmp_path / "two", tmp_path / "one")
 
 
