@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,10 +14,43 @@ from lcplm_graph.tokens.packing import check_cu_seqlens
 _NOTHING = np.zeros(1, dtype=np.float32)
 
 
-def boundaries(cu_seqlens: Tensor, num_tokens: int) -> np.ndarray:
-    """Check the values of `cu_seqlens` and return them as int64 of shape (S + 1,)."""
-    check_cu_seqlens(cu_seqlens, num_tokens)
-    return cu_seqlens.numpy().astype(np.int64)
+class Streams:
+    """Boundaries of packed streams, and what kernels derive from them, once for all layers.
+
+    Attributes
+    ----------
+    cu : ndarray, dtype=int64, shape=(S + 1,)
+    """
+
+    def __init__(self, cu: np.ndarray) -> None:
+        self.cu = cu
+        self._derived: dict[Callable[[np.ndarray], np.ndarray], np.ndarray] = {}
+
+    def derived(self, make: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return ``make(cu)``, computed the first time; not to be written to."""
+        if make not in self._derived:
+            self._derived[make] = make(self.cu)
+        return self._derived[make]
+
+
+def streams_of(cu_seqlens: Tensor, num_tokens: int) -> Streams:
+    """Check the boundaries of a batch; those of the last batches are known by their values.
+
+    Raises
+    ------
+    InputError
+        If `cu_seqlens` does not partition the tokens.
+    """
+    if cu_seqlens.dtype != torch.int32 or cu_seqlens.dim() != 1:
+        check_cu_seqlens(cu_seqlens, num_tokens)
+    return _streams(cu_seqlens.numpy().tobytes(), num_tokens)
+
+
+@lru_cache(maxsize=16)
+def _streams(raw: bytes, num_tokens: int) -> Streams:
+    cu = np.frombuffer(raw, np.int32)
+    check_cu_seqlens(torch.from_numpy(cu.copy()), num_tokens)
+    return Streams(cu.astype(np.int64))
 
 
 def flat(tensor: Tensor | None) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
@@ -230,3 +233,32 @@ def test_opcheck() -> None:
         arguments,
         test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),
     )
+
+
+def test_boundaries_are_known_by_their_values() -> None:
+    from lcplm_graph.ops.arrays import streams_of
+
+    cu = torch.tensor([0, 3, 9], dtype=torch.int32)
+    known = streams_of(cu, 9)
+    assert streams_of(cu.clone(), 9) is known
+    lengths = known.derived(np.diff)
+    assert lengths.tolist() == [3, 6]
+    assert known.derived(np.diff) is lengths
+    cu[1] = 4
+    assert streams_of(cu, 9).cu.tolist() == [0, 4, 9]
+    with pytest.raises(InputError, match="number of tokens, 10"):
+        streams_of(cu, 10)
+    with pytest.raises(InputError, match="must be int32"):
+        streams_of(cu.long(), 9)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 16])
+@pytest.mark.parametrize("blocks", [1, 2, 10, 20, 24, 32, 48, 96])
+def test_threads_share_the_channels_evenly(blocks: int, threads: int) -> None:
+    from lcplm_graph.ops.selective_scan.cpu import _width
+
+    width = _width(blocks, threads)
+    assert blocks % width == 0
+    jobs = blocks // width
+    # Nobody has more than an eighth more to do than the average, if single vectors allow it.
+    assert math.ceil(jobs / threads) <= max(1.125 * jobs / threads, math.ceil(blocks / threads))

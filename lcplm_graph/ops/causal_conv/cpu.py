@@ -10,8 +10,13 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.backends import use_torch_threads
-from lcplm_graph.ops.arrays import boundaries, flat, rows
+from lcplm_graph.ops.arrays import flat, rows, streams_of
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
+
+
+def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:
+    """Stream of the first token of every forward job."""
+    return np.searchsorted(cu, np.arange(0, cu[-1], ROWS), side="right") - 1
 
 
 @torch.library.custom_op("lcplm::causal_conv", mutates_args=(), device_types="cpu")
@@ -19,10 +24,11 @@ def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse
     """Return ``silu(conv(x) + bias)``, shape (T, E)."""
     use_torch_threads()
     out = torch.empty(x.shape)
-    cu = boundaries(cu_seqlens, len(x))
-    stream_of = np.searchsorted(cu, np.arange(0, len(x), ROWS), side="right") - 1
-    template = (0,) * weight.shape[1]
-    conv_forward(template, *rows(x), flat(weight.T), flat(bias), stream_of, cu, reverse, flat(out))
+    streams = streams_of(cu_seqlens, len(x))
+    conv_forward(
+        (0,) * weight.shape[1], *rows(x), flat(weight.T), flat(bias),
+        streams.derived(_stream_of_jobs), streams.cu, reverse, flat(out),
+    )  # fmt: skip
     return out
 
 
@@ -39,7 +45,7 @@ def conv_backward_op(
     use_torch_threads()
     channels, taps = weight.shape
     dx, dweight, dbias = torch.empty(x.shape), torch.empty(taps, channels), torch.empty(channels)
-    cu = boundaries(cu_seqlens, len(x))
+    cu = streams_of(cu_seqlens, len(x)).cu
     conv_backward(
         (0,) * taps, *rows(x), flat(weight.T), flat(bias), cu, reverse,
         flat(dout), flat(dx), flat(dweight), flat(dbias),

@@ -142,7 +142,7 @@ def selective_scan_stateful(
         cu_seqlens,
     )
     backend = choose_backend(OP, u, requested=backend, stateful=True)
-    return _run(operands, cu_seqlens, reverse, backend)
+    return _run(operands, cu_seqlens, reverse, backend, stateful=True)
 
 
 def _checked(operands: _Operands, cu_seqlens: Tensor) -> _Operands:
@@ -196,13 +196,14 @@ def _multiplied_out(operands: _Operands) -> _Operands:
 
 
 def _run(
-    operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str
+    operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str, stateful: bool = False
 ) -> tuple[Tensor, Tensor]:
+    """Return the output and, if `stateful`, the last states; else they may be empty."""
     if backend == "triton":
         return _triton(operands, cu_seqlens, reverse)
     operands = _at_least_float32(operands)
     if backend == "numba":
-        return _numba(operands, cu_seqlens, reverse)
+        return _numba(operands, cu_seqlens, reverse, stateful)
     operands = _multiplied_out(operands)
     return selective_scan_reference(*operands[:9], cu_seqlens, operands.initial_state, reverse)
 
@@ -221,9 +222,11 @@ def _triton(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Ten
     )
 
 
-def _numba(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+def _numba(
+    operands: _Operands, cu_seqlens: Tensor, reverse: bool, stateful: bool
+) -> tuple[Tensor, Tensor]:
     """Bring any shape into the form of the kernels: 16 channels at a time, at most 16 states."""
-    from lcplm_graph.ops.selective_scan.cpu import STATE_COUNTS, scan_op
+    from lcplm_graph.ops.selective_scan.cpu import STATE_COUNTS, from_lanes, scan_op
 
     channels, n_states = operands.A.shape
     operands = _with_whole_vectors(operands)
@@ -242,11 +245,13 @@ def _numba(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Tens
             z if start == n_states else None, cu_seqlens,
             None if initial is None else initial[:, :, part], reverse, save,
         )  # fmt: skip
-        residual = out
         last_states.append(last)
-        D = torch.zeros_like(D)
-    last = last_states[0] if len(last_states) == 1 else torch.cat(last_states, dim=2)
-    return out[:, :channels], last[:, :channels]
+        if start < n_states:
+            residual, D = out, torch.zeros_like(D)
+    out = out[:, :channels]
+    if not stateful:
+        return out, out.new_empty(0)
+    return out, from_lanes(torch.cat(last_states, dim=2), u.shape[1])[:, :channels]
 
 
 def _with_whole_vectors(operands: _Operands) -> _Operands:

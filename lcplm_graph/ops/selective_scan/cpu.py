@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.backends import use_torch_threads
-from lcplm_graph.ops.arrays import boundaries, flat, rows
+from lcplm_graph.ops.arrays import flat, rows, streams_of
 from lcplm_graph.ops.selective_scan.kernels import (
     CHUNK,
     GROUP,
@@ -67,7 +67,8 @@ def _to_lanes(states: Tensor) -> Tensor:
     return states.view(streams, channels // LANES, LANES, n_states).transpose(2, 3).contiguous()
 
 
-def _from_lanes(states: Tensor, channels: int) -> Tensor:
+def from_lanes(states: Tensor, channels: int) -> Tensor:
+    """Bring states in the kernels' order, (S, E / 16, N, 16), to (S, E, N)."""
     n_states = states.shape[2]
     return states.transpose(2, 3).reshape(len(states), channels, n_states).contiguous()
 
@@ -82,12 +83,15 @@ def scan_op(
     delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
     initial_state: Tensor | None, reverse: bool, save: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return the output, the ungated output and saved states (empty unless `save`), last states."""
+    """Return the output, the ungated output and saved states (empty unless `save`), last states.
+
+    The last states are of shape (S, E / 16, N, 16); see `from_lanes`.
+    """
     use_torch_threads()
     tokens, channels = u.shape
     n_states = A.shape[1]
-    cu = boundaries(cu_seqlens, tokens)
-    chunk_of = _first_chunks(cu)
+    known = streams_of(cu_seqlens, tokens)
+    cu, chunk_of = known.cu, known.derived(_first_chunks)
     streams = len(cu) - 1
     out = torch.empty(tokens, channels)
     y = torch.empty(tokens if save and z is not None else 0, channels)
@@ -104,7 +108,7 @@ def scan_op(
         *z_rows, z is not None, cu, chunk_of, flat(initial), initial is not None,
         reverse, save, flat(y), flat(out), flat(saved), flat(last),
     )  # fmt: skip
-    return out, y, saved, _from_lanes(last, channels)
+    return out, y, saved, last
 
 
 @scan_op.register_fake
@@ -116,7 +120,7 @@ def _(
     n_states, streams = A.shape[1], cu_seqlens.shape[0] - 1
     n_chunks = torch.library.get_ctx().new_dynamic_size() if save else 0
     y = u.new_empty(tokens if save and z is not None else 0, channels)
-    last = u.new_empty(streams, channels, n_states)
+    last = u.new_empty(streams, channels // LANES, n_states, LANES)
     return torch.empty_like(u), y, u.new_empty(n_chunks, channels, n_states), last
 
 
@@ -130,9 +134,9 @@ def scan_backward_op(
     use_torch_threads()
     tokens, channels = u.shape
     n_states = A.shape[1]
-    cu = boundaries(cu_seqlens, tokens)
-    chunk_of = _first_chunks(cu)
-    blocks = _stream_blocks(cu)
+    streams = streams_of(cu_seqlens, tokens)
+    cu, chunk_of = streams.cu, streams.derived(_first_chunks)
+    blocks = streams.derived(_stream_blocks)
     n_blocks, n_groups = len(blocks) - 1, (channels + GROUP - 1) // GROUP
     gated = z is not None
     dy, dz = (torch.empty(tokens if gated else 0, channels) for _ in range(2))
@@ -150,7 +154,7 @@ def scan_backward_op(
         flat(dy if gated else dout), flat(saved),
         flat(du), flat(ddelta), flat(da), flat(dd), flat(dbias), flat(db), flat(dc),
     )  # fmt: skip
-    dA = _from_lanes(da.sum(0, keepdim=True), channels)[0]
+    dA = from_lanes(da.sum(0, keepdim=True), channels)[0]
     return du, ddelta, dA, db.sum(0), dc.sum(0), dd.sum(0), dbias.sum(0), dy, dz
 
 
