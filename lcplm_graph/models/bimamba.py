@@ -100,10 +100,11 @@ class MambaDirection(nn.Module):
         residual: Tensor | None = None,
         z: Tensor | None = None,
     ) -> Tensor:
-        """Scan the convolved input; options as in `selective_scan`."""
+        """Scan the convolved input, which may be overwritten; options as in `selective_scan`."""
         return selective_scan(
-            **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z, reverse=reverse
-        )
+            **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
+            reverse=reverse, overwrite=True,
+        )  # fmt: skip
 
     def scan_from(
         self,

@@ -150,6 +150,26 @@ def test_state_carried_between_chunks_equals_the_whole(backend: str, reverse: bo
     torch.testing.assert_close(state, last, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("channels", "n_states"), [(32, 16), (40, 5), (16, 20)])
+def test_output_over_the_input_is_the_same(channels: int, n_states: int) -> None:
+    tensors = operands(channels, n_states)
+    expected = selective_scan(**tensors, cu_seqlens=RAGGED, reverse=True)
+    given = tensors["u"].clone()
+    leaf = given.clone().requires_grad_()
+    kept = selective_scan(**{**tensors, "u": leaf}, cu_seqlens=RAGGED, reverse=True, overwrite=True)
+    assert torch.equal(kept, expected)
+    assert torch.equal(leaf, given)  # a gradient may be asked for
+    out = selective_scan(**tensors, cu_seqlens=RAGGED, reverse=True, overwrite=True)
+    assert torch.equal(out, expected)
+    if channels % 16 == 0:
+        assert out.data_ptr() == tensors["u"].data_ptr()
+    spaced = torch.cat([given, given], dim=1)[:, :channels]
+    out = selective_scan(
+        **{**tensors, "u": spaced}, cu_seqlens=RAGGED, reverse=True, overwrite=True
+    )
+    assert torch.equal(out, expected)
+
+
 def test_bfloat16_input_is_computed_in_float32() -> None:
     tensors = operands(16, 4)
     low = {k: v.bfloat16() for k, v in tensors.items()}
@@ -219,7 +239,7 @@ def test_backends_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_opcheck() -> None:
-    from lcplm_graph.ops.selective_scan.cpu import scan_op
+    from lcplm_graph.ops.selective_scan.cpu import scan_op, scan_over_op
 
     t = {k: v.requires_grad_() for k, v in operands(16, 4, tokens=20).items()}
     cu = torch.tensor([0, 3, 20], dtype=torch.int32)
@@ -228,6 +248,10 @@ def test_opcheck() -> None:
         t["residual"], t["z"],
         cu, None, True, True,
     )  # fmt: skip
+    plain = [x.detach() if isinstance(x, torch.Tensor) else x for x in arguments[:-1]]
+    torch.library.opcheck(
+        scan_over_op, plain, test_utils=("test_schema", "test_autograd_registration")
+    )
     torch.library.opcheck(
         scan_op,
         arguments,

@@ -46,6 +46,7 @@ def selective_scan(
     residual: Tensor | None = None,
     z: Tensor | None = None,
     reverse: bool = False,
+    overwrite: bool = False,
     backend: str | None = None,
 ) -> Tensor:
     r"""Run a selective state-space model over every stream.
@@ -81,6 +82,9 @@ def selective_scan(
     z : Tensor, shape=(T, E), optional
         Gate.
     reverse : bool
+    overwrite : bool
+        Let the output be written over `u`, which is lost then: less memory and time.  Without
+        effect where a gradient is asked for, and with backends that cannot.
     backend : str, optional
         See `lcplm_graph.backends`; chosen automatically if not given.
 
@@ -102,7 +106,7 @@ def selective_scan(
 
         operands = _multiplied_out(_at_least_float32(operands))
         return selective_scan_mamba(*operands[:9], cu_seqlens, reverse)
-    return _run(operands, cu_seqlens, reverse, backend)[0]
+    return _run(operands, cu_seqlens, reverse, backend, overwrite=overwrite)[0]
 
 
 def selective_scan_stateful(
@@ -196,14 +200,15 @@ def _multiplied_out(operands: _Operands) -> _Operands:
 
 
 def _run(
-    operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str, stateful: bool = False
-) -> tuple[Tensor, Tensor]:
+    operands: _Operands, cu_seqlens: Tensor, reverse: bool, backend: str, *,
+    stateful: bool = False, overwrite: bool = False,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Return the output and, if `stateful`, the last states; else they may be empty."""
     if backend == "triton":
         return _triton(operands, cu_seqlens, reverse)
     operands = _at_least_float32(operands)
     if backend == "numba":
-        return _numba(operands, cu_seqlens, reverse, stateful)
+        return _numba(operands, cu_seqlens, reverse, stateful, overwrite)
     operands = _multiplied_out(operands)
     return selective_scan_reference(*operands[:9], cu_seqlens, operands.initial_state, reverse)
 
@@ -223,10 +228,10 @@ def _triton(operands: _Operands, cu_seqlens: Tensor, reverse: bool) -> tuple[Ten
 
 
 def _numba(
-    operands: _Operands, cu_seqlens: Tensor, reverse: bool, stateful: bool
+    operands: _Operands, cu_seqlens: Tensor, reverse: bool, stateful: bool, overwrite: bool
 ) -> tuple[Tensor, Tensor]:
     """Bring any shape into the form of the kernels: 16 channels at a time, at most 16 states."""
-    from lcplm_graph.ops.selective_scan.cpu import STATE_COUNTS, from_lanes, scan_op
+    from lcplm_graph.ops.selective_scan.cpu import STATE_COUNTS, from_lanes, scan_op, scan_over_op
 
     channels, n_states = operands.A.shape
     operands = _with_whole_vectors(operands)
@@ -239,14 +244,18 @@ def _numba(
         count = next(n for n in STATE_COUNTS if n <= n_states - start)
         part = slice(start, start + count)
         start += count
-        # The parts of the sum over states are added up through the residual.
-        out, _, _, last = scan_op(
+        arguments = (
             u, delta, A[:, part], B[:, part], C[:, part], D, delta_bias, delta_weight, residual,
             z if start == n_states else None, cu_seqlens,
-            None if initial is None else initial[:, :, part], reverse, save,
+            None if initial is None else initial[:, :, part], reverse,
         )  # fmt: skip
+        if overwrite and not save and start == n_states and u.is_contiguous():
+            out, last = u, scan_over_op(*arguments)
+        else:
+            out, _, _, last = scan_op(*arguments, save)
         last_states.append(last)
         if start < n_states:
+            # The parts of the sum over states are added up through the residual.
             residual, D = out, torch.zeros_like(D)
     out = out[:, :channels]
     if not stateful:

@@ -77,23 +77,18 @@ def _log2_rows(A: Tensor) -> Tensor:
     return (A.detach() * LOG2E).T.contiguous()
 
 
-@torch.library.custom_op("lcplm::selective_scan", mutates_args=(), device_types="cpu")
-def scan_op(
+def _scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
     delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
-    initial_state: Tensor | None, reverse: bool, save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return the output, the ungated output and saved states (empty unless `save`), last states.
-
-    The last states are of shape (S, E / 16, N, 16); see `from_lanes`.
-    """
+    initial_state: Tensor | None, reverse: bool, save: bool, out: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Write the output to `out`, which may be `u`; returns what `scan_op` does beside it."""
     use_torch_threads()
     tokens, channels = u.shape
     n_states = A.shape[1]
     known = streams_of(cu_seqlens, tokens)
     cu, chunk_of = known.cu, known.derived(_first_chunks)
     streams = len(cu) - 1
-    out = torch.empty(tokens, channels)
     y = torch.empty(tokens if save and z is not None else 0, channels)
     saved = torch.empty(int(chunk_of[-1]) if save else 0, channels, n_states)
     last = torch.empty(streams, channels // LANES, n_states, LANES)
@@ -108,7 +103,46 @@ def scan_op(
         *z_rows, z is not None, cu, chunk_of, flat(initial), initial is not None,
         reverse, save, flat(y), flat(out), flat(saved), flat(last),
     )  # fmt: skip
-    return out, y, saved, last
+    return y, saved, last
+
+
+@torch.library.custom_op("lcplm::selective_scan", mutates_args=(), device_types="cpu")
+def scan_op(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
+    delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
+    initial_state: Tensor | None, reverse: bool, save: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Return the output, the ungated output and saved states (empty unless `save`), last states.
+
+    The last states are of shape (S, E / 16, N, 16); see `from_lanes`.
+    """
+    out = torch.empty(u.shape)
+    rest = _scan(
+        u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state,
+        reverse, save, out,
+    )  # fmt: skip
+    return out, *rest
+
+
+@torch.library.custom_op("lcplm::selective_scan_over", mutates_args=("u",), device_types="cpu")
+def scan_over_op(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
+    delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
+    initial_state: Tensor | None, reverse: bool,
+) -> Tensor:  # fmt: skip
+    """Write the output over `u`, which must be contiguous; returns the last states."""
+    return _scan(
+        u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state,
+        reverse, False, u,
+    )[2]  # fmt: skip
+
+
+@scan_over_op.register_fake
+def _(
+    u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state, reverse
+):
+    streams = cu_seqlens.shape[0] - 1
+    return u.new_empty(streams, u.shape[1] // LANES, A.shape[1], LANES)
 
 
 @scan_op.register_fake
