@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import subprocess
@@ -209,6 +210,7 @@ def draw(path: Path, lengths: list[float], counts: list[float]) -> list[float]:
 
 def measure() -> dict[str, object]:
     torch.set_num_threads(1)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         units: dict[str, object] = {**reading(folder), **walking(folder)}
@@ -220,7 +222,12 @@ def measure() -> dict[str, object]:
         }
         units["training_tokens_per_s"] = {p: training(p) for p in TRAINED}
     versions = {"python": platform.python_version(), "torch": torch.__version__}
-    units["machine"] = {"cpu": cpu_name(), "day": f"{datetime.now(UTC):%Y-%m-%d}", **versions}
+    units["machine"] = {
+        "cpu": cpu_name(),
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
+        "load": f"{load:.1f} on {os.cpu_count()} cores",
+        **versions,
+    }
     return units
 
 
@@ -296,9 +303,10 @@ def training_rows(units: dict) -> list[tuple]:
 def report(units: dict, fits: list[float]) -> str:
     text = (HERE / "scaling.template.md").read_text()
     machine = units["machine"]
-    shared = re.sub(r"\s+", " ", f"{machine['cpu']}, {machine['day']}, torch {machine['torch']}")
+    known = re.sub(r"\s+", " ", f"{machine['cpu']}, {machine['day']}, torch {machine['torch']}")
     return text.format(
-        machine=shared,
+        machine=known,
+        load=machine["load"],
         units=table(unit_rows(units), ("measured", "cost")),
         jobs=table(
             job_rows(units),

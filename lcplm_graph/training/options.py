@@ -204,8 +204,8 @@ def _explanations(cls: type) -> dict[str, str]:
 @contextmanager
 def exit_on_errors(stage: str) -> Iterator[None]:
     """Turn expected errors into one sentence and an exit code, for command lines."""
-    # PyTorch and Numba have a pool of threads each; by default the idle one spins and takes the
-    # processor from the other.  Read once, when the first of them is loaded.
+    # Idle threads of OpenMP spin by default, and on busy cores take the time of those that work.
+    # Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from lcplm_graph.training.checkpoints import Interrupted
 

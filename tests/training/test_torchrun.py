@@ -27,7 +27,11 @@ RELATIVE = 1e-4
 NEW_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 """Without it restarted ranks share torchrun's store, where addresses of the dead may be left."""
 COMMON = ["--max-tokens", "1024", "--log-every", "1", "--eval-every", "100", "--lr", "0.001"]
-STRATEGIES = ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)]
+STRATEGIES = [
+    ("ddp", "32-true"),
+    pytest.param("fsdp", "32-true", marks=pytest.mark.slow),
+    pytest.param("fsdp", "bf16-mixed", marks=pytest.mark.slow),
+]
 
 
 def stage1(fasta: Path, steps: int = 6) -> list[str]:
@@ -90,14 +94,15 @@ def assert_learnt_the_same(two: Path, one: Path) -> None:
     np.testing.assert_allclose(*embeddings, rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("strategy", "precision"), STRATEGIES)
 def test_stage1_under_torchrun_learns_as_one_process_does(
-    fasta: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
+    fasta: Path, tmp_path: Path, strategy: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two = run(stage1(fasta), tmp_path / "two", "--strategy", strategy, processes=2)
+    options = [*stage1(fasta), "--precision", precision]
+    two = run(options, tmp_path / "two", "--strategy", strategy, processes=2)
     assert two == [list(range(0, 12, 2)), list(range(1, 12, 2))]
     monkeypatch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 2})
-    alone = [*stage1(fasta)[1:], "--devices", "1", "--accumulate", "2"]
+    alone = [*options[1:], "--devices", "1", "--accumulate", "2"]
     main([*alone, "--out", str(tmp_path / "one" / "run")])
     assert_learnt_the_same(tmp_path / "two", tmp_path / "one")
 
