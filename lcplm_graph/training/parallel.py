@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,6 +43,24 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
             for layer in module:
                 fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
+
+
+@contextmanager
+def closed_process_group() -> Iterator[None]:
+    """Close the process group that Lightning opens within this context.
+
+    Lightning leaves gloo's open, and a process that ends with it may abort after a run that went
+    well, which torchrun takes for a failure.
+    """
+    distributed = torch.distributed
+    if not distributed.is_available() or distributed.is_initialized():
+        yield
+        return
+    try:
+        yield
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def trainer_layout(options: TrainOptions) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import FREE_ON_RESUME, TrainOptions
-from lcplm_graph.training.parallel import trainer_layout
+from lcplm_graph.training.parallel import closed_process_group, trainer_layout
 from lcplm_graph.training.progress import Progress
 
 CONFIG, MANIFEST, METRICS, MODEL = "config.yaml", "run.json", "metrics.csv", "model"
@@ -134,6 +134,7 @@ def _refuse_other_options(options: TrainOptions, path: Path) -> None:
         )
 
 
+@closed_process_group()
 def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> None:
     """Train to the end and leave model, figures and manifest in the run's folder.
 
