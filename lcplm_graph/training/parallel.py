@@ -47,10 +47,11 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
 
 @contextmanager
 def closed_process_group() -> Iterator[None]:
-    """Close the process group that Lightning opens within this context.
+    """Close the process group that Lightning opens within this context, when all are through.
 
-    Lightning leaves gloo's open, and a process that ends with it may abort after a run that went
-    well, which torchrun takes for a failure.
+    Lightning leaves gloo's open.  Nobody ends before the first process has written the model:
+    torchrun stops the others as soon as one of them fails, and on busy machines some abort when
+    they end.
     """
     distributed = torch.distributed
     if not distributed.is_available() or distributed.is_initialized():
@@ -58,6 +59,8 @@ def closed_process_group() -> Iterator[None]:
         return
     try:
         yield
+        if distributed.is_initialized():
+            distributed.barrier()
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()

@@ -40,6 +40,5 @@ if __name__ == "__main__":
     stage, notes, *arguments = sys.argv[1:]
     MaskedLMTask.training_step = noting(Path(notes), int(os.environ.get("RANK", 0)))
     import_module(f"lcplm_graph.{stage}").main(arguments)
-    # Left open, it makes one exit in fifteen abort on a busy machine.
     if torch.distributed.is_initialized():
         sys.exit("the process group is still open")
