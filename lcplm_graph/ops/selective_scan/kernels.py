@@ -1,6 +1,7 @@
 """Numba kernels of the selective scan, forward and backward.
 
-One job of the forward pass owns 16 channels of one stream and keeps their N states in registers.
+One job of the forward pass takes some vectors of 16 channels along one stream, `STRETCH` steps of
+each in turn, and keeps the N states of the one at work in registers.
 The backward pass replays `CHUNK` steps at a time from states saved by the forward pass, so its
 memory is O(tokens x channels), never times N.  Its jobs are fixed blocks of streams and channels,
 chosen from the shapes alone: sums come out in the same order for any number of threads.
@@ -38,7 +39,7 @@ STRETCH = 64
 GROUP = 128
 """Channels that one backward job sums dB and dC over."""
 
-SIDE_BY_SIDE = (0,) * 8
+STEPS_AT_ONCE = (0,) * 8
 """As many step sizes are made at once: their sums wait for each other's last addition otherwise."""
 
 DT, U, DTU, DY, SLOPE, GB, GHA, STATES = (i * CHUNK * LANES for i in range(8))
@@ -76,9 +77,9 @@ def _step_sizes(work, steps, first, step, ahead, at, delta, ld_delta, rank, weig
             x = simd.load(delta, source)
             simd.store(work, k * LANES, simd.softplus(simd.add(x, bias_e)))
         return
-    whole = steps // len(SIDE_BY_SIDE) * len(SIDE_BY_SIDE)
-    for k in range(0, whole, len(SIDE_BY_SIDE)):
-        sums = splat_states(SIDE_BY_SIDE, bias_e)
+    whole = steps // len(STEPS_AT_ONCE) * len(STEPS_AT_ONCE)
+    for k in range(0, whole, len(STEPS_AT_ONCE)):
+        sums = splat_states(STEPS_AT_ONCE, bias_e)
         for r in range(rank):
             sums = add_outer(
                 sums, simd.load(weight, at + r * LANES), delta, (first + k * step) * ld_delta + r,
