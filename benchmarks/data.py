@@ -96,7 +96,7 @@ def links_pandas_category(path: Path) -> int:
 
 def fasta_ours(path: Path) -> int:
     """Read with `SequenceStore.from_fasta`."""
-    from lcplm_graph.datasets.sequences import SequenceStore
+    from lcplm_graph.proteins.store import SequenceStore
 
     return len(SequenceStore.from_fasta(path))
 

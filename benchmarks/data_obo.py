@@ -22,8 +22,8 @@ import numpy as np
 import obonet
 from scipy import sparse
 
-from lcplm_graph.datasets.obo import RELATIONS
-from lcplm_graph.datasets.ontology import Ontology
+from lcplm_graph.go.obo import RELATIONS
+from lcplm_graph.go.ontology import Ontology
 
 
 def ours(path: Path) -> Ontology:

@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from timing import table
 
-from lcplm_graph.datasets.fasta import write_fasta
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.models.encoders import MAX_TOKENS, length_sorted_batches
+from lcplm_graph.proteins.fasta import write_fasta
+from lcplm_graph.proteins.store import SequenceStore
 
 LETTERS = np.frombuffer(b"ALGVESIKRDTPNQFYMHCW", np.uint8)
 PERCENT = np.array([8.25, 9.65, 7.07, 6.86, 6.72, 6.64, 5.91, 5.80, 5.53, 5.46, 5.35, 4.74, 4.06])

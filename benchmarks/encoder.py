@@ -18,9 +18,9 @@ from timing import interleaved, table
 from transformers import EsmConfig, EsmForMaskedLM
 
 from lcplm_graph import LcPlmConfig, LcPlmForMaskedLM
-from lcplm_graph.backends import keep_freed_memory
 from lcplm_graph.models.bimamba import BiMamba
 from lcplm_graph.ops.selective_scan import selective_scan
+from lcplm_graph.process import keep_freed_memory
 from lcplm_graph.tokens.packing import cu_seqlens_of
 
 

@@ -19,7 +19,7 @@ import networkx as nx
 import numba
 import numpy as np
 
-from lcplm_graph.datasets.split import Split
+from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkStream

@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 
 from lcplm_graph import StringPPI, load_encoder
-from lcplm_graph.datasets.fasta import write_fasta
 from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.plots import draw_embeddings
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.embed import EmbedJob
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.proteins.fasta import write_fasta
 
 
 def main() -> None:

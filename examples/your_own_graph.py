@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lcplm_graph import PairPPI, StringPPI, load_encoder
-from lcplm_graph.datasets.fasta import write_fasta
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.proteins.fasta import write_fasta
 
 
 def write_some_graph(folder: Path, proteins: int) -> tuple[Path, Path]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lcplm_graph.moved import keep_old_names
+
 __version__ = "0.1.0"
 
 _WHERE = {
@@ -22,8 +24,8 @@ _WHERE = {
     "PairPPI": "lcplm_graph.datasets.pairs",
     "GOFunction": "lcplm_graph.datasets.go",
     "RemoteHomology": "lcplm_graph.datasets.homology",
-    "SequenceStore": "lcplm_graph.datasets.sequences",
-    "Split": "lcplm_graph.datasets.splits",
+    "SequenceStore": "lcplm_graph.proteins.store",
+    "Split": "lcplm_graph.splits.split",
     "WalkSampler": "lcplm_graph.walks.sampler",
     "WalkStream": "lcplm_graph.walks.stream",
     "AddProteinFeatures": "lcplm_graph.features.transform",
@@ -36,6 +38,9 @@ __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from lcplm_graph.backends import show_backends as show_backends
+
+
+keep_old_names()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,13 +11,9 @@ cannot fuse the gate behind a sum; neither has been timed on a device by this pr
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
 import os
-import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,12 +38,6 @@ _PACKAGE_OF = {
 
 TRITON_CAPABILITY = (8, 0)
 """Oldest CUDA compute capability that Triton compiles for."""
-
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_INT = 2**31 - 1
-_DYNAMIC_MMAP = 32 << 20
-_kept = False
 
 OPS = ("selective_scan", "causal_conv")
 
@@ -145,73 +135,6 @@ def backend_report() -> str:
     if forced := os.environ.get("LCPLM_BACKEND"):
         lines.append(f"LCPLM_BACKEND={forced} overrides the choice")
     return "\n".join(lines)
-
-
-@cache
-def start_numba_threads() -> None:
-    """Start Numba's threads without changing torch's.
-
-    Numba's OpenMP layer sets the thread count of the whole process when it starts, which would
-    undo an earlier `torch.set_num_threads`.
-    """
-    from numba.np.ufunc.parallel import _launch_threads
-
-    threads = torch.get_num_threads()
-    _launch_threads()
-    torch.set_num_threads(threads)
-
-
-def use_torch_threads() -> None:
-    """Make Numba kernels use as many threads as torch does (`torch.set_num_threads`)."""
-    from numba import config, set_num_threads
-
-    start_numba_threads()
-    available: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import
-    set_num_threads(min(torch.get_num_threads(), available))
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next tensors; for whole processes of our own.
-
-    glibc gives large blocks back to the system, and the next tensor then pays a page fault every
-    4 KiB.  Other C libraries are left as they are.
-    """
-    global _kept
-    _kept = True
-    _set_malloc(_LARGEST_INT, _LARGEST_INT)
-
-
-@contextmanager
-def reused_memory() -> Iterator[None]:
-    """Keep freed memory for the next tensors within this context, whoever's process it is.
-
-    Then all of it goes back to the system, and glibc is left with the thresholds it reaches by
-    itself where arrays of many megabytes come and go.
-    """
-    global _kept
-    if _kept:
-        yield
-        return
-    keep_freed_memory()
-    try:
-        yield
-    finally:
-        _kept = False
-        _set_malloc(_DYNAMIC_MMAP, 2 * _DYNAMIC_MMAP)
-        return_freed_memory()
-
-
-def _set_malloc(mmap: int, trim: int) -> None:
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, mmap)
-        libc.mallopt(_M_TRIM_THRESHOLD, trim)
-
-
-def return_freed_memory() -> None:
-    """Give all freed memory back to the system now, also that between blocks in use (glibc)."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _judge(

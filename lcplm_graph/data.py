@@ -8,15 +8,15 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from lcplm_graph.datasets.catalog import Card, CardFile, list_cards, load_card
-from lcplm_graph.datasets.download import (
+from lcplm_graph.errors import LcPlmError
+from lcplm_graph.files.catalog import Card, CardFile, list_cards, load_card
+from lcplm_graph.files.download import (
     check_file,
     data_root,
     fetch_card_file,
     is_offline,
     read_record,
 )
-from lcplm_graph.errors import LcPlmError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

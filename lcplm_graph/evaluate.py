@@ -16,9 +16,9 @@ from lcplm_graph.errors import ConfigError, LcPlmError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
-    from lcplm_graph.datasets.split import Split
     from lcplm_graph.evaluation.report import Report
     from lcplm_graph.models.encoders import Encoder
+    from lcplm_graph.splits.split import Split
 
 ASPECTS = ("MF", "BP", "CC")
 
@@ -115,7 +115,7 @@ def _homology_parser(commands: Any) -> None:
 
 
 def _link(options: argparse.Namespace) -> Report:
-    from lcplm_graph.datasets.graphs import load_graph
+    from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.evaluation.guard import check_encoder
     from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
     from lcplm_graph.evaluation.scorers import link_scorers
@@ -184,10 +184,10 @@ _DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "
 
 
 def _function(options: argparse.Namespace) -> Report:
-    from lcplm_graph.datasets.gaf import EVIDENCE_SETS
     from lcplm_graph.datasets.go import GOFunction
     from lcplm_graph.evaluation.function import FUNCTION_FIT, FunctionOptions, evaluate_function
     from lcplm_graph.evaluation.plots import draw_bars
+    from lcplm_graph.go.annotations import EVIDENCE_SETS
 
     encoder = _encoder(options)
     chosen = FunctionOptions(
@@ -257,7 +257,8 @@ def _homology(options: argparse.Namespace) -> Report:
 
 
 def _split(options: argparse.Namespace, dataset: Any) -> Split:
-    from lcplm_graph.datasets.splits import SPLIT_KINDS, Split
+    from lcplm_graph.splits.make import SPLIT_KINDS
+    from lcplm_graph.splits.split import Split
 
     if options.split in SPLIT_KINDS:
         return dataset.split(kind=options.split, seed=options.seed)

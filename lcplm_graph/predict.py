@@ -19,9 +19,9 @@ from lcplm_graph.models.shipped import DEFAULT_ENCODER
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lcplm_graph.datasets.split import Split
     from lcplm_graph.heads.link import LinkPredictor
     from lcplm_graph.models.encoders import Encoder
+    from lcplm_graph.splits.split import Split
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,10 +74,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _partners(options: argparse.Namespace) -> Path:
-    from lcplm_graph.datasets.edges import adjacency
-    from lcplm_graph.datasets.sequences import SequenceStore
     from lcplm_graph.features.store import cached_embeddings
     from lcplm_graph.heads.inference import partners_of
+    from lcplm_graph.pairs import adjacency
+    from lcplm_graph.proteins.store import SequenceStore
 
     store = SequenceStore.from_fasta(_existing(options.fasta))
     dataset, split, encoder, x, model = _trained(options)
@@ -116,13 +116,13 @@ def _trained(
 ) -> tuple[Any, Split, Encoder, Tensor, LinkPredictor]:
     import torch
 
-    from lcplm_graph.datasets.graphs import load_graph
-    from lcplm_graph.datasets.splits import make_split
+    from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.features.store import cached_embeddings
     from lcplm_graph.heads.fit import FitOptions
     from lcplm_graph.heads.members import fit_link_members
     from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.splits.make import make_split
 
     dataset = load_graph(options.graph)
     encoder = load_encoder(options.encoder)

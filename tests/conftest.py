@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import file_server
 
 # Before torch loads: waiting threads that spin starve the other test worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -59,3 +64,21 @@ def shared_golden() -> Path:
     if not path.is_dir():
         pytest.skip("the shared golden directory is not beside this checkout")
     return path
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[file_server.FileServer]:
+    """An HTTP server on 127.0.0.1; retries wait no time."""
+    monkeypatch.setattr("lcplm_graph.files.transport.BACKOFF_SECONDS", 0.0)
+    monkeypatch.delenv("LCPLM_OFFLINE", raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with file_server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data root."""
+    monkeypatch.setenv("LCPLM_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"

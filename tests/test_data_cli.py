@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from lcplm_graph.data import main
-from lcplm_graph.datasets import catalog
-from lcplm_graph.datasets.catalog import list_cards
+from lcplm_graph.files import catalog
+from lcplm_graph.files.catalog import list_cards
 
 
 def test_list_names_every_dataset(capsys):

@@ -38,7 +38,7 @@ def test_blocks_print_what_they_promise(blocks, tmp_path, monkeypatch):
 
 
 def test_every_dataset_is_on_the_page():
-    from lcplm_graph.datasets.catalog import list_cards
+    from lcplm_graph.files.catalog import list_cards
 
     text = PAGE.read_text()
     for card in list_cards():

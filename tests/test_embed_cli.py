@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from lcplm_graph import embed
-from lcplm_graph.datasets.fasta import write_fasta
 from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.proteins.fasta import write_fasta
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 

@@ -126,3 +126,19 @@ def test_tokenizing_is_importable_without_model_libraries() -> None:
     code = "import lcplm_graph.tokens.vocabulary, sys; assert 'transformers' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert time.perf_counter() - started < 30
+
+
+def test_old_module_names_still_import() -> None:
+    from lcplm_graph.moved import MOVED
+
+    code = f"import importlib, warnings\nfor old, new in {MOVED!r}.items():\n"
+    code += """
+    module = importlib.import_module(f"lcplm_graph.{new}")
+    spec = module.__spec__
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert importlib.import_module(f"lcplm_graph.{old}") is module, old
+    assert any(f"lcplm_graph.{new}" in str(warning.message) for warning in caught), old
+    assert module.__spec__ is spec and module.__name__ == f"lcplm_graph.{new}"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

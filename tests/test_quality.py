@@ -147,7 +147,7 @@ def test_folds_are_counted_by_superfamily(model, tmp_path) -> None:
 
 
 def _hashes_of_test_pairs(graph: PairPPI) -> np.ndarray:
-    from lcplm_graph.datasets.splits import pair_hashes
+    from lcplm_graph.pairs import pair_hashes
 
     split = graph.split(kind="node", seed=1)
     return np.sort(pair_hashes(graph.sequences.digests(), split.held_out[:3]))

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.datasets.edges import is_in, pair_keys
-from lcplm_graph.datasets.graphs import load_graph
-from lcplm_graph.datasets.split import Split
-from lcplm_graph.datasets.splits import pair_hashes
+from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.pairs import is_in, pair_hashes, pair_keys
+from lcplm_graph.splits.split import Split
 from lcplm_graph.stage2 import main
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import EDGE, MASK, NO_EDGE

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOADS = """
 from lcplm_graph import StringPPI
 from lcplm_graph.data import main
-from lcplm_graph.datasets.catalog import card_folder
+from lcplm_graph.files.catalog import card_folder
 print(card_folder())
 print(StringPPI("string_human_core", offline=True)[0].num_nodes)
 raise SystemExit(main(["verify", "string_human_core"]))

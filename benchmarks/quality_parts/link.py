@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from lcplm_graph import StringPPI, score_pairs
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.evaluation.comparison import Comparison, over_members, over_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
@@ -19,6 +18,7 @@ from lcplm_graph.heads.fit import FitOptions, message_graph
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.encoders import LcPlmEncoder
+from lcplm_graph.splits.split import Split
 from quality_parts.models import Model, kept
 
 GRAPH, KIND = "string_human_core", "node"

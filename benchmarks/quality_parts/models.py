@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 import lcplm_graph
 from lcplm_graph import load_encoder
-from lcplm_graph.datasets.download import data_root
 from lcplm_graph.evaluation.models import random_twin
+from lcplm_graph.files.download import data_root
 from lcplm_graph.io import atomic_path, sha256_of
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.shipped import shipped_folder

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.tables import first_columns
+from lcplm_graph.files.tables import first_columns
+from lcplm_graph.proteins.store import SequenceStore
 
 _COLUMNS = ("protein_id", "alias", "source")
 

@@ -12,10 +12,10 @@ import torch
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.utils import to_undirected
 
-from lcplm_graph.datasets.ppi import PPIDataset
-from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.store import SequenceStore
 
 
 class MemoryPPI(PPIDataset):

@@ -15,15 +15,15 @@ import torch
 from scipy import sparse
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets import go_labels
-from lcplm_graph.datasets.catalog import load_card
-from lcplm_graph.datasets.download import fetch_card_file
-from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
-from lcplm_graph.datasets.gaf import Annotations, evidence_codes
-from lcplm_graph.datasets.ontology import Ontology, aspect_code
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.split import TEST, TRAIN, VALID
+from lcplm_graph.datasets.cache import CacheOptions, FileDataset, as_list
 from lcplm_graph.errors import ConfigError, DataError, UnknownNameError
+from lcplm_graph.files.catalog import load_card
+from lcplm_graph.files.download import fetch_card_file
+from lcplm_graph.go import labels as go_labels
+from lcplm_graph.go.annotations import Annotations, evidence_codes
+from lcplm_graph.go.ontology import Ontology, aspect_code
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.sets import TEST, TRAIN, VALID
 
 Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
 
@@ -209,7 +209,7 @@ class GOFunction(FileDataset):
         if not len(store):
             raise ConfigError("split='cluster' compares sequences: give `sequences`")
         # Imported here, because it compiles kernels that no other split needs.
-        from lcplm_graph.datasets.clusters import cluster_parts
+        from lcplm_graph.splits.clusters import cluster_parts
 
         rng = np.random.default_rng(self.seed)
         part, info = cluster_parts(store, rng, self.valid, self.test)

@@ -14,14 +14,14 @@ import pandas as pd
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.catalog import load_card
-from lcplm_graph.datasets.download import fetch_card_file
-from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.tables import check_width, rows
+from lcplm_graph.datasets.cache import CacheOptions, FileDataset, as_list
 from lcplm_graph.datasets.tape import PARTS, read_tape
 from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.files.catalog import load_card
+from lcplm_graph.files.download import fetch_card_file
+from lcplm_graph.files.tables import check_width, rows
 from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.store import SequenceStore
 
 _LEVELS = ("class", "fold", "superfamily", "family")
 _SCCS = r"^[a-z]\.\d+\.\d+\.\d+$"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from lcplm_graph.datasets.streams import open_stream
 from lcplm_graph.errors import DataError
+from lcplm_graph.files.open import open_stream
 
 MAX_SCORE = 1000
 

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from lcplm_graph.datasets.link_faults import MAX_SCORE, explain
-from lcplm_graph.datasets.streams import open_stream
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.files.open import open_stream
 
 _SCORE_BITS = 10
 _SCORE_MASK = (1 << _SCORE_BITS) - 1

@@ -23,14 +23,14 @@ import pyarrow.csv as pacsv
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.catalog import load_card
-from lcplm_graph.datasets.download import fetch_card_file
-from lcplm_graph.datasets.fasta import read_fasta
-from lcplm_graph.datasets.files import CacheOptions, FileDataset, as_list
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.tables import BadTable, read_csv
+from lcplm_graph.datasets.cache import CacheOptions, FileDataset, as_list
 from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.files.catalog import load_card
+from lcplm_graph.files.download import fetch_card_file
+from lcplm_graph.files.tables import BadTable, read_csv
 from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.fasta import read_fasta
+from lcplm_graph.proteins.store import SequenceStore
 
 #: Stands in the `SequenceStore` for a sequence that was not found; see `has_sequence`.
 NO_SEQUENCE = "X"

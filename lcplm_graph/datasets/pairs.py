@@ -16,11 +16,11 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from lcplm_graph.datasets.files import CacheOptions, FileDataset
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.tables import BadTable, check_width, line_of_row, read_csv, rows
+from lcplm_graph.datasets.cache import CacheOptions, FileDataset
 from lcplm_graph.errors import ConfigError, DataError, InputError
+from lcplm_graph.files.tables import BadTable, check_width, line_of_row, read_csv, rows
 from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.store import SequenceStore
 
 _DROPPED = ("rows_without_sequence", "self_pairs", "duplicates", "contradictory_pairs")
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")

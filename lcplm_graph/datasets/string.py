@@ -21,13 +21,13 @@ from lcplm_graph.datasets.aliases import (
     read_aliases,
     read_symbols,
 )
-from lcplm_graph.datasets.catalog import Card, list_cards, load_card
-from lcplm_graph.datasets.download import data_root, fetch_card_file
+from lcplm_graph.datasets.base import GraphTransform, PPIDataset
 from lcplm_graph.datasets.link_faults import MAX_SCORE
 from lcplm_graph.datasets.links import Links, both_directions, read_links
-from lcplm_graph.datasets.ppi import GraphTransform, PPIDataset
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.files.catalog import Card, list_cards, load_card
+from lcplm_graph.files.download import data_root, fetch_card_file
+from lcplm_graph.proteins.store import SequenceStore
 
 CHANNELS = (
     "neighborhood",

@@ -19,8 +19,8 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from lcplm_graph.datasets.streams import open_stream
 from lcplm_graph.errors import DataError
+from lcplm_graph.files.open import open_stream
 
 #: Parts of TAPE's split and the names of their masks.
 PARTS = {

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from lcplm_graph.datasets.edges import IntArray, adjacency
 from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.evaluation.metrics import FloatArray, finite
+from lcplm_graph.pairs import IntArray, adjacency
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar")
 _BLOCK = 4096

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.datasets.edges import IntArray
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import FloatArray, checked, finite
+from lcplm_graph.pairs import IntArray
 
 
 class Interval(NamedTuple):

@@ -16,9 +16,9 @@ from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
-from lcplm_graph.datasets.edges import IntArray
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import BoolArray, FloatArray, checked, finite
+from lcplm_graph.pairs import IntArray
 
 ROOTS = {"MF": "GO:0003674", "BP": "GO:0008150", "CC": "GO:0005575"}
 

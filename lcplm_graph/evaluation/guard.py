@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lcplm_graph.datasets.leakage import saw_edges
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import LeakageError
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.leakage import saw_edges
+from lcplm_graph.splits.split import Split
 
 LEAKED = "LEAKED"
 

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.datasets.edges import IntArray
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean, bootstrap_pairs
 from lcplm_graph.evaluation.metrics import (
@@ -23,7 +21,9 @@ from lcplm_graph.evaluation.metrics import (
 from lcplm_graph.evaluation.ranking import rank_partners
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.evaluation.scorers import Scorer
-from lcplm_graph.heads.threads import in_threads
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.process import in_threads
+from lcplm_graph.splits.split import Split
 
 HITS = (20, 50, 100)
 _FEW = 20

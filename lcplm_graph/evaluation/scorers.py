@@ -11,16 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lcplm_graph.datasets.edges import IntArray
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
 from lcplm_graph.evaluation.models import random_twin, shown_name
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions, message_graph
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
-from lcplm_graph.heads.threads import one_thread
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.process import one_thread
+from lcplm_graph.splits.split import Split
 
 Scores = npt.NDArray[np.float64]
 

@@ -21,8 +21,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.shards import content_sha256, store_sequences
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features.engines import Engine, Recipe, here
 from lcplm_graph.features.formats import Embeddings, check_ids, writer_for
@@ -30,6 +28,8 @@ from lcplm_graph.features.plan import BatchPlan
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
 from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.proteins.shards import content_sha256, store_sequences
+from lcplm_graph.proteins.store import SequenceStore
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _FORMAT = 1
@@ -42,7 +42,7 @@ class EmbedJob:
     ----------
     source : path-like
         FASTA, Arrow or Parquet, or a folder of shards; see
-        `lcplm_graph.datasets.shards.store_sequences`.
+        `lcplm_graph.proteins.shards.store_sequences`.
     encoder : Encoder
         On the device where it shall run.
     out : path-like

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 
-from lcplm_graph.backends import reused_memory
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.vocabulary import CLS, EOS
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.features.store import sequence_digests
 from lcplm_graph.models.encoders import length_sorted_batches
+from lcplm_graph.proteins.store import SequenceStore
 
 
 class BatchPlan:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lcplm_graph.backends import keep_freed_memory, use_torch_threads
 from lcplm_graph.errors import BackendError, ConfigError
 from lcplm_graph.features.engines import Engine, Recipe
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.process import keep_freed_memory, use_torch_threads
 
 # A task takes seconds on a processor, and its values some ten MB of the object store.
 _RESIDUES_PER_TASK = 1 << 16

@@ -20,13 +20,13 @@ from safetensors.numpy import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from lcplm_graph.backends import reused_memory
-from lcplm_graph.datasets.download import data_root
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.files.download import data_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.process import reused_memory
+from lcplm_graph.proteins.store import SequenceStore
 
 _RESIDUES_PER_SHARD = 1 << 17
 _MANY_SHARDS = 8

@@ -13,10 +13,6 @@ from torch_geometric.data import Data, Dataset
 from torch_geometric.transforms import BaseTransform
 from tqdm import tqdm
 
-from lcplm_graph.backends import reused_memory
-from lcplm_graph.datasets.edges import single_graph
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features.store import (
     FeatureStore,
@@ -26,6 +22,10 @@ from lcplm_graph.features.store import (
 )
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, load_encoder
 from lcplm_graph.models.pooling import check_pool, pooled_dim
+from lcplm_graph.pairs import single_graph
+from lcplm_graph.process import reused_memory
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkStream, WalkTokens
 
@@ -74,7 +74,7 @@ class AddProteinFeatures(BaseTransform):
 
     Examples
     --------
-    >>> from lcplm_graph.datasets.sequences import SequenceStore
+    >>> from lcplm_graph.proteins.store import SequenceStore
     >>> store = SequenceStore.from_records(["a", "b"], ["MKTAYIAK", "GGGG"])
     >>> graph = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), protein_id=["b", "a"], num_nodes=2)
     >>> AddProteinFeatures("composition", sequences=store)(graph).x.shape

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lcplm_graph.datasets.edges import IntArray, is_in, pair_keys
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.dropout import own_generators
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.threads import one_thread
+from lcplm_graph.pairs import IntArray, is_in, pair_keys
+from lcplm_graph.process import one_thread
+from lcplm_graph.splits.split import Split
 
 # A class of validation pairs counts if it has so many positives and negatives.
 _FEW = 20

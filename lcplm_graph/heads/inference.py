@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lcplm_graph.datasets.edges import adjacency
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit import message_graph
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.pairs import adjacency
+from lcplm_graph.splits.split import Split
 
 _BLOCK = 64
 

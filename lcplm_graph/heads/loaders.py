@@ -21,9 +21,9 @@ from torch_geometric.sampler import (
     SamplerOutput,
 )
 
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit import message_graph
+from lcplm_graph.splits.split import Split
 
 
 class NeighborSampler(BaseSampler):
@@ -203,7 +203,7 @@ def link_loader(
 
 
 def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:
-    from lcplm_graph.datasets.edges import mix
+    from lcplm_graph.pairs import mix
 
     keys = mix(nodes.astype(np.uint64) + np.uint64(seed % (1 << 64)))
     places = mix(np.arange(len(nodes), dtype=np.uint64))

@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.heads.fit import FitOptions, fit_link
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.threads import in_threads
+from lcplm_graph.process import in_threads
+from lcplm_graph.splits.split import Split
 
 
 def fit_link_members(

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lcplm_graph.backends import reused_memory
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.pooling import check_pool, pool_residues, pooled_dim
+from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import PackedTokens, tokenize
 
 MAX_TOKENS = 4096

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lcplm_graph.backends import reused_memory
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
+from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import PackedTokens, pack
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE, encode_residues
 

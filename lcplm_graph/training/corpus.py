@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from lcplm_graph.datasets.catalog import load_card
-from lcplm_graph.datasets.clusters import read_clusters
-from lcplm_graph.datasets.download import data_root, fetch_card_file
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.files.catalog import load_card
+from lcplm_graph.files.download import data_root, fetch_card_file
 from lcplm_graph.io import atomic_path, sha256_of
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.clusters import read_clusters
 
 FIRST_EDGE = 128
 _HELD_OUT_SHARE = 0.1

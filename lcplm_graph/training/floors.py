@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import IGNORE, is_residue
 from lcplm_graph.tokens.packing import stream_ids
 from lcplm_graph.tokens.vocabulary import (

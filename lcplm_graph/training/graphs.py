@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.datasets.graphs import load_graph
-from lcplm_graph.datasets.splits import Split, pair_hashes
+from lcplm_graph.datasets.load import load_graph
+from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.splits.split import Split
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler

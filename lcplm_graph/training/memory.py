@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from lcplm_graph.backends import return_freed_memory
+from lcplm_graph.process import return_freed_memory
 
 _SECONDS_BETWEEN = 30.0
 

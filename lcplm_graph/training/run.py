@@ -21,9 +21,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lcplm_graph import __version__
-from lcplm_graph.backends import keep_freed_memory
 from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.io import atomic_path
+from lcplm_graph.process import keep_freed_memory
 from lcplm_graph.training.checkpoints import (
     FOLDER,
     AtomicCheckpointIO,

@@ -10,8 +10,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
+from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.masking import mask_tokens
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE

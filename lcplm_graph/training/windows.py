@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numba import njit
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import mask_tokens
 from lcplm_graph.tokens.packing import cu_seqlens_of
 from lcplm_graph.tokens.vocabulary import CLS, EOS, encode_residues

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.ops.random_walk.tables import WalkGraph, make_graph
+from lcplm_graph.splits.split import Split
 
 
 def walk_graph(split: Split, *, weighted: bool = False, adjacency_bits: bool = False) -> WalkGraph:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import DataError
 from lcplm_graph.io import atomic_path
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.vocabulary import encode_residues
 
 

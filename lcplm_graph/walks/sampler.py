@@ -7,10 +7,10 @@ from os import PathLike
 
 import numpy as np
 
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops.random_walk import random_walk
 from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw, make_law
+from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.graph import open_graph, save_graph, walk_graph
 
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from lcplm_graph.datasets.download import data_root
-from lcplm_graph.datasets.edges import pair_hashes
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError
+from lcplm_graph.files.download import data_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
+from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkSource, WalkStream, WalkTokens

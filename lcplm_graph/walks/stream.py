@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.ops.random_walk.reference import derive_key
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.walks.assemble import fill, measure
 from lcplm_graph.walks.residues import ResidueTable
@@ -175,7 +175,7 @@ class WalkStream(WalkSource):
 
     Examples
     --------
-    >>> from lcplm_graph.datasets.split import Split
+    >>> from lcplm_graph.splits.split import Split
     >>> from lcplm_graph.tokens.vocabulary import decode
     >>> split = Split("random", 2, [[0, 1]], [[0, 1]], [], [])
     >>> store = SequenceStore.from_records(["a", "b"], ["MKT", "MV"])

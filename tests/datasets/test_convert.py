@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from lcplm_graph.datasets.convert import from_dataframe, from_networkx, to_dataframe, to_networkx
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import InputError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
+from lcplm_graph.proteins.store import SequenceStore
 
 SEQUENCES = {"a": "MKT", "b": "MV", "c": "MA", "d": "MG"}
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lcplm_graph import StringPPI
-from lcplm_graph.datasets import go_labels
-from lcplm_graph.datasets.catalog import load_card
 from lcplm_graph.datasets.convert import from_dataframe
-from lcplm_graph.datasets.gaf import EXPERIMENTAL
 from lcplm_graph.datasets.go import GOFunction
-from lcplm_graph.datasets.ontology import Ontology
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
+from lcplm_graph.files.catalog import load_card
+from lcplm_graph.go import labels as go_labels
+from lcplm_graph.go.annotations import EXPERIMENTAL
+from lcplm_graph.go.ontology import Ontology
 
 ROOT, BINDING, PROTEIN, KINASE, ION = (f"GO:{n:07d}" for n in (3674, 5488, 5515, 19900, 43167))
 PROCESS, GROWTH = "GO:0008150", "GO:0040007"

@@ -49,7 +49,7 @@ GAF = "!gaf-version: 2.2\n" + "".join(
 @pytest.fixture
 def cards(tmp_path, monkeypatch):
     folder = tmp_path / "cards"
-    monkeypatch.setattr("lcplm_graph.datasets.catalog.card_folder", lambda: folder)
+    monkeypatch.setattr("lcplm_graph.files.catalog.card_folder", lambda: folder)
 
     def write(name, kind, files):
         path = folder / name / "card.toml"

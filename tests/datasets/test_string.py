@@ -16,10 +16,6 @@ from torch_geometric.utils import is_undirected, to_networkx
 
 from lcplm_graph import StringPPI
 from lcplm_graph.data import main
-from lcplm_graph.datasets import catalog
-from lcplm_graph.datasets.catalog import load_card
-from lcplm_graph.datasets.leakage import leakage_report
-from lcplm_graph.datasets.splits import make_split
 from lcplm_graph.errors import (
     ChecksumError,
     ConfigError,
@@ -28,6 +24,10 @@ from lcplm_graph.errors import (
     InputError,
     UnknownNameError,
 )
+from lcplm_graph.files import catalog
+from lcplm_graph.files.catalog import load_card
+from lcplm_graph.splits.leakage import leakage_report
+from lcplm_graph.splits.make import make_split
 
 ROLES = {
     "links": "protein.links",

@@ -11,7 +11,7 @@ from pathlib import Path
 import obonet
 import pytest
 
-from lcplm_graph.datasets.catalog import load_card
+from lcplm_graph.files.catalog import load_card
 
 CARD = load_card("string_human_core")
 FOLDER = CARD.file("links").path.parent

@@ -84,7 +84,7 @@ def test_protein_binding_counts_only_when_asked_for(cafa):
 
 def test_a_cluster_split_keeps_relatives_together(cafa, monkeypatch):
     """Every protein has a relative with a tenth of its residues changed, a of Pn and b of Pn."""
-    monkeypatch.setattr("lcplm_graph.datasets.clusters.choose_method", lambda _: "kmer")
+    monkeypatch.setattr("lcplm_graph.splits.clusters.choose_method", lambda _: "kmer")
     rng, records = np.random.default_rng(1), (cafa / "p.fasta").read_text().split(">")[1:41]
     fasta, labels = "", "protein\tgo_id\n"
     for record in records:

@@ -10,10 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch_geometric.data import Data
 
 from lcplm_graph import evaluate, predict, stage2
-from lcplm_graph.datasets.edges import pair_hashes
-from lcplm_graph.datasets.fasta import write_fasta
-from lcplm_graph.datasets.graphs import load_graph
-from lcplm_graph.datasets.splits import Split, make_split
+from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.errors import InputError, LeakageError
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
@@ -25,6 +22,10 @@ from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.config import PRESETS, LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.proteins.fasta import write_fasta
+from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.split import Split
 
 LETTERS = ("ACDE", "FGHI", "KLMN", "PQRS", "TVWY")
 SIZE = 30

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.splits import Split
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features import transform as transform_module
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
 
 STORE = SequenceStore.from_records(
     ["a", "b", "c", "d"], ["MKTAYIAKQR", "GGGGWWPLI", "MVLSPADKTN", "ACDEFGHIKL"]

@@ -6,7 +6,6 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.splits import Split, make_split
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.heads.convolutions import make_convolution, resolve_convolution
 from lcplm_graph.heads.decoders import DECODERS, make_decoder
@@ -22,10 +21,12 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.inference import new_edges, partners_of
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.threads import in_threads
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.process import in_threads
+from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.split import Split
 
 
 def planted(seed=0, nodes=160, groups=8, edges=900):

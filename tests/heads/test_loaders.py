@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.splits import make_split
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.loaders import NeighborSampler, link_loader, node_loader
+from lcplm_graph.splits.make import make_split
 
 
 def graph(seed=0, nodes=80, edges=500):

@@ -49,7 +49,7 @@ print("ymm" in code, "zmm" in code)
 
 REUSE = """
 import resource, sys, torch
-from lcplm_graph.backends import keep_freed_memory, reused_memory
+from lcplm_graph.process import keep_freed_memory, reused_memory
 
 def resident():
     return 4096 * int(open("/proc/self/statm").read().split()[1])
@@ -76,7 +76,7 @@ print(before, within, returned, faults())
 
 RETURN = """
 import torch
-from lcplm_graph.backends import keep_freed_memory, return_freed_memory
+from lcplm_graph.process import keep_freed_memory, return_freed_memory
 
 def resident():
     return 4096 * int(open("/proc/self/statm").read().split()[1])

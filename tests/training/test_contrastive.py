@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.pooling import pool_residues
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.stage1 import Stage1Options, train
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.packing import tokenize

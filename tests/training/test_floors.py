@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.datasets.sequences import SequenceStore
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, MASK, TOKEN_TO_ID
 from lcplm_graph.training.corpus import open_corpus

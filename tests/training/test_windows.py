@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import InputError
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import CLS, EOS, encode_residues
 from lcplm_graph.training import windows

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lcplm_graph.datasets.sequences import SequenceStore
 from lcplm_graph.errors import DataError, SequenceError
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.vocabulary import encode_residues
 from lcplm_graph.walks.residues import ResidueTable
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops import random_walk as operation
+from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.sampler import WalkSampler
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import multiprocessing
-import sys
 from pathlib import Path
 
+import file_server
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))
-import file_server
-
 from lcplm_graph import StringPPI, load_encoder
-from lcplm_graph.datasets import catalog
-from lcplm_graph.datasets.splits import Split, pair_hashes
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.files import catalog
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.ops.random_walk.tables import WalkGraph
+from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.splits.split import Split
 from lcplm_graph.stage2 import main
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.walks import sampler as sampler_module

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 import pytest
 
-from lcplm_graph.datasets.sequences import SequenceStore
-from lcplm_graph.datasets.split import Split
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import forget_warnings
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE, encode_residues
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler

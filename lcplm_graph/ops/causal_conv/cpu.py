@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.backends import use_torch_threads
 from lcplm_graph.ops.arrays import flat, rows, streams_of
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
+from lcplm_graph.process import use_torch_threads
 
 
 def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from lcplm_graph.backends import start_numba_threads
 from lcplm_graph.ops.random_walk import reference
 from lcplm_graph.ops.random_walk.tables import TWO32, WalkGraph, WalkLaw
+from lcplm_graph.process import start_numba_threads
 
 U = np.uint64
 GOLDEN = U(reference.GOLDEN)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lcplm_graph.backends import use_torch_threads
 from lcplm_graph.ops.arrays import flat
 from lcplm_graph.ops.rms_norm.kernels import norm_backward, norm_forward
+from lcplm_graph.process import use_torch_threads
 
 BLOCKS = 32
 """Blocks of rows whose gradients of the weight are summed apart: fixed, whatever the threads."""

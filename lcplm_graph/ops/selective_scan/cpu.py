@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.backends import use_torch_threads
 from lcplm_graph.ops.arrays import flat, rows, streams_of
 from lcplm_graph.ops.selective_scan.kernels import (
     CHUNK,
@@ -20,6 +19,7 @@ from lcplm_graph.ops.selective_scan.kernels import (
     scan_forward,
 )
 from lcplm_graph.ops.vector_ir import LANES, LOG2E
+from lcplm_graph.process import use_torch_threads
 
 STATE_COUNTS = (16, 8, 4, 2, 1)
 """Numbers of states the kernels are made for, largest first."""

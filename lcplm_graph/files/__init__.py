@@ -1,0 +1,1 @@
+"""Cards of data sets, downloads, and text files opened whatever their compression."""

@@ -1,0 +1,244 @@
+"""Fetch data files once, whole, checked, and resumable.
+
+A file arrives as ``NAME.part`` (kept when the network breaks, so the next try resumes), is
+checked, and only then gets its name.  Beside it ``NAME.json`` records URL, sha256 and size: for
+a file whose sha256 was not known beforehand, that is the pin that `verify` holds it to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import pooch
+from filelock import FileLock
+
+from lcplm_graph.errors import ChecksumError, DataError, DownloadError
+from lcplm_graph.files.catalog import Card
+from lcplm_graph.files.transport import ResumingDownloader
+from lcplm_graph.io import atomic_path, sha256_of
+
+
+def data_root(root: str | os.PathLike[str] | None = None) -> Path:
+    """Directory of all data: `root`, else ``LCPLM_DATA``, else the platform's cache directory."""
+    chosen = root or os.environ.get("LCPLM_DATA") or platformdirs.user_cache_dir("lcplm-graph")
+    return Path(chosen).expanduser()
+
+
+def is_offline(offline: bool | None = None) -> bool:
+    """Whether the network must not be used: `offline`, else ``LCPLM_OFFLINE=1``."""
+    if offline is not None:
+        return offline
+    return os.environ.get("LCPLM_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
+
+
+def fetch(
+    url: str,
+    *,
+    name: str,
+    subdir: str = "",
+    sha256: str | None = None,
+    bytes: int | None = None,
+    root: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+    alternative: str = "",
+) -> Path:
+    """Return the local copy of a file, downloading it if it is not there yet.
+
+    Two processes that ask for the same file share one download.
+
+    Parameters
+    ----------
+    url : str
+        Address, http or https.
+    name, subdir : str
+        The file is ``<root>/<subdir>/<name>``.
+    sha256 : str, optional
+        Expected checksum; without it the first download is pinned in ``NAME.json``.
+    bytes : int, optional
+        Expected size.
+    root : path-like, optional
+        See `data_root`.
+    offline : bool, optional
+        See `is_offline`.
+    alternative : str
+        Dataset that needs no network, for the message.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    DownloadError
+        If it cannot be fetched; the message names the URL and where to put the file by hand.
+    ChecksumError
+        If the content is not what was expected; the file is kept aside as ``NAME.bad``.
+    """
+    path = data_root(root) / subdir / name
+    expected = Expected(url, sha256, bytes)
+    if _is_ready(path, expected):
+        return path
+    by_hand = f"Fetch {url} by hand and put it at {path}"
+    if alternative:
+        by_hand += f", or use the embedded dataset {alternative!r}, which needs no network"
+    if is_offline(offline):
+        raise DownloadError(f"{path} is not there and offline mode is on. {by_hand}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{name}.lock")):
+            if not _is_ready(path, expected):
+                _download(path, expected, by_hand)
+    except (DownloadError, DataError):
+        raise
+    except OSError as error:
+        raise DownloadError(f"cannot write {path}: {error}. {by_hand}.") from error
+    return path
+
+
+def fetch_card_file(
+    card: Card,
+    role: str,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+) -> Path:
+    """Return the local path of one file of a dataset, downloading it if need be.
+
+    Parameters
+    ----------
+    card : Card
+        From `catalog.load_card`.
+    role : str
+        Which file, as ``links``.
+    folder : path-like, optional
+        Where to keep it; by default ``<data root>/<name>/<version>/raw``.
+    offline : bool, optional
+        See `is_offline`.
+
+    Raises
+    ------
+    UnknownNameError
+        If the card has no such role.
+    DownloadError, ChecksumError
+        As `fetch`.
+    """
+    file = card.file(role)
+    if file.path is not None:
+        if not file.path.is_file():
+            raise DataError(
+                "the embedded file is missing; install the package again", path=file.path
+            )
+        return file.path
+    return fetch(
+        str(file.url),
+        name=file.name,
+        subdir="" if folder is not None else f"{card.folder}/raw",
+        root=folder,
+        sha256=file.pinned,
+        bytes=file.bytes,
+        offline=offline,
+        alternative=card.embedded_alternative,
+    )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file beforehand."""
+
+    url: str
+    sha256: str | None
+    bytes: int | None
+
+
+def read_record(path: Path) -> dict[str, object] | None:
+    """Return what was noted when the file was fetched, `None` if nothing was."""
+    try:
+        record = json.loads(_record_path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise DataError(f"unreadable ({error}); delete it", path=_record_path(path)) from error
+    if not isinstance(record, dict) or not {"sha256", "bytes"} <= record.keys():
+        raise DataError("not a download record; delete it", path=_record_path(path))
+    return record
+
+
+def check_file(path: Path, sha256: str | None, size: int | None) -> str:
+    """Hash a file and compare.
+
+    Returns
+    -------
+    str
+        Its sha256.
+
+    Raises
+    ------
+    ChecksumError
+        If size or sha256 differ from what is expected.
+    """
+    if size is not None and path.stat().st_size != size:
+        raise ChecksumError(f"{path} has {path.stat().st_size} bytes, {size} expected")
+    found = sha256_of(path)
+    if sha256 is not None and found != sha256:
+        raise ChecksumError(f"{path} has sha256 {found}, {sha256} expected")
+    return found
+
+
+def _is_ready(path: Path, expected: Expected) -> bool:
+    if not path.is_file():
+        return False
+    record = read_record(path)
+    unchanged = record is not None and record["bytes"] == path.stat().st_size
+    if record is not None and unchanged and expected.sha256 in (None, record["sha256"]):
+        return True
+    # Put there by hand, or changed since: looked at once in full.
+    pin = record["sha256"] if record is not None else None
+    sha256 = _checked_or_aside(path, path, expected, pin=str(pin) if pin else None)
+    _write_record(path, expected.url, sha256)
+    return True
+
+
+def _download(path: Path, expected: Expected, by_hand: str) -> None:
+    # pooch tells how to pin every file it is not told the hash of; the record does that here.
+    pooch.get_logger().setLevel("WARNING")
+    digests: list[str] = []
+    downloader = ResumingDownloader(
+        partial=path.with_name(f"{path.name}.part"),
+        size=expected.bytes,
+        resume_unchecked=expected.sha256 is not None,
+        by_hand=by_hand,
+        check=lambda part: digests.append(_checked_or_aside(part, path, expected)),
+    )
+    pooch.retrieve(
+        expected.url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader
+    )
+    path.chmod(0o644)
+    _write_record(path, expected.url, digests[-1])
+
+
+def _checked_or_aside(found: Path, path: Path, expected: Expected, pin: str | None = None) -> str:
+    """Check `found`; a wrong one is renamed to ``NAME.bad`` so that it can be looked at."""
+    try:
+        return check_file(found, expected.sha256 or pin, expected.bytes)
+    except ChecksumError as error:
+        aside = path.with_name(f"{path.name}.bad")
+        os.replace(found, aside)
+        _record_path(path).unlink(missing_ok=True)
+        raise ChecksumError(
+            f"{error}. It came from {expected.url} and is kept as {aside}; run again to fetch it "
+            "anew, and if this repeats the file at the source has changed"
+        ) from None
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _write_record(path: Path, url: str, sha256: str) -> None:
+    record = {"url": url, "sha256": sha256, "bytes": path.stat().st_size}
+    with atomic_path(_record_path(path)) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,123 @@
+"""Settings of the whole process: threads of torch and Numba, and what the C library keeps."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_INT = 2**31 - 1
+_DYNAMIC_MMAP = 32 << 20
+_kept = False
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread on the CPU inside the block.
+
+    Sums that are shared out over threads (batch normalisation, the gradient of gathered rows) are
+    rounded differently for each number of threads.  Training makes such a difference, 1e-7 at
+    first, large enough to stop at another step.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return ``function(item)`` for each item, at the same time in as many threads as torch has.
+
+    Inside, torch computes in one thread for each item, so the results do not depend on how many
+    run at once.  The function must not draw from torch's global generator.  Ctrl-C takes effect
+    when those that run have ended.
+
+    Examples
+    --------
+    >>> in_threads(lambda k: k * k, [1, 2, 3])
+    [1, 4, 9]
+    """
+    workers = max(1, min(len(items), torch.get_num_threads()))
+    # Set once for all threads too: each one's own `one_thread` then restores no other number.
+    with one_thread(), ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, items))
+
+
+@cache
+def start_numba_threads() -> None:
+    """Start Numba's threads without changing torch's.
+
+    Numba's OpenMP layer sets the thread count of the whole process when it starts, which would
+    undo an earlier `torch.set_num_threads`.
+    """
+    from numba.np.ufunc.parallel import _launch_threads
+
+    threads = torch.get_num_threads()
+    _launch_threads()
+    torch.set_num_threads(threads)
+
+
+def use_torch_threads() -> None:
+    """Make Numba kernels use as many threads as torch does (`torch.set_num_threads`)."""
+    from numba import config, set_num_threads
+
+    start_numba_threads()
+    available: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import
+    set_num_threads(min(torch.get_num_threads(), available))
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next tensors; for whole processes of our own.
+
+    glibc gives large blocks back to the system, and the next tensor then pays a page fault every
+    4 KiB.  Other C libraries are left as they are.
+    """
+    global _kept
+    _kept = True
+    _set_malloc(_LARGEST_INT, _LARGEST_INT)
+
+
+@contextmanager
+def reused_memory() -> Iterator[None]:
+    """Keep freed memory for the next tensors within this context, whoever's process it is.
+
+    Then all of it goes back to the system, and glibc is left with the thresholds it reaches by
+    itself where arrays of many megabytes come and go.
+    """
+    global _kept
+    if _kept:
+        yield
+        return
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        _kept = False
+        _set_malloc(_DYNAMIC_MMAP, 2 * _DYNAMIC_MMAP)
+        return_freed_memory()
+
+
+def _set_malloc(mmap: int, trim: int) -> None:
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, mmap)
+        libc.mallopt(_M_TRIM_THRESHOLD, trim)
+
+
+def return_freed_memory() -> None:
+    """Give all freed memory back to the system now, also that between blocks in use (glibc)."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

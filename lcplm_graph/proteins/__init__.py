@@ -1,0 +1,1 @@
+"""Protein sequences: FASTA files, the store they are kept in, search and alignment."""

@@ -1,0 +1,270 @@
+"""All-against-all search for similar proteins, built in or by MMseqs2."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from tqdm import tqdm
+
+from lcplm_graph.errors import BackendError, ConfigError, InputError
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.proteins.alignment import (
+    BAND,
+    GAP_EXTEND,
+    GAP_OPEN,
+    LAMBDA,
+    MAX_LENGTH,
+    SCORES,
+    Encoded,
+    K,
+    SeedIndex,
+    align_banded,
+    encode,
+    find_candidates,
+    index_seeds,
+    ungapped_score,
+)
+
+SEARCH_METHODS = ("auto", "mmseqs", "kmer")
+_E_VALUE = 1e-3
+# Every rule of the built-in search looks at the two proteins alone: what it finds between two does
+# not depend on what else is searched, so that a second search cannot find more than the first.
+_MIN_UNGAPPED = 38
+_DATABASE = 10_000
+
+
+class Hits(NamedTuple):
+    """Similar proteins found by a search.
+
+    Attributes
+    ----------
+    pairs : ndarray, dtype=int64, shape=(h, 2)
+        Index in the first and in the second set of proteins; i < j if there is one set only.
+    identity : ndarray, dtype=float32, shape=(h,)
+        Identical columns of the alignment, as a fraction of all its columns.
+    coverage : ndarray, dtype=float32, shape=(h,)
+        Fraction of residues that the alignment spans, of the protein where that is less.
+    """
+
+    pairs: IntArray
+    identity: npt.NDArray[np.float32]
+    coverage: npt.NDArray[np.float32]
+
+
+def homologous_pairs(
+    first: Sequence[str] | Any,
+    second: Sequence[str] | Any | None = None,
+    *,
+    identity: float = 0.3,
+    coverage: float = 0.5,
+    method: str = "auto",
+    progress: bool = False,
+) -> Hits:
+    """Find pairs of proteins that align with at least this identity and coverage.
+
+    Parameters
+    ----------
+    first, second : SequenceStore or sequence of str
+        Two sets of proteins; without `second`, all pairs within `first`.
+    identity : float
+        Least fraction of identical columns.
+    coverage : float
+        Least fraction of residues spanned, of both proteins.
+    method : {"auto", "mmseqs", "kmer"}
+        MMseqs2, the built-in search, or whichever there is in this order. Neither finds every
+        homologue; docs/splits.md has the measured recall.
+    progress : bool
+        Show a progress bar (built-in search), or say that MMseqs2 is at work.
+
+    Returns
+    -------
+    Hits
+        Alignments with E-value at most 0.001 (built in: as among 10,000 proteins, whatever their
+        number), sorted by pair.
+
+    Raises
+    ------
+    ConfigError
+        If `method` or a threshold makes no sense.
+    BackendError
+        If MMseqs2 was asked for and is not there, or fails.
+
+    References
+    ----------
+    .. [1] Steinegger & Söding, Nature Biotechnology 35, 1026 (2017), for MMseqs2 and for the idea
+       of two seed hits in a row on one diagonal.
+
+    Examples
+    --------
+    >>> globin = "VLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHFDLSHGSAQVKGHGKKVADALTNAVAHVD"
+    >>> hits = homologous_pairs([globin, "MK" * 40, globin[5:]], method="kmer")
+    >>> hits.pairs.tolist(), hits.identity.tolist()
+    ([[0, 2]], [1.0])
+    """
+    if not (0 <= identity <= 1 and 0 <= coverage <= 1):
+        raise ConfigError(f"identity={identity} and coverage={coverage} must be within 0..1.")
+    method = choose_method(method)
+    search = _search_mmseqs if method == "mmseqs" else _search_kmer
+    own = second is None
+    left = [first[i] for i in range(len(first))]
+    right = left if second is None else [second[i] for i in range(len(second))]
+    if not left or not right:
+        empty = np.empty(0, np.float32)
+        return Hits(np.empty((0, 2), np.int64), empty, empty)
+    hits = search(left, right, own, identity, coverage, progress)
+    order = np.lexsort((hits.pairs[:, 1], hits.pairs[:, 0]))
+    return Hits(hits.pairs[order], hits.identity[order], hits.coverage[order])
+
+
+def choose_method(method: str) -> str:
+    """Turn `auto` into the method that runs here.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method.
+    BackendError
+        If MMseqs2 was asked for and is not on the path.
+    """
+    if method not in SEARCH_METHODS:
+        raise ConfigError(
+            f"There is no search {method!r}; choose one of {', '.join(SEARCH_METHODS)}."
+        )
+    found = shutil.which("mmseqs") is not None
+    if method == "mmseqs" and not found:
+        raise BackendError("`mmseqs` is not on the PATH; install MMseqs2 or use method='kmer'.")
+    if method == "auto":
+        return "mmseqs" if found else "kmer"
+    return method
+
+
+def _search_kmer(
+    left: list[str], right: list[str], own: bool, identity: float, coverage: float, progress: bool
+) -> Hits:
+    longest = max(map(len, left + right))
+    if longest > MAX_LENGTH:
+        raise InputError(
+            f"A protein has {longest} residues; the built-in search takes {MAX_LENGTH}."
+        )
+    targets = encode(right)
+    index = index_seeds(targets)
+    queries, words = targets, index.words
+    if not own:
+        queries = encode(left)
+        words = index_seeds(queries).words
+    block = 32
+    jobs = range(0, len(left), block)
+
+    def run(start: int) -> npt.NDArray[np.float64]:
+        stop = min(start + block, len(left))
+        return _search_block(
+            start, stop, own, queries, words, targets, index, SCORES, identity, coverage
+        )
+
+    # The kernels release the GIL; blocks come back in order, so threads change nothing.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = tqdm(pool.map(run, jobs), total=len(jobs), desc="search", disable=not progress)
+        rows = np.concatenate(list(bar))
+    return Hits(rows[:, :2].astype(np.int64), *rows[:, 2:].astype(np.float32).T)
+
+
+@njit(cache=True, nogil=True)
+def _search_block(
+    start: int,
+    stop: int,
+    own: bool,
+    queries: Encoded,
+    words: npt.NDArray[np.int32],
+    targets: Encoded,
+    index: SeedIndex,
+    scores: npt.NDArray[np.int32],
+    identity: float,
+    coverage: float,
+) -> npt.NDArray[np.float64]:
+    """Search queries start..stop; rows of query, target, identity, coverage."""
+    n_targets = len(targets.starts) - 1
+    tables = (
+        np.zeros(n_targets, np.int64),
+        np.zeros(n_targets, np.int32),
+        np.zeros(n_targets, np.int64),
+    )
+    found = [(0.0, 0.0, 0.0, 0.0) for _ in range(0)]
+    for q in range(start, stop):
+        a = queries.codes[queries.starts[q] : queries.starts[q + 1]]
+        candidates, diagonals = find_candidates(
+            words[queries.starts[q] : queries.starts[q + 1]],
+            index,
+            targets.starts,
+            q if own else -1,
+            tables,
+        )
+        for n in range(len(candidates)):
+            t = candidates[n]
+            b = targets.codes[targets.starts[t] : targets.starts[t + 1]]
+            # No alignment can span more of the longer protein than all of the shorter one.
+            if min(len(a), len(b)) < coverage * max(len(a), len(b)):
+                continue
+            if ungapped_score(a, b, diagonals[n], scores) < _MIN_UNGAPPED:
+                continue
+            score, same, pairs, from_a, to_a, from_b, to_b = align_banded(
+                a, b, diagonals[n], BAND, scores, GAP_OPEN, GAP_EXTEND
+            )
+            if K * len(a) * len(b) * _DATABASE * np.exp(-LAMBDA * score) > _E_VALUE:
+                continue
+            in_a, in_b = to_a - from_a + 1, to_b - from_b + 1
+            alike = same / (in_a + in_b - pairs)
+            spanned = min(in_a / len(a), in_b / len(b))
+            if alike >= identity and spanned >= coverage:
+                found.append((float(q), float(t), alike, spanned))
+    rows = np.empty((len(found), 4))
+    for n in range(len(found)):
+        rows[n, 0], rows[n, 1], rows[n, 2], rows[n, 3] = found[n]
+    return rows
+
+
+def _search_mmseqs(
+    left: list[str], right: list[str], own: bool, identity: float, coverage: float, progress: bool
+) -> Hits:
+    with tempfile.TemporaryDirectory(prefix="lcplm-mmseqs-") as name:
+        folder = Path(name)
+        query = _write_fasta(folder / "query.fasta", left)
+        target = query if own else _write_fasta(folder / "target.fasta", right)
+        result = folder / "hits.tsv"
+        command = ["mmseqs", "easy-search", query, target, result, folder / "tmp"]
+        command += ["--min-seq-id", identity, "-c", coverage, "--cov-mode", 0, "-e", _E_VALUE]
+        command += ["-s", 7.5, "--max-seqs", max(300, len(right)), "-v", 1]
+        command += ["--format-output", "query,target,fident,qcov,tcov"]
+        if progress:
+            tqdm.write(f"MMseqs2 aligns {len(left):,} proteins; it can take minutes", sys.stderr)
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+            raise BackendError(f"mmseqs failed with code {done.returncode}: {' '.join(last)}")
+        found = result.stat().st_size > 0
+        rows = np.loadtxt(result, ndmin=2) if found else np.empty((0, 5))
+    pairs = rows[:, :2].astype(np.int64)
+    values = np.stack([rows[:, 2], rows[:, 3:].min(axis=1)], axis=1).astype(np.float32)
+    if own:
+        pairs.sort(axis=1)
+        pairs, keep = np.unique(pairs, axis=0, return_index=True)
+        values = values[keep]
+        other = pairs[:, 0] != pairs[:, 1]
+        pairs, values = pairs[other], values[other]
+    return Hits(pairs, values[:, 0], values[:, 1])
+
+
+def _write_fasta(path: Path, sequences: list[str]) -> Path:
+    with path.open("w") as file:
+        file.writelines(f">{i}\n{sequence}\n" for i, sequence in enumerate(sequences))
+    return path

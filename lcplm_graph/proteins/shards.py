@@ -1,0 +1,133 @@
+"""Sequences from Arrow and Parquet files: one, or a folder of them in the order of their names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from lcplm_graph.errors import DataError, SequenceError
+from lcplm_graph.io import sha256_of, warn_once
+from lcplm_graph.proteins.fasta import OTHER_LETTERS, SCHEMA
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.tokens.vocabulary import encode_residues
+
+FORMATS = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc"}
+_ROWS = 1 << 14
+
+
+def sequence_files(path: str | os.PathLike[str]) -> list[Path]:
+    """List the files a path of sequences stands for: itself, or the shards in a folder.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or no Arrow or Parquet file in the folder.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError("no such file", path=path)
+    files = sorted(file for file in path.iterdir() if file.suffix in FORMATS)
+    if not files:
+        raise DataError(f"no file in this folder ends in {', '.join(FORMATS)}", path=path)
+    return files
+
+
+def content_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the sha256 of a file, or of the hashes of a folder's shards."""
+    files = sequence_files(path)
+    if files == [Path(path)]:
+        return sha256_of(path)
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+
+
+def store_sequences(
+    path: str | os.PathLike[str], arrow_path: str | os.PathLike[str]
+) -> SequenceStore:
+    """Write the proteins of FASTA, or of Arrow or Parquet shards, as one memory-mapped store.
+
+    Parameters
+    ----------
+    path : path-like
+        FASTA (plain, gzip, zstd, bz2); ``.parquet``, ``.arrow`` or ``.feather`` with the columns
+        `id` and `sequence` and, by choice, `description`; or a folder of such files.
+    arrow_path : path-like
+        The store; written batch by batch.
+
+    Returns
+    -------
+    SequenceStore
+
+    Raises
+    ------
+    DataError
+        If a column is missing, an id is missing or there twice, or a sequence is empty or holds
+        a character that is no letter, with file and record.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in "ab":
+    ...     store = SequenceStore.from_records([name], ["mkt" + name])
+    ...     _ = store.save(folder / f"{name}.arrow")
+    >>> list(store_sequences(folder, folder / "all" / "sequences.arrow"))
+    ['MKTA', 'MKTB']
+    """
+    files = sequence_files(path)
+    if files[0].suffix not in FORMATS:
+        return SequenceStore.from_fasta(path, arrow_path)
+    return SequenceStore.from_batches(
+        (batch for file in files for batch in _read(file)),
+        arrow_path,
+        lambda name: DataError(
+            "the id occurs more than once; ids must be unique", path=path, record=name
+        ),
+    )
+
+
+def _read(path: Path) -> Iterator[pa.RecordBatch]:
+    try:
+        shard = ds.dataset(path, format=FORMATS[path.suffix])
+        missing = {"id", "sequence"} - set(shard.schema.names)
+        if missing:
+            raise DataError(f"there is no column {', '.join(sorted(missing))}", path=path)
+        columns = [name for name in SCHEMA.names if name in shard.schema.names]
+        for batch in shard.to_batches(columns=columns, batch_size=_ROWS):
+            yield _checked(batch, path)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError) as error:
+        raise DataError(f"not a readable shard of sequences ({error})", path=path) from error
+
+
+def _checked(batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
+    ids = batch.column("id").cast(pa.large_string())
+    sequences = pc.ascii_upper(batch.column("sequence").cast(pa.large_string()))
+    if ids.null_count or sequences.null_count:
+        raise DataError("an id or a sequence is missing (null)", path=path)
+    # As FASTA is read: a final stop is no residue.
+    sequences = pc.replace_substring_regex(sequences, r"\*$", "")
+    good = pc.match_substring_regex(sequences, r"^[A-Z.\-]+$")
+    if not pc.all(good, min_count=0).as_py():
+        row = pc.index(good, False).as_py()
+        record = ids[row].as_py()
+        try:
+            encode_residues(sequences[row].as_py(), record=record)
+        except SequenceError as error:
+            raise DataError(str(error), path=path, record=record) from None
+    outside = "|".join(letter.decode() for letter in OTHER_LETTERS)
+    replaced = pc.sum(pc.count_substring_regex(sequences, outside)).as_py()
+    if replaced:
+        warn_once(f"{path}: residues outside the alphabet read as X: {replaced}")
+        sequences = pc.replace_substring_regex(sequences, outside, "X")
+    if "description" in batch.schema.names:
+        texts = pc.fill_null(batch.column("description").cast(pa.large_string()), "")
+    else:
+        texts = pa.array([""] * len(ids), pa.large_string())
+    return pa.record_batch([ids, sequences, texts], schema=SCHEMA)

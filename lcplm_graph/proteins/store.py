@@ -1,0 +1,250 @@
+"""Protein sequences on disk: one memory-mapped Arrow IPC file, read without copying.
+
+The file has the columns `id`, `sequence` and `description` and is an ordinary Arrow IPC
+("Feather v2") file, so pandas, Polars, DuckDB, Ray and Spark read it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.io import atomic_path
+from lcplm_graph.proteins.fasta import SCHEMA, line_of_record, read_fasta
+
+
+class SequenceStore:
+    """Proteins in a fixed order, held by Arrow in memory or memory-mapped from a file.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns `id`, `sequence`, `description`; ids are unique.
+
+    Examples
+    --------
+    >>> store = SequenceStore.from_records(["a", "b"], ["MKT", "MV"])
+    >>> store[1], store.ids, store.lengths.tolist()
+    ('MV', ['a', 'b'], [3, 2])
+    >>> store.select([1]).ids
+    ['b']
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        missing = [name for name in ("id", "sequence") if name not in table.column_names]
+        if missing:
+            raise InputError(f"a sequence table needs the column(s) {', '.join(missing)}")
+        if "description" not in table.column_names:
+            empty = pa.array([""] * table.num_rows, pa.large_string())
+            table = table.append_column("description", empty)
+        self._table = table.select(SCHEMA.names).cast(SCHEMA)
+
+    @classmethod
+    def from_fasta(
+        cls, path: str | os.PathLike[str], arrow_path: str | os.PathLike[str] | None = None
+    ) -> SequenceStore:
+        """Read a FASTA file (plain, gzip, zstd or bz2).
+
+        Parameters
+        ----------
+        path : path-like
+            The FASTA file.
+        arrow_path : path-like, optional
+            Write the records there on the way, batch by batch, and memory-map the result:
+            for files that do not fit in memory.
+
+        Raises
+        ------
+        DataError
+            As `read_fasta`, and for an id that occurs twice.
+        """
+        if arrow_path is None:
+            store = cls(pa.Table.from_batches(list(read_fasta(path)), schema=SCHEMA))
+            if name := store._repeated_id():
+                raise _repeated_in_fasta(name, path)
+            return store
+        return cls.from_batches(
+            read_fasta(path), arrow_path, lambda name: _repeated_in_fasta(name, path)
+        )
+
+    @classmethod
+    def from_batches(
+        cls,
+        batches: Iterable[pa.RecordBatch],
+        arrow_path: str | os.PathLike[str],
+        repeated: Callable[[str], DataError],
+    ) -> SequenceStore:
+        """Write record batches one after the other to `arrow_path`, and memory-map the result.
+
+        An id that occurs twice is refused with the error that `repeated` makes of it.
+        """
+        with atomic_path(arrow_path) as temporary:
+            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+            if name := cls.open(temporary)._repeated_id():
+                raise repeated(name)
+        return cls.open(arrow_path)
+
+    @classmethod
+    def from_records(
+        cls,
+        ids: Iterable[str],
+        sequences: Iterable[str],
+        descriptions: Iterable[str] | None = None,
+    ) -> SequenceStore:
+        """Make a store of ids and sequences held in memory, taken as they are.
+
+        Raises
+        ------
+        InputError
+            If the lengths differ, an id occurs twice, or a sequence is empty.
+        """
+        ids, sequences = list(ids), list(sequences)
+        texts = [""] * len(ids) if descriptions is None else list(descriptions)
+        if not len(ids) == len(sequences) == len(texts):
+            raise InputError(f"{len(ids)} ids but {len(sequences)} sequences")
+        if len(set(ids)) != len(ids):
+            raise InputError(f"the id {_first_repeated(ids)!r} occurs more than once")
+        if "" in sequences:
+            raise InputError(f"the sequence of {ids[sequences.index('')]!r} is empty")
+        return cls(pa.table([ids, sequences, texts], schema=SCHEMA))
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> SequenceStore:
+        """Memory-map an Arrow IPC file; nothing is read before it is asked for.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or not Arrow IPC.
+        """
+        try:
+            # The reader keeps the map alive through the buffers of the table.
+            return cls(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+        except FileNotFoundError:
+            raise DataError("no such file", path=path) from None
+        except (pa.ArrowInvalid, OSError, InputError) as error:
+            raise DataError(f"not an Arrow file of sequences ({error})", path=path) from error
+
+    def save(self, path: str | os.PathLike[str], compression: str | None = None) -> Path:
+        """Write an Arrow IPC file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, by custom ``.arrow``.
+        compression : {None, "zstd", "lz4"}
+            A compressed file is smaller but is read into memory rather than mapped.
+        """
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with (
+            atomic_path(path) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, SCHEMA, options=options) as writer,
+        ):
+            writer.write_table(self._table)
+        return Path(path)
+
+    @property
+    def table(self) -> pa.Table:
+        """The Arrow table itself, for pandas, Polars, DuckDB and Ray."""
+        return self._table
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Identifiers in order."""
+        return self._table["id"].to_pylist()
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Residues per protein, int64 of shape (n,)."""
+        return pc.binary_length(self._table["sequence"]).to_numpy().astype(np.int64)
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def __getitem__(self, index: int) -> str:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"protein {index} of a store of {len(self)}")
+        return self._table["sequence"][int(index) % len(self)].as_py()
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self._table["sequence"].chunks:
+            for start in range(0, len(chunk), 4096):
+                yield from chunk.slice(start, 4096).to_pylist()
+
+    def __repr__(self) -> str:
+        return f"SequenceStore({len(self)} proteins, {int(self.lengths.sum())} residues)"
+
+    def index_of(self, ids: str | Iterable[str]) -> np.ndarray:
+        """Positions of ids.
+
+        Parameters
+        ----------
+        ids : str or iterable of str
+            Identifiers to look up.
+
+        Returns
+        -------
+        ndarray, dtype=int64, shape=(n,)
+            Position of each id, -1 where it is not in the store.
+        """
+        wanted = pa.array([ids] if isinstance(ids, str) else list(ids), pa.large_string())
+        found = pc.index_in(wanted, value_set=self._table["id"].combine_chunks())
+        return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> SequenceStore:
+        """Give the proteins at `indices` (integers or a mask of length n), in that order."""
+        rows = np.asarray(indices)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise InputError(f"a mask over {len(self)} proteins has shape {rows.shape}")
+            rows = np.flatnonzero(rows)
+        rows = rows.astype(np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise InputError(
+                f"indices run from 0 to {len(self) - 1}, got {rows.min()} to {rows.max()}"
+            )
+        return SequenceStore(self._table.take(rows))
+
+    def _repeated_id(self) -> str | None:
+        if pc.count_distinct(self._table["id"]).as_py() == len(self):
+            return None
+        return _first_repeated(self.ids)
+
+    def digests(self) -> np.ndarray:
+        """First 8 bytes (little-endian) of the blake2b hash of each sequence.
+
+        Returns
+        -------
+        ndarray, dtype=uint64, shape=(n,)
+        """
+        hashes = b"".join(hashlib.blake2b(text.encode()).digest()[:8] for text in self)
+        return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
+
+
+def _repeated_in_fasta(name: str, path: str | os.PathLike[str]) -> DataError:
+    return DataError(
+        f"the id was there before, at line {line_of_record(path, name)}; ids must be unique",
+        path=path,
+        line=line_of_record(path, name, occurrence=2),
+        record=name,
+    )
+
+
+def _first_repeated(ids: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise ValueError("no id is repeated")

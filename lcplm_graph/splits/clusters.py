@@ -1,0 +1,177 @@
+"""Clusters of similar proteins, and splits with no homologue across their border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.pairs import IntArray, adjacency
+from lcplm_graph.proteins.search import choose_method, homologous_pairs
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.kinds import Assignment, Parts, Request, by_proteins, share_groups
+from lcplm_graph.splits.sets import NOWHERE, TEST, TRAIN, VALID
+
+
+def greedy_clusters(pairs: IntArray, lengths: npt.NDArray[np.integer]) -> IntArray:
+    """Cluster proteins greedily, longest first.
+
+    The longest protein without a cluster founds one and takes its similar ones that have none.
+
+    Parameters
+    ----------
+    pairs : ndarray, dtype=int64, shape=(h, 2)
+        Similar proteins, from `homologous_pairs`.
+    lengths : ndarray, dtype=int, shape=(n,)
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(n,)
+        Cluster of each protein, numbered from 0 without gaps.
+
+    Examples
+    --------
+    >>> greedy_clusters(np.array([[0, 1], [1, 2]]), np.array([90, 80, 70, 60])).tolist()
+    [0, 0, 1, 2]
+    """
+    indptr, indices = adjacency(pairs, len(lengths))
+    cluster = np.full(len(lengths), -1, np.int64)
+    count = 0
+    for founder in np.argsort(-np.asarray(lengths), kind="stable"):
+        if cluster[founder] < 0:
+            similar = indices[indptr[founder] : indptr[founder + 1]]
+            cluster[similar[cluster[similar] < 0]] = count
+            cluster[founder] = count
+            count += 1
+    return cluster
+
+
+def read_clusters(path: str | PathLike[str], ids: Sequence[str]) -> IntArray:
+    """Read a table of representative and member ids, as MMseqs2 writes it.
+
+    Parameters
+    ----------
+    path : path-like
+        Two tab-separated columns, one line per member.
+    ids : sequence of str
+        Proteins in node order.
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(n,)
+
+    Raises
+    ------
+    DataError
+        If a line has not two columns, a protein is in two clusters or in none.
+    """
+    of_member: dict[str, str] = {}
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            fields = line.rstrip("\r\n").split("\t")
+            if len(fields) != 2:
+                raise DataError("expected `representative<TAB>member`", path=path, line=number)
+            if of_member.setdefault(fields[1], fields[0]) != fields[0]:
+                raise DataError("is in two clusters", path=path, line=number, record=fields[1])
+    missing = [name for name in ids if name not in of_member]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(ids)} proteins are in no cluster", path=path, record=missing[0]
+        )
+    return np.unique([of_member[name] for name in ids], return_inverse=True)[1].astype(np.int64)
+
+
+def cluster_pairs(request: Request, **options: Any) -> Assignment:
+    """Hold out clusters of similar proteins, then every homologue across the border.
+
+    The options are those of `cluster_parts`.
+    """
+    store = request.sequences
+    if store is None or len(store) != request.graph.num_nodes:
+        raise InputError(
+            "A cluster split needs `sequences`, one per protein in node order: there are "
+            f"{0 if store is None else len(store)} for {request.graph.num_nodes} proteins."
+        )
+    node_part, info = cluster_parts(store, request.rng, request.valid, request.test, **options)
+    return by_proteins(request.graph, node_part, inside=True)._replace(info=info)
+
+
+def cluster_parts(
+    store: SequenceStore,
+    rng: np.random.Generator,
+    valid: float,
+    test: float,
+    identity: float = 0.3,
+    coverage: float = 0.5,
+    method: str = "auto",
+    clusters: str | PathLike[str] | IntArray | None = None,
+    progress: bool = True,
+) -> tuple[Parts, dict[str, Any]]:
+    """Share proteins out so that no held-out one has a homologue in an earlier part.
+
+    Clusters alone leave homologues on both sides, because two members need not both be similar
+    to the founder. So a held-out protein that a search across the border finds similar to one of
+    another part is taken out of the split, first those like training, then test ones like valid.
+
+    Parameters
+    ----------
+    store : SequenceStore
+    rng : numpy.random.Generator
+    valid, test : float
+        Fractions of the proteins.
+    identity, coverage, method, progress
+        As in `homologous_pairs`.
+    clusters : path-like or ndarray of int, optional
+        A file of ``representative<TAB>member`` or a number per protein, instead of our own.
+
+    Returns
+    -------
+    parts : ndarray, dtype=int8, shape=(n,)
+    info : dict
+        Options and counts.
+    """
+    method = choose_method(method)
+    find = partial(
+        homologous_pairs, identity=identity, coverage=coverage, method=method, progress=progress
+    )
+    similar = find(store).pairs
+    if clusters is None:
+        groups = greedy_clusters(similar, np.asarray(store.lengths))
+    elif isinstance(clusters, str | Path | PathLike):
+        groups = read_clusters(clusters, store.ids)
+    else:
+        groups = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
+        if groups.shape != (len(store),):
+            raise InputError(f"`clusters` has shape {groups.shape}, not ({len(store)},).")
+    node_part = share_groups(groups, rng, valid, test)
+    removed = _clear_border(node_part, similar)
+    # A search has a direction, so the border is searched once more, from held-out to training.
+    for earlier, later in (([TRAIN], [VALID, TEST]), ([VALID], [TEST])):
+        left, right = (np.flatnonzero(np.isin(node_part, parts)) for parts in (later, earlier))
+        hits = find(store.select(left), store.select(right)).pairs
+        removed += _clear_border(node_part, np.stack([left[hits[:, 0]], right[hits[:, 1]]], axis=1))
+    info = {
+        "identity": identity,
+        "coverage": coverage,
+        "method": method,
+        "clusters": int(groups.max(initial=-1)) + 1,
+        "proteins_taken_out_at_border": removed,
+    }
+    return node_part, info
+
+
+def _clear_border(node_part: Parts, similar: IntArray) -> int:
+    """Take held-out proteins with a homologue in an earlier part out of the split, in place."""
+    removed = 0
+    for part in (TRAIN, VALID):
+        ends = node_part[similar]
+        later = similar[(ends == part).any(axis=1)[:, None] & (ends > part)]
+        removed += len(np.unique(later))
+        node_part[later] = NOWHERE
+    return removed

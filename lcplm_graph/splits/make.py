@@ -1,0 +1,158 @@
+"""Make a `Split` of a protein graph; what each kind proves is explained in docs/splits.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
+from lcplm_graph.pairs import pair_graph, pair_hashes, single_graph
+from lcplm_graph.splits.kinds import KINDS, Assignment, Parts, Request
+from lcplm_graph.splits.sets import NOWHERE, TEST, TRAIN, VALID
+from lcplm_graph.splits.split import Split
+
+SPLIT_KINDS = (*KINDS, "cluster")
+
+
+def make_split(
+    data: Any,
+    kind: str = "random",
+    *,
+    seed: int = 0,
+    valid: float = 0.1,
+    test: float = 0.2,
+    disjoint: float = 0.0,
+    sequences: Any = None,
+    **options: Any,
+) -> Split:
+    """Split a protein graph into training, validation and test pairs.
+
+    Parameters
+    ----------
+    data : torch_geometric.data.Data or dataset
+        The graph, undirected, each edge in one or both directions.
+    kind : str
+        Pairs are shared out by `random` (any pair), `C1` (both proteins stay in training) and
+        `temporal` (the newest pairs). Proteins are shared out by `C2` (one protein is new), `C3`
+        (both are), `node` (all three classes in one split), `cluster` (`C3` over clusters of
+        similar sequences, no homologue across the border) and `species`.
+    seed : int
+        The same seed gives the same split.
+    valid, test : float
+        Fractions held out, of what is shared out: pairs or proteins.
+    disjoint : float
+        Fraction of the training pairs that is supervision only, the rest being message only.
+        0 uses every training pair as both.
+    sequences : SequenceStore, optional
+        In node order; default `data.sequences`. Needed by `cluster`; with any kind, held-out pairs
+        of the same two sequences as an earlier part's pair (copies of a gene) are dropped.
+    **options
+        Of the kind: `taxon`, `valid_taxa`, `test_taxa` (species); `time`, `valid_from`,
+        `test_from` (temporal); `identity`, `coverage`, `method`, `clusters` (cluster).
+
+    Returns
+    -------
+    Split
+        Checked.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind.
+    ConfigError
+        If a fraction or an option makes no sense.
+    InputError
+        If a held-out part that was asked for stays empty, or data that the kind needs is missing.
+
+    References
+    ----------
+    .. [1] Park & Marcotte, Nature Methods 9, 1134 (2012), for the classes C1, C2, C3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch_geometric.data import Data
+    >>> ring = torch.arange(40)
+    >>> graph = Data(edge_index=torch.stack([ring, (ring + 1) % 40]), num_nodes=40)
+    >>> split = make_split(graph, "C1", seed=1)
+    >>> split.counts()["test_C2"], split.counts()["test_C3"]
+    (0, 0)
+    """
+    if kind not in SPLIT_KINDS:
+        raise UnknownNameError(
+            f"There is no split {kind!r}; choose one of {', '.join(SPLIT_KINDS)}."
+        )
+    if not (valid >= 0 and test >= 0 and valid + test < 1 and 0 <= disjoint < 1):
+        raise ConfigError(
+            f"valid={valid}, test={test} and disjoint={disjoint} must be fractions that leave "
+            "something to train on."
+        )
+    sequences = getattr(data, "sequences", None) if sequences is None else sequences
+    data = single_graph(data)
+    graph = pair_graph(data)
+    if not len(graph.pairs):
+        raise InputError("This graph has no pair to split.")
+    rng = np.random.default_rng(seed)
+    request = Request(graph, data, sequences, rng, valid, test)
+    try:
+        part, node_part, info = _assign(kind, request, options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(f"A {kind} split has no such option ({error}).") from error
+    if sequences is not None and len(sequences) == graph.num_nodes:
+        repeated = _drop_repeated(part, pair_hashes(sequences.digests(), graph.pairs))
+        info = {**info, "held_out_pairs_repeated_by_sequence": repeated}
+    train = graph.pairs[part == TRAIN]
+    supervised = rng.permutation(len(train)) < round(disjoint * len(train))
+    message = ~supervised
+    weight = None if graph.weight is None else graph.weight[part == TRAIN][message]
+    held_out = part >= VALID
+    split = Split(
+        kind=kind,
+        num_nodes=graph.num_nodes,
+        message=train[message],
+        supervision=train[supervised] if disjoint else train,
+        held_out=graph.pairs[held_out],
+        held_out_part=part[held_out],
+        message_weight=weight,
+        dropped=graph.pairs[part == NOWHERE],
+        node_part=node_part,
+        info={"seed": seed, "valid": valid, "test": test, "disjoint": disjoint, **info},
+    )
+    _refuse_empty(split, valid, test)
+    return split.check()
+
+
+def _drop_repeated(part: Parts, hashes: npt.NDArray[np.uint64]) -> int:
+    """Take held-out pairs whose two sequences are also a pair of an earlier part out, in place.
+
+    Copies of a gene have one sequence under several ids: under other ids the pair was seen.
+    """
+    repeated = 0
+    for earlier, later in ((TRAIN, VALID), (TRAIN, TEST), (VALID, TEST)):
+        again = (part == later) & np.isin(hashes, hashes[part == earlier])
+        part[again] = NOWHERE
+        repeated += int(again.sum())
+    return repeated
+
+
+def _assign(kind: str, request: Request, options: dict[str, Any]) -> Assignment:
+    if kind == "cluster":
+        # Imported here, because it compiles kernels that no other kind needs.
+        from lcplm_graph.splits.clusters import cluster_pairs
+
+        return cluster_pairs(request, **options)
+    return KINDS[kind](request, **options)
+
+
+def _refuse_empty(split: Split, valid: float, test: float) -> None:
+    counts = split.counts()
+    for name, wanted in (("message", 1.0), ("valid", valid), ("test", test)):
+        if wanted and not counts[name]:
+            raise InputError(
+                f"The {split.kind} split leaves no {name} pair in this graph of "
+                f"{len(split.known)} pairs; ask for a larger fraction or another kind."
+            )

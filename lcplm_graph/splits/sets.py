@@ -1,0 +1,104 @@
+"""`EdgeSets`: the training, message and held-out pairs of one graph, sorted and classified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.pairs import IntArray, as_pairs, pair_keys
+
+NOWHERE, TRAIN, VALID, TEST = -2, -1, 0, 1
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeSets:
+    """The edge sets of one protein graph; `Split` adds what checks, saves and samples them.
+
+    Parameters and attributes are those of `lcplm_graph.splits.split.Split`.
+    """
+
+    kind: str
+    num_nodes: int
+    message: IntArray
+    supervision: IntArray
+    held_out: IntArray
+    held_out_part: npt.NDArray[np.int8]
+    message_weight: npt.NDArray[np.float32] | None = None
+    dropped: IntArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    node_part: npt.NDArray[np.int8] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._sort("message", "message_weight", np.float32)
+        self._sort("supervision")
+        self._sort("held_out", "held_out_part", np.int8)
+        self._sort("dropped")
+        if not np.isin(self.held_out_part, (VALID, TEST)).all():
+            raise InputError("held_out_part may hold 0 (valid) and 1 (test) only.")
+        if self.node_part is not None:
+            node_part = np.asarray(self.node_part, np.int8)
+            if node_part.shape != (self.num_nodes,):
+                raise InputError(f"node_part has shape {node_part.shape}, not ({self.num_nodes},).")
+            object.__setattr__(self, "node_part", node_part)
+
+    def _sort(self, name: str, companion: str | None = None, dtype: type = np.int8) -> None:
+        pairs = as_pairs(getattr(self, name), self.num_nodes, name)
+        order = np.argsort(pair_keys(pairs, self.num_nodes), kind="stable")
+        object.__setattr__(self, name, pairs[order])
+        values = getattr(self, companion) if companion else None
+        if companion and values is not None:
+            values = np.asarray(values, dtype)
+            if values.shape != (len(pairs),):
+                raise InputError(f"{companion} has shape {values.shape}, not ({len(pairs)},).")
+            object.__setattr__(self, companion, values[order])
+
+    @cached_property
+    def train(self) -> IntArray:
+        """All training positives, `message` and `supervision` together, shape (t, 2), sorted."""
+        return np.unique(np.concatenate([self.message, self.supervision]), axis=0)
+
+    @cached_property
+    def known(self) -> IntArray:
+        """Every known positive of the graph, in whichever set, shape (k, 2), sorted."""
+        return np.unique(np.concatenate([self.train, self.held_out, self.dropped]), axis=0)
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """Which proteins occur in a training pair, shape (num_nodes,)."""
+        seen = np.zeros(self.num_nodes, bool)
+        seen[self.train.ravel()] = True
+        return seen
+
+    @cached_property
+    def held_out_class(self) -> npt.NDArray[np.int8]:
+        """Class 1, 2 or 3 of each held-out pair."""
+        return self.classify(self.held_out)
+
+    def classify(self, pairs: IntArray) -> npt.NDArray[np.int8]:
+        """Return the class (1, 2, 3) of any pairs: 3 minus the number of proteins seen."""
+        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+        return (3 - self.seen[pairs].sum(axis=1)).astype(np.int8)
+
+    def positives(self, part: str) -> IntArray:
+        """Return the positives of `train` (the supervision pairs), `valid` or `test`."""
+        if part not in PARTS:
+            raise InputError(f"There is no part {part!r}; choose one of {', '.join(PARTS)}.")
+        if part == "train":
+            return self.supervision
+        return self.held_out[self.held_out_part == PARTS[part]]
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of pairs of each set and class."""
+        result = {name: len(getattr(self, name)) for name in ("message", "supervision", "dropped")}
+        for name in ("valid", "test"):
+            chosen = self.held_out_part == PARTS[name]
+            result[name] = int(chosen.sum())
+            for number in (1, 2, 3):
+                result[f"{name}_C{number}"] = int((self.held_out_class[chosen] == number).sum())
+        return result

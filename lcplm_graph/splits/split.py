@@ -1,0 +1,243 @@
+"""`Split`: which pairs may be walked over, learned from, and are held out.
+
+The kinds of split and what each one proves are explained in docs/splits.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from lcplm_graph.errors import DataError, LeakageError
+from lcplm_graph.io import atomic_path
+from lcplm_graph.pairs import IntArray, is_in, pair_keys
+from lcplm_graph.splits.negatives import sample_negatives
+from lcplm_graph.splits.sets import EdgeSets
+
+#: Kinds whose held-out pairs must not share a protein with training.
+DISJOINT_KINDS = ("C3", "cluster", "species")
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Split(EdgeSets):
+    """Three named edge sets of one graph, canonical pairs i < j.
+
+    Rows are sorted on construction, the arrays that belong to them with them.
+
+    Parameters
+    ----------
+    kind : str
+        `random`, `C1`, `C2`, `C3`, `node`, `cluster`, `species` or `temporal`.
+    num_nodes : int
+    message : ndarray, dtype=int64, shape=(m, 2)
+        Walks and message passing may use these.
+    supervision : ndarray, dtype=int64, shape=(s, 2)
+        Positives of the training loss; equal to `message`, or disjoint from it.
+    held_out : ndarray, dtype=int64, shape=(h, 2)
+        Pairs that nothing but evaluation may see.
+    held_out_part : ndarray, dtype=int8, shape=(h,)
+        0 = valid, 1 = test.
+    message_weight : ndarray, dtype=float32, shape=(m,), optional
+        Confidence in [0, 1].
+    dropped : ndarray, dtype=int64, shape=(d, 2), optional
+        Known positives in no set, for example those across the border of a `C3` split.
+        Evaluation negatives avoid them.
+    node_part : ndarray, dtype=int8, shape=(num_nodes,), optional
+        -1 = train, 0 = valid, 1 = test, -2 = in no part; None if pairs, not proteins, were split.
+    info : dict, optional
+        Options and counts of how the split was made; JSON types only.
+
+    Attributes
+    ----------
+    held_out_class : ndarray, dtype=int8, shape=(h,)
+        1, 2, 3 = C1, C2, C3 of Park & Marcotte (2012): both, one, none of a pair's proteins
+        occur in a training pair.
+
+    Raises
+    ------
+    InputError
+        If an array has the wrong shape or type, or a pair is no pair of two existing proteins.
+
+    Examples
+    --------
+    >>> split = Split("random", 4, [[0, 1], [2, 1]], [[0, 1], [1, 2]], [[0, 3]], [1])
+    >>> split.message.tolist(), split.held_out_class.tolist()
+    ([[0, 1], [1, 2]], [2])
+    >>> split.check().counts()["test"]
+    1
+    """
+
+    def negatives(
+        self, part: str, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
+    ) -> IntArray:
+        """Draw pairs not known to interact; see `lcplm_graph.splits.negatives`.
+
+        Parameters
+        ----------
+        part : {"train", "valid", "test"}
+        kind : {"stub_matched", "uniform", "hard"}
+        ratio : float
+            Negatives per positive of the part, within each C class.
+        seed : int
+
+        Returns
+        -------
+        ndarray, dtype=int64, shape=(n, 2)
+
+        Raises
+        ------
+        InputError
+            If the graph is too small or too dense for half of them.
+        """
+        return sample_negatives(self, part, kind, ratio, seed)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 over kind, number of nodes and the sorted pairs of every set, in hex.
+
+        It does not depend on the order in which pairs were given, nor on the machine.
+        """
+        digest = hashlib.sha256(f"lcplm split {_FORMAT} {self.kind} {self.num_nodes}".encode())
+        sets = {
+            "message": self.message,
+            "supervision": self.supervision,
+            "valid": self.positives("valid"),
+            "test": self.positives("test"),
+            "dropped": self.dropped,
+        }
+        for name, pairs in sets.items():
+            digest.update(f" {name} {len(pairs)} ".encode())
+            digest.update(pairs.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def check(self, protein_id: Sequence[str] | None = None) -> Split:
+        """Raise if training and held-out sets share what they must not; else return the split.
+
+        Parameters
+        ----------
+        protein_id : sequence of str, optional
+            Names for the error message; node numbers otherwise.
+
+        Raises
+        ------
+        LeakageError
+            If a held-out pair is also a training pair, a pair occurs twice in a set, a pair is
+            in valid and test, or, in a `C3`, `cluster` or `species` split, a held-out protein
+            occurs in training or in both held-out parts. The message names the pair.
+        """
+        name = _Names(protein_id)
+        train, held_out = (pair_keys(p, self.num_nodes) for p in (self.train, self.held_out))
+        twice = np.flatnonzero(held_out[1:] == held_out[:-1])
+        if len(twice):
+            raise LeakageError(f"Pair {name(self.held_out[twice[0]])} is held out twice.")
+        for label in ("message", "supervision"):
+            keys = pair_keys(getattr(self, label), self.num_nodes)
+            if (keys[1:] == keys[:-1]).any():
+                row = int(np.argmax(keys[1:] == keys[:-1]))
+                raise LeakageError(f"Pair {name(getattr(self, label)[row])} is twice in {label}.")
+        both = is_in(held_out, train)
+        if both.any():
+            raise LeakageError(
+                f"{int(both.sum())} held-out pairs are training pairs too, for example "
+                f"{name(self.held_out[np.argmax(both)])}; split the graph again."
+            )
+        if self.kind in DISJOINT_KINDS:
+            self._check_proteins(name)
+        return self
+
+    def _check_proteins(self, name: _Names) -> None:
+        wrong = self.held_out_class != 3
+        if wrong.any():
+            raise LeakageError(
+                f"{int(wrong.sum())} held-out pairs of this {self.kind} split have a protein "
+                f"that training saw, for example {name(self.held_out[np.argmax(wrong)])}."
+            )
+        in_valid = np.zeros(self.num_nodes, bool)
+        in_valid[self.positives("valid").ravel()] = True
+        test = self.positives("test")
+        shared = in_valid[test].any(axis=1)
+        if shared.any():
+            raise LeakageError(
+                f"{int(shared.sum())} test pairs have a protein of a validation pair, for "
+                f"example {name(test[np.argmax(shared)])}."
+            )
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write `path`.json (kind, counts, fingerprint) and `path`.npz (arrays); no pickle.
+
+        A suffix `.json` or `.npz` of `path` is left off first. Returns the JSON file's path.
+        """
+        json_path, npz_path = _paths(path)
+        arrays = {
+            name: getattr(self, name)
+            for name in ("message", "supervision", "held_out", "held_out_part", "dropped")
+        }
+        for name in ("message_weight", "node_part"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        header = {
+            "format": _FORMAT,
+            "kind": self.kind,
+            "num_nodes": self.num_nodes,
+            "fingerprint": self.fingerprint,
+            "counts": self.counts(),
+            "info": self.info,
+        }
+        with atomic_path(npz_path) as temporary:
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        with atomic_path(json_path) as temporary:
+            temporary.write_text(json.dumps(header, indent=2) + "\n")
+        return json_path
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Split:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If a file is missing, damaged, or the two files do not belong together.
+        """
+        json_path, npz_path = _paths(path)
+        try:
+            header = json.loads(json_path.read_text())
+            with np.load(npz_path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            split = cls(
+                kind=header["kind"], num_nodes=header["num_nodes"], info=header["info"], **arrays
+            )
+            expected = header["fingerprint"]
+        except FileNotFoundError as error:
+            raise DataError(
+                "a saved split is this file and its partner; one is missing", path=error.filename
+            ) from error
+        except Exception as error:
+            raise DataError(f"this is no saved split ({error})", path=json_path) from error
+        if split.fingerprint != expected:
+            raise DataError("the pairs are not those that the JSON file describes", path=npz_path)
+        return split
+
+
+class _Names:
+    """Write a pair with the proteins' names, or their numbers where there are none."""
+
+    def __init__(self, protein_id: Sequence[str] | None) -> None:
+        self.protein_id = protein_id
+
+    def __call__(self, pair: IntArray) -> str:
+        ends = [int(i) if self.protein_id is None else self.protein_id[int(i)] for i in pair]
+        return f"({ends[0]}, {ends[1]})"
+
+
+def _paths(path: str | PathLike[str]) -> tuple[Path, Path]:
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".json", ".npz") else path
+    return stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".npz")

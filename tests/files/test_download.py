@@ -1,0 +1,244 @@
+"""Downloads from a server that breaks in every way a real one does."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lcplm_graph.errors import ChecksumError, DataError, DownloadError
+from lcplm_graph.files import transport
+from lcplm_graph.files.download import check_file, data_root, fetch, is_offline
+
+CONTENT = bytes(range(256)) * 4000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def get(server, **options):
+    return fetch(server.url + "/file.bin", name="file.bin", subdir="set/1/raw", **options)
+
+
+@pytest.fixture
+def served(server, data_dir):
+    server.put("file.bin", CONTENT)
+    return server
+
+
+def test_a_file_arrives_whole_and_is_fetched_once(served, data_dir):
+    path = get(served, sha256=SHA256, bytes=len(CONTENT))
+    assert path == data_dir / "set/1/raw/file.bin"
+    assert path.read_bytes() == CONTENT
+    assert get(served, sha256=SHA256) == path
+    assert len(served.requests) == 1
+    left = {p.name for p in path.parent.iterdir()} - {".file.bin.lock"}
+    assert left == {"file.bin", "file.bin.json"}
+
+
+def test_an_unknown_checksum_is_pinned_at_the_first_download(served):
+    path = get(served)
+    record = json.loads(path.with_name("file.bin.json").read_text())
+    assert record == {"url": served.url + "/file.bin", "sha256": SHA256, "bytes": len(CONTENT)}
+    path.write_bytes(b"changed")
+    with pytest.raises(ChecksumError, match=r"file\.bin\.bad"):
+        get(served)
+    assert path.with_name("file.bin.bad").read_bytes() == b"changed"
+    assert get(served).read_bytes() == CONTENT
+
+
+def test_a_broken_connection_is_resumed_where_it_broke(served):
+    served.cut = [300_000, 200_000]
+    assert get(served, sha256=SHA256).read_bytes() == CONTENT
+    ranges = [asked for _, asked in served.requests]
+    assert ranges == [None, "bytes=300000-", "bytes=500000-"]
+
+
+def test_a_later_run_resumes_what_an_earlier_one_left(served, data_dir, monkeypatch):
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    served.cut = [400_000]
+    with pytest.raises(DownloadError, match=r"400000 bytes.*kept and resumed"):
+        get(served)
+    assert (data_dir / "set/1/raw/file.bin.part").stat().st_size == 400_000
+    assert not (data_dir / "set/1/raw/file.bin").exists()
+    assert get(served).read_bytes() == CONTENT
+    assert served.requests[-1][1] == "bytes=400000-"
+
+
+def test_a_file_that_changed_meanwhile_is_not_patched_together(served, monkeypatch):
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    served.cut = [400_000]
+    with pytest.raises(DownloadError):
+        get(served)
+    served.etag = '"two"'
+    served.put("file.bin", CONTENT[::-1])
+    assert get(served).read_bytes() == CONTENT[::-1]
+
+
+def test_without_a_validator_only_a_checksummed_file_is_resumed(served, monkeypatch):
+    served.etag = ""
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    served.cut = [400_000]
+    with pytest.raises(DownloadError):
+        get(served)
+    assert get(served).read_bytes() == CONTENT
+    assert served.requests[-1][1] is None
+
+
+def test_a_complete_partial_file_needs_no_more_bytes(served, data_dir):
+    folder = data_dir / "set/1/raw"
+    folder.mkdir(parents=True)
+    (folder / "file.bin.part").write_bytes(CONTENT)
+    assert get(served, sha256=SHA256).read_bytes() == CONTENT
+
+
+def test_a_partial_file_longer_than_the_source_starts_anew(served, data_dir):
+    folder = data_dir / "set/1/raw"
+    folder.mkdir(parents=True)
+    (folder / "file.bin.part").write_bytes(CONTENT + b"more")
+    assert get(served, sha256=SHA256).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_passing_faults_are_tried_again(served, status):
+    served.fail = [status, status]
+    assert get(served, sha256=SHA256).read_bytes() == CONTENT
+    assert len(served.requests) == 3
+
+
+def test_retries_wait_longer_each_time(served, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(transport, "BACKOFF_SECONDS", 1.0)
+    monkeypatch.setattr(transport.time, "sleep", waits.append)
+    served.fail = [500] * 9
+    with pytest.raises(DownloadError, match="after 5 attempts"):
+        get(served)
+    assert waits == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("status", [404, 403, 410])
+def test_final_answers_are_not_repeated(served, status):
+    served.fail = [status]
+    with pytest.raises(
+        DownloadError, match=rf"answered {status}.*by hand and put it at .*raw/file"
+    ):
+        get(served, alternative="string_human_core")
+    assert len(served.requests) == 1
+
+
+def test_no_network(data_dir, monkeypatch):
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    with pytest.raises(DownloadError, match=r"Check the network.*'string_human_core'") as caught:
+        fetch("http://127.0.0.1:9/x", name="x", alternative="string_human_core")
+    assert str(data_dir / "x") in str(caught.value)
+
+
+def test_wrong_checksum_keeps_the_file_aside(served):
+    with pytest.raises(ChecksumError, match=r"0{64} expected") as caught:
+        get(served, sha256="0" * 64)
+    folder = data_root() / "set/1/raw"
+    assert (folder / "file.bin.bad").read_bytes() == CONTENT
+    assert not (folder / "file.bin").exists()
+    assert not (folder / "file.bin.part").exists()
+    assert str(folder / "file.bin.bad") in str(caught.value)
+
+
+def test_wrong_size_is_a_wrong_file(served):
+    with pytest.raises(ChecksumError, match="1024000 bytes, 7 expected"):
+        get(served, bytes=7)
+
+
+def test_a_web_page_is_no_data(served):
+    served.put("file.bin", b"\n<!DOCTYPE html><html><body>Please log in</body></html>")
+    with pytest.raises(DownloadError, match="web page"):
+        get(served)
+    assert not (data_root() / "set/1/raw/file.bin").exists()
+
+
+def test_disk_full(served, monkeypatch):
+    real_open = builtins.open
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def open_full(path, mode="r", *args, **kwargs):
+        file = real_open(path, mode, *args, **kwargs)
+        return (
+            Full(file) if str(path).endswith(".part") and "b" in mode and "r" not in mode else file
+        )
+
+    monkeypatch.setattr(builtins, "open", open_full)
+    with pytest.raises(DownloadError, match=r"disk is full.*1024000 bytes.*LCPLM_DATA"):
+        get(served, bytes=len(CONTENT))
+    monkeypatch.undo()
+
+
+def test_a_root_that_cannot_be_written(served, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LCPLM_DATA", str(tmp_path / "file"))
+    with pytest.raises(DownloadError, match=r"cannot write .*by hand"):
+        get(served)
+
+
+@pytest.mark.parametrize("value", ["1", "true", "YES"])
+def test_offline_by_environment(served, monkeypatch, value):
+    monkeypatch.setenv("LCPLM_OFFLINE", value)
+    with pytest.raises(DownloadError, match="offline mode is on"):
+        get(served)
+    assert served.requests == []
+    assert not is_offline(False)
+
+
+def test_a_file_put_there_by_hand_is_checked_once_and_used_offline(served, data_dir):
+    path = data_dir / "set/1/raw/file.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert get(served, sha256=SHA256, offline=True) == path
+    assert path.with_name("file.bin.json").is_file()
+    path.with_name("file.bin.json").unlink()
+    path.write_bytes(b"wrong")
+    with pytest.raises(ChecksumError, match="kept as"):
+        get(served, sha256=SHA256, offline=True)
+
+
+def test_an_unreadable_record_is_named(served):
+    path = get(served)
+    path.with_name("file.bin.json").write_text("{half")
+    with pytest.raises(DataError, match=r"file\.bin\.json: unreadable"):
+        get(served)
+    path.with_name("file.bin.json").write_text("[]")
+    with pytest.raises(DataError, match="not a download record"):
+        get(served)
+
+
+def test_check_file_returns_the_hash(tmp_path: Path):
+    (tmp_path / "a").write_bytes(CONTENT)
+    assert check_file(tmp_path / "a", None, None) == SHA256
+
+
+def test_two_processes_share_one_download(served, data_dir):
+    served.slow = 0.5
+    code = (
+        "import sys; from lcplm_graph.files.download import fetch;"
+        "print(fetch(sys.argv[1], name='file.bin', subdir='two', root=sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, served.url + "/file.bin", str(data_dir)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert outputs == {str(data_dir / "two/file.bin")}
+    assert (data_dir / "two/file.bin").read_bytes() == CONTENT
+    assert len(served.requests) == 1

@@ -1,0 +1,223 @@
+"""The ontology: closure against a brute-force walk, old ids, cycles."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcplm_graph.errors import DataError, InputError, UnknownNameError
+from lcplm_graph.go.ontology import ROOTS, Ontology, aspect_code
+
+OBO = """format-version: 1.2
+data-version: releases/2030-01-01
+ontology: go
+
+[Term]
+id: GO:0003674
+name: molecular_function
+namespace: molecular_function
+
+[Term]
+id: GO:0000001
+name: binding
+namespace: molecular_function
+alt_id: GO:0000091
+is_a: GO:0003674 ! molecular_function
+
+[Term]
+id: GO:0000002
+name: ion binding
+namespace: molecular_function
+is_a: GO:0000001 ! binding
+relationship: part_of GO:0000003 ! transport
+relationship: regulates GO:0008150 ! not followed
+
+[Term]
+id: GO:0000003
+name: transporter
+namespace: molecular_function
+is_a: GO:0003674
+relationship: part_of GO:0008150 ! crosses into another aspect
+
+[Term]
+id: GO:0008150
+name: biological_process
+namespace: biological_process
+
+[Term]
+id: GO:0000004
+name: obsolete replaced
+namespace: molecular_function
+is_obsolete: true
+replaced_by: GO:0000005
+
+[Term]
+id: GO:0000005
+name: obsolete replaced again, by an alternative id
+namespace: molecular_function
+is_obsolete: true
+replaced_by: GO:0000091
+
+[Term]
+id: GO:0000006
+name: obsolete for good
+namespace: molecular_function
+is_obsolete: true
+consider: GO:0000001
+
+[Typedef]
+id: part_of
+name: part of
+namespace: external
+"""
+
+
+@pytest.fixture
+def obo(tmp_path):
+    path = tmp_path / "go.obo.gz"
+    path.write_bytes(gzip.compress(OBO.encode()))
+    return path
+
+
+@st.composite
+def random_dag(draw):
+    n = draw(st.integers(1, 12))
+    aspects = draw(st.lists(st.sampled_from(["BP", "MF", "CC"]), min_size=n, max_size=n))
+    candidates = [(child, parent) for child in range(n) for parent in range(child)]
+    chosen = st.lists(st.sampled_from(candidates), unique=True) if candidates else st.just([])
+    edges = draw(chosen)
+    names = draw(st.permutations(range(n)))
+    rows = draw(st.lists(st.lists(st.integers(0, n - 1), max_size=4), min_size=1, max_size=5))
+    return n, aspects, edges, names, rows
+
+
+def walk_up(term, edges, aspects):
+    reached, stack = {term}, [term]
+    while stack:
+        at = stack.pop()
+        for child, parent in edges:
+            if child == at and aspects[child] == aspects[parent] and parent not in reached:
+                reached.add(parent)
+                stack.append(parent)
+    return reached
+
+
+@settings(max_examples=150, deadline=None)
+@given(random_dag())
+def test_propagation_equals_a_walk_over_the_graph(dag):
+    n, aspects, edges, names, rows = dag
+    # The closure must not depend on the terms being in topological order.
+    shuffled = [0] * n
+    for old, new in enumerate(names):
+        shuffled[new] = aspects[old]
+    moved = [(names[child], names[parent]) for child, parent in edges]
+    ontology = Ontology([f"GO:{i}" for i in range(n)], shuffled, moved)
+    row_of = [i for i, row in enumerate(rows) for _ in row]
+    terms = [names[term] for row in rows for term in row]
+    found = ontology.propagate(ontology.annotate(row_of, terms, len(rows))).toarray()
+    expected = np.zeros((len(rows), n), dtype=bool)
+    for i, row in enumerate(rows):
+        for term in row:
+            expected[i, list(walk_up(names[term], moved, shuffled))] = True
+    assert np.array_equal(found, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_dag(), st.integers(0, 2**31))
+def test_propagated_scores_are_the_maximum_over_descendants(dag, seed):
+    n, aspects, edges, _, _ = dag
+    ontology = Ontology([f"GO:{i}" for i in range(n)], aspects, edges)
+    scores = np.random.default_rng(seed).random((3, n))
+    expected = np.zeros_like(scores)
+    for term in range(n):
+        for ancestor in walk_up(term, edges, aspects):
+            expected[:, ancestor] = np.maximum(expected[:, ancestor], scores[:, term])
+    assert np.array_equal(ontology.propagate_scores(scores), expected)
+
+
+def test_scores_of_some_columns(obo):
+    ontology = Ontology.from_obo(obo)
+    # The direct parent GO:0000001 is no column, its ancestors still learn of the score.
+    raised = ontology.propagate_scores([[0.1, 0.9]], ["GO:0003674", "GO:0000002"])
+    assert raised.tolist() == [[0.9, 0.9]]
+    with pytest.raises(UnknownNameError, match="GO:0000006"):
+        ontology.propagate_scores([[0.1]], ["GO:0000006"])
+    with pytest.raises(InputError, match="2 columns for 1"):
+        ontology.propagate_scores([[0.1, 0.2]], ["GO:0003674"])
+
+
+def test_obo_relations_and_old_ids(obo):
+    ontology = Ontology.from_obo(obo)
+    assert ontology.version == "releases/2030-01-01"
+    assert len(ontology) == 5
+    assert ontology.counts == {
+        "terms": 5,
+        "edges": 4,
+        "cross_aspect_edges": 1,
+        "alt_id": 1,
+        "replaced_by": 2,
+        "obsolete": 1,
+    }
+    assert ontology.ancestors_of("GO:0000002") == ["GO:0000001", "GO:0000003", "GO:0003674"]
+    old = ["GO:0000001", "GO:0000091", "GO:0000004", "GO:0000005", "GO:0000006", "GO:0000099"]
+    positions, counts = ontology.resolve(old)
+    one = ontology.index["GO:0000001"]
+    assert positions.tolist() == [one, one, one, one, -1, -1]
+    assert counts == {"current": 1, "alt_id": 1, "replaced_by": 2, "obsolete": 1, "unknown": 1}
+    with pytest.raises(UnknownNameError, match="GO:0000099"):
+        ontology.ancestors_of("GO:0000099")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("is_a: GO:0000001 ! binding", "is_a: GO:0000077", r"line 21, record 'GO:0000002'.*0077"),
+        ("is_a: GO:0003674 ! mol", "is_a: GO:0000002 ! mol", "cycle: GO:.* -> GO:.* -> GO:"),
+        ("is_a: GO:0000001 ! b", "is_a: GO:0000002 ! b", "GO:0000002 is its own parent"),
+        ("namespace: biological_process\n", "namespace: chemistry\n", "line 33.*'chemistry'"),
+        ("name: ion binding", "no tag here", "line 19: cannot be read as OBO"),
+        ("alt_id: GO:0000091", "alt_id: GO:0000091\nalt_id: GO:0000091", "belongs to"),
+    ],
+)
+def test_faulty_obo_is_refused_with_the_place(tmp_path, old, new, message):
+    path = tmp_path / "go.obo"
+    assert old in OBO
+    path.write_text(OBO.replace(old, new, 1))
+    with pytest.raises(DataError, match=message) as caught:
+        Ontology.from_obo(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_circle_of_replacements_ends(tmp_path):
+    path = tmp_path / "go.obo"
+    path.write_text(OBO.replace("replaced_by: GO:0000091", "replaced_by: GO:0000004"))
+    positions, counts = Ontology.from_obo(path).resolve(["GO:0000004", "GO:0000005"])
+    assert positions.tolist() == [-1, -1]
+    assert counts["obsolete"] == 2
+
+
+def test_aspect_names():
+    assert [aspect_code(name) for name in ("P", "BPO", "molecular_function", "CC")] == [
+        "BP",
+        "BP",
+        "MF",
+        "CC",
+    ]
+    with pytest.raises(UnknownNameError, match="'X'"):
+        aspect_code("X")
+
+
+def test_the_real_ontology(shared_data):
+    ontology = Ontology.from_obo(shared_data / "go_temporal" / "go_2022.obo.gz")
+    assert len(ontology) == 43558
+    assert ontology.counts["alt_id"] == 3450
+    # Every term but the roots has its own root as an ancestor, and no other.
+    roots = [ontology.index[root] for root in ROOTS.values()]
+    reached = ontology.ancestors[:, roots].toarray()
+    assert (reached.sum(axis=1) == 1).all()
+    owner = np.array(list(ROOTS))[reached.argmax(axis=1)]
+    assert (owner == ontology.aspects).all()

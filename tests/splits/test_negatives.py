@@ -1,0 +1,147 @@
+"""Negatives: never a positive, of the right class, matched in degree, and never endless."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from lcplm_graph.errors import InputError, LcPlmWarning, UnknownNameError
+from lcplm_graph.io import forget_warnings
+from lcplm_graph.pairs import degrees, pair_keys
+from lcplm_graph.splits.leakage import leakage_report
+from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.negatives import NEGATIVE_KINDS
+from lcplm_graph.splits.sets import NOWHERE, PARTS
+
+pytestmark = pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
+
+
+def hub_graph(seed, nodes=400, edges=2500):
+    """Return a graph whose degrees differ much, as those of protein graphs do."""
+    rng = np.random.default_rng(seed)
+    weight = 1 / np.arange(1, nodes + 1) ** 0.7
+    index = rng.choice(nodes, size=(2, edges), p=weight / weight.sum())
+    index = index[:, index[0] != index[1]]
+    return Data(edge_index=torch.as_tensor(index), num_nodes=nodes)
+
+
+def yeast_graph(shared_data):
+    rows = [line.split() for line in (shared_data / "dscript_yeast/yeast_test.tsv").open()]
+    number = {name: i for i, name in enumerate(sorted({r[0] for r in rows} | {r[1] for r in rows}))}
+    index = [(number[a], number[b]) for a, b, label in rows if float(label) == 1 and a != b]
+    return Data(edge_index=torch.tensor(index).T, num_nodes=len(number))
+
+
+@pytest.mark.parametrize("kind", NEGATIVE_KINDS)
+@pytest.mark.parametrize("split_kind", ["random", "C1", "node", "C3"])
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_negatives_keep_the_rules(kind, split_kind, seed):
+    split = make_split(hub_graph(seed), split_kind, seed=seed)
+    drawn = {}
+    for part in PARTS:
+        try:
+            pairs = split.negatives(part, kind, seed=seed)
+        except InputError:
+            if kind != "hard":  # few pairs of a small held-out part are two hops apart
+                raise
+            continue
+        assert (pairs[:, 0] < pairs[:, 1]).all()
+        keys = pair_keys(pairs, split.num_nodes)
+        assert len(np.unique(keys)) == len(keys)
+        avoid = split.train if part == "train" else split.known
+        assert not np.isin(keys, pair_keys(avoid, split.num_nodes)).any()
+        if split.node_part is not None:
+            own = set(split.node_part[split.positives(part)].ravel().tolist())
+            assert set(split.node_part[pairs].ravel().tolist()) <= own
+            assert NOWHERE not in own
+        if kind != "uniform" or split.node_part is not None:
+            expected = np.bincount(split.classify(split.positives(part)), minlength=4)
+            found = np.bincount(split.classify(pairs), minlength=4)
+            assert (found <= expected).all()
+            assert found.sum() >= expected.sum() / 2
+        drawn[part] = set(keys.tolist())
+    parts = list(drawn.values())
+    assert all(not a & b for i, a in enumerate(parts) for b in parts[:i])
+
+
+def test_hard_negatives_share_a_partner():
+    split = make_split(hub_graph(1), "C1", seed=1)
+    for part, graph in (("train", split.train), ("test", split.known)):
+        near = np.zeros((split.num_nodes, split.num_nodes), bool)
+        near[graph[:, 0], graph[:, 1]] = near[graph[:, 1], graph[:, 0]] = True
+        pairs = split.negatives(part, "hard", ratio=0.5)
+        assert (near[pairs[:, 0]] & near[pairs[:, 1]]).any(axis=1).all()
+
+
+def test_training_negatives_do_not_know_held_out_pairs():
+    """With very many draws some held-out positives must come up; avoiding them would leak."""
+    split = make_split(hub_graph(2), "C1", seed=2)
+    held_out = pair_keys(split.held_out, split.num_nodes)
+    drawn = [pair_keys(split.negatives("train", seed=s), split.num_nodes) for s in range(10)]
+    assert np.isin(np.concatenate(drawn), held_out).any()
+
+
+def test_stub_matching_keeps_every_degree_in_the_mean():
+    split = make_split(hub_graph(3, nodes=6000, edges=12_000), "C1", seed=3)
+    positive = degrees(split.positives("test"), split.num_nodes)
+    negative = degrees(split.negatives("test", ratio=3), split.num_nodes) / 3
+    assert np.corrcoef(positive, negative)[0, 1] > 0.97
+    top = np.argsort(-positive)[:50]
+    assert negative[top].sum() == pytest.approx(positive[top].sum(), rel=0.12)
+
+
+def test_counts_follow_the_ratio_and_the_seed_decides():
+    split = make_split(hub_graph(4), "C1", seed=4)
+    count = len(split.positives("test"))
+    assert len(split.negatives("test", ratio=2.5)) == round(2.5 * count)
+    np.testing.assert_array_equal(split.negatives("test", seed=5), split.negatives("test", seed=5))
+    assert not np.array_equal(split.negatives("test", seed=5), split.negatives("test", seed=6))
+
+
+@pytest.mark.parametrize("kind", NEGATIVE_KINDS)
+def test_a_full_graph_ends_with_an_error(kind):
+    index = torch.combinations(torch.arange(12)).T
+    split = make_split(Data(edge_index=index, num_nodes=12), "random", seed=0)
+    start = time.perf_counter()
+    with pytest.raises(InputError, match=r"Only 0 of .*; lower the ratio"):
+        split.negatives("test", kind)
+    assert time.perf_counter() - start < 10
+
+
+def test_a_class_without_enough_negatives_is_counted():
+    # The newest pair joins two proteins with no other: they cannot be paired otherwise.
+    index = torch.cat([hub_graph(5).edge_index, torch.tensor([[400], [401]])], dim=1)
+    time = torch.arange(index.shape[1]) // 2000
+    graph = Data(edge_index=index, num_nodes=402, edge_time=time)
+    split = make_split(graph, "temporal", valid=0, test_from=1)
+    assert 3 in split.held_out_class
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="Only 0 of 1 stub_matched negatives of C3 for test"):
+        pairs = split.negatives("test")
+    assert 3 not in split.classify(pairs)
+
+
+def test_bad_arguments():
+    split = make_split(hub_graph(0), "C1", valid=0.0)
+    with pytest.raises(UnknownNameError, match="no 'easy' negatives"):
+        split.negatives("test", "easy")
+    with pytest.raises(InputError, match="above 0"):
+        split.negatives("test", ratio=0)
+    with pytest.raises(InputError, match="no part 'held_out'"):
+        split.negatives("held_out")
+    with pytest.raises(InputError, match="no positives"):
+        split.negatives("valid")
+
+
+def test_degree_alone_on_yeast(shared_data):
+    """Stub-matched negatives take away what a degree-only score gets from uniform ones."""
+    split = make_split(yeast_graph(shared_data), "random", seed=0)
+    matched = leakage_report(split, negatives="stub_matched")
+    uniform = leakage_report(split, negatives="uniform")
+    assert 0.40 <= matched.degree_auroc <= 0.60
+    assert uniform.degree_auroc > 0.85

@@ -1,0 +1,289 @@
+"""Splits: what each kind promises, on random graphs."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from lcplm_graph.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    LcPlmWarning,
+    LeakageError,
+    UnknownNameError,
+)
+from lcplm_graph.io import forget_warnings
+from lcplm_graph.pairs import pair_hashes, pair_keys
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.make import SPLIT_KINDS, make_split
+from lcplm_graph.splits.split import Split
+
+PLAIN_KINDS = [kind for kind in SPLIT_KINDS if kind != "cluster"]
+
+
+def random_graph(seed, nodes=120, edges=900):
+    rng = np.random.default_rng(seed)
+    index = rng.integers(nodes, size=(2, edges))
+    index = index[:, index[0] != index[1]]
+    both = torch.as_tensor(np.concatenate([index, index[::-1]], axis=1))
+    return Data(
+        edge_index=both,
+        edge_weight=torch.rand(both.shape[1] // 2).repeat(2),
+        num_nodes=nodes,
+        taxon=torch.as_tensor(rng.integers(12, size=nodes)),
+        edge_time=torch.as_tensor(rng.integers(2000, 2024, size=index.shape[1])).repeat(2),
+    )
+
+
+def split_of(kind, seed=0, graph=None, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LcPlmWarning)
+        return make_split(
+            random_graph(seed) if graph is None else graph, kind, seed=seed, **options
+        )
+
+
+def keys(split, pairs):
+    return set(pair_keys(pairs, split.num_nodes).tolist())
+
+
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), disjoint=st.sampled_from([0.0, 0.3]))
+def test_sets_are_disjoint_canonical_and_complete(kind, seed, disjoint):
+    graph = random_graph(seed)
+    split = split_of(kind, seed, graph, disjoint=disjoint)
+    held_out, dropped, train = (
+        keys(split, p) for p in (split.held_out, split.dropped, split.train)
+    )
+    assert not held_out & train
+    assert not dropped & (train | held_out)
+    everything = np.unique(np.sort(graph.edge_index.numpy().T, axis=1), axis=0)
+    assert held_out | train | dropped == keys(split, everything)
+    for pairs in (split.message, split.supervision, split.held_out, split.dropped):
+        assert (pairs[:, 0] < pairs[:, 1]).all()
+        assert len(keys(split, pairs)) == len(pairs)
+    if disjoint:
+        assert not keys(split, split.message) & keys(split, split.supervision)
+        assert len(split.supervision) == round(disjoint * len(train))
+    else:
+        assert keys(split, split.message) == keys(split, split.supervision)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_classes_count_the_proteins_seen(seed):
+    split = split_of("node", seed)
+    seen = set(split.train.ravel().tolist())
+    for (i, j), number in zip(split.held_out.tolist(), split.held_out_class.tolist(), strict=True):
+        assert number == 1 + (i not in seen) + (j not in seen)
+    assert set(split.held_out_class.tolist()) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("kind", "only"), [("C1", 1), ("C2", 2), ("C3", 3), ("species", 3)])
+def test_held_out_pairs_are_of_the_class_named(kind, only):
+    for seed in range(8):
+        assert set(split_of(kind, seed).held_out_class.tolist()) == {only}
+
+
+@pytest.mark.parametrize("kind", ["C3", "species"])
+def test_no_protein_is_shared(kind):
+    for seed in range(8):
+        split = split_of(kind, seed)
+        sets = [set(split.positives(p).ravel().tolist()) for p in ("train", "valid", "test")]
+        assert sum(map(len, sets)) == len(set.union(*sets))
+
+
+def test_species_named_are_held_out():
+    graph = random_graph(3)
+    split = split_of("species", graph=graph, valid_taxa=[2], test_taxa=[5, 7])
+    taxon = graph.taxon.numpy()
+    assert set(taxon[split.positives("test")].ravel().tolist()) <= {5, 7}
+    assert set(taxon[split.positives("valid")].ravel().tolist()) == {2}
+
+
+def test_temporal_holds_out_the_newest():
+    graph = random_graph(4)
+    split = split_of("temporal", graph=graph, valid_from=2015, test_from=2020)
+    first: dict[tuple[int, int], int] = {}
+    for column, year in zip(graph.edge_index.T.tolist(), graph.edge_time.tolist(), strict=True):
+        pair = (min(column), max(column))
+        first[pair] = min(first.get(pair, 9999), year)
+    for part, low, high in (("train", 0, 2015), ("valid", 2015, 2020), ("test", 2020, 9999)):
+        found = {tuple(p) for p in split.positives(part).tolist()}
+        assert found == {p for p, year in first.items() if low <= year < high}
+
+
+def test_weights_follow_their_pairs():
+    graph = random_graph(5)
+    split = split_of("C3", graph=graph)
+    largest: dict[tuple[int, int], float] = {}
+    weights = graph.edge_weight.tolist()
+    for column, weight in zip(graph.edge_index.T.tolist(), weights, strict=True):
+        pair = (min(column), max(column))
+        largest[pair] = max(largest.get(pair, 0.0), weight)
+    assert split.message_weight.tolist() == pytest.approx(
+        [largest[tuple(pair)] for pair in split.message.tolist()]
+    )
+
+
+def test_fingerprint_knows_pairs_not_their_order():
+    split = split_of("C1")
+    arguments = {"held_out": split.held_out, "held_out_part": split.held_out_part}
+    rng = np.random.default_rng(0)
+    shuffled = rng.permutation(split.message)[:, ::-1]
+    same = Split("C1", split.num_nodes, shuffled, split.supervision[::-1], **arguments)
+    assert same.fingerprint == split.fingerprint
+    fewer = Split("C1", split.num_nodes, split.message[1:], split.supervision, **arguments)
+    other_part = Split(
+        "C1",
+        split.num_nodes,
+        split.message,
+        split.supervision,
+        split.held_out,
+        1 - split.held_out_part,
+    )
+    other_kind = Split("random", split.num_nodes, split.message, split.supervision, **arguments)
+    larger = Split("C1", split.num_nodes + 1, split.message, split.supervision, **arguments)
+    prints = [s.fingerprint for s in (split, fewer, other_part, other_kind, larger)]
+    assert len(set(prints)) == 5
+
+
+@pytest.mark.parametrize("kind", PLAIN_KINDS)
+def test_same_seed_same_split_and_saved_split_is_the_same(kind, tmp_path):
+    split = split_of(kind, 7, disjoint=0.2)
+    assert split_of(kind, 7, disjoint=0.2).fingerprint == split.fingerprint
+    again = Split.load(split.save(tmp_path / "deep" / "split"))
+    assert again.fingerprint == split.fingerprint
+    assert again.info == split.info
+    for name in ("message_weight", "held_out_part", "node_part"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(split, name))
+    assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["split.json", "split.npz"]
+
+
+def test_other_seed_other_split():
+    graph = random_graph(0)
+    assert (
+        make_split(graph, "C1", seed=1).fingerprint != make_split(graph, "C1", seed=2).fingerprint
+    )
+
+
+def test_damaged_files_are_refused(tmp_path):
+    path = split_of("C1", 1).save(tmp_path / "a")
+    split_of("C1", 2).save(tmp_path / "b")
+    (tmp_path / "a.npz").write_bytes((tmp_path / "b.npz").read_bytes())
+    with pytest.raises(DataError, match="not those that the JSON file describes"):
+        Split.load(path)
+    (tmp_path / "a.npz").write_bytes(b"<html>not found</html>")
+    with pytest.raises(DataError, match=r"a\.json: this is no saved split"):
+        Split.load(path)
+    (tmp_path / "a.npz").unlink()
+    with pytest.raises(DataError, match="one is missing"):
+        Split.load(path)
+    header = json.loads((tmp_path / "b.json").read_text())
+    del header["kind"]
+    (tmp_path / "b.json").write_text(json.dumps(header))
+    with pytest.raises(DataError, match="no saved split"):
+        Split.load(tmp_path / "b")
+
+
+def test_check_names_the_pair():
+    pairs = [[0, 1], [1, 2], [2, 3]]
+    leaking = Split("random", 5, pairs, pairs, [[3, 2], [3, 4]], [0, 1])
+    with pytest.raises(LeakageError, match=r"1 held-out pairs .* \(C, D\)"):
+        leaking.check(protein_id=list("ABCDE"))
+    with pytest.raises(LeakageError, match=r"\(0, 4\) is held out twice"):
+        Split("random", 5, pairs, pairs, [[0, 4], [4, 0]], [0, 1]).check()
+    with pytest.raises(LeakageError, match=r"\(0, 1\) is twice in message"):
+        Split("random", 5, [[0, 1], [1, 0]], pairs, [[0, 4]], [1]).check()
+    with pytest.raises(LeakageError, match=r"training saw, for example \(3, 4\)"):
+        Split("C3", 5, pairs, pairs, [[3, 4]], [1]).check()
+    with pytest.raises(LeakageError, match=r"a protein of a validation pair, .* \(5, 6\)"):
+        Split("C3", 7, pairs, pairs, [[4, 5], [5, 6]], [0, 1]).check()
+
+
+def test_random_split_says_once_that_it_is_transductive():
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="transductive"):
+        make_split(random_graph(0), "random")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make_split(random_graph(0), "random")
+
+
+def test_self_loops_are_counted():
+    forget_warnings()
+    graph = Data(edge_index=torch.tensor([[0, 1, 2, 3, 4], [0, 2, 3, 4, 5]]), num_nodes=6)
+    with pytest.warns(LcPlmWarning, match="1 self loops"):
+        split = make_split(graph, "random", valid=0, test=0.3)
+    assert len(split.known) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error", "match"),
+    [
+        ("nodes", {}, UnknownNameError, "no split 'nodes'; choose one of random"),
+        ("random", {"test": 1.0}, ConfigError, "leave something to train on"),
+        ("random", {"disjoint": 1.0}, ConfigError, "fractions"),
+        ("C1", {"identity": 0.3}, ConfigError, "no such option"),
+        ("species", {"test_taxa": [99]}, InputError, "taxon 99"),
+        ("species", {"taxon": [1, 2]}, InputError, r"shape \(2,\)"),
+        ("temporal", {"time": [1.0]}, InputError, "per column"),
+        ("temporal", {"valid_from": 9, "test_from": 5}, ConfigError, "lies after"),
+        ("cluster", {}, InputError, "needs `sequences`"),
+        ("C3", {"test": 0.001, "valid": 0.0}, InputError, "leaves no test pair"),
+    ],
+)
+def test_bad_requests(kind, options, error, match):
+    with pytest.raises(error, match=match):
+        split_of(kind, **options)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "match"),
+    [
+        ([[0, 9]], r"message\[0\] = \[0, 9\] names a protein outside 0..4"),
+        ([[1, 2], [3, 3]], "joins protein 3 with itself"),
+        ([[0.5, 1.0]], "must be integers"),
+        ([0, 1], "must be integers of shape"),
+    ],
+)
+def test_bad_pairs(pairs, match):
+    with pytest.raises(InputError, match=match):
+        Split("random", 5, pairs, [], [], [])
+
+
+def test_pair_hashes_ignore_order_and_ids():
+    digests = np.random.default_rng(0).integers(0, 2**64, 3000, dtype=np.uint64)
+    pairs = np.random.default_rng(1).integers(0, 3000, (200_000, 2))
+    hashes = pair_hashes(digests, pairs)
+    np.testing.assert_array_equal(hashes, pair_hashes(digests, pairs[:, ::-1]))
+    order = np.random.default_rng(2).permutation(3000)
+    where = np.argsort(order)
+    np.testing.assert_array_equal(hashes, pair_hashes(digests[order], where[pairs]))
+    different = len(np.unique(np.sort(pairs, axis=1), axis=0))
+    assert len(np.unique(hashes)) == different
+
+
+def test_copies_of_a_protein_do_not_bring_a_training_pair_back():
+    """Protein 40 + k has the sequence and the partners of protein k, for ten of 40 proteins."""
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("LAGVSERTID"), 30)) for _ in range(40)]
+    store = SequenceStore.from_records([f"p{i}" for i in range(50)], texts + texts[:10])
+    single = [(i, j) for i in range(40) for j in range(i + 1, 40) if rng.random() < 0.3]
+    copies = np.array(single + [(40 + i, j) for i, j in single if i < 10])
+    graph = Data(edge_index=torch.from_numpy(copies.T), num_nodes=50)
+    for kind in ("random", "C1", "node"):
+        split = make_split(graph, kind, sequences=store)
+        hashes = [pair_hashes(store.digests(), p) for p in (split.train, split.held_out)]
+        assert not np.isin(hashes[1], hashes[0]).any()
+        parts = [hashes[1][split.held_out_part == n] for n in (0, 1)]
+        assert not np.isin(parts[1], parts[0]).any()
+        assert split.info["held_out_pairs_repeated_by_sequence"] > 0
+        assert len(split.known) == len(copies)
