@@ -5,30 +5,32 @@ from __future__ import annotations
 import importlib
 import sys
 
+from lcplm_graph import __version__
+from lcplm_graph.command import choose
+
 COMMANDS = {
+    "embed": "turn a FASTA file into embeddings",
+    "predict": "rank partners of a protein, or new edges of a graph",
+    "evaluate": "link, function or homology prediction with baselines",
     "stage1": "pretrain an encoder on protein sequences",
     "stage2": "go on training an encoder on walks over a protein graph",
-    "embed": "turn a FASTA file into embeddings",
-    "evaluate": "link, function or homology prediction with baselines",
-    "predict": "rank partners of a protein, or new edges of a graph",
     "release": "make a small folder with weights and a model card of a run",
     "data": "list, show, download and verify datasets",
     "doctor": "say which kernels run here, and why",
 }
 
 
-def main(argv: list[str] | None = None) -> int | None:
-    """Run a command and return its exit status; None counts as success."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: lcplm COMMAND ...\n")
-        print("\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items()))
-        return None
-    name, *rest = arguments
-    if name not in COMMANDS:
-        raise SystemExit(f"lcplm: unknown command {name!r}; known: {', '.join(COMMANDS)}")
-    sys.argv = [f"lcplm {name}", *rest]
-    return importlib.import_module(f"lcplm_graph.{name}").main(rest)
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in ("-V", "--version"):
+        print(f"lcplm-graph {__version__}")
+        return 0
+    name = choose("lcplm", COMMANDS, words)
+    if name is None:
+        return 0
+    status: int = importlib.import_module(f"lcplm_graph.{name}").main(words[1:])
+    return status
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from lcplm_graph.command import Command, positional, run_subcommand
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.files.catalog import Card, CardFile, list_cards, load_card
 from lcplm_graph.files.download import (
@@ -19,54 +20,71 @@ from lcplm_graph.files.download import (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """``lcplm data list`` has no options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """Options of ``lcplm data show``.
+
+    Parameters
+    ----------
+    name
+        A name from ``lcplm data list``, as string:7227.
+    """
+
+    name: str = positional(metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(ShowOptions):
+    """Options of ``lcplm data verify``.
+
+    Parameters
+    ----------
+    role
+        Only this file of the dataset.
+    """
+
+    role: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadOptions(VerifyOptions):
+    """Options of ``lcplm data download``.
+
+    Parameters
+    ----------
+    offline
+        Do not use the network.
+    """
+
+    offline: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Parameters
     ----------
-    arguments : sequence of str, optional
-        Default: those of the command line.
+    argv : sequence of str, optional
+        Default: of this process.
 
     Returns
     -------
     int
         0; 1 if a file is missing or broken or cannot be fetched; 2 for a wrong command line.
     """
-    options = _parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except LcPlmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m lcplm_graph.data",
-        description="What data there is, and getting it.",
-        epilog=f"Files are kept in {data_root()}; set LCPLM_DATA to keep them elsewhere.",
+    description = (
+        "What data there is, and getting it.\n"
+        f"Files are kept in {data_root()}; set LCPLM_DATA to keep them elsewhere."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("list", help="all datasets, in a table")
-    command.set_defaults(run=_list)
-    for name, run, text in (
-        ("show", _show, "the card of a dataset: licence, citation, files"),
-        ("download", _download, "fetch the files of a dataset and check them"),
-        ("verify", _verify, "check size and sha256 of what is on disk"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("name", metavar="NAME", help="a name from `list`, as string:7227")
-        if run is not _show:
-            command.add_argument("--role", help="only this file of the dataset")
-        if run is _download:
-            command.add_argument(
-                "--offline", action="store_true", help="do not use the network", default=None
-            )
-        command.set_defaults(run=run)
-    return parser
+    return run_subcommand("data", _COMMANDS, argv, description)
 
 
-def _list(options: argparse.Namespace) -> int:
+def _list(options: ListOptions) -> int:
     rows = [("NAME", "KIND", "VERSION", "FILES", "TITLE")]
     for card in list_cards():
         name = f"{card.name}:<{card.parameter}>" if card.parameter else card.name
@@ -76,7 +94,7 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
+def _show(options: ShowOptions) -> int:
     card = load_card(options.name)
     organism = ", ".join(map(str, card.organism)) or "various"
     for key, value in (
@@ -99,17 +117,17 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _download(options: argparse.Namespace) -> int:
+def _download(options: DownloadOptions) -> int:
     card = load_card(options.name)
     if not card.files:
         print(f"{card.name}: the files are yours; there is nothing to fetch")
     for file in _chosen(card, options.role):
-        path = fetch_card_file(card, file.role, offline=is_offline(options.offline))
+        path = fetch_card_file(card, file.role, offline=is_offline(options.offline or None))
         print(f"{file.role:<16} {path}")
     return 0
 
 
-def _verify(options: argparse.Namespace) -> int:
+def _verify(options: VerifyOptions) -> int:
     card = load_card(options.name)
     rows, broken = [("ROLE", "RESULT", "FILE")], 0
     for file in _chosen(card, options.role):
@@ -156,6 +174,14 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+_COMMANDS = {
+    "list": Command(ListOptions, _list, "all datasets, in a table"),
+    "show": Command(ShowOptions, _show, "the card of a dataset: licence, citation, files"),
+    "download": Command(DownloadOptions, _download, "fetch the files of a dataset and check them"),
+    "verify": Command(VerifyOptions, _verify, "check size and sha256 of what is on disk"),
+}
 
 
 if __name__ == "__main__":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import torch
 
 import lcplm_graph
 from lcplm_graph.backends import backend_report
+from lcplm_graph.command import run_command
 
 PACKAGES = (
     "torch", "numba", "llvmlite", "torch-geometric", "lightning", "transformers", "pyarrow",
@@ -30,11 +34,14 @@ def report() -> str:
     return "\n".join([*lines, "", "backends", backend_report()])
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Print the report; takes no options."""
-    if argv:
-        raise SystemExit(f"lcplm doctor takes no arguments, got {' '.join(argv)}")
-    print(report())
+@dataclass(frozen=True)
+class DoctorOptions:
+    """``lcplm doctor`` has no options."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report; return the exit status."""
+    return run_command("doctor", DoctorOptions, lambda _: print(report()), argv, str(__doc__))
 
 
 def _version(package: str) -> str:
@@ -45,4 +52,4 @@ def _version(package: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,6 +7,7 @@ exception a caller would expect, so ``except ValueError`` keeps working.
 
 from __future__ import annotations
 
+import signal
 from os import PathLike
 
 
@@ -93,6 +94,22 @@ class LeakageError(LcPlmError, ValueError):
 
 class TrainingError(LcPlmError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+class Interrupted(Exception):
+    """A training run was asked to stop, and has saved.
+
+    Parameters
+    ----------
+    signum : int
+        The signal.
+    path : path-like
+        The checkpoint.
+    """
+
+    def __init__(self, signum: int, path: str | PathLike[str]) -> None:
+        self.signum, self.path = signum, path
+        super().__init__(f"stopped by {signal.Signals(signum).name}; saved as {path}")
 
 
 class LcPlmWarning(UserWarning):

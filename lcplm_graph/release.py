@@ -7,17 +7,18 @@ from the measurements in ``quality/``.  `load_encoder(FOLDER)` reads it, as does
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmError
+from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.errors import CheckpointError, ConfigError
 
 SEEN_EDGES = "seen_edges.npy"
 _MACHINE = ("out", "devices", "nodes", "strategy", "checkpoint_minutes", "resume")
@@ -206,45 +207,49 @@ def _without_folders(values: Any) -> Any:
     return values
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="lcplm release", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+@dataclass(frozen=True, kw_only=True)
+class ReleaseOptions:
+    """Options of ``lcplm release``.
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run of stage 1 or stage 2.
+    out
+        Folder to make; its name is the model's.
+    pool
+        Pooling to recommend.
+    full
+        Store float32, not float16.
+    before
+        Runs that this one went on from, the first one first.
+    note
+        Markdown file for the card: training data and their licence.
+    """
+
+    run: str = positional(metavar="RUN")
+    out: str
+    pool: Literal["mean", "mean_std", "cls", "max"] = "mean_std"
+    full: bool = False
+    before: list[str] = several(default=[], metavar="RUN")
+    note: str | None = None
+
+
+def _release(options: ReleaseOptions) -> None:
+    card = release(
+        options.run,
+        options.out,
+        pool=options.pool,
+        half=not options.full,
+        note=_read(options.note) if options.note else "",
+        before=options.before,
     )
-    parser.add_argument("run", help="folder of a finished run of stage 1 or stage 2")
-    parser.add_argument("--out", required=True, help="folder to make; its name is the model's")
-    parser.add_argument(
-        "--pool", default="mean_std", choices=("mean", "mean_std", "cls", "max"),
-        help="pooling to recommend (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--full", action="store_true", help="store float32, not float16")
-    parser.add_argument(
-        "--before", nargs="+", default=[], metavar="RUN", help="runs that this one went on from"
-    )
-    parser.add_argument(
-        "--note", help="Markdown file for the card: training data and their licence"
-    )
-    return parser
+    print(f"written: {card}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = make_parser().parse_args(argv)
-    try:
-        note = _read(options.note) if options.note else ""
-        card = release(
-            options.run,
-            options.out,
-            pool=options.pool,
-            half=not options.full,
-            note=note,
-            before=options.before,
-        )
-    except LcPlmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"written: {card}")
-    return 0
+    return run_command("release", ReleaseOptions, _release, argv, str(__doc__))
 
 
 def _read(path: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.training.options import TrainOptions, parse_options
+from lcplm_graph.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -184,13 +186,10 @@ def _finish(folder: Path, held_out: HeldOutByLength) -> None:
     draw_loss(folder)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line ``python -m lcplm_graph.stage1``."""
-    from lcplm_graph.training.options import exit_on_errors
-
-    with exit_on_errors("stage1"):
-        train(parse_options(Stage1Options, argv, "lcplm stage1", str(__doc__)))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``python -m lcplm_graph.stage1``; return the exit status."""
+    return run_command("stage1", Stage1Options, train, argv, str(__doc__))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lcplm_graph.training.options import Stage2Options, parse_options
+from lcplm_graph.command import run_command
+from lcplm_graph.training.options import Stage2Options
 
 if TYPE_CHECKING:
     from lcplm_graph.models.encoders import LcPlmEncoder
@@ -89,13 +91,10 @@ def _save_seen_edges(path: Path, seen: np.ndarray, encoder: LcPlmEncoder) -> Non
         np.save(temporary, np.unique(seen).astype(np.uint64), allow_pickle=False)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line ``python -m lcplm_graph.stage2``."""
-    from lcplm_graph.training.options import exit_on_errors
-
-    with exit_on_errors("stage2"):
-        train(parse_options(Stage2Options, argv, "lcplm stage2", str(__doc__)))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``python -m lcplm_graph.stage2``; return the exit status."""
+    return run_command("stage2", Stage2Options, train, argv, str(__doc__))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

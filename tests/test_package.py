@@ -50,10 +50,13 @@ def test_every_command_has_a_main(command: str) -> None:
 
 
 def test_command_line(capsys: pytest.CaptureFixture) -> None:
-    main([])
+    assert main([]) == 0
     assert "usage: lcplm COMMAND" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="unknown command 'x'"):
-        main(["x"])
+    with pytest.raises(SystemExit):
+        main(["evalute"])
+    assert "unknown command 'evalute', did you mean 'evaluate'?" in capsys.readouterr().err
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"lcplm-graph {lcplm_graph.__version__}\n"
     main(["doctor"])
     printed = capsys.readouterr().out
     assert "selective_scan  -> numba" in printed

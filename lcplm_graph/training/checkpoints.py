@@ -19,7 +19,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lcplm_graph.errors import CheckpointError
+from lcplm_graph.errors import CheckpointError, Interrupted
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.training.data import is_first_process
 
@@ -91,22 +91,6 @@ def newest_intact(candidates: list[Path]) -> Path:
     raise CheckpointError(
         f"no checkpoint can be read: {', '.join(map(str, damaged))} damaged; start a new run"
     )
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, and has saved.
-
-    Parameters
-    ----------
-    signum : int
-        The signal.
-    path : Path
-        The checkpoint.
-    """
-
-    def __init__(self, signum: int, path: Path) -> None:
-        self.signum, self.path = signum, path
-        super().__init__(f"stopped by {signal.Signals(signum).name}; saved as {path}")
 
 
 class TimedCheckpoints(Checkpoint):

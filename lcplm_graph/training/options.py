@@ -1,18 +1,12 @@
-"""Options that both training stages share, and command lines made of option classes."""
+"""Options that both training stages share, and those of stage 2."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Literal, TypeVar, get_type_hints
+from dataclasses import dataclass
+from typing import Literal
 
-from lcplm_graph.errors import ConfigError, LcPlmError
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-
-T = TypeVar("T", bound="TrainOptions")
 
 FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes")
 """Options that may differ between a run and its resumption: they do not touch the result."""
@@ -152,67 +146,3 @@ class Stage2Options(TrainOptions):
                 f"eval_pairs at least 1, not {self.relation_rate}, {self.relation_weight} and "
                 f"{self.eval_pairs}"
             )
-
-
-def parse_options(cls: type[T], argv: Sequence[str] | None, prog: str, description: str) -> T:
-    """Read options from a command line and the YAML file it may name.
-
-    Parameters
-    ----------
-    cls : type
-        A dataclass; every field becomes an option, explained by the class's docstring.
-    argv : sequence of str, optional
-        Default: of this process.
-    prog, description : str
-        For ``--help``.
-    """
-    import jsonargparse
-
-    parser = jsonargparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("--config", action="config", help="YAML file of options")
-    hints, texts = get_type_hints(cls), _explanations(cls)
-    for field in fields(cls):
-        names = dict.fromkeys((f"--{field.name.replace('_', '-')}", f"--{field.name}"))
-        settings: dict[str, Any] = {"help": texts[field.name]}
-        if field.default is MISSING:
-            settings["required"] = True
-        else:
-            settings["default"] = field.default
-        if hints[field.name] is bool:
-            # A plain flag, and true or false in YAML.
-            settings |= {"action": jsonargparse.ActionYesNo(no_prefix="no-")}
-            names = dict.fromkeys((f"--{field.name}",))
-        else:
-            settings["type"] = hints[field.name]
-        parser.add_argument(*names, **settings)
-    values = parser.parse_args(argv).as_dict()
-    values.pop("config")
-    return cls(**values)
-
-
-def _explanations(cls: type) -> dict[str, str]:
-    """Texts of the fields, from the numpydoc sections of the class and its bases."""
-    import docstring_parser
-
-    texts: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        parsed = docstring_parser.parse(base.__doc__ or "")
-        texts |= {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params}
-    return texts
-
-
-@contextmanager
-def exit_on_errors(stage: str) -> Iterator[None]:
-    """Turn expected errors into one sentence and an exit code, for command lines."""
-    # Idle threads of OpenMP spin by default, and on busy cores take the time of those that work.
-    # Read once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from lcplm_graph.training.checkpoints import Interrupted
-
-    try:
-        yield
-    except LcPlmError as error:
-        sys.exit(f"lcplm {stage}: {error}")
-    except Interrupted as stop:
-        print(f"lcplm {stage}: {stop}; go on with --resume auto", file=sys.stderr)
-        sys.exit(128 + stop.signum)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from lcplm_graph.command import parse_options
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.stage2 import Stage2Options
-from lcplm_graph.training.options import exit_on_errors, parse_options
 
 
 def _parse(*argv: str) -> Stage2Options:
-    return parse_options(Stage2Options, list(argv), "lcplm stage2", "")
+    return parse_options(Stage2Options, list(argv), "stage2")
 
 
 def test_dashes_underscores_flags_and_yaml(tmp_path) -> None:
@@ -51,8 +51,3 @@ def test_print_config_is_a_config(capsys, tmp_path) -> None:
 def test_bad_values(change, text) -> None:
     with pytest.raises(ConfigError, match=text):
         Stage2Options(**{"graph": "g", "out": "o", "steps": 1, **change})
-
-
-def test_errors_become_a_sentence_and_an_exit_code() -> None:
-    with pytest.raises(SystemExit, match="lcplm stage2: no such thing"), exit_on_errors("stage2"):
-        raise ConfigError("no such thing")

@@ -39,6 +39,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     stage, notes, *arguments = sys.argv[1:]
     MaskedLMTask.training_step = noting(Path(notes), int(os.environ.get("RANK", 0)))
-    import_module(f"lcplm_graph.{stage}").main(arguments)
+    status = import_module(f"lcplm_graph.{stage}").main(arguments)
     if torch.distributed.is_initialized():
         sys.exit("the process group is still open")
+    sys.exit(status)

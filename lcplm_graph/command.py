@@ -1,0 +1,248 @@
+"""Command lines made of option classes: one parser, one manner of errors and of exit codes.
+
+A command is a frozen dataclass of options, whose numpydoc ``Parameters`` are the help texts, and a
+function that takes one and prints.  ``--config FILE.yaml`` and ``--print_config`` come with every
+command.  Exit codes: 0, 1 for an error that the message explains, 2 for a wrong command line, 130
+after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, NoReturn, TypeVar, get_type_hints
+
+from lcplm_graph.errors import Interrupted, LcPlmError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a family such as ``lcplm evaluate link | function | homology``.
+
+    Attributes
+    ----------
+    options : type
+        Its dataclass of options.
+    run : callable
+        Takes the options, prints, and returns an exit status or None.
+    text : str
+        What it does, in one line.
+    """
+
+    options: type
+    run: Callable[[Any], int | None]
+    text: str
+
+
+def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING) -> Any:
+    """Make a dataclass field that is given by its place, not by ``--name``.
+
+    Parameters
+    ----------
+    metavar : str
+        How the help calls it, for example ``INPUT.fasta``.
+    nargs : str, optional
+        As in `argparse`: ``?``, ``*`` or ``+``.
+    default : optional
+        Required if left out.
+    """
+    return _field(default, {"positional": True, "metavar": metavar, "nargs": nargs})
+
+
+def several(*, default: Any = MISSING, nargs: str = "+", metavar: str | None = None) -> Any:
+    """Make a dataclass field whose option takes a list: ``--name A B C``."""
+    return _field(default, {"nargs": nargs, "metavar": metavar})
+
+
+def run_command(
+    name: str,
+    options: type[T],
+    run: Callable[[T], int | None],
+    argv: Sequence[str] | None = None,
+    description: str = "",
+) -> int:
+    """Parse a command line, run the command, and return its exit status.
+
+    Parameters
+    ----------
+    name : str
+        As it is typed after ``lcplm``; it stands in front of every error.
+    options : type
+        Dataclass of the options.
+    run : callable
+        What to do with them.
+    argv : sequence of str, optional
+        Default: of this process.
+    description : str
+        For ``--help``.
+    """
+    return _exit_status(name, lambda: run(parse_options(options, argv, name, description)))
+
+
+def run_subcommand(
+    name: str,
+    commands: Mapping[str, Command],
+    argv: Sequence[str] | None = None,
+    description: str = "",
+) -> int:
+    """Run one command of a family by the first word of the command line; see `run_command`."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    texts = {key: command.text for key, command in commands.items()}
+    chosen = choose(f"lcplm {name}", texts, words, description)
+    if chosen is None:
+        return 0
+    command = commands[chosen]
+    return run_command(f"{name} {chosen}", command.options, command.run, words[1:], command.text)
+
+
+def choose(
+    prog: str, texts: Mapping[str, str], words: Sequence[str], description: str = ""
+) -> str | None:
+    """Return the command that `words` begin with, or None after printing what there is.
+
+    Raises
+    ------
+    SystemExit
+        With status 2, if there is no such command.
+    """
+    if words and words[0] in texts:
+        return words[0]
+    if not words or words[0] in ("-h", "--help"):
+        width = max(map(len, texts))
+        print(f"usage: {prog} COMMAND ...\n")
+        if description:
+            print(f"{description.strip()}\n")
+        print("\n".join(f"  {name:{width}}  {text}" for name, text in texts.items()))
+        print(f"\n{prog} COMMAND --help lists the options of a command.")
+        return None
+    near = did_you_mean(words[0], texts)
+    print(f"{prog}: unknown command {words[0]!r}{near}; known: {', '.join(texts)}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``", did you mean 'X'?"`` if a known word is near, else an empty text.
+
+    Examples
+    --------
+    >>> did_you_mean("evalute", ["embed", "evaluate"])
+    ", did you mean 'evaluate'?"
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def parse_options(cls: type[T], argv: Sequence[str] | None, name: str, description: str = "") -> T:
+    """Read options from a command line and the YAML file it may name.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass; every field becomes an option, explained by the class's docstring.
+    argv : sequence of str, optional
+        Default: of this process.
+    name, description : str
+        For ``--help`` and errors.
+    """
+    parser = make_parser(cls, name, description)
+    values = parser.parse_args(None if argv is None else list(argv)).as_dict()
+    values.pop("config", None)
+    return cls(**values)
+
+
+def make_parser(cls: type, name: str, description: str = "") -> Any:
+    """Make the `jsonargparse` parser of an option class."""
+    import jsonargparse
+
+    class Parser(jsonargparse.ArgumentParser):
+        def error(self, message: Any, ex: Any = None) -> NoReturn:
+            text = " ".join(str(message).split())
+            known = [option for action in self._actions for option in action.option_strings]
+            wrong = next((word for word in text.split() if word.startswith("--")), "")
+            near = did_you_mean(wrong, known) if "nrecognized" in text else ""
+            print(f"lcplm {name}: {text}{near}", file=sys.stderr)
+            print(f"lcplm {name} --help lists the options.", file=sys.stderr)
+            raise SystemExit(2)
+
+    parser = Parser(prog=f"lcplm {name}", description=description.strip())
+    parser.add_argument("--config", action="config", help="YAML file of options")
+    hints, texts = get_type_hints(cls), _explanations(cls)
+    for one in fields(cls):
+        _add(parser, one, hints[one.name], texts[one.name])
+    return parser
+
+
+def _add(parser: Any, one: Field[Any], hint: Any, text: str) -> None:
+    import jsonargparse
+
+    settings: dict[str, Any] = {"help": text}
+    settings |= {k: v for k, v in one.metadata.items() if k != "positional" and v is not None}
+    default = one.default_factory() if one.default_factory is not MISSING else one.default
+    names = dict.fromkeys((f"--{one.name.replace('_', '-')}", f"--{one.name}"))
+    if hint is bool:
+        # A plain flag, and true or false in YAML.
+        settings |= {"action": jsonargparse.ActionYesNo(no_prefix="no-"), "default": default}
+        parser.add_argument(*dict.fromkeys((f"--{one.name.replace('_', '-')}",)), **settings)
+        return
+    settings["type"] = _item(hint) if "nargs" in settings else hint
+    if one.metadata.get("positional"):
+        names = {one.name: None}
+    elif default is MISSING:
+        settings["required"] = True
+    if default is not MISSING:
+        settings["default"] = default
+    parser.add_argument(*names, **settings)
+
+
+def _item(hint: Any) -> Any:
+    """Return X of ``list[X]``, ``tuple[X, ...]`` and their optional forms."""
+    for option in (hint, *getattr(hint, "__args__", ())):
+        if getattr(option, "__origin__", None) in (list, tuple):
+            return option.__args__[0]
+    return hint
+
+
+def _field(default: Any, metadata: dict[str, Any]) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _explanations(cls: type) -> dict[str, str]:
+    """Texts of the fields, from the numpydoc sections of the class and its bases."""
+    import docstring_parser
+
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        parsed = docstring_parser.parse(base.__doc__ or "")
+        texts |= {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params}
+    return texts
+
+
+def _exit_status(name: str, action: Callable[[], int | None]) -> int:
+    """Turn expected errors, Ctrl-C and a closed pipe into a sentence and an exit code."""
+    # Idle threads of OpenMP spin by default, and on busy cores take the time of those that work.
+    # Read once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        status = action() or 0
+        sys.stdout.flush()
+        return status
+    except LcPlmError as error:
+        print(f"lcplm {name}: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as stop:
+        print(f"lcplm {name}: {stop}; go on with --resume auto", file=sys.stderr)
+        return 128 + stop.signum
+    except KeyboardInterrupt:
+        print(f"lcplm {name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output, `head` for example, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141

@@ -1,0 +1,126 @@
+"""Command lines: what is parsed, what goes wrong in one sentence, and the exit codes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from lcplm_graph.command import (
+    Command,
+    parse_options,
+    positional,
+    run_command,
+    run_subcommand,
+    several,
+)
+from lcplm_graph.errors import ConfigError, Interrupted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy:
+    """Options of a toy.
+
+    Parameters
+    ----------
+    words
+        What to say.
+    colour
+        Of the toy.
+    fast
+        Run.
+    parts
+        Of the toy.
+    """
+
+    words: list[str] = positional(metavar="WORD", nargs="*", default=[])
+    colour: Literal["red", "blue"] = "red"
+    fast: bool = False
+    parts: list[str] | None = several(default=None)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], Toy()),
+        (["1e5", "null"], Toy(words=["1e5", "null"])),
+        (["--parts", "1", "2.0", "--fast"], Toy(parts=["1", "2.0"], fast=True)),
+        (["a", "--colour=blue", "--no-fast"], Toy(words=["a"], colour="blue")),
+    ],
+)
+def test_values_keep_their_spelling(argv, expected) -> None:
+    assert parse_options(Toy, argv, "toy") == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--colur", "red"], "lcplm toy: unrecognized arguments: --colur"),
+        (["--colur", "red"], "did you mean '--colour'?"),
+        (["--colour", "green"], "'red', 'blue'"),
+    ],
+)
+def test_a_wrong_command_line_is_two_lines_and_exit_2(argv, text, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_options(Toy, argv, "toy")
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert text in said
+    assert said.count("\n") == 2
+
+
+def _raise(error: BaseException):
+    def run(_: Toy) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (ConfigError("no such thing"), 1, "lcplm toy: no such thing\n"),
+        (KeyboardInterrupt(), 130, "lcplm toy: interrupted\n"),
+        (Interrupted(signal.SIGTERM, "x.ckpt"), 143, "saved as x.ckpt; go on with --resume auto"),
+    ],
+)
+def test_errors_become_a_sentence_and_an_exit_code(error, status, text, capsys) -> None:
+    assert run_command("toy", Toy, _raise(error), []) == status
+    assert text in capsys.readouterr().err
+
+
+def test_a_family_of_commands(capsys) -> None:
+    family = {
+        "say": Command(Toy, lambda toy: print(*toy.words), "say it"),
+        "fail": Command(Toy, lambda toy: 3, "fail"),
+    }
+    assert run_subcommand("toys", family, ["say", "a", "b"]) == 0
+    assert capsys.readouterr().out == "a b\n"
+    assert run_subcommand("toys", family, ["fail"]) == 3
+    assert run_subcommand("toys", family, []) == 0
+    assert "say it" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run_subcommand("toys", family, ["sya"])
+    assert "lcplm toys: unknown command 'sya', did you mean 'say'?" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    code = """
+import sys
+from lcplm_graph.command import run_command
+from lcplm_graph.doctor import DoctorOptions
+
+sys.exit(run_command("toy", DoctorOptions, lambda _: [print("x" * 999) for _ in range(9999)] and 0))
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+        said = run.stderr.read()
+    assert run.returncode == 141
+    assert said == b""
