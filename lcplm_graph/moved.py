@@ -14,6 +14,7 @@ MOVED = {
     "datasets.alignment": "proteins.alignment",
     "datasets.catalog": "files.catalog",
     "datasets.clusters": "splits.clusters",
+    "datasets.convert": "datasets.memory",
     "datasets.download": "files.download",
     "datasets.edges": "pairs",
     "datasets.fasta": "proteins.fasta",

@@ -1,119 +1,132 @@
-"""What all datasets of protein pairs share: one graph, its sequences, a report, honest splits."""
+"""What all datasets share: one graph of proteins, their sequences, a report; splits for pairs."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import pickle
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import torch
-from filelock import FileLock
-from torch_geometric.data import Data, InMemoryDataset
-from torch_geometric.io import fs
+from torch_geometric.data import InMemoryDataset
 
-from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.io import atomic_path
+from lcplm_graph.datasets.cache import (
+    DATA,
+    REPORT,
+    SEQUENCES,
+    Built,
+    Cache,
+    GraphFilter,
+    GraphTransform,
+)
+from lcplm_graph.errors import InputError
 from lcplm_graph.proteins.store import SequenceStore
 
 if TYPE_CHECKING:
     from lcplm_graph.splits.split import Split
 
-logger = logging.getLogger(__name__)
-DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
-GraphTransform = Callable[[Data], Data]
 
-
-class PPIDataset(InMemoryDataset):
-    """One protein interaction graph with the sequence of every node.
+class ProteinDataset(InMemoryDataset):
+    """Proteins as the nodes of one PyG `Data`, with the sequence of every node.
 
     Subclasses implement `build`, and `raw_file_names` and `download` where there is something
-    to fetch.  The graph (`dataset[0]`) has `edge_index` (both directions, sorted),
-    `edge_weight` (float32 in [0, 1]), `protein_id` (list of str) and `num_nodes`.
+    to fetch.  ``dataset[0]`` has at least `protein_id` (list of str) and `num_nodes`.
 
     Parameters
     ----------
-    root : path-like
-        Directory of the ``raw`` and ``processed`` files.
-    variant : str
-        Subdirectory of ``processed``: names the options that shape the graph.
+    cache : Cache
+        Keeps what `build` makes; see `DiskCache` and `cache_of_files`.
     transform, pre_transform, pre_filter : callable, optional
         As everywhere in PyG.
     force_reload : bool
         Process the raw files again.
+
+    Attributes
+    ----------
+    inputs : dict of str to list of pathlib.Path
+        The files it is made of, by role; empty for one that fetches its own or is in memory.
+
+    Raises
+    ------
+    InputError
+        If `pre_filter` rejects the graph.
     """
+
+    inputs: Mapping[str, list[Path]] = MappingProxyType({})
 
     def __init__(
         self,
-        root: str | os.PathLike[str],
-        variant: str,
+        cache: Cache,
         transform: GraphTransform | None = None,
         pre_transform: GraphTransform | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
+        pre_filter: GraphFilter | None = None,
         force_reload: bool = False,
     ) -> None:
-        self._variant = variant
+        self.cache = cache
+        root = None if cache.root is None else str(cache.root)
         super().__init__(
-            str(root), transform, pre_transform, pre_filter, log=False, force_reload=force_reload
+            root, transform, pre_transform, pre_filter, log=False, force_reload=force_reload
         )
-        self._open(self.processed_paths[0])
+        self.data = cache.graph()
 
-    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def build(self) -> Built:
         """Make the graph, its sequences in node order, and counts of what was dropped."""
         raise NotImplementedError
 
     @property
+    def raw_paths(self) -> list[str]:
+        """The input files, where they are."""
+        return [str(path) for paths in self.inputs.values() for path in paths]
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """Names of the input files."""
+        return [os.path.basename(path) for path in self.raw_paths]
+
+    @property
+    def sequences(self) -> SequenceStore:
+        """Sequences in node order."""
+        return self.cache.sequences
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Counts of what was read, kept and dropped."""
+        return self.cache.report
+
+    @property
     def processed_dir(self) -> str:
-        """Directory of the processed files of this variant."""
-        return os.path.join(self.root, "processed", self._variant)
+        """Directory of the processed files; empty for a dataset in memory."""
+        return str(self.cache.folder or "")
 
     @property
     def processed_file_names(self) -> list[str]:
         """Names of the processed files."""
         return [DATA, SEQUENCES, REPORT]
 
+    @property
+    def has_process(self) -> bool:
+        """Whether there are files to make."""
+        return self.cache.folder is not None
+
     def process(self) -> None:
-        """Build once, whatever the number of processes that ask; the graph is written last."""
-        folder = Path(self.processed_dir)
-        with FileLock(folder / ".lock"):
-            if not self.force_reload and all(fs.exists(path) for path in self.processed_paths):
-                return
-            data, sequences, report = self.build()
-            if self.pre_filter is not None and not self.pre_filter(data):
-                raise InputError("pre_filter rejects the graph, and there is no other")
-            if self.pre_transform is not None:
-                data = self.pre_transform(data)
-            sequences.save(folder / SEQUENCES)
-            with atomic_path(folder / REPORT) as temporary:
-                temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-            with atomic_path(folder / DATA) as temporary:
-                # As InMemoryDataset.save, which would hold two copies of the file in memory.
-                torch.save((data.to_dict(), None, type(data)), temporary)
-        counts = ", ".join(f"{key} {value}" for key, value in report.items())
-        logger.info("%s: %s", type(self).__name__, counts)
+        """Fill the cache."""
+        self.cache.fill(self._built, again=self.force_reload)
 
-    def _open(self, path: str) -> None:
-        try:
-            content, self.slices, kind = torch.load(path, mmap=True, weights_only=True)
-        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise DataError(
-                f"the processed graph is damaged ({error}); give force_reload=True", path=path
-            ) from error
-        self.data = kind.from_dict(content)
+    def _built(self) -> Built:
+        data, sequences, report = self.build()
+        if self.pre_filter is not None and not self.pre_filter(data):
+            raise InputError("pre_filter rejects the graph, and there is no other")
+        if self.pre_transform is not None:
+            data = self.pre_transform(data)
+        return Built(data, sequences, report)
 
-    @cached_property
-    def sequences(self) -> SequenceStore:
-        """Sequences in node order, memory-mapped."""
-        return SequenceStore.open(Path(self.processed_dir) / SEQUENCES)
 
-    @cached_property
-    def report(self) -> dict[str, Any]:
-        """Counts of what was read, kept and dropped."""
-        return json.loads((Path(self.processed_dir) / REPORT).read_text(encoding="utf-8"))
+class PPIDataset(ProteinDataset):
+    """A protein interaction network: the edges of the graph can be split.
+
+    ``dataset[0]`` has `edge_index` (both directions, sorted), `edge_weight` (float32 in [0, 1]),
+    `protein_id` (list of str) and `num_nodes`. Parameters are those of `ProteinDataset`.
+    """
 
     def split(self, kind: str = "C3", seed: int = 0, **options: Any) -> Split:
         """Divide the edges for training and evaluation; see `splits.make_split`.

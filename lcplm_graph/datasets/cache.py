@@ -1,92 +1,203 @@
-"""Base of the datasets made of files of the user or of a card: built once, cached, never half."""
+"""Where a dataset keeps what it made: in files that are written once and never half, or in memory.
+
+A dataset holds one of these and asks it for the graph, the sequences and the report. What
+decides the content is in the name of the folder, so other input or other options are another
+folder, and no one has to ask whether an old one still fits.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, Protocol, TypedDict
 
+import torch
+from filelock import FileLock
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.download import data_root
+from lcplm_graph.io import atomic_path
+from lcplm_graph.proteins.store import SequenceStore
 
+logger = logging.getLogger(__name__)
+DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
 # Raised when `build` of a class changes what it makes of the same files.
 _FORMAT = 1
 
+PathLike = str | os.PathLike[str]
+GraphTransform = Callable[[Data], Data]
+GraphFilter = Callable[[Data], bool]
+
 
 class Hooks(TypedDict, total=False):
-    """What PyG does with the graph; see `PPIDataset`."""
+    """What PyG does with the graph; see `ProteinDataset`."""
 
-    transform: Callable[[Data], Data] | None
-    pre_transform: Callable[[Data], Data] | None
-    pre_filter: Callable[[Data], bool] | None
+    transform: GraphTransform | None
+    pre_transform: GraphTransform | None
+    pre_filter: GraphFilter | None
     force_reload: bool
 
 
-class CacheOptions(Hooks, total=False):
-    """The same, and the directory to keep processed data in; see `FileDataset`."""
+class Built(NamedTuple):
+    """What `ProteinDataset.build` makes: the graph, sequences in node order, and counts."""
 
-    root: str | os.PathLike[str] | None
+    data: Data
+    sequences: SequenceStore
+    report: dict[str, Any]
 
 
-class FileDataset(PPIDataset):
-    """One `Data` and its sequences, cached under a name made of the input files and options.
+class Cache(Protocol):
+    """What a dataset asks of the place that keeps its content."""
+
+    @property
+    def root(self) -> Path | None:
+        """Directory of PyG's ``raw`` and ``processed``; `None` if there are no files."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Directory of the processed files."""
+
+    @property
+    def sequences(self) -> SequenceStore:
+        """Sequences in node order."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Counts of what was read, kept and dropped."""
+
+    def graph(self) -> Data:
+        """Return the graph."""
+
+    def fill(self, build: Callable[[], Built], *, again: bool) -> None:
+        """Keep what `build` makes, unless it is there and not wanted `again`."""
+
+
+class DiskCache:
+    """Three files in ``root/processed/name``: the graph, the sequences, the report.
 
     Parameters
     ----------
-    inputs : dict of str to list of path-like
+    root : path-like
+        Directory of the ``raw`` and ``processed`` files of a dataset.
+    name : str
+        Names everything that decides the content.
+    """
+
+    def __init__(self, root: PathLike, name: str) -> None:
+        self.root = Path(root)
+        self.folder = self.root / "processed" / name
+
+    def graph(self) -> Data:
+        """Read the graph, memory-mapped.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        path = self.folder / DATA
+        try:
+            content, _, kind = torch.load(path, mmap=True, weights_only=True)
+        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise DataError(
+                f"the processed graph is damaged ({error}); give force_reload=True", path=path
+            ) from error
+        return kind.from_dict(content)
+
+    @cached_property
+    def sequences(self) -> SequenceStore:
+        """Sequences in node order, memory-mapped."""
+        return SequenceStore.open(self.folder / SEQUENCES)
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """Counts of what was read, kept and dropped."""
+        return json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
+
+    def fill(self, build: Callable[[], Built], *, again: bool) -> None:
+        """Build once, whatever the number of processes that ask; the graph is written last."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files = [self.folder / name for name in (DATA, SEQUENCES, REPORT)]
+        with FileLock(self.folder / ".lock"):
+            if not again and all(path.exists() for path in files):
+                return
+            data, sequences, report = build()
+            sequences.save(self.folder / SEQUENCES)
+            with atomic_path(self.folder / REPORT) as temporary:
+                temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            with atomic_path(self.folder / DATA) as temporary:
+                # As InMemoryDataset.save, which would hold two copies of the file in memory.
+                torch.save((data.to_dict(), None, type(data)), temporary)
+        counts = ", ".join(f"{key} {value}" for key, value in report.items())
+        logger.info("%s: %s", self.folder.name, counts)
+
+
+class MemoryCache:
+    """The content itself; nothing is read or written."""
+
+    root = None
+    folder = None
+
+    def __init__(self, built: Built) -> None:
+        self._built = built
+        self.sequences, self.report = built.sequences, built.report
+
+    def graph(self) -> Data:
+        """Return the graph."""
+        return self._built.data
+
+    def fill(self, build: Callable[[], Built], *, again: bool) -> None:
+        """Do nothing: the content is there."""
+
+
+def cache_of_files(
+    owner: str,
+    inputs: Mapping[str, list[Path]],
+    options: Mapping[str, Any],
+    root: PathLike | None,
+    hooks: Hooks,
+) -> DiskCache:
+    """Name the cache of what is made of some files with some options.
+
+    Parameters
+    ----------
+    owner : str
+        The dataset's class.
+    inputs : dict of str to list of pathlib.Path
         Files by role. Path, size and time of change of each are part of the cache's name.
     options : dict
         What else decides the content; JSON types only.
     root : path-like, optional
-        Where to keep the cache; by default the data root (``LCPLM_DATA``).
-    transform, pre_transform, pre_filter, force_reload
-        As in PyG.
+        Directory to keep it in; by default the data root (``LCPLM_DATA``).
+    hooks : Hooks
+        `pre_transform` and `pre_filter` decide the content too.
 
     Raises
     ------
     DataError
         If a file is missing.
     """
-
-    def __init__(
-        self,
-        inputs: dict[str, list[str | os.PathLike[str]]],
-        options: dict[str, Any],
-        *,
-        root: str | os.PathLike[str] | None = None,
-        **hooks: Unpack[Hooks],
-    ) -> None:
-        self.inputs = {role: [Path(path) for path in paths] for role, paths in inputs.items()}
-        described: list[Any] = [options, _FORMAT]
-        described += [repr(hooks.get(name)) for name in ("pre_transform", "pre_filter")]
-        for role, paths in self.inputs.items():
-            described += [[role, *_identity(path)] for path in paths]
-        text = json.dumps(described, sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        super().__init__(data_root(root), f"{type(self).__name__}-{key}", **hooks)
-
-    @property
-    def raw_paths(self) -> list[str]:
-        """The input files, where they are."""
-        return [str(path) for paths in self.inputs.values() for path in paths]
-
-    @property
-    def raw_file_names(self) -> list[str]:
-        """Names of the input files."""
-        return [os.path.basename(path) for path in self.raw_paths]
+    described: list[Any] = [options, _FORMAT]
+    described += [repr(hooks.get(name)) for name in ("pre_transform", "pre_filter")]
+    for role, paths in inputs.items():
+        described += [[role, *_identity(path)] for path in paths]
+    text = json.dumps(described, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return DiskCache(data_root(root), f"{owner}-{key}")
 
 
-def as_list(paths: Any) -> list[str | os.PathLike[str]]:
+def as_paths(paths: Any) -> list[Path]:
     """Make a list of one path, several, or none."""
     if paths is None:
         return []
-    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    return [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
 
 
 def _identity(path: Path) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any, Unpack
@@ -15,7 +14,8 @@ import torch
 from scipy import sparse
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.cache import CacheOptions, FileDataset, as_list
+from lcplm_graph.datasets.base import ProteinDataset
+from lcplm_graph.datasets.cache import Built, Hooks, PathLike, as_paths, cache_of_files
 from lcplm_graph.errors import ConfigError, DataError, UnknownNameError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
@@ -25,10 +25,10 @@ from lcplm_graph.go.ontology import Ontology, aspect_code
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.sets import TEST, TRAIN, VALID
 
-Paths = str | os.PathLike[str] | list[str | os.PathLike[str]]
+Paths = PathLike | list[PathLike]
 
 
-class GOFunction(FileDataset):
+class GOFunction(ProteinDataset):
     """Gene Ontology terms of proteins, propagated by the true-path rule.
 
     Parameters
@@ -66,7 +66,7 @@ class GOFunction(FileDataset):
     seed : int
         Of the random parts.
     root, transform, pre_transform, pre_filter, force_reload
-        As in `FileDataset`.
+        As in `ProteinDataset`.
 
     Attributes
     ----------
@@ -103,8 +103,8 @@ class GOFunction(FileDataset):
         *,
         aspect: str | Collection[str] = "MF",
         annotations: Paths | None = None,
-        ontology: str | os.PathLike[str] | None = None,
-        sequences: str | os.PathLike[str] | None = None,
+        ontology: PathLike | None = None,
+        sequences: PathLike | None = None,
         later_annotations: Paths | None = None,
         temporal: tuple[int, int] | None = None,
         graph: Any = None,
@@ -115,7 +115,8 @@ class GOFunction(FileDataset):
         test: float = 0.2,
         split: str = "random",
         seed: int = 0,
-        **cache: Unpack[CacheOptions],
+        root: PathLike | None = None,
+        **hooks: Unpack[Hooks],
     ) -> None:
         if name is not None:
             annotations, ontology, graph = _from_card(
@@ -141,17 +142,13 @@ class GOFunction(FileDataset):
             "parts": [temporal, valid, test, seed, split],
             "graph": None if graph is None else _fingerprint(graph[0]),
         }
-        inputs = {
-            "annotations": as_list(annotations),
-            "later": as_list(later_annotations),
-            "ontology": as_list(ontology),
-            "sequences": as_list(sequences),
+        self.inputs = {
+            "annotations": as_paths(annotations),
+            "later": as_paths(later_annotations),
+            "ontology": as_paths(ontology),
+            "sequences": as_paths(sequences),
         }
-        super().__init__(
-            inputs,
-            options,
-            **cache,
-        )
+        super().__init__(cache_of_files("GOFunction", self.inputs, options, root, hooks), **hooks)
 
     @cached_property
     def ontology(self) -> Ontology:
@@ -163,7 +160,7 @@ class GOFunction(FileDataset):
         """Number of terms."""
         return len(self[0].go_terms)
 
-    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def build(self) -> Built:
         """Make labels, masks and, with a graph, edges; the sequences; and counts."""
         first = self._read("annotations")
         earlier, later = self._two_dates(first)
@@ -198,7 +195,7 @@ class GOFunction(FileDataset):
             data.gain_index = torch.from_numpy(rows)
             data.y_gain = torch.from_numpy(gained.gained[rows][:, columns].toarray())
         report |= {"proteins": len(proteins), "terms": len(columns)}
-        return data, store, report
+        return Built(data, store, report)
 
     def _parts(
         self, annotated: npt.NDArray[np.bool_], digests: Any, store: SequenceStore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ import pandas as pd
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.cache import CacheOptions, FileDataset, as_list
+from lcplm_graph.datasets.base import ProteinDataset
+from lcplm_graph.datasets.cache import Built, Hooks, PathLike, as_paths, cache_of_files
 from lcplm_graph.datasets.tape import PARTS, read_tape
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
@@ -28,7 +28,7 @@ _SCCS = r"^[a-z]\.\d+\.\d+\.\d+$"
 _ROLES = {"tape": "tape_lmdb", "tape_json": "tape_json", "scope40": "scope40"}
 
 
-class RemoteHomology(FileDataset):
+class RemoteHomology(ProteinDataset):
     """Domains to be classified by fold, superfamily and family.
 
     Parameters
@@ -42,7 +42,7 @@ class RemoteHomology(FileDataset):
         (``a.1.1.1``), which is then preferred to the headers. Domains that are not in it are
         left out and counted.
     root, transform, pre_transform, pre_filter, force_reload
-        As in `FileDataset`.
+        As in `ProteinDataset`.
 
     Attributes
     ----------
@@ -72,22 +72,21 @@ class RemoteHomology(FileDataset):
 
     def __init__(
         self,
-        source: str | os.PathLike[str] = "tape",
-        labels: str | os.PathLike[str] | None = None,
-        **cache: Unpack[CacheOptions],
+        source: PathLike = "tape",
+        labels: PathLike | None = None,
+        *,
+        root: PathLike | None = None,
+        **hooks: Unpack[Hooks],
     ) -> None:
         if source in _ROLES:
             source = fetch_card_file(load_card("remote_homology"), _ROLES[str(source)])
         self._is_tape = Path(source).is_dir() or _is_tar(Path(source))
         if self._is_tape and labels is not None:
             raise ConfigError("TAPE's records have their labels; `labels` is for FASTA files")
-        super().__init__(
-            {"source": [source], "labels": as_list(labels)},
-            {},
-            **cache,
-        )
+        self.inputs = {"source": [Path(source)], "labels": as_paths(labels)}
+        super().__init__(cache_of_files("RemoteHomology", self.inputs, {}, root, hooks), **hooks)
 
-    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def build(self) -> Built:
         """Make labels and masks, the sequences, and counts."""
         source = self.inputs["source"][0]
         data, store, report = (
@@ -96,7 +95,7 @@ class RemoteHomology(FileDataset):
         data.y, data.protein_id, data.num_nodes = data.fold, store.ids, len(store)
         report["domains"] = len(store)
         report |= _shared_with_training(data, store, source)
-        return data, store, report
+        return Built(data, store, report)
 
 
 def _from_tape(source: Path) -> tuple[Data, SequenceStore, dict[str, Any]]:

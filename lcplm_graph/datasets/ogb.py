@@ -8,7 +8,6 @@ needed for its evaluators only (extra ``[ogb]``).
 from __future__ import annotations
 
 import importlib
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ import pyarrow.csv as pacsv
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.cache import CacheOptions, FileDataset, as_list
+from lcplm_graph.datasets.base import PPIDataset
+from lcplm_graph.datasets.cache import Built, Hooks, PathLike, as_paths, cache_of_files
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
@@ -36,7 +36,7 @@ from lcplm_graph.proteins.store import SequenceStore
 NO_SEQUENCE = "X"
 
 
-class OGBDataset(FileDataset):
+class OGBDataset(PPIDataset):
     """What the graphs of OGB share: files, nodes with sequences, the evaluator.
 
     Parameters
@@ -46,7 +46,7 @@ class OGBDataset(FileDataset):
     sequences : path-like or list, optional
         FASTA files of STRING v11.0, whole or by species; by default the whole file is fetched.
     root, transform, pre_transform, pre_filter, force_reload
-        As in `FileDataset`.
+        As in `ProteinDataset`.
 
     Attributes
     ----------
@@ -68,20 +68,20 @@ class OGBDataset(FileDataset):
 
     def __init__(
         self,
-        archive: str | os.PathLike[str] | None = None,
+        archive: PathLike | None = None,
         sequences: Any = None,
-        **cache: Unpack[CacheOptions],
+        *,
+        root: PathLike | None = None,
+        **hooks: Unpack[Hooks],
     ) -> None:
         card = load_card(self.card)
-        archive = archive or fetch_card_file(card, "archive")
-        fasta = as_list(sequences) or [fetch_card_file(card, "sequences")]
-        super().__init__(
-            {"archive": [archive], "sequences": fasta},
-            {},
-            **cache,
-        )
+        archive = Path(archive or fetch_card_file(card, "archive"))
+        fasta = as_paths(sequences) or [fetch_card_file(card, "sequences")]
+        self.inputs = {"archive": [archive], "sequences": fasta}
+        cache = cache_of_files(type(self).__name__, self.inputs, {}, root, hooks)
+        super().__init__(cache, **hooks)
 
-    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def build(self) -> Built:
         """Read the graph and the split, and join the sequences by STRING id."""
         source = self.inputs["archive"][0]
         with TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ class OGBDataset(FileDataset):
                 f"{self.ogb_name}: {missing} of {len(ids)} proteins have no sequence in the files "
                 f"given; they hold {NO_SEQUENCE!r}, see `data.has_sequence`"
             )
-        return data, store, {"proteins": len(ids), "without_sequence": missing}
+        return Built(data, store, {"proteins": len(ids), "without_sequence": missing})
 
     def _graph(self, home: Path, num_nodes: int) -> Data:
         raise NotImplementedError

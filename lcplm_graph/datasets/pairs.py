@@ -16,7 +16,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from lcplm_graph.datasets.cache import CacheOptions, FileDataset
+from lcplm_graph.datasets.base import PPIDataset
+from lcplm_graph.datasets.cache import Built, Hooks, PathLike, cache_of_files
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.files.tables import BadTable, check_width, line_of_row, read_csv, rows
 from lcplm_graph.io import warn_once
@@ -26,7 +27,7 @@ _DROPPED = ("rows_without_sequence", "self_pairs", "duplicates", "contradictory_
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 
 
-class PairPPI(FileDataset):
+class PairPPI(PPIDataset):
     """A graph from a table of pairs (D-SCRIPT, PRING, your own) and a FASTA file.
 
     The table has two or three tab-separated columns without blanks around: two ids, and a label
@@ -44,7 +45,7 @@ class PairPPI(FileDataset):
     all_proteins : bool
         Also make nodes of proteins of the FASTA file that no pair names.
     root, transform, pre_transform, pre_filter, force_reload
-        As in `FileDataset`.
+        As in `ProteinDataset`.
 
     Attributes
     ----------
@@ -72,24 +73,23 @@ class PairPPI(FileDataset):
 
     def __init__(
         self,
-        pairs: str | os.PathLike[str],
-        fasta: str | os.PathLike[str] | None = None,
+        pairs: PathLike,
+        fasta: PathLike | None = None,
         *,
         third: str | None = None,
         all_proteins: bool = False,
-        **cache: Unpack[CacheOptions],
+        root: PathLike | None = None,
+        **hooks: Unpack[Hooks],
     ) -> None:
         if third not in (None, "label", "score"):
             raise ConfigError(f"`third` is 'label' or 'score', not {third!r}")
         table = Path(str(pairs).removeprefix("pairs:"))
         self.third, self.all_proteins = third, all_proteins
-        super().__init__(
-            {"pairs": [table], "sequences": [fasta or _fasta_beside(table)]},
-            {"third": third, "all_proteins": all_proteins},
-            **cache,
-        )
+        self.inputs = {"pairs": [table], "sequences": [Path(fasta or _fasta_beside(table))]}
+        options = {"third": third, "all_proteins": all_proteins}
+        super().__init__(cache_of_files("PairPPI", self.inputs, options, root, hooks), **hooks)
 
-    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def build(self) -> Built:
         """Make the graph of the positives, its sequences, and counts of what was dropped."""
         path = self.inputs["pairs"][0]
         table, kind = read_pairs(path, self.third)
@@ -105,7 +105,7 @@ class PairPPI(FileDataset):
         positive = values > 0
         report |= {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
         _say(path, report)
-        return _graph(pairs, values, positive, store), store, report
+        return Built(_graph(pairs, values, positive, store), store, report)
 
 
 def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[pd.DataFrame, str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,8 @@ from lcplm_graph.datasets.aliases import (
     read_aliases,
     read_symbols,
 )
-from lcplm_graph.datasets.base import GraphTransform, PPIDataset
+from lcplm_graph.datasets.base import PPIDataset
+from lcplm_graph.datasets.cache import Built, DiskCache, Hooks, PathLike
 from lcplm_graph.datasets.link_faults import MAX_SCORE
 from lcplm_graph.datasets.links import Links, both_directions, read_links
 from lcplm_graph.errors import ConfigError, DataError
@@ -66,12 +66,10 @@ class StringPPI(PPIDataset):
         ``detailed`` (combined, with all channels as `edge_attr`, float32 of shape (n_edges, 7)).
     min_score : int
         Keep links of at least this score in STRING's units, 0 to 1000.
-    transform, pre_transform, pre_filter : callable, optional
-        As everywhere in PyG.
     offline : bool, optional
         Never use the network; by default as ``LCPLM_OFFLINE`` says.
-    force_reload : bool
-        Process the raw files again.
+    transform, pre_transform, pre_filter, force_reload
+        As in `ProteinDataset`.
 
     Raises
     ------
@@ -90,14 +88,12 @@ class StringPPI(PPIDataset):
     def __init__(
         self,
         name: str | int | Sequence[str | int] = EMBEDDED,
-        root: str | os.PathLike[str] | None = None,
+        root: PathLike | None = None,
         score: str | None = None,
         min_score: int = 0,
-        transform: GraphTransform | None = None,
-        pre_transform: GraphTransform | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
+        *,
         offline: bool | None = None,
-        force_reload: bool = False,
+        **hooks: Unpack[Hooks],
     ) -> None:
         names = [name] if isinstance(name, str | int) else list(name)
         self.cards = [_card_of(item) for item in names]
@@ -106,14 +102,8 @@ class StringPPI(PPIDataset):
         self.score = _checked_score(score, min_score, self.cards)
         self.min_score, self.offline = min_score, offline
         self._own_root = root is not None
-        super().__init__(
-            _default_root(self.cards) if root is None else root,
-            f"{self.score}-{min_score}",
-            transform,
-            pre_transform,
-            pre_filter,
-            force_reload,
-        )
+        place = _default_root(self.cards) if root is None else root
+        super().__init__(DiskCache(place, f"{self.score}-{min_score}"), **hooks)
 
     @property
     def raw_file_names(self) -> list[str]:
@@ -135,7 +125,7 @@ class StringPPI(PPIDataset):
             for role in self._roles(card):
                 self._path(card, role)
 
-    def build(self) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def build(self) -> Built:
         """Read and join the files of all species."""
         parts = [self._read_species(card) for card in self.cards]
         if len(parts) == 1:
@@ -194,7 +184,7 @@ class StringPPI(PPIDataset):
     def _path(self, card: Card, role: str) -> Path:
         return fetch_card_file(card, role, folder=self._raw_folder(card), offline=self.offline)
 
-    def _read_species(self, card: Card) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    def _read_species(self, card: Card) -> Built:
         links_path, info_path, fasta_path = (self._path(card, role) for role in self._roles(card))
         store = SequenceStore.from_fasta(fasta_path)
         store = store.select(np.argsort(np.array(store.ids, dtype=object), kind="stable"))
@@ -221,7 +211,7 @@ class StringPPI(PPIDataset):
         data = self._graph(links, store, taxon)
         data.symbol = read_symbols(info_path, store)
         report |= {"proteins": len(used), "edges": len(links.pairs)}
-        return data, store, report
+        return Built(data, store, report)
 
     def _graph(self, links: Links, store: SequenceStore, taxon: int) -> Data:
         edge_index, scores, channels = both_directions(links, len(store))
@@ -283,11 +273,9 @@ def _default_root(cards: Sequence[Card]) -> Path:
     return data_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
-def _union(
-    parts: Sequence[tuple[Data, SequenceStore, dict[str, Any]]], names: Sequence[str]
-) -> tuple[Data, SequenceStore, dict[str, Any]]:
+def _union(parts: Sequence[Built], names: Sequence[str]) -> Built:
     """Put graphs side by side; node numbers of later ones are shifted."""
-    graphs = [data for data, _, _ in parts]
+    graphs = [part.data for part in parts]
     starts = np.cumsum([0, *(int(graph.num_nodes or 0) for graph in graphs)])
     joined = graphs[0].clone()
     shifted = [g.edge_index + int(start) for g, start in zip(graphs, starts, strict=False)]
@@ -297,5 +285,6 @@ def _union(
     for key in ("protein_id", "symbol"):
         joined[key] = [value for graph in graphs for value in graph[key]]
     joined.num_nodes = int(starts[-1])
-    store = SequenceStore(pa.concat_tables([store.table for _, store, _ in parts]))
-    return joined, store, {name: part[2] for name, part in zip(names, parts, strict=True)}
+    store = SequenceStore(pa.concat_tables([part.sequences.table for part in parts]))
+    report = {name: part.report for name, part in zip(names, parts, strict=True)}
+    return Built(joined, store, report)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lcplm_graph import StringPPI
-from lcplm_graph.datasets.convert import from_dataframe
 from lcplm_graph.datasets.go import GOFunction
+from lcplm_graph.datasets.memory import from_dataframe
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.go import labels as go_labels

@@ -1,4 +1,4 @@
-"""NetworkX graphs and pandas tables in and out, ids and sequences kept."""
+"""PPI datasets of what is in memory; NetworkX graphs and pandas tables in and out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import torch
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from lcplm_graph.datasets.base import PPIDataset
+from lcplm_graph.datasets.cache import Built, MemoryCache
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
@@ -31,17 +32,12 @@ class MemoryPPI(PPIDataset):
         What was dropped on the way.
     """
 
-    has_process = False
-
     def __init__(
         self, data: Data, sequences: SequenceStore, report: dict[str, Any] | None = None
     ) -> None:
         if list(data.protein_id) != sequences.ids:
             raise InputError("the sequences are not in node order: their ids differ")
-        InMemoryDataset.__init__(self)
-        self.data, self.slices = self.collate([data])
-        self.__dict__["sequences"] = sequences
-        self.__dict__["report"] = report or {}
+        super().__init__(MemoryCache(Built(data, sequences, report or {})))
 
 
 def from_dataframe(

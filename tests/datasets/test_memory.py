@@ -6,7 +6,7 @@ import networkx as nx
 import pandas as pd
 import pytest
 
-from lcplm_graph.datasets.convert import from_dataframe, from_networkx, to_dataframe, to_networkx
+from lcplm_graph.datasets.memory import from_dataframe, from_networkx, to_dataframe, to_networkx
 from lcplm_graph.errors import InputError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.proteins.store import SequenceStore
