@@ -7,22 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from sklearn.decomposition import PCA
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lcplm_graph.evaluation.metrics import auroc, average_precision
-from lcplm_graph.io import atomic_path
+from lcplm_graph.figures import COLOURS, look, new_figure, save
+from lcplm_graph.figures import panels as make_panels
 
 Curves = Mapping[str, tuple[Any, Any]]
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-_STYLES = ("-", "--", "-.", ":")
+
+_SHOWN = 5
 
 
 def draw_roc_pr(
     path: str | os.PathLike[str], panels: Mapping[str, Curves], ratio: float, title: str
 ) -> None:
     """Draw ROC (above) and precision-recall (below), one column of panels per class of pairs.
+
+    The five best models of a class are drawn, named beside their curves in the order of quality;
+    the others are counted.
 
     Parameters
     ----------
@@ -34,35 +39,68 @@ def draw_roc_pr(
         Negatives per positive that precision is stated for.
     title : str
     """
-    figure = Figure(figsize=(4.6 * len(panels), 11.5), layout="constrained")
-    axes = figure.subplots(2, len(panels), squeeze=False)
+    figure = new_figure(3.9 * len(panels), 7.6)
+    axes = make_panels(figure, 2, len(panels))
     for column, (name, curves) in enumerate(panels.items()):
-        for number, (model, (labels, scores)) in enumerate(curves.items()):
-            look = {
-                "color": _COLOURS[number % len(_COLOURS)],
-                "linestyle": _STYLES[number % len(_STYLES)],
-            }
-            fpr, tpr, _ = roc_curve(labels, scores)
-            axes[0, column].plot(fpr, tpr, label=f"{model}  {auroc(labels, scores):.3f}", **look)
-            label = np.asarray(labels, bool)
-            weight = np.where(label, 1.0, ratio * label.sum() / (~label).sum())
-            precision, recall, _ = precision_recall_curve(label, scores, sample_weight=weight)
-            ap = average_precision(labels, scores, ratio)
-            # Steps: between two thresholds no precision in between can be had.
-            axes[1, column].step(
-                recall, precision, where="post", label=f"{model}  {ap:.3f}", **look
-            )
-        axes[0, column].plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-        axes[1, column].axhline(1 / (1 + ratio), color="0.7", linewidth=0.8)
-        axes[0, column].set(title=name, xlabel="false positive rate", ylabel="true positive rate")
-        axes[1, column].set(xlabel="recall", ylabel=f"precision at 1 : {ratio:g}", ylim=(0, 1.02))
-        for axis, metric in ((axes[0, column], "AUROC"), (axes[1, column], f"AP 1 : {ratio:g}")):
-            axis.legend(
-                fontsize=7, title=metric, title_fontsize=7,
-                loc="upper center", bbox_to_anchor=(0.5, -0.14),
-            )  # fmt: skip
+        _roc(axes[0, column], curves)
+        _precision_recall(axes[1, column], curves, ratio)
+        axes[0, column].set_title(name)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
+
+
+def _roc(axis: Axes, curves: Curves) -> None:
+    value = {model: auroc(labels, scores) for model, (labels, scores) in curves.items()}
+    for model in _best(value):
+        fpr, tpr, _ = roc_curve(*curves[model])
+        axis.plot(fpr, tpr, **_line(model))
+    axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, zorder=0)
+    axis.set(xlabel="false positive rate", ylabel="true positive rate")
+    _names(axis, value, "AUROC", bottom=True)
+
+
+def _precision_recall(axis: Axes, curves: Curves, ratio: float) -> None:
+    value = {
+        model: average_precision(labels, scores, ratio)
+        for model, (labels, scores) in curves.items()
+    }
+    for model in _best(value):
+        labels, scores = curves[model]
+        label = np.asarray(labels, bool)
+        weight = np.where(label, 1.0, ratio * label.sum() / (~label).sum())
+        precision, recall, _ = precision_recall_curve(label, scores, sample_weight=weight)
+        # Steps: between two thresholds no precision in between can be had.
+        axis.step(recall, precision, where="post", **_line(model))
+    axis.axhline(1 / (1 + ratio), color="0.8", linewidth=0.8, zorder=0)
+    axis.set(xlabel="recall", ylabel=f"precision at 1 : {ratio:g}", ylim=(0, 1.02))
+    _names(axis, value, f"AP 1 : {ratio:g}", bottom=False)
+
+
+def _best(value: Mapping[str, float]) -> list[str]:
+    return sorted(value, key=lambda model: -value[model])[:_SHOWN]
+
+
+def _line(model: str) -> dict[str, Any]:
+    style, width = {"s": ("--", 1.8), "D": ("-", 3.0), "^": (":", 1.8)}.get(
+        look(model)["marker"], ("-", 1.8)
+    )
+    return {"color": look(model)["color"], "linestyle": style, "linewidth": width}
+
+
+def _names(axis: Axes, value: Mapping[str, float], what: str, bottom: bool) -> None:
+    """Write the models that are drawn in their colours, best first, where no curve passes."""
+    best = _best(value)
+    lines = [(what, "0.3"), *((f"{m}  {value[m]:.3f}", look(m)["color"]) for m in best)]
+    if len(value) > len(best):
+        lines.append((f"({len(value) - len(best)} weaker ones not drawn)", "0.5"))
+    step = 0.062
+    top = 0.03 + step * (len(lines) - 1) if bottom else 0.98
+    for number, (text, colour) in enumerate(lines):
+        axis.annotate(
+            text, (0.99, top - number * step), xycoords="axes fraction", ha="right",
+            va="bottom" if bottom else "top", color=colour, fontsize=8,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
 
 
 def draw_reliability(
@@ -75,22 +113,26 @@ def draw_reliability(
     path : path-like
         PNG.
     curves : mapping
-        (labels, probabilities) by model.
+        (labels, probabilities) by class of pairs or model.
     title : str
     """
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axis = figure.subplots()
-    axis.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
-    for number, (model, (labels, probabilities)) in enumerate(curves.items()):
+    figure = new_figure(3.4 * len(curves) + 0.4, 3.9)
+    axes = make_panels(figure, 1, len(curves), sharey=True)[0]
+    for axis, (name, (labels, probabilities)) in zip(axes, curves.items(), strict=True):
         order = np.argsort(probabilities, kind="stable")
-        bins = np.array_split(order, 10)
-        x = [np.asarray(probabilities)[b].mean() for b in bins if len(b)]
-        y = [np.asarray(labels, float)[b].mean() for b in bins if len(b)]
-        axis.plot(x, y, marker="o", color=_COLOURS[number % len(_COLOURS)], label=model)
-    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share of positives")
-    axis.set_title(title)
-    axis.legend(fontsize=8)
-    _save(figure, path)
+        bins = [b for b in np.array_split(order, 10) if len(b)]
+        x = [np.asarray(probabilities)[b].mean() for b in bins]
+        y = [np.asarray(labels, float)[b].mean() for b in bins]
+        axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8)
+        axis.plot(x, y, marker="o", color=COLOURS[0])
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", title=name)
+        axis.annotate(
+            f"{len(bins)} bins of {min(map(len, bins)):,} to {max(map(len, bins)):,} pairs",
+            (0.98, 0.03), xycoords="axes fraction", ha="right", fontsize=8, color="0.4",
+        )  # fmt: skip
+    axes[0].set_ylabel("share of positives")
+    figure.suptitle(title)
+    save(figure, path)
 
 
 def draw_embeddings(
@@ -112,9 +154,9 @@ def draw_embeddings(
     pca = PCA(2, random_state=0)
     place = pca.fit_transform(x)
     names, counts = np.unique([g for g in groups if g is not None], return_counts=True)
-    frequent = names[np.argsort(-counts, kind="stable")][: len(_COLOURS) - 1]
-    figure = Figure(figsize=(7, 5.4), layout="constrained")
-    axis = figure.subplots()
+    frequent = names[np.argsort(-counts, kind="stable")][: len(COLOURS)]
+    figure = new_figure(7, 5.4)
+    axis = make_panels(figure, 1, 1)[0, 0]
     group = np.array(["" if g is None else g for g in groups])
     rest = ~np.isin(group, frequent)
     axis.scatter(place[rest, 0], place[rest, 1], s=3, color="0.85", linewidths=0)
@@ -125,13 +167,13 @@ def draw_embeddings(
             place[chosen, 0],
             place[chosen, 1],
             s=7,
-            color=_COLOURS[number],
+            color=COLOURS[number],
             label=label,
             linewidths=0,
         )
     for axis_name, part in zip(("x", "y"), pca.explained_variance_ratio_, strict=True):
         number = 1 if axis_name == "x" else 2
-        axis.set(**{f"{axis_name}label": f"component {number} ({part:.0%} of variance)"})
+        axis.set(**{f"{axis_name}label": f"PCA {number} ({part:.0%} of the variance)"})
     # A few outliers would push everything else into a corner.
     for setter, values in ((axis.set_xlim, place[:, 0]), (axis.set_ylim, place[:, 1])):
         low, high = np.quantile(values, [0.005, 0.995])
@@ -139,7 +181,7 @@ def draw_embeddings(
     if len(frequent):
         axis.legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axis.set_title(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_bars(
@@ -160,13 +202,13 @@ def draw_bars(
     names = list(dict.fromkeys(name for bars in panels.values() for name in bars))
     place = np.arange(len(names))
     size = (3.2 * len(panels) + 3.5, max(3.0, 0.3 * len(names) + 1.4))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    figure = new_figure(*size)
+    axes = make_panels(figure, 1, len(panels), sharey=True)[0]
     for axis, (title_of_panel, bars) in zip(axes, panels.items(), strict=True):
         values = [bars.get(name, np.nan) for name in names]
         lengths = [float(getattr(v, "value", v)) for v in values]
         ends = [float(getattr(v, "high", v)) for v in values]
-        axis.barh(place, lengths, color=[_COLOURS[i % len(_COLOURS)] for i in place])
+        axis.barh(place, lengths, color=[look(name)["color"] for name in names])
         for i, value in enumerate(values):
             if hasattr(value, "low"):
                 axis.plot([value.low, value.high], [i, i], color="black", linewidth=1.2)
@@ -177,9 +219,4 @@ def draw_bars(
         axis.set(title=title_of_panel, xlabel=what, xlim=(0, 1.25 * np.nanmax(ends)))
     axes[0].invert_yaxis()
     figure.suptitle(title)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save(figure, path)

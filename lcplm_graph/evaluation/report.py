@@ -39,9 +39,9 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        cells = [[_shown(row.get(key)) for key in self.columns] for row in self.rows]
+        cells = [[shown(row.get(key)) for key in self.columns] for row in self.rows]
         heading = list(self.columns.values())
-        facts = [f"  {key}: {_shown(value)}" for key, value in self.facts.items()]
+        facts = [f"  {key}: {shown(value)}" for key, value in self.facts.items()]
         table = _aligned([heading, *cells]) if cells else ["(no row)"]
         return "\n".join([self.title, *facts, "", *table, *(f"* {note}" for note in self.notes)])
 
@@ -59,7 +59,8 @@ class Report:
         return path
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a cell of a table as text: intervals in brackets, three digits, "-" for nothing."""
     if value is None:
         return "-"
     if isinstance(value, Interval):

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lcplm_graph.io import atomic_path
+from matplotlib.figure import Figure
+
+from lcplm_graph.figures import new_figure, panels, save
 from lcplm_graph.training.metrics import read_metrics
 
-_DPI = 120
 _SMOOTHING = 0.05
 _CHANCE = {"relation_loss": math.log(2), "relation_auroc": 0.5}
 
@@ -29,14 +30,14 @@ def draw_loss(folder: Path) -> Path:
         Of the picture.
     """
     rows = read_metrics(folder / "metrics.csv")
-    panels = [
+    quantities = [
         ("residues", "residue_loss", "loss, nats per masked residue"),
         ("relation markers", "relation_loss", "loss, nats per masked marker"),
         ("relation markers", "relation_auroc", "AUROC, held-out walks"),
         ("homologous pairs", "contrastive_loss", "InfoNCE, nats per protein"),
         ("homologous pairs", "contrastive_accuracy", "partner found in the batch"),
     ]
-    shown = [p for p in panels if _has(rows, p[1]) or _has(rows, f"valid_{p[1]}")]
+    shown = [p for p in quantities if _has(rows, p[1]) or _has(rows, f"valid_{p[1]}")]
     figure, axes = _panels(len(shown))
     for axis, (title, column, label) in zip(axes, shown, strict=True):
         _curve(axis, rows, column)
@@ -50,7 +51,7 @@ def draw_loss(folder: Path) -> Path:
             low, high = axis.get_ylim()
             axis.set_ylim(min(low, 0.4), max(high, 0.6))
         axis.set(title=title, xlabel="optimiser step", ylabel=label)
-        axis.legend(frameon=False)
+        axis.legend()
     return _save(figure, folder / "loss.png")
 
 
@@ -79,7 +80,7 @@ def draw_by_length(
         axis.set_xticks(edges, [str(edge) for edge in edges])
         axis.minorticks_off()
         axis.set(title=title, xlabel="protein length, up to", ylabel="nats per masked residue")
-        axis.legend(frameon=False)
+        axis.legend()
     return _save(figure, path)
 
 
@@ -111,16 +112,11 @@ def _has(rows: list[dict[str, float]], column: str) -> bool:
     return bool(_series(rows, column)[0])
 
 
-def _panels(count: int) -> tuple[Any, list[Any]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2 * max(count, 1), 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, max(count, 1), squeeze=False)[0])[:count]
+def _panels(count: int) -> tuple[Figure, list[Any]]:
+    figure = new_figure(5.2 * max(count, 1), 3.8)
+    return figure, list(panels(figure, 1, max(count, 1))[0])[:count]
 
 
-def _save(figure: Any, path: Path) -> Path:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)
+def _save(figure: Figure, path: Path) -> Path:
+    save(figure, path)
     return path

@@ -1,0 +1,174 @@
+"""One look for every figure: colours, markers, direct labels, and how a figure is saved.
+
+Colour says which features a model reads, the marker says what it does with them, so one model looks
+the same in every figure.  Figures are drawn without a display.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lcplm_graph.io import atomic_path
+
+# Okabe & Ito's colours, told apart by all common kinds of colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#8C8C8C"
+_FEATURES = (
+    ("lcplm-g", "#009E73"),
+    ("LC-PLM-G", "#009E73"),
+    ("untrained", "#CC79A7"),
+    ("random", "#CC79A7"),
+    ("dipeptide", "#E69F00"),
+    ("composition", "#56B4E9"),
+    ("degree", "#BBBBBB"),
+    ("common neighbours", "#8C8C8C"),
+    ("Adamic", "#555555"),
+    ("naive", "#BBBBBB"),
+    ("MMseqs2", "#555555"),
+    ("esm", "#000000"),
+    ("ESM", "#000000"),
+)
+_METHODS = (("link model", "D"), (" + ", "s"), ("nearest", "^"), ("head", "o"))
+_SETTINGS: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+}
+
+
+def look(model: str) -> dict[str, Any]:
+    """Return colour and marker of a model by its name in a table.
+
+    Examples
+    --------
+    >>> look("composition")["color"], look("lcplm-1m")["color"]
+    ('#56B4E9', '#0072B2')
+    >>> look("lcplm-1m")["marker"], look("lcplm-1m + GraphSAGE")["marker"]
+    ('o', 's')
+    """
+    plain = model.replace("composition + dipeptides", "dipeptides")
+    colour = next((c for name, c in _FEATURES if name in plain), COLOURS[0])
+    marker = next((m for name, m in _METHODS if name in plain), "o")
+    return {"color": colour, "marker": marker}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure of so many inches in the look of this project."""
+    with rc_context(_SETTINGS):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(figure: Figure, rows: int, columns: int, **settings: Any) -> Any:
+    """Return an array (rows, columns) of axes in the look of this project."""
+    with rc_context(_SETTINGS):
+        return figure.subplots(rows, columns, squeeze=False, **settings)
+
+
+def label_ends(axis: Axes, ends: Sequence[tuple[str, float, str]], gap: float = 0.055) -> None:
+    """Write names beside the right ends of lines, moved apart where they would overlap.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        Its limits are final.
+    ends : sequence of (str, float, str)
+        Text, height of the line's end in data coordinates, colour.
+    gap : float
+        Least distance of two texts, as a share of the axis.
+    """
+    low, high = axis.get_ylim()
+    order = sorted(range(len(ends)), key=lambda i: ends[i][1])
+    wanted = np.array([(ends[i][1] - low) / (high - low) for i in order])
+    for i, place in zip(order, _spread(wanted, gap), strict=True):
+        text, _, colour = ends[i]
+        axis.annotate(
+            text, (1.0, float(place)), xytext=(6, 0), xycoords="axes fraction",
+            textcoords="offset points", va="center", color=colour, fontsize=8,
+        )  # fmt: skip
+
+
+def _spread(wanted: np.ndarray, gap: float) -> np.ndarray:
+    """Move ascending places apart by at least `gap`, each as little as can be."""
+    blocks: list[list[float]] = []  # sum of (place - own offset), count
+    for place in wanted:
+        blocks.append([float(place), 1])
+        while len(blocks) > 1 and (
+            blocks[-1][0] / blocks[-1][1] - blocks[-2][0] / blocks[-2][1] < gap * blocks[-2][1]
+        ):
+            total, count = blocks.pop()
+            blocks[-1][0] += total - gap * blocks[-1][1] * count
+            blocks[-1][1] += count
+    places = [total / count + gap * i for total, count in blocks for i in range(int(count))]
+    return np.asarray(places)
+
+
+def draw_forest(
+    path: str | os.PathLike[str],
+    parts: dict[str, dict[str, Any]],
+    what: str,
+    title: str,
+    chance: float | None = None,
+) -> None:
+    """Draw a forest plot: one panel a class, one row a model, its value and its interval.
+
+    Parameters
+    ----------
+    path : path-like
+        PNG or SVG.
+    parts : dict
+        Class to model to a number, or to an object with `value`, `low` and `high`.
+    what : str
+        What is measured.
+    title : str
+    chance : float, optional
+        Value of a guess, drawn as a line.
+    """
+    models = list(dict.fromkeys(model for row in parts.values() for model in row))
+    figure = new_figure(2.4 * len(parts) + 2.4, 0.3 * len(models) + 1.3)
+    axes = panels(figure, 1, len(parts), sharey=True, sharex=True)[0]
+    for axis, (name, row) in zip(axes, parts.items(), strict=True):
+        best = max((_value(v) for v in row.values()), default=np.nan)
+        for place, model in enumerate(models):
+            if model not in row:
+                continue
+            value, style = row[model], look(model)
+            middle = _value(value)
+            if hasattr(value, "low"):
+                axis.plot([value.low, value.high], [place, place], color=style["color"])
+            axis.plot(middle, place, linestyle="none", markersize=6, **style)
+            axis.annotate(
+                f"{middle:.3f}", (1.0, place), xycoords=("axes fraction", "data"), fontsize=8,
+                va="center", ha="right", fontweight="bold" if middle == best else "normal",
+            )  # fmt: skip
+        if chance is not None:
+            axis.axvline(chance, color="0.8", linewidth=0.8, zorder=0)
+        axis.set(title=name, xlabel=what)
+        axis.set_yticks(range(len(models)), models)
+        axis.tick_params(left=False)
+    low, high = axes[0].get_xlim()
+    # Room for the numbers at the right.
+    axes[0].set_xlim(low, high + 0.3 * (high - low))
+    axes[0].set_ylim(len(models) - 0.5, -0.5)
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def _value(value: Any) -> float:
+    return float(getattr(value, "value", value))
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure, whole or not at all; the suffix says the format."""
+    with rc_context(_SETTINGS), atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)

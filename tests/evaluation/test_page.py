@@ -1,0 +1,74 @@
+"""The page of a report: whole in one file, best rows marked, nothing taken for markup."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lcplm_graph.evaluation.bootstrap import Interval
+from lcplm_graph.evaluation.page import conclusions, write_page
+from lcplm_graph.evaluation.plots import draw_roc_pr
+from lcplm_graph.evaluation.report import Report
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.bold: list[str] = []
+        self.tags: list[str] = []
+        self._in_best = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        values = dict(attrs)
+        self.links += [values[key] for key in ("src", "href") if key in values]
+        if tag == "tr":
+            self._in_best = values.get("class") == "best"
+
+    def handle_data(self, data) -> None:
+        if self._in_best and data.strip():
+            self.bold.append(data.strip())
+
+
+@pytest.fixture
+def report() -> Report:
+    rows = [
+        {"class": "C1", "model": "<degree>", "auroc": Interval(0.5, 0.48, 0.52, 100)},
+        {"class": "C1", "model": "encoder", "auroc": Interval(0.9, 0.88, 0.92, 100)},
+        {"class": "C3", "model": "<degree>", "auroc": Interval(0.6, 0.5, 0.7, 100)},
+        {"class": "C3", "model": "encoder", "auroc": Interval(0.55, 0.45, 0.65, 100)},
+    ]
+    columns = {"class": "class", "model": "model", "auroc": "AUROC [95 %]"}
+    return Report("Links & more", columns, rows, {"graph": "toy"}, ["A note."])
+
+
+def test_page_is_whole_and_marks_the_best(report, tmp_path: Path) -> None:
+    labels = np.arange(40) < 20
+    draw_roc_pr(tmp_path / "a.png", {"C1": {"encoder": (labels, labels * 1.0)}}, 10, "t")
+    path = write_page(
+        tmp_path / "r.html", report, {"Curves": tmp_path / "a.png"},
+        metric="auroc", command=["lcplm", "evaluate", "link", "--out", "a b"],
+    )  # fmt: skip
+    text = path.read_text(encoding="utf-8")
+    page = _Page(text)
+    assert page.links and all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "script" not in page.tags and "link" not in page.tags
+    assert "&lt;degree&gt;" in text
+    assert page.bold == [
+        "C1", "encoder", "0.900 [0.880, 0.920]", "C3", "<degree>", "0.600 [0.500, 0.700]",
+    ]  # fmt: skip
+    assert "lcplm evaluate link --out &#39;a b&#39;" in text
+
+
+def test_conclusions_say_whether_intervals_are_apart(report) -> None:
+    first, second = conclusions(report.rows, "auroc", report.columns)
+    assert first == (
+        "C1: encoder is best, AUROC 0.900 [0.880, 0.920]; next <degree>, 0.500 [0.480, 0.520], "
+        "intervals apart."
+    )
+    assert second.endswith("intervals overlap.")
