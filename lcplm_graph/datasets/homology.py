@@ -19,12 +19,13 @@ from lcplm_graph.datasets.tape import PARTS, read_tape
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
-from lcplm_graph.files.tables import check_width, rows
+from lcplm_graph.files.tables import LINE, read_table, rows
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 _LEVELS = ("class", "fold", "superfamily", "family")
 _SCCS = r"^[a-z]\.\d+\.\d+\.\d+$"
+_SPLITS = ("train", "valid", "test_fold", "test_superfamily", "test_family", "test")
 _ROLES = {"tape": "tape_lmdb", "tape_json": "tape_json", "scope40": "scope40"}
 
 
@@ -167,27 +168,25 @@ def _number_levels(family: pd.Series) -> Data:
 
 
 def _read_labels(path: Path) -> pd.DataFrame:
-    lines = rows(path)
-    line, header = next(lines, (None, []))
+    line, header = next(rows(path), (1, []))
     lacking = [name for name in ("domain", "split") if name not in header]
     if lacking:
         raise DataError(f"no column {' and '.join(lacking)} in the header", path=path, line=line)
-    check_width(path, len(header))
-    known = ("train", "valid", "test_fold", "test_superfamily", "test_family", "test")
-    seen: set[str] = set()
-    domain, split = header.index("domain"), header.index("split")
-    table = []
-    for line, cells in lines:
-        if cells[split] not in known:
-            message = f"split {cells[split]!r} is none of {', '.join(known)}"
-            raise DataError(message, path=path, line=line, record=cells[domain])
-        if cells[domain] in seen:
+    columns = {name: i for i, name in enumerate(header)}
+    table = read_table(path, columns, [len(header)], skip=line).to_pandas()
+    for wrong, message in (
+        (~table["split"].isin(_SPLITS), f"its split is none of {', '.join(_SPLITS)}:"),
+        (table["domain"].duplicated(), "the domain was there before, with"),
+    ):
+        if wrong.any():
+            row = table.iloc[int(np.argmax(wrong))]
             raise DataError(
-                "the domain was there before", path=path, line=line, record=cells[domain]
+                f"{message} {row['split']!r}",
+                path=path,
+                line=int(row[LINE]),
+                record=row["domain"],
             )
-        seen.add(cells[domain])
-        table.append(cells)
-    return pd.DataFrame(table, columns=header)
+    return table
 
 
 def _shared_with_training(data: Data, store: SequenceStore, path: Path) -> dict[str, int]:

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, cache_of_files
+from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.errors import ConfigError, DataError, InputError
-from lcplm_graph.files.tables import BadTable, check_width, line_of_row, read_csv, rows
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 _DROPPED = ("rows_without_sequence", "self_pairs", "duplicates", "contradictory_pairs")
-_HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 
 
 class PairPPI(PPIDataset):
     """A graph from a table of pairs (D-SCRIPT, PRING, your own) and a FASTA file.
 
     The table has two or three tab-separated columns without blanks around: two ids, and a label
-    (0 or 1) or a score in [0, 1]. A header line is recognised by a third cell that is no number,
-    or by ``protein1``, ``proteinA`` or ``id1`` in the first cell.
+    (0 or 1) or a score in [0, 1]. A header line is recognised by usual names of columns, as
+    ``protein1``, ``id_a`` or ``label``; lines that begin with ``#`` are left out.
 
     Parameters
     ----------
@@ -106,99 +101,6 @@ class PairPPI(PPIDataset):
         report |= {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
         _say(path, report)
         return Built(_graph(pairs, values, positive, store), store, report)
-
-
-def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[pd.DataFrame, str]:
-    """Read a table of pairs.
-
-    Parameters
-    ----------
-    path : path-like
-        Two or three tab-separated columns, with or without a header.
-    third : {"label", "score"}, optional
-        What the third column is; found out by default.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        Columns `a`, `b` (str) and `value` (float32; 1 if there is no third column).
-    kind : {"label", "score", "none"}
-        What the third column is.
-
-    Raises
-    ------
-    DataError
-        As `PairPPI`.
-    """
-    path = Path(path)
-    width, header = _layout(path)
-    names = ["a", "b", "value"][:width]
-    types = {"a": pa.string(), "b": pa.string(), "value": pa.float32()}
-    try:
-        table = read_csv(
-            path,
-            pacsv.ReadOptions(column_names=names, skip_rows=header),
-            pacsv.ParseOptions(delimiter="\t", quote_char=False),
-            pacsv.ConvertOptions(column_types=types, null_values=[]),
-        )
-    except BadTable as error:
-        _explain(path, width, header)
-        raise DataError(f"cannot be read as a table of pairs ({error})", path=path) from error
-    for name in ("a", "b"):
-        row = pc.index(pc.equal(table[name], ""), True).as_py()
-        if row >= 0:
-            raise DataError("an id is empty", path=path, line=line_of_row(path, row + header))
-    if width == 2:
-        table = table.append_column("value", pa.array(np.ones(len(table), np.float32)))
-        return table.to_pandas(), "none"
-    frame = table.to_pandas()
-    return frame, _check_values(frame["value"].to_numpy(), third, path, header)
-
-
-def _check_values(
-    values: npt.NDArray[np.float32], third: str | None, path: Path, header: bool
-) -> str:
-    is_label = (values == 0) | (values == 1)
-    kind = third or ("label" if is_label.all() else "score")
-    right = is_label if kind == "label" else (values >= 0) & (values <= 1)
-    if not right.all():
-        row = int(np.argmin(right))
-        wanted = "0 or 1" if kind == "label" else "a label 0 or 1 or a score in [0, 1]"
-        raise DataError(
-            f"the third column is {wanted}, here it is {values[row]:g}",
-            path=path,
-            line=line_of_row(path, row + header),
-        )
-    return kind
-
-
-def _layout(path: Path) -> tuple[int, bool]:
-    """Count the columns and see whether the first line is a header."""
-    for line, cells in rows(path):
-        if len(cells) not in (2, 3):
-            raise DataError(
-                f"a table of pairs has 2 or 3 tab-separated columns, this line {len(cells)}",
-                path=path,
-                line=line,
-            )
-        named = cells[0].strip().lower() in _HEADERS
-        return len(cells), named or (len(cells) == 3 and not _is_number(cells[2]))
-    raise DataError("the table has no line", path=path)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _explain(path: Path, width: int, header: bool) -> None:
-    check_width(path, width)
-    for number, (line, cells) in enumerate(rows(path)):
-        if width == 3 and number >= header and not _is_number(cells[2]):
-            raise DataError(f"{cells[2]!r} is no label or score", path=path, line=line)
 
 
 def _clean(

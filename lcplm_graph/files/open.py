@@ -1,22 +1,121 @@
-"""Open a data file, compressed or not, and say clearly what is wrong when it is not one."""
+"""Open a text file, compressed or not, and say clearly what is wrong when it is not one."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
+import re
+import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 
 from lcplm_graph.errors import DataError
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-_HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+# A file of zstd may begin with one of sixteen frames to skip; pzstd writes such files.
+_ZSTD_SKIP = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+_OTHER = {
+    b"PK\x03\x04": "a zip archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\x1f\x9d": "a file of `compress`",
+    b"\x04\x22\x4d\x18": "an lz4 archive",
+    b"\x89HDF": "an HDF5 file",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"\x93NUMPY": "a NumPy array",
+    b"%PDF": "a PDF document",
+}
+_BOM = b"\xef\xbb\xbf"
+_HEAD = 4096
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<title", b"<meta")
+
+
+class TextStream(io.RawIOBase):
+    """Bytes of a text in which every line ends in LF, whatever the file has: CR, LF or CRLF.
+
+    Byte order marks are left out wherever files with them were joined, and a NUL byte, which
+    no text has, is refused.
+
+    Parameters
+    ----------
+    source : binary file
+        What to read, decompressed.
+    path : pathlib.Path
+        For messages.
+    compression : str or None
+        For messages.
+    """
+
+    def __init__(self, source: Any, path: Path, compression: str | None) -> None:
+        self._source, self._path, self._compression = source, path, compression
+        self._held, self._ended, self._lines = b"", False, 0
+        head = self._pull(_HEAD)
+        _check_content(head, path)
+        self._ready = self._clean(head)
+
+    def readable(self) -> bool:
+        """Tell that this can be read."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read `size` bytes, fewer only at the end; all that is left by default."""
+        parts, have = [self._ready], len(self._ready)
+        while not self._ended and (size is None or size < 0 or have < size):
+            text = self._clean(self._pull(1 << 20 if size is None or size < 0 else size - have))
+            parts.append(text)
+            have += len(text)
+        joined = parts[0] if len(parts) == 1 else b"".join(parts)
+        end = have if size is None or size < 0 else size
+        self._ready = joined[end:]
+        return joined[:end]
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`; for `io.BufferedReader`."""
+        text = self.read(len(buffer))
+        buffer[: len(text)] = text
+        return len(text)
+
+    def _pull(self, size: int) -> bytes:
+        try:
+            data: bytes = self._source.read(size)
+        except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+            if self._compression is None:
+                raise DataError(f"cannot be read ({error})", path=self._path) from error
+            raise DataError(
+                f"the {self._compression} archive is truncated or damaged; fetch it again "
+                f"({error})",
+                path=self._path,
+            ) from error
+        self._ended = not data
+        return data
+
+    def _clean(self, data: bytes) -> bytes:
+        text, self._held = (self._held + data).replace(_BOM, b""), b""
+        if not self._ended:
+            # What may be the first half of CRLF or of a mark waits for its second half.
+            cut = len(text)
+            cut -= 2 if text.endswith(_BOM[:2]) else text.endswith(_BOM[:1])
+            cut -= text.endswith(b"\r", 0, cut)
+            text, self._held = text[:cut], text[cut:]
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\0" in text:
+            line = self._lines + text.count(b"\n", 0, text.index(b"\0")) + 1
+            message = "a NUL byte: this is a binary or a damaged file, not text"
+            raise DataError(message, path=self._path, line=line)
+        self._lines += text.count(b"\n")
+        return text
 
 
 @contextmanager
-def open_stream(path: str | os.PathLike[str]) -> Iterator[pa.NativeFile]:
+def open_stream(path: str | os.PathLike[str]) -> Iterator[TextStream]:
     """Open a text data file for reading bytes; gzip, zstd and bz2 are known by their content.
 
     Parameters
@@ -26,55 +125,109 @@ def open_stream(path: str | os.PathLike[str]) -> Iterator[pa.NativeFile]:
 
     Yields
     ------
-    pyarrow.NativeFile
-        The decompressed bytes.  A damaged or truncated archive raises `DataError` wherever in
-        the block it shows.
+    TextStream
+        The decompressed bytes with LF as only line end.  A damaged or truncated archive raises
+        `DataError` when the reader comes to it.
 
     Raises
     ------
     DataError
-        If the file is missing, empty, a web page, a Git LFS pointer, binary, or damaged.
+        If the file is missing, a pipe, empty, a web page, a Git LFS pointer, binary, or damaged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError("no such file; check the path", path=path)
-    with path.open("rb") as file:
-        head = file.read(4)
-    if not head:
-        raise DataError("the file is empty; fetch it again", path=path)
-    compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    path = check_is_file(path)
     try:
-        with pa.input_stream(str(path), compression=None) as raw:
-            _check_content(_beginning(path, compression), path)
-            stream = pa.CompressedInputStream(raw, compression) if compression else raw
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be opened ({error.strerror})", path=path) from error
+    with file:
+        head = file.read(8)
+        file.seek(0)
+        compression = _compression_of(head)
+        with _decompressed(file, path, compression) as source:
+            yield TextStream(source, path, compression)
+
+
+def check_is_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path if it is one of a regular file.
+
+    Raises
+    ------
+    DataError
+        If nothing is there, or a folder, or a pipe: readers go through a file more than once.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:
+        raise DataError(f"no such file; check the path ({error})", path=repr(path)) from None
+    except OSError as error:
+        reason = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
+        raise DataError(f"no such file; check the path{reason}", path=path) from None
+    if stat.S_ISDIR(mode):
+        raise DataError("this is a folder, not a file", path=path)
+    if not stat.S_ISREG(mode):
+        message = "this is a pipe or a device, which cannot be read twice; save it to a file first"
+        raise DataError(message, path=path)
+    return Path(path)
+
+
+def error_page(head: bytes) -> str:
+    """Say what markup the beginning of a file is, which no data file of ours is; else nothing.
+
+    Examples
+    --------
+    >>> error_page(b"<!-- x --><html>"), error_page(b">P1"), error_page(b"<Error><Code>403")
+    ('a web page', '', 'an XML document')
+    """
+    text = head.removeprefix(_BOM).lstrip().lower()
+    while text.startswith(b"<!--"):
+        text = text.partition(b"-->")[2].lstrip()
+    if text.startswith(_HTML):
+        return "a web page"
+    if not text.startswith((b"<?xml", b"<")):
+        return ""
+    if b"<rdf:rdf" in text or b"<ontology" in text:
+        return "an ontology in OWL"
+    return "a web page" if b"<html" in text or b"<!doctype html" in text else "an XML document"
+
+
+def _compression_of(head: bytes) -> str | None:
+    if _ZSTD_SKIP.match(head):
+        return "zstd"
+    return next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
+
+
+@contextmanager
+def _decompressed(file: IO[bytes], path: Path, compression: str | None) -> Iterator[Any]:
+    if compression is None:
+        yield file
+    elif compression == "gzip":
+        # Python's reader accepts what tapes and disks pad archives with: zeros at the end.
+        with gzip.GzipFile(fileobj=file) as stream:
             yield stream
-    except (OSError, pa.ArrowInvalid) as error:
-        # The decompressors raise these very classes; errors of the system carry a number.
-        if (
-            not compression
-            or type(error) not in (OSError, pa.ArrowInvalid)
-            or getattr(error, "errno", None)
-        ):
-            raise
-        raise DataError(
-            f"the {compression} archive is truncated or damaged; fetch it again ({error})",
-            path=path,
-        ) from error
-
-
-def _beginning(path: Path, compression: str | None) -> bytes:
-    with pa.input_stream(str(path), compression=compression) as stream:
-        return stream.read(4096)
+    else:
+        with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, compression) as stream:
+            yield stream
 
 
 def _check_content(head: bytes, path: Path) -> None:
     if not head:
         raise DataError("the file is empty; fetch it again", path=path)
-    if head.lstrip().lower().startswith(_HTML):
-        raise DataError("this is a web page, not data; fetch the file again", path=path, line=1)
+    if page := error_page(head):
+        advice = (
+            "take the same ontology as .obo" if page.endswith("OWL") else "fetch the file again"
+        )
+        raise DataError(f"this is {page}, not data; {advice}", path=path, line=1)
     if head.startswith(b"version https://git-lfs"):
         raise DataError("this is a Git LFS pointer; run `git lfs pull`", path=path, line=1)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError("the text is UTF-16; convert it to UTF-8", path=path, line=1)
+    if inner := _compression_of(head):
+        raise DataError(f"the archive holds another {inner} archive; unpack it first", path=path)
+    for magic, kind in _OTHER.items():
+        if head.startswith(magic):
+            message = f"this is {kind}, a binary file; unpack it or convert it to text first"
+            raise DataError(message, path=path)
+    if head[257:262] == b"ustar":
+        raise DataError("this is a tar archive, a binary file; unpack it first", path=path)
     if b"\0" in head:
         raise DataError("this is a binary file, not text", path=path)

@@ -1,47 +1,79 @@
-"""Tables as text: read by Arrow, and when that fails looked at again line by line."""
+"""Tab-separated text as Arrow tables: many lines at a time, the line of each row kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import open_stream
 
+#: Name of the column that holds the line of each row, counted from 1.
+LINE = "line"
+_BLOCK = 1 << 21
 
-class BadTable(Exception):
-    """Arrow cannot read a table; the reader of the format explains why, with the line."""
 
-
-def read_csv(path: Path, *options: Any) -> pa.Table:
-    """Read a table, plain or compressed, by `pyarrow.csv.read_csv`.
+def read_table(
+    path: Path,
+    columns: Mapping[str, int],
+    widths: Collection[int],
+    comment: Sequence[str] = (),
+    skip: int = 0,
+) -> pa.Table:
+    r"""Read some columns of a tab-separated table as text, without the blanks around each cell.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file.
-    *options
-        Read, parse and convert options of Arrow.
+        Plain or compressed UTF-8 text; blank lines do not count.
+    columns : mapping of str to int
+        Name and position, from 0, of each column to take.
+    widths : collection of int
+        How many columns a line may have.
+    comment : sequence of str
+        Lines that start with one of these are left out.
+    skip : int
+        Lines up to this one are left out.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns (large_string), and `LINE` (int64), the line that each row stood in.
 
     Raises
     ------
-    BadTable
-        If the text is no such table.
     DataError
-        As `open_stream`.
+        As `open_stream`, and with the line: text that is not UTF-8, too few or too many columns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.tsv"
+    >>> _ = path.write_text("# pairs\na\tb\t1\r\nc\td \n")
+    >>> read_table(path, {"first": 0, "second": 1}, (2, 3), ("#",)).to_pydict()
+    {'first': ['a', 'c'], 'second': ['b', 'd'], 'line': [2, 3]}
     """
-    with open_stream(path) as stream:
-        try:
-            return pacsv.read_csv(stream, *options)
-        except pa.ArrowInvalid as error:
-            # A decompressor raises the same class; that is for `open_stream` to explain.
-            if "CSV" not in str(error):
-                raise
-            raise BadTable(str(error)) from error
+    last = max(columns.values())
+    names = [*columns, LINE]
+    types = [pa.large_string()] * len(columns) + [pa.int64()]
+    batches = []
+    for numbers, lines in _line_blocks(path, comment, skip):
+        found = pc.add(pc.count_substring(lines, "\t"), 1).to_numpy()
+        wrong = ~np.isin(found, list(widths))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            _refuse_width(int(found[row]), widths, path, int(numbers[row]))
+        cells = pc.split_pattern(lines, "\t", max_splits=last + 1)
+        taken = [pc.utf8_trim_whitespace(pc.list_element(cells, i)) for i in columns.values()]
+        batches.append(pa.record_batch([*taken, pa.array(numbers)], names=names))
+    return pa.Table.from_batches(batches, schema=pa.schema(list(zip(names, types, strict=True))))
 
 
 def first_columns(path: Path, names: Sequence[str]) -> pa.Table:
@@ -56,64 +88,123 @@ def first_columns(path: Path, names: Sequence[str]) -> pa.Table:
     if len(header) < len(names):
         message = f"{len(header)} columns, {len(names)} expected"
         raise DataError(message, path=path, line=line)
-    columns = [*names, *(f"_{i}" for i in range(len(header) - len(names)))]
-    types = dict.fromkeys(columns, pa.string())
-    try:
-        return read_csv(
-            path,
-            pacsv.ReadOptions(column_names=columns, skip_rows=line),
-            pacsv.ParseOptions(delimiter="\t", quote_char=False),
-            pacsv.ConvertOptions(column_types=types, include_columns=list(names)),
-        )
-    except BadTable as error:
-        check_width(path, len(header))
-        raise DataError(f"cannot be read as tab-separated text ({error})", path=path) from error
+    table = read_table(path, {name: i for i, name in enumerate(names)}, [len(header)], skip=line)
+    return table.drop_columns(LINE).cast(pa.schema([(name, pa.string()) for name in names]))
 
 
-def rows(path: Path, comment: str = "") -> Iterator[tuple[int, list[str]]]:
+def rows(path: Path, comment: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
     """Yield line number (from 1) and cells of each line that is not blank and no comment.
 
     Parameters
     ----------
     path : pathlib.Path
         Plain or compressed UTF-8 text.
-    comment : str
-        Lines that start with this are left out; none if empty.
+    comment : sequence of str
+        Lines that start with one of these are left out.
 
     Raises
     ------
     DataError
         As `open_stream`, and with the line of text that is not UTF-8.
     """
-    for number, raw in _lines(path):
+    for numbers, lines in _line_blocks(path, comment):
+        for number, text in zip(numbers.tolist(), lines.to_pylist(), strict=True):
+            yield number, [cell.strip() for cell in text.split("\t")]
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line number (from 1) and text, without blanks around, of each line that is not blank.
+
+    Raises
+    ------
+    DataError
+        As `rows`.
+    """
+    for numbers, lines in _line_blocks(path):
+        trimmed = pc.utf8_trim_whitespace(lines).to_pylist()
+        yield from zip(numbers.tolist(), trimmed, strict=True)
+
+
+class BadTable(Exception):
+    """Arrow cannot read a table; the reader of the format explains why."""
+
+
+def read_csv(path: Path, *options: Any) -> pa.Table:
+    """Read a table of numbers, plain or compressed, by `pyarrow.csv.read_csv`.
+
+    Raises
+    ------
+    BadTable
+        If the text is no such table.
+    DataError
+        As `open_stream`.
+    """
+    with open_stream(path) as stream:
         try:
-            text = raw.decode("utf-8").rstrip("\r")
+            return pacsv.read_csv(stream, *options)
+        except pa.ArrowInvalid as error:
+            raise BadTable(str(error)) from error
+
+
+def _line_blocks(
+    path: Path, comment: Sequence[str] = (), skip: int = 0
+) -> Iterator[tuple[npt.NDArray[np.int64], pa.LargeStringArray]]:
+    """Yield numbers and texts of the lines that count, some thousand at a time."""
+    for first, block in _blocks(path):
+        lines = _lines(block, path, first)
+        numbers = np.arange(first, first + len(lines))
+        kept = pc.match_substring_regex(lines, r"\S")
+        for prefix in comment:
+            kept = pc.and_not(kept, pc.starts_with(lines, prefix))
+        if skip >= first:
+            kept = pc.and_(kept, pa.array(numbers > skip))
+        if not pc.all(kept, min_count=0).as_py():
+            lines, numbers = lines.filter(kept), numbers[kept.to_numpy(zero_copy_only=False)]
+        if len(lines):
+            yield numbers, lines
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, and the number of their first one; a long line is gathered once."""
+    line, parts = 1, []
+    with open_stream(path) as stream:
+        while data := stream.read(_BLOCK):
+            cut = data.rfind(b"\n") + 1
+            parts.append(data[:cut] if cut else data)
+            if cut:
+                block = b"".join(parts)
+                yield line, block
+                line += block.count(b"\n")
+                parts = [data[cut:]]
+    if last := b"".join(parts):
+        yield line, last
+
+
+def _lines(block: bytes, path: Path, first: int) -> pa.LargeStringArray:
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
+    if not len(ends) or ends[-1] < len(block):
+        ends = np.append(ends, len(block))
+    offsets = np.concatenate(([0], ends)).astype(np.int64)
+    lines = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(block))
+    try:
+        lines.validate(full=True)
+    except pa.ArrowInvalid:
+        _refuse_encoding(block, path, first)
+    return lines
+
+
+def _refuse_encoding(block: bytes, path: Path, first: int) -> NoReturn:
+    for line, text in enumerate(block.split(b"\n"), start=first):
+        try:
+            text.decode("utf-8")
         except UnicodeDecodeError:
             message = "not UTF-8; convert the file's encoding"
-            raise DataError(message, path=path, line=number) from None
-        if text.strip() and not (comment and text.startswith(comment)):
-            yield number, text.split("\t")
+            raise DataError(message, path=path, line=line) from None
+    raise DataError("not UTF-8; convert the file's encoding", path=path)
 
 
-def line_of_row(path: Path, row: int, comment: str = "") -> int | None:
-    """Return the line of the row counted from 0, a header among them."""
-    return next((line for i, (line, _) in enumerate(rows(path, comment)) if i == row), None)
-
-
-def check_width(path: Path, width: int, comment: str = "") -> None:
-    """Raise `DataError` at the first line that has not `width` columns."""
-    for line, cells in rows(path, comment):
-        if len(cells) != width:
-            message = f"{len(cells)} columns, the lines before have {width}"
-            raise DataError(message, path=path, line=line)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    number, rest = 0, b""
-    with open_stream(path) as stream:
-        while data := stream.read(1 << 20):
-            *lines, rest = (rest + data).split(b"\n")
-            for text in lines:
-                number += 1
-                yield number, text
-    yield number + 1, rest
+def _refuse_width(found: int, widths: Collection[int], path: Path, line: int) -> NoReturn:
+    wanted = sorted(widths)
+    expected = str(wanted[0]) if len(wanted) == 1 else f"{wanted[0]} to {wanted[-1]}"
+    message = f"{found} columns separated by tabs, {expected} expected"
+    raise DataError(message, path=path, line=line)

@@ -1,6 +1,6 @@
 """Annotation files: GAF 2.x of the Gene Ontology, and tables of protein and terms.
 
-GAF 2.1 and 2.2 have 17 tab-separated columns (2.0 too; columns 16 and 17 may be left out):
+GAF 2.x has 17 tab-separated columns, of which a row may leave out the last two:
 http://geneontology.org/docs/go-annotation-file-gaf-format-2.2/. A table has a header that names
 `protein` and `go_id` (or CAFA's `EntryID` and `term`), by choice `evidence`, `aspect`, `date`,
 `qualifier`; or no header and two columns. A cell may list several terms, joined by commas.
@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from lcplm_graph.errors import DataError, InputError, UnknownNameError
-from lcplm_graph.files.tables import BadTable, check_width, line_of_row, read_csv, rows
+from lcplm_graph.files.tables import LINE, read_table, rows
 from lcplm_graph.go.ontology import aspect_code
 from lcplm_graph.io import warn_once
 
@@ -30,11 +29,15 @@ EXPERIMENTAL = frozenset(["EXP", "IDA", "IMP", "IGI", "IEP", "HTP", "HDA", "HMP"
 #: CAFA also counts the statements of authors and curators (TAS, IC) as reliable. They are no
 #: experiment on the protein itself, hence not in the default.
 CAFA = EXPERIMENTAL | {"TAS", "IC"}
-_OTHER_CODES = "IPI ISS ISO ISA ISM IGC IBA IBD IKR IRD RCA NAS ND IEA"
+# NR (not recorded) and IMR (now IKR) stand in old files.
+_OTHER_CODES = "IPI ISS ISO ISA ISM IGC IBA IBD IKR IMR IRD RCA NAS ND NR IEA"
 KNOWN_CODES = CAFA | frozenset(_OTHER_CODES.split())
 EVIDENCE_SETS = {"experimental": EXPERIMENTAL, "cafa": CAFA, "all": None}
 _GAF = {1: "protein", 3: "qualifier", 4: "go_id", 6: "evidence", 8: "aspect", 13: "date"}
-_COMMENT = "!"
+_GAF_WIDTHS = range(15, 18)
+_COMMENT = ("!", "#")
+# A qualifier is a list joined by "|"; hand-made files have blanks in it.
+_NOT = r"(?i)(^|[|,;\s])not($|[|,;\s])"
 _HEADER = {
     "protein": "protein",
     "entryid": "protein",
@@ -140,11 +143,12 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
         date, text that is not UTF-8, a web page, a binary or truncated file.
     """
     path = Path(path)
-    columns, num_columns, header = _layout(path)
-    table = _read_columns(path, columns, num_columns, header)
-    negated = pc.fill_null(
-        pc.match_substring_regex(table["qualifier"], r"(?i)(^|\|)not(\||$)"), False
-    )
+    columns, widths, header = _layout(path)
+    table = read_table(path, columns, widths, _COMMENT, skip=header)
+    _check_cells(table, path)
+    if "qualifier" not in columns:
+        table = table.append_column("qualifier", pa.nulls(len(table), pa.large_string()))
+    negated = pc.fill_null(pc.match_substring_regex(table["qualifier"], _NOT), False)
     total = table.num_rows
     table = table.filter(pc.invert(negated))
     counts = {
@@ -155,17 +159,18 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
     return Annotations(_frame(_one_term_per_row(table)), counts)
 
 
-def _layout(path: Path) -> tuple[dict[str, int], int, bool]:
-    """Which column holds what, how many there are, and whether a header comes first."""
+def _layout(path: Path) -> tuple[dict[str, int], Collection[int], int]:
+    """Which column holds what, how many there may be, and the line of the header, 0 if none."""
     for line, cells in rows(path, _COMMENT):
-        if 15 <= len(cells) <= 17 and cells[4].startswith("GO:"):
-            return {name: i for i, name in _GAF.items()}, len(cells), False
-        names = [_HEADER.get(cell.strip().lower()) for cell in cells]
+        names = [_HEADER.get(cell.lower()) for cell in cells]
         if "protein" in names and "go_id" in names:
             found = {name: i for i, name in enumerate(names) if name is not None}
-            return found, len(cells), True
+            return found, [len(cells)], line
+        if len(cells) in _GAF_WIDTHS:
+            # Rows may leave out the last two columns, each for itself.
+            return {name: i for i, name in _GAF.items()}, _GAF_WIDTHS, 0
         if len(cells) == 2 and cells[1].startswith("GO:"):
-            return {"protein": 0, "go_id": 1}, 2, False
+            return {"protein": 0, "go_id": 1}, [2], 0
         raise DataError(
             f"neither GAF (15 to 17 columns, this line has {len(cells)}) nor a table with the "
             "columns 'protein' and 'go_id' nor 'protein <tab> GO:...'",
@@ -175,41 +180,10 @@ def _layout(path: Path) -> tuple[dict[str, int], int, bool]:
     raise DataError("the file holds comments only, no annotation", path=path)
 
 
-def _read_columns(path: Path, columns: dict[str, int], num_columns: int, header: bool) -> pa.Table:
-    def on_bad_row(row: pacsv.InvalidRow) -> str:
-        return "skip" if _is_comment_row(row.text) else "error"
-
-    names = [str(i) for i in range(num_columns)]
-    try:
-        table = read_csv(
-            path,
-            pacsv.ReadOptions(column_names=names, block_size=1 << 24),
-            pacsv.ParseOptions(delimiter="\t", quote_char=False, invalid_row_handler=on_bad_row),
-            pacsv.ConvertOptions(
-                include_columns=[str(i) for i in columns.values()],
-                column_types=dict.fromkeys(names, pa.string()),
-            ),
-        )
-    except BadTable as error:
-        check_width(path, num_columns, _COMMENT)
-        raise DataError(f"cannot be read as tab-separated text ({error})", path=path) from error
-    table = table.rename_columns(list(columns))
-    if header:
-        table = table.slice(1)
-    _check_cells(table, path, header)
-    if "qualifier" not in columns:
-        table = table.append_column("qualifier", pa.nulls(len(table), pa.string()))
-    return table
-
-
-def _is_comment_row(text: str) -> bool:
-    return text.startswith(_COMMENT) or not text.strip()
-
-
-def _check_cells(table: pa.Table, path: Path, header: bool) -> None:
-    codes = pa.array(sorted(KNOWN_CODES))
+def _check_cells(table: pa.Table, path: Path) -> None:
+    codes = pa.array(sorted(KNOWN_CODES), pa.large_string())
     checks: dict[str, tuple[Callable[[pa.ChunkedArray], pa.ChunkedArray], str]] = {
-        "protein": (lambda a: pc.match_substring_regex(a, r"^\S"), "no protein id"),
+        "protein": (lambda a: pc.not_equal(a, ""), "no protein id"),
         "go_id": (
             lambda a: pc.match_substring_regex(a, r"^GO:\d{7}(,\s*GO:\d{7})*$"),
             "a GO id is 'GO:' and 7 digits, here is",
@@ -227,13 +201,12 @@ def _check_cells(table: pa.Table, path: Path, header: bool) -> None:
     for name, (is_right, message) in checks.items():
         if name not in table.column_names:
             continue
-        right = pc.fill_null(is_right(table[name]), False)
-        row = pc.index(right, False).as_py()
+        row = pc.index(is_right(table[name]), False).as_py()
         if row >= 0:
             raise DataError(
                 f"{message} {table[name][row].as_py()!r}",
                 path=path,
-                line=line_of_row(path, row + header, _COMMENT),
+                line=table[LINE][row].as_py(),
                 record=table["protein"][row].as_py(),
             )
 

@@ -1,16 +1,33 @@
-"""Read OBO files by obonet, checked: what is in force, what is not, and what stands for it."""
+"""Read OBO 1.2 and 1.4, checked: what is in force, what is not, and what stands for it.
+
+The format: https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html. Only what the graph
+of terms needs is taken; other tags and stanzas may hold anything that is ``tag: value``.
+"""
 
 from __future__ import annotations
 
-import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import open_stream
+from lcplm_graph.files.tables import numbered_lines
+from lcplm_graph.io import warn_once
 
 ASPECTS = {"BP": "biological_process", "MF": "molecular_function", "CC": "cellular_component"}
-RELATIONS = ("is_a", "part_of")
+#: Relations that carry an annotation upwards, by all their names.
+RELATIONS = ("is_a", "OBO_REL:is_a", "part_of", "OBO_REL:part_of", "BFO:0000050")
+_OWN = "GO:"
+_HEADER = "header"
+_STANZA = re.compile(r"\[([^\[\]]+)\]\s*(!.*)?")
+_TAG = re.compile(r"([^\s:]+)\s*:\s*(.*)")
+# An id ends at a blank, at the qualifiers in braces, or at the comment.
+_ID = re.compile(r"[^\s!{]+")
+_REMARK = re.compile(r"(\s*\{[^{}]*\})?(\s+!\s.*)?$")
+_ONCE = ("name", "namespace", "is_obsolete")
+_IDS = ("id", "is_a", "alt_id", "replaced_by", "namespace", "default-namespace", "is_obsolete")
 
 
 class Obo(NamedTuple):
@@ -24,123 +41,195 @@ class Obo(NamedTuple):
     version: str
 
 
+@dataclass
+class _Term:
+    """Values of a stanza by tag, each with its line."""
+
+    id: str
+    line: int
+    tags: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+    def values(self, tag: str) -> list[str]:
+        return [value for _, value in self.tags.get(tag, [])]
+
+    def first(self, tag: str, default: str = "") -> str:
+        return next(iter(self.values(tag)), default)
+
+    @property
+    def obsolete(self) -> bool:
+        return self.first("is_obsolete").lower() == "true"
+
+
 def read_obo(path: Path) -> Obo:
     """Read the terms and the is_a and part_of relations of an OBO file.
+
+    Terms of other ontologies that the file brings along are left out, with a warning.
 
     Raises
     ------
     DataError
-        If it is not OBO, a parent is not defined, or a namespace is not one of GO's three.
+        With line and term: a line that is no ``tag: value``, a stanza without id, a tag that
+        contradicts an earlier one, a parent that is not defined, a namespace not of GO's three.
     """
-    graph = _read_graph(path)
-    live: dict[str, dict[str, Any]] = {}
-    gone: dict[str, dict[str, Any]] = {}
-    for term, data in graph.nodes(data=True):
-        (gone if data.get("is_obsolete") == "true" else live)[term] = data
-    # A term that is only named as a parent has no data.
-    terms = sorted(term for term, data in live.items() if data)
+    header, found = _read_terms(path)
+    default = header.first("default-namespace")
+    gone = {name: term for name, term in found.items() if term.obsolete}
+    live = {name: term for name, term in found.items() if not term.obsolete}
+    foreign = {
+        name
+        for name, term in live.items()
+        if not name.startswith(_OWN) and term.first("namespace", default) not in ASPECTS.values()
+    }
+    terms = sorted(live.keys() - foreign)
     if not terms:
         raise DataError("the file defines no [Term]; is it an ontology?", path=path)
-    index = {term: i for i, term in enumerate(terms)}
+    if foreign:
+        warn_once(f"{path}: {len(foreign)} terms of other ontologies are left out")
+    index = {name: i for i, name in enumerate(terms)}
     return Obo(
         terms,
-        [_namespace(live[term], graph.graph, term, path) for term in terms],
-        _edges(graph, index, path),
-        [live[term].get("name", term) for term in terms],
+        [_namespace(live[name], default, path) for name in terms],
+        [edge for name in terms for edge in _edges(live[name], index, foreign, path)],
+        [live[name].first("name", name) for name in terms],
         _former(live, gone, index, path),
-        str(graph.graph.get("data-version", "")),
+        header.first("data-version"),
     )
 
 
-def _read_graph(path: Path) -> Any:
-    import obonet
-
-    with open_stream(path) as stream:
-        raw = stream.read()
-    try:
-        return obonet.read_obo(io.StringIO(raw.decode("utf-8")), ignore_obsolete=False)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError("not UTF-8; convert the file's encoding", path=path, line=line) from None
-    except Exception as error:  # obonet raises whatever its parser meets
-        line = _first_bad_line(raw)
-        raise DataError(f"cannot be read as OBO ({error!r})", path=path, line=line) from error
-
-
-def _first_bad_line(raw: bytes) -> int | None:
-    """Line that is neither blank, comment, stanza head nor ``tag: value``."""
-    for number, text in enumerate(raw.split(b"\n"), start=1):
-        content = text.strip()
-        if content and not content.startswith((b"!", b"[")) and b": " not in content + b" ":
-            return number
-    return None
+def _read_terms(path: Path) -> tuple[_Term, dict[str, _Term]]:
+    """Read the header, and the [Term] stanzas; those of one id are one term."""
+    header: _Term | None = None
+    terms: dict[str, _Term] = {}
+    for kind, stanza in _stanzas(path):
+        if kind == _HEADER:
+            header = stanza
+        elif kind == "Term":
+            if "id" not in stanza.tags:
+                raise DataError("this [Term] has no id", path=path, line=stanza.line)
+            stanza.id = stanza.first("id")
+            term = terms.setdefault(stanza.id, stanza)
+            if term is not stanza:
+                for tag, values in stanza.tags.items():
+                    term.tags.setdefault(tag, []).extend(values)
+            _refuse_contradiction(term, path)
+    return header or _Term(_HEADER, 1), terms
 
 
-def _line_of(path: Path, text: str) -> int | None:
-    with open_stream(path) as stream:
-        lines = stream.read().decode("utf-8").splitlines()
-    return next((i for i, line in enumerate(lines, start=1) if line.startswith(text)), None)
+def _stanzas(path: Path) -> Iterator[tuple[str, _Term]]:
+    kind, stanza = _HEADER, _Term(_HEADER, 1)
+    for line, text in _joined_lines(path):
+        if head := _STANZA.fullmatch(text):
+            yield kind, stanza
+            kind, stanza = head[1].strip(), _Term("", line)
+            continue
+        tag = _TAG.fullmatch(text)
+        if tag is None:
+            where = "the header" if kind == _HEADER else f"[{kind}] {stanza.first('id')}".strip()
+            message = f"cannot be read as OBO: {text[:60]!r} in {where} is no 'tag: value'"
+            raise DataError(message, path=path, line=line)
+        if kind in ("Term", _HEADER):
+            value = _value(tag[1], tag[2], path, line, stanza)
+            stanza.tags.setdefault(tag[1], []).append((line, value))
+    yield kind, stanza
 
 
-def _namespace(data: dict[str, Any], header: dict[str, Any], term: str, path: Path) -> str:
-    namespace = data.get("namespace") or header.get("default-namespace")
+def _joined_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield lines that are no comment; one that ends in a backslash goes on in the next."""
+    start, begun = 0, ""
+    for line, text in numbered_lines(path):
+        if not begun and text.startswith("!"):
+            continue
+        start, text = (start, begun + text) if begun else (line, text)
+        if (len(text) - len(text.rstrip("\\"))) % 2:
+            begun = text[:-1]
+            continue
+        begun = ""
+        yield start, text
+    if begun:
+        yield start, begun
+
+
+def _value(tag: str, text: str, path: Path, line: int, stanza: _Term) -> str:
+    """Cut qualifiers and comment off where the tag is one that counts."""
+    if tag in _IDS:
+        found = _ID.match(text)
+        if found is None:
+            message = f"'{tag}' has no value"
+            raise DataError(message, path=path, line=line, record=stanza.first("id") or None)
+        return found[0]
+    if tag == "relationship":
+        parts = _ID.findall(text)[:2]
+        if len(parts) < 2:
+            message = f"a relationship is 'relation term', not {text[:60]!r}"
+            raise DataError(message, path=path, line=line, record=stanza.first("id") or None)
+        return " ".join(parts)
+    if tag == "name":
+        return re.sub(r"\\(.)", r"\1", _REMARK.sub("", text))
+    return text
+
+
+def _refuse_contradiction(term: _Term, path: Path) -> None:
+    for tag in _ONCE:
+        values = term.tags.get(tag, [])
+        line, value = next(((n, v) for n, v in values if v != values[0][1]), (None, ""))
+        if line is not None:
+            message = f"{tag} {value!r} contradicts {values[0][1]!r} of line {values[0][0]}"
+            raise DataError(message, path=path, line=line, record=term.id)
+
+
+def _namespace(term: _Term, default: str, path: Path) -> str:
+    line, namespace = term.tags.get("namespace", [(term.line, default)])[0]
     if namespace not in ASPECTS.values():
         raise DataError(
             f"namespace {namespace!r} is none of {', '.join(ASPECTS.values())}",
             path=path,
-            line=_line_of(path, f"id: {term}"),
-            record=term,
+            line=line,
+            record=term.id,
         )
-    return str(namespace)
+    return namespace
 
 
-def _edges(graph: Any, index: dict[str, int], path: Path) -> list[tuple[int, int]]:
-    edges = []
-    for child, parent, relation in graph.edges(keys=True):
-        if relation not in RELATIONS or child not in index:
-            continue
-        if parent not in index:
-            tag = "is_a: " if relation == "is_a" else f"relationship: {relation} "
-            raise DataError(
-                f"its parent {parent} is not a term in force in this file",
-                path=path,
-                line=_line_of(path, f"{tag}{parent}"),
-                record=child,
-            )
-        edges.append((index[child], index[parent]))
-    return edges
+def _edges(
+    term: _Term, index: dict[str, int], foreign: set[str], path: Path
+) -> Iterator[tuple[int, int]]:
+    parents = [(line, parent) for line, parent in term.tags.get("is_a", [])]
+    for line, value in term.tags.get("relationship", []):
+        relation, parent = value.split()
+        if relation in RELATIONS:
+            parents.append((line, parent))
+    for line, parent in dict.fromkeys(parents):
+        if parent in index:
+            yield index[term.id], index[parent]
+        elif parent.startswith(_OWN) and parent not in foreign:
+            message = f"its parent {parent} is not a term in force in this file"
+            raise DataError(message, path=path, line=line, record=term.id)
 
 
 def _former(
-    live: dict[str, dict[str, Any]],
-    gone: dict[str, dict[str, Any]],
-    index: dict[str, int],
-    path: Path,
+    live: dict[str, _Term], gone: dict[str, _Term], index: dict[str, int], path: Path
 ) -> dict[str, tuple[str, str | None]]:
     former: dict[str, tuple[str, str | None]] = {}
     for term in index:
-        for alt in live[term].get("alt_id", []):
-            if alt in former:
-                raise DataError(
-                    f"alt_id {alt} belongs to {former[alt][1]} too", path=path, record=term
-                )
+        for line, alt in live[term].tags.get("alt_id", []):
+            if former.get(alt, ("", term))[1] != term:
+                message = f"alt_id {alt} belongs to {former[alt][1]} too"
+                raise DataError(message, path=path, line=line, record=term)
             if alt not in index:
                 former[alt] = ("alt_id", term)
-    for term, data in gone.items():
-        former.setdefault(term, _replacement(data, gone, former, index))
+    for name, obsolete in gone.items():
+        former.setdefault(name, _replacement(obsolete, gone, former, index))
     return former
 
 
 def _replacement(
-    data: dict[str, Any],
-    gone: dict[str, dict[str, Any]],
+    term: _Term,
+    gone: dict[str, _Term],
     former: dict[str, tuple[str, str | None]],
     index: dict[str, int],
 ) -> tuple[str, str | None]:
     """Follow `replaced_by` until a term in force; a chain may pass other obsolete terms."""
     seen: set[str] = set()
-    while next_ids := data.get("replaced_by"):
-        target = next_ids[0] if isinstance(next_ids, list) else next_ids
+    while target := term.first("replaced_by"):
         if target in index:
             return "replaced_by", target
         if former.get(target, ("", None))[0] == "alt_id":
@@ -148,5 +237,5 @@ def _replacement(
         if target in seen or target not in gone:
             break
         seen.add(target)
-        data = gone[target]
+        term = gone[target]
     return "obsolete", None

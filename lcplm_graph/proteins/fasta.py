@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import open_stream
+from lcplm_graph.files.open import TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.tokens.vocabulary import RESIDUES
 
@@ -59,7 +59,7 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
     Parameters
     ----------
     path : path-like
-        The file; multi-line records and CRLF line ends are fine.
+        The file; multi-line records and line ends of any system are fine.
 
     Yields
     ------
@@ -69,8 +69,8 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
     Raises
     ------
     DataError
-        With file and line: no ``>`` first, a record without id or residues, a character that is
-        no letter, text that is not UTF-8, a web page, a binary or truncated file.
+        With file and line: no ``>`` first, a record without id or residues (gaps are none), a
+        character that is no letter, text that is not UTF-8, a web page, a binary or truncated file.
     """
     path, replaced = Path(path), Counter[str]()
     with open_stream(path) as stream:
@@ -115,7 +115,7 @@ def line_of_record(path: str | os.PathLike[str], record: str, occurrence: int = 
     return None
 
 
-def _blocks(stream: pa.NativeFile, path: Path) -> Iterator[tuple[int, bytes]]:
+def _blocks(stream: TextStream, path: Path) -> Iterator[tuple[int, bytes]]:
     """Cut the stream into blocks of whole records, each with the line it starts at."""
     line, start = _skip_blank_start(stream.read(_BLOCK), path)
     parts = [start]
@@ -132,7 +132,7 @@ def _blocks(stream: pa.NativeFile, path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _skip_blank_start(data: bytes, path: Path) -> tuple[int, bytes]:
-    start = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    start = data.lstrip()
     line = data.count(b"\n", 0, len(data) - len(start)) + 1
     if start[:1] == b">":
         return line, start
@@ -143,8 +143,6 @@ def _skip_blank_start(data: bytes, path: Path) -> tuple[int, bytes]:
 def _parse_block(
     block: bytes, path: Path, first_line: int, replaced: Counter[str]
 ) -> pa.RecordBatch:
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n")
     headers, bodies, lengths = _cut(block)
     words = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(headers), max_splits=1)
     ids = pc.list_element(words, 0)
@@ -155,6 +153,7 @@ def _parse_block(
         _INVALID in residues
         or b"*" in residues
         or not lengths.all()
+        or _gaps_only(residues, lengths)
         or pc.any(pc.equal(ids, "")).as_py()
         or not _is_utf8(headers)
     ):
@@ -201,6 +200,16 @@ def _fold(bodies: pa.LargeBinaryArray, lengths: np.ndarray) -> tuple[bytes, np.n
     return residues, lengths
 
 
+def _gaps_only(residues: bytes, lengths: np.ndarray) -> bool:
+    """Whether a record has gaps and nothing else."""
+    if b"-" not in residues and b"." not in residues:
+        return False
+    letters = np.frombuffer(residues, dtype=np.uint8) >= ord("A")
+    before = np.concatenate(([0], np.cumsum(letters)))
+    ends = np.cumsum(lengths)
+    return bool((before[ends] == before[ends - lengths]).any())
+
+
 def _text(joined: bytes, lengths: np.ndarray) -> pa.LargeStringArray:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
@@ -238,6 +247,9 @@ def _explain_body(body: bytes, path: Path, header_line: int, record: str) -> Non
     folded = body.translate(_FOLD, _BLANKS).removesuffix(b"*")
     if not folded:
         raise DataError("the record has no residues", path=path, line=header_line, record=record)
+    if not folded.strip(b".-"):
+        message = "the record has gaps only, no residues"
+        raise DataError(message, path=path, line=header_line, record=record)
     bad = [i for i in (folded.find(_INVALID), folded.find(b"*")) if i >= 0]
     if not bad:
         return

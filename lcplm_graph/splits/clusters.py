@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.files.tables import LINE, read_table
 from lcplm_graph.pairs import IntArray, adjacency
 from lcplm_graph.proteins.search import choose_method, homologous_pairs
 from lcplm_graph.proteins.store import SequenceStore
@@ -71,14 +72,12 @@ def read_clusters(path: str | PathLike[str], ids: Sequence[str]) -> IntArray:
     DataError
         If a line has not two columns, a protein is in two clusters or in none.
     """
+    table = read_table(Path(path), {"founder": 0, "member": 1}, [2], ("#",))
+    founder, member = (table[name].to_pylist() for name in ("founder", "member"))
     of_member: dict[str, str] = {}
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.rstrip("\r\n").split("\t")
-            if len(fields) != 2:
-                raise DataError("expected `representative<TAB>member`", path=path, line=number)
-            if of_member.setdefault(fields[1], fields[0]) != fields[0]:
-                raise DataError("is in two clusters", path=path, line=number, record=fields[1])
+    for name, chief, line in zip(member, founder, table[LINE].to_pylist(), strict=True):
+        if of_member.setdefault(name, chief) != chief:
+            raise DataError("is in two clusters", path=path, line=line, record=name)
     missing = [name for name in ids if name not in of_member]
     if missing:
         raise DataError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.datasets.pairs import PairPPI
-from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning
+from lcplm_graph.errors import ConfigError, DataError, InputError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
 
 FASTA = ">a\nMKT\n>b\nMV\n>c\nMV\n>d\nMA\n>e\nMG\n"
@@ -98,3 +101,36 @@ def test_shs27k_as_pairs(shared_data, tmp_path):
     dataset = PairPPI(table, folder / "proteins.fasta", root=tmp_path, third="score")
     assert dataset[0].num_nodes == 1690
     assert dataset[0].edge_index.shape[1] == 2 * 7624
+
+
+def test_a_bad_label_in_the_first_row_is_no_header(tmp_path):
+    for label in ("yes", "?", "l", "x"):
+        with pytest.raises(
+            DataError, match=f"line 1: {re.escape(repr(label))} is no label.*a header has usual"
+        ):
+            read_pairs(write(tmp_path, f"P1\tP2\t{label}\nP1\tP3\t1\n"))
+    with pytest.raises(DataError, match="line 1: '' is no label"):
+        read_pairs(write(tmp_path, "P1\tP2\t\nP1\tP3\t1\n"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["protein1\tprotein2\tlabel", "idA\tidB\tinteraction", "x\ty\tlabel", "#a comment\twith tab"],
+)
+def test_headers_and_comments_are_no_rows(tmp_path, header):
+    table, kind = read_pairs(write(tmp_path, f"\ufeff{header}\rP1\tP2 \t1\r\n\n#P8\tP9\nP3\tP4\t0"))
+    assert table.to_dict("list") == {"a": ["P1", "P3"], "b": ["P2", "P4"], "value": [1, 0]}
+    assert kind == "label"
+    two, kind = read_pairs(write(tmp_path, "protein_A\tprotein_B\nP1\tP2\n"))
+    assert (two["a"].tolist(), kind) == (["P1"], "none")
+
+
+def test_proteins_named_as_columns_are_rows_when_a_label_follows(tmp_path):
+    table, _ = read_pairs(write(tmp_path, "protein1\tprotein2\t1\nprotein2\tprotein3\t0\n"))
+    assert table["a"].tolist() == ["protein1", "protein2"]
+
+
+def write(folder, text):
+    path = folder / "x.tsv"
+    path.write_bytes(text.encode())
+    return path

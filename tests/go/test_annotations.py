@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from lcplm_graph.errors import InputError, LcPlmWarning, UnknownNameError
+from lcplm_graph.errors import DataError, InputError, LcPlmWarning, UnknownNameError
 from lcplm_graph.go.annotations import EXPERIMENTAL, evidence_codes, read_annotations
 from lcplm_graph.io import forget_warnings
 
@@ -99,3 +99,42 @@ def test_the_real_annotations_of_2022(shared_data):
     assert proteins.to_dict() == {"BP": 9503, "CC": 11257, "MF": 13643}
     only_binding = found.table[found.table["aspect"] == "MF"].groupby("protein")["go_id"]
     assert int((only_binding.agg(set) == {"GO:0005515"}).sum()) == 4646
+
+
+def test_each_row_stands_for_itself(tmp_path):
+    """Comments with tabs, rows of 15 to 17 columns, old codes, and line ends of any system."""
+    short = "\t".join(gaf_line("P2", "GO:0000001").split("\t")[:15])
+    path = tmp_path / "goa.gaf"
+    path.write_bytes(
+        b"\xef\xbb\xbf!gaf-version: 2.2\r"
+        + gaf_line("P1", "GO:0000001").strip().encode()
+        + b"\t\t\r!"
+        + gaf_line("P9", "GO:0000001").encode()
+        + short.encode()
+        + b"\r\n"
+        + gaf_line("P3", "GO:0000002", "NR").encode()
+        + gaf_line("P4", "GO:0000003", "IMR").encode()
+    )
+    found = read_annotations(path)
+    assert found.table["protein"].tolist() == ["P1", "P2", "P3", "P4"]
+    assert found.table["evidence"].tolist() == ["IDA", "IDA", "NR", "IMR"]
+    assert found.select().table["protein"].tolist() == ["P1", "P2"]
+
+
+@pytest.mark.parametrize(
+    "qualifier",
+    ["NOT |enables", "NOT| enables", " not", "contributes_to | NOT", "NOT enables", "Not|enables"],
+)
+def test_negation_with_blanks_is_negation(tmp_path, qualifier):
+    path = tmp_path / "goa.gaf"
+    path.write_text(gaf_line("P1", "GO:0000001", qualifier=qualifier))
+    found = read_annotations(path)
+    assert found.counts["negated"] == 1
+    assert found.table.empty
+
+
+def test_a_faulty_first_row_of_gaf_is_named_as_such(tmp_path):
+    path = tmp_path / "goa.gaf"
+    path.write_text(gaf_line("P1", "GO-0000001"))
+    with pytest.raises(DataError, match="line 1, record 'P1': a GO id is .* 'GO-0000001'"):
+        read_annotations(path)

@@ -178,9 +178,9 @@ def test_obo_relations_and_old_ids(obo):
         ("is_a: GO:0000001 ! binding", "is_a: GO:0000077", r"line 21, record 'GO:0000002'.*0077"),
         ("is_a: GO:0003674 ! mol", "is_a: GO:0000002 ! mol", "cycle: GO:.* -> GO:.* -> GO:"),
         ("is_a: GO:0000001 ! b", "is_a: GO:0000002 ! b", "GO:0000002 is its own parent"),
-        ("namespace: biological_process\n", "namespace: chemistry\n", "line 33.*'chemistry'"),
+        ("namespace: biological_process\n", "namespace: chemistry\n", "line 35.*'chemistry'"),
         ("name: ion binding", "no tag here", "line 19: cannot be read as OBO"),
-        ("alt_id: GO:0000091", "alt_id: GO:0000091\nalt_id: GO:0000091", "belongs to"),
+        ("is_a: GO:0000001", "alt_id: GO:0000091\nis_a: GO:0000001", "line 21, .*belongs to GO:0"),
     ],
 )
 def test_faulty_obo_is_refused_with_the_place(tmp_path, old, new, message):
@@ -221,3 +221,73 @@ def test_the_real_ontology(shared_data):
     assert (reached.sum(axis=1) == 1).all()
     owner = np.array(list(ROOTS))[reached.argmax(axis=1)]
     assert (owner == ontology.aspects).all()
+
+
+ROOT = "[Term]\nid: GO:0008150\nname: r\nnamespace: biological_process\n"
+CHILD = "[Term]\nid: GO:0000001\nname: c\nnamespace: biological_process\nis_a: GO:0008150\n"
+HEAD = "format-version: 1.2\n"
+LEGAL = {
+    "no blank line between stanzas": HEAD + "\n" + ROOT + CHILD,
+    "comment before a stanza": HEAD + "\n! part one\n" + ROOT + "\n! [Term]\n" + CHILD,
+    "stanza right after the header": HEAD + ROOT + CHILD,
+    "no header": ROOT + CHILD,
+    "default-namespace": HEAD
+    + "default-namespace: biological_process ! for all\n"
+    + (ROOT + CHILD).replace("namespace: biological_process\n", ""),
+    "no blank after the colon": (ROOT + CHILD).replace(": ", ":"),
+    "blanks around": (ROOT + CHILD).replace("\n", "  \n  "),
+    "qualifiers and comments": ROOT
+    + CHILD.replace("GO:0008150", 'GO:0008150{source="x ! y"} ! r').replace("Term]", "Term] ! c"),
+    "part_of by its other name": ROOT + CHILD.replace("is_a:", "relationship: BFO:0000050"),
+    "a line that goes on": ROOT + CHILD.replace("is_a: GO", "is_a: \\\nGO"),
+    "tags before the id": ROOT + CHILD.replace("id: GO:0000001\n", "").strip() + "\nid: GO:0000001",
+    "a term in two stanzas": ROOT + CHILD + "[Term]\nid: GO:0000001\ncomment: more\n",
+    "other stanzas": ROOT + "[Typedef]\nid: part_of\n[Instance]\nid: x\n[Other]\nid: y\n" + CHILD,
+    "old Mac": (HEAD + ROOT + CHILD).replace("\n", "\r"),
+    "byte order mark and CRLF": "\ufeff" + (HEAD + ROOT + CHILD).replace("\n", "\r\n"),
+    "strange text": ROOT + 'def: "a \\" { ! [Term] is_a: x" []\ncomment: [Term]\n' + CHILD,
+    "terms of other ontologies": ROOT
+    + "[Term]\nid: CHEBI:1\nname: x\nnamespace: chebi\nis_a: CHEBI:2\n"
+    + CHILD
+    + "is_a: CHEBI:1\nrelationship: part_of CHEBI:2\n",
+}
+
+
+@pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
+@pytest.mark.parametrize("text", LEGAL.values(), ids=LEGAL.keys())
+def test_legal_obo_is_read(tmp_path, text):
+    path = tmp_path / "x.obo"
+    path.write_bytes(text.encode())
+    ontology = Ontology.from_obo(path)
+    assert ontology.terms == ["GO:0000001", "GO:0008150"]
+    assert ontology.names == ["c", "r"]
+    assert ontology.ancestors_of("GO:0000001") == ["GO:0008150"]
+
+
+def test_names_keep_their_signs(tmp_path):
+    path = tmp_path / "x.obo"
+    name = r"name: 5'-\{a\}: b\! [c] (d)! e {x=\"1\"} ! comment"
+    path.write_text(ROOT.replace("name: r", name))
+    assert Ontology.from_obo(path).names == ["5'-{a}: b! [c] (d)! e"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ROOT + "name without colon\n", r"line 5: .*'name without colon' in \[Term\] GO:0008150"),
+        ("hello\n" + ROOT, "line 1: .*'hello' in the header"),
+        (ROOT + "[Term]\nname: x\n", r"line 5: this \[Term\] has no id"),
+        (ROOT + "[Term\nid: GO:0000001\n", r"line 5: .*'\[Term' in \[Term\] GO:0008150"),
+        (ROOT + "is_a:\n", "line 5, record 'GO:0008150': 'is_a' has no value"),
+        (ROOT + "is_a: ! r\n", "line 5, record 'GO:0008150': 'is_a' has no value"),
+        (ROOT + "relationship: part_of\n", "line 5, record .*a relationship is"),
+        (ROOT + ROOT.replace("r\n", "s\n"), "line 7, record .*name 's' contradicts 'r' of line 3"),
+        (ROOT.replace("biological", "psychic"), "line 4, record .*'psychic_process' is none"),
+        (ROOT.replace("namespace: biological_process\n", ""), "line 1, record .*'' is none"),
+    ],
+)
+def test_what_is_no_obo_is_named_with_line_and_stanza(tmp_path, text, message):
+    path = tmp_path / "x.obo"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        Ontology.from_obo(path)

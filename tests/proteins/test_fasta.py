@@ -207,3 +207,26 @@ def test_real_files(shared_data, name, proteins, residues):
     assert len(store) == proteins or proteins is None
     assert int(store.lengths.sum()) == residues or residues is None
     assert store.lengths.min() > 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b">a first\rMKT\r\n>b second\nMV\n",
+        b">a\rMKT\r>b\rMV\r",
+        b">a\rMKT\r\xef\xbb\xbf>b\r\nMV",
+        b"\xef\xbb\xbf>a\nM\rKT\r\n>b\r\r\nMV\n",
+    ],
+    ids=["old Mac and Unix joined", "old Mac", "joined with a mark", "mixed in one record"],
+)
+@pytest.mark.parametrize("block", [1 << 20, 3])
+def test_line_ends_of_any_system_alone_and_mixed(tmp_path, monkeypatch, content, block):
+    monkeypatch.setattr(fasta, "_BLOCK", block)
+    assert read(write(tmp_path, content)) == {"a": "MKT", "b": "MV"}
+
+
+@pytest.mark.parametrize("gaps", [b"---", b"..", b"-\n.", b"-*"])
+def test_a_record_of_gaps_only_is_refused(tmp_path, gaps):
+    with pytest.raises(DataError, match=r"line 3, record 'b': the record has gaps only"):
+        read(write(tmp_path, b">a\nMK-T\n>b\n" + gaps + b"\n>c\n-M\n"))
+    assert read(write(tmp_path, b">a\nMK-T\n>c\n.M\n")) == {"a": "MK-T", "c": ".M"}

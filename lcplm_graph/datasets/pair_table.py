@@ -1,0 +1,126 @@
+"""Tables of protein pairs as text: two ids and, by choice, a label or a score."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lcplm_graph.errors import DataError
+from lcplm_graph.files.tables import LINE, read_table, rows
+
+_COMMENT = ("#",)
+# What people call the columns of ids and of labels. A row of data that looks like neither is
+# never taken for a header, so a bad label in the first row is an error and not a lost row.
+_ID_HEADER = re.compile(
+    r"((protein|prot|interactor|uniprot|gene|id|node|entry|accession|seq|sequence|string|ensp)"
+    r"(id|ac|kb|_id|_ac|_name)?s?|source|target|query|subject|partner)[ _.-]?([ab12xy]|one|two)?",
+    re.IGNORECASE,
+)
+_VALUE_HEADER = re.compile(
+    r"(is_?)?(label|class|score|combined_score|weight|y|target|interact(s|ion|ing)?|value|"
+    r"probability|prob|confidence|edge)s?",
+    re.IGNORECASE,
+)
+
+
+def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[pd.DataFrame, str]:
+    """Read a table of pairs.
+
+    Parameters
+    ----------
+    path : path-like
+        Two or three tab-separated columns, with or without a header; blank lines and lines that
+        begin with ``#`` do not count.
+    third : {"label", "score"}, optional
+        What the third column is; found out by default.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Columns `a`, `b` (str) and `value` (float32; 1 if there is no third column).
+    kind : {"label", "score", "none"}
+        What the third column is.
+
+    Raises
+    ------
+    DataError
+        With the line: wrong number of columns, an empty id, a label or score that is none.
+    """
+    path = Path(path)
+    width, header = _layout(path)
+    names = {name: i for i, name in enumerate(("a", "b", "value")[:width])}
+    table = read_table(path, names, [width], _COMMENT, skip=header)
+    for name in ("a", "b"):
+        row = pc.index(table[name], "").as_py()
+        if row >= 0:
+            raise DataError("an id is empty", path=path, line=table[LINE][row].as_py())
+    frame = table.select(["a", "b"]).to_pandas()
+    if width == 2:
+        return frame.assign(value=np.ones(len(frame), np.float32)), "none"
+    values = _numbers(table, path)
+    return frame.assign(value=values), _kind_of(values, third, table, path)
+
+
+def _layout(path: Path) -> tuple[int, int]:
+    """Count the columns, and return the line of the header, 0 if there is none."""
+    for line, cells in rows(path, _COMMENT):
+        if len(cells) not in (2, 3):
+            raise DataError(
+                f"a table of pairs has 2 or 3 tab-separated columns, this line {len(cells)}",
+                path=path,
+                line=line,
+            )
+        return len(cells), line if _is_header(cells) else 0
+    raise DataError("the table has no line", path=path)
+
+
+def _is_header(cells: list[str]) -> bool:
+    named = all(_ID_HEADER.fullmatch(cell) for cell in cells[:2])
+    if len(cells) == 2:
+        return named
+    return not _is_number(cells[2]) and (named or bool(_VALUE_HEADER.fullmatch(cells[2])))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(table: pa.Table, path: Path) -> np.ndarray:
+    try:
+        return pc.cast(table["value"], pa.float32()).to_numpy()
+    except pa.ArrowInvalid:
+        pass
+    for line, text in zip(table[LINE].to_pylist(), table["value"].to_pylist(), strict=True):
+        try:
+            pa.scalar(text).cast(pa.float32())
+        except pa.ArrowInvalid:
+            first = line == table[LINE][0].as_py()
+            advice = "; a header has usual names, as protein1, protein2, label" if first else ""
+            message = f"{text!r} is no label or score{advice}"
+            raise DataError(message, path=path, line=line) from None
+    raise DataError("the third column holds something that is no number", path=path)
+
+
+def _kind_of(values: np.ndarray, third: str | None, table: pa.Table, path: Path) -> str:
+    is_label = (values == 0) | (values == 1)
+    kind = third or ("label" if is_label.all() else "score")
+    right = is_label if kind == "label" else (values >= 0) & (values <= 1)
+    if not right.all():
+        row = int(np.argmin(right))
+        wanted = "0 or 1" if kind == "label" else "a label 0 or 1 or a score in [0, 1]"
+        raise DataError(
+            f"the third column is {wanted}, here it is {values[row]:g}",
+            path=path,
+            line=table[LINE][row].as_py(),
+        )
+    return kind
