@@ -128,7 +128,7 @@ def bench_layer(repeats: int) -> list[tuple]:
     mixer = BiMamba(LcPlmConfig.from_preset("8m"))
     two_pass = BiMamba(LcPlmConfig.from_preset("8m"))
     two_pass.load_state_dict(mixer.state_dict())
-    two_pass.factored = False
+    two_pass.shares = False
     x, cu = torch.randn(8192, mixer.mamba_fwd.in_proj.in_features), cu_seqlens_of([1024] * 8)
     with torch.no_grad():
         t = interleaved({"ours": lambda: mixer(x, cu), "peer": lambda: two_pass(x, cu)}, repeats)

@@ -18,6 +18,8 @@ _WHERE = {
     "LcPlmConfig": "lcplm_graph.models.config",
     "LcPlmModel": "lcplm_graph.models.modeling",
     "LcPlmForMaskedLM": "lcplm_graph.models.modeling",
+    "LcPlmForSequenceClassification": "lcplm_graph.models.modeling",
+    "LcPlmForTokenClassification": "lcplm_graph.models.modeling",
     "show_backends": "lcplm_graph.backends",
     "score_pairs": "lcplm_graph.models.zero_shot",
     "StringPPI": "lcplm_graph.datasets.string",

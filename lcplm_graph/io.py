@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -54,6 +55,77 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_files(folder: str | os.PathLike[str], *, last: str = "") -> Iterator[Path]:
+    """Give a temporary folder whose files are moved into `folder` when the block succeeds.
+
+    Parameters
+    ----------
+    folder : path-like
+        Created if need be; its other files stay.
+    last : str
+        Name of the file to move last: the one without which readers ignore the others.
+
+    Yields
+    ------
+    pathlib.Path
+        Write the files here.  If the block raises, `folder` stays as it was.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=folder) as name:
+        staging = Path(name)
+        yield staging
+        for path in sorted(staging.iterdir(), key=lambda path: (path.name == last, path.name)):
+            _sync(path)
+            os.chmod(path, 0o666 & ~_umask())
+            os.replace(path, folder / path.name)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `path` when the block succeeds.
+
+    Parameters
+    ----------
+    path : path-like
+        The final folder.  One that exists is replaced, with all that is in it.
+
+    Yields
+    ------
+    pathlib.Path
+        Fill this folder.  If the block raises, it is removed and `path` stays as it was.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> target = pathlib.Path(tempfile.mkdtemp()) / "model"
+    >>> with whole_folder(target) as folder:
+    ...     _ = (folder / "a.txt").write_text("a")
+    >>> sorted(p.name for p in target.iterdir())
+    ['a.txt']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent))
+    try:
+        yield staging
+        for file in staging.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        os.chmod(staging, 0o777 & ~_umask())
+        if path.exists():
+            # A folder cannot be replaced by one call; the old one steps aside first.
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".old", dir=path.parent))
+            os.replace(path, old / path.name)
+            os.replace(staging, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -67,7 +67,7 @@ def release(
     """
     from lcplm_graph.evaluation.model_card import write_card
     from lcplm_graph.io import sha256_of
-    from lcplm_graph.models.checkpoints import WEIGHTS, save_model
+    from lcplm_graph.models.checkpoints import WEIGHTS, stored_once, write_checkpoint
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
     from lcplm_graph.training.run import MODEL, write_json
 
@@ -76,7 +76,8 @@ def release(
     facts["before"] = _earlier([*map(Path, before), run])
     model = LcPlmForMaskedLM.from_pretrained(run / MODEL)
     model.config.pool = pool
-    save_model(model, out, half=half)
+    state = stored_once(model.state_dict(), model.config)
+    write_checkpoint(out, state, model.stored_config(), half=half)
     error = stored_error(model, out)
     if not error["largest"] <= _LARGEST_ERROR:
         raise CheckpointError(

@@ -12,12 +12,14 @@ separate projections or element-wise multiplication the two directions run in fu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lcplm_graph.models.attached import call, convolve_called, is_plain
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.ops.causal_conv import causal_conv
 from lcplm_graph.ops.rms_norm import rms_norm
@@ -25,11 +27,6 @@ from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_statef
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 """Range of step sizes at initialisation, as in Mamba."""
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Apply a linear map; the kernels return float32, so low-precision weights need a cast."""
-    return F.linear(x.to(weight.dtype), weight, bias)
 
 
 class MambaDirection(nn.Module):
@@ -49,7 +46,7 @@ class MambaDirection(nn.Module):
         self.in_proj: nn.Linear = (
             share.in_proj if share else nn.Linear(config.d_model, 2 * d_inner, bias)
         )
-        # Used as a container of parameters only; `causal_conv` does the work.
+        # Used as a container of parameters only, while plain; `causal_conv` does the work.
         self.conv1d = nn.Conv1d(
             d_inner, d_inner, config.d_conv, groups=d_inner, bias=config.conv_bias
         )
@@ -61,6 +58,7 @@ class MambaDirection(nn.Module):
             share.out_proj if share else nn.Linear(d_inner, config.d_model, bias)
         )
         self.dt_rank, self.d_state, self.d_inner = dt_rank, d_state, d_inner
+        self.d_conv = config.d_conv
         self.reset_parameters()
 
     @torch.no_grad()
@@ -75,22 +73,29 @@ class MambaDirection(nn.Module):
         # Inverse of softplus.
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
 
-    def project_u(self, x: Tensor) -> Tensor:
-        """First half of in_proj: input of the convolution, shape (T, E)."""
-        bias = self.in_proj.bias
-        half = None if bias is None else bias[: self.d_inner]
-        return linear(x, self.in_proj.weight[: self.d_inner], half)
+    def project_in(self, x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+        """Input projection: what the convolution takes, (T, E), and how to get the gate, (T, E).
 
-    def project_z(self, x: Tensor) -> Tensor:
-        """Second half of in_proj: the gate, shape (T, E)."""
-        bias = self.in_proj.bias
-        half = None if bias is None else bias[self.d_inner :]
-        return linear(x, self.in_proj.weight[self.d_inner :], half)
+        The gate is computed when it is asked for, so that it does not lie about meanwhile.
+        """
+        if not is_plain(self.in_proj, nn.Linear):
+            u, z = call(self.in_proj, x).chunk(2, dim=-1)
+            return u.contiguous(), z.contiguous
+        weight, bias = self.in_proj.weight, self.in_proj.bias
+        x = x.to(weight.dtype)
+
+        def half(part: slice) -> Tensor:
+            return F.linear(x, weight[part], None if bias is None else bias[part])
+
+        return half(slice(self.d_inner)), lambda: half(slice(self.d_inner, None))
 
     def convolve(self, u: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
         """Short convolution with SiLU, shape (T, E)."""
-        weight = self.conv1d.weight.squeeze(1)
-        return causal_conv(u, weight, self.conv1d.bias, cu_seqlens=cu_seqlens, reverse=reverse)
+        conv = self.conv1d
+        if not is_plain(conv, nn.Conv1d):
+            return convolve_called(conv, u, cu_seqlens, self.d_conv, reverse)
+        weight = conv.weight.squeeze(1)
+        return causal_conv(u, weight, conv.bias, cu_seqlens=cu_seqlens, reverse=reverse)
 
     def scan(
         self,
@@ -103,7 +108,7 @@ class MambaDirection(nn.Module):
         """Scan the convolved input, which may be overwritten; options as in `selective_scan`."""
         return selective_scan(
             **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
-            reverse=reverse, overwrite=True,
+            reverse=reverse, overwrite=is_plain(self.x_proj, nn.Linear),
         )  # fmt: skip
 
     def scan_from(
@@ -123,21 +128,32 @@ class MambaDirection(nn.Module):
 
     def _scan_operands(self, u: Tensor) -> dict[str, Any]:
         sizes = [self.dt_rank, self.d_state, self.d_state]
-        dt, B, C = linear(u, self.x_proj.weight).split(sizes, dim=-1)
-        return {
-            "u": u, "delta": dt, "A": -torch.exp(self.A_log.float()), "B": B, "C": C,
-            "D": self.D.float(), "delta_bias": self.dt_proj.bias.float(),
-            "delta_weight": self.dt_proj.weight,
+        dt, B, C = call(self.x_proj, u).split(sizes, dim=-1)
+        A, D = -torch.exp(self.A_log.float()), self.D.float()
+        operands = {"u": u, "A": A, "B": B, "C": C, "D": D}
+        if not is_plain(self.dt_proj, nn.Linear):
+            return operands | {"delta": call(self.dt_proj, dt)}
+        return operands | {
+            "delta": dt, "delta_weight": self.dt_proj.weight,
+            "delta_bias": self.dt_proj.bias.float(),
         }  # fmt: skip
 
     def project_out(self, y: Tensor) -> Tensor:
         """Output projection, shape (T, d_model)."""
-        return linear(y, self.out_proj.weight, self.out_proj.bias)
+        return call(self.out_proj, y)
 
-    def forward(self, x: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
-        """Run the whole block in one direction, shape (T, d_model)."""
-        u = self.convolve(self.project_u(x), cu_seqlens, reverse)
-        return self.project_out(self.scan(u, cu_seqlens, reverse, z=self.project_z(x)))
+    def forward(
+        self, x: Tensor, cu_seqlens: Tensor, reverse: bool, shared: MambaDirection | None = None
+    ) -> Tensor:
+        """Run the whole block in one direction, shape (T, d_model).
+
+        An adapter replaces a shared projection under its first name only; `shared` is the
+        direction that has this name.
+        """
+        owner = shared or self
+        u, gate = owner.project_in(x)
+        u = self.convolve(u, cu_seqlens, reverse)
+        return owner.project_out(self.scan(u, cu_seqlens, reverse, z=gate()))
 
 
 class BiMamba(nn.Module):
@@ -151,9 +167,23 @@ class BiMamba(nn.Module):
             share = self.mamba_fwd if config.bidirectional_weight_tie else None
             self.mamba_rev = MambaDirection(config, share)
         self.multiply = config.bidirectional_strategy == "ew_multiply"
-        self.factored = (
-            config.bidirectional and config.bidirectional_weight_tie and not self.multiply
-        )
+        self.shares = config.bidirectional and config.bidirectional_weight_tie
+
+    @property
+    def factored(self) -> bool:
+        """Whether both directions can go through one output projection (see the module's text)."""
+        if not self.shares or self.multiply or self.mamba_rev is None:
+            return False
+        fwd = self.mamba_fwd
+        if not (is_plain(fwd, MambaDirection) and is_plain(self.mamba_rev, MambaDirection)):
+            return False
+        # A bias must be doubled, which nobody can do for a module that is called.
+        return is_plain(fwd.out_proj, nn.Linear) or getattr(fwd.out_proj, "bias", None) is None
+
+    @property
+    def owner(self) -> MambaDirection | None:
+        """The direction whose projections both use; None if each has its own."""
+        return self.mamba_fwd if self.shares else None
 
     def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
         """Mix tokens within their streams.
@@ -171,20 +201,20 @@ class BiMamba(nn.Module):
         if rev is None:
             return fwd(x, cu_seqlens, reverse=False)
         if not self.factored:
-            left, right = fwd(x, cu_seqlens, reverse=False), rev(x, cu_seqlens, reverse=True)
+            left = fwd(x, cu_seqlens, reverse=False)
+            right = rev(x, cu_seqlens, reverse=True, shared=self.owner)
             return left * right if self.multiply else left + right
-        u = fwd.project_u(x)
+        u, gate = fwd.project_in(x)
         y = fwd.scan(fwd.convolve(u, cu_seqlens, False), cu_seqlens, False)
-        y = rev.scan(
-            rev.convolve(u, cu_seqlens, True), cu_seqlens, True, residual=y, z=fwd.project_z(x)
-        )
+        y = rev.scan(rev.convolve(u, cu_seqlens, True), cu_seqlens, True, residual=y, z=gate())
         return self.project_out(y)
 
     def project_out(self, y: Tensor) -> Tensor:
         """Output projection of the factored form; the published sum counts its bias twice."""
         projection = self.mamba_fwd.out_proj
-        bias = None if projection.bias is None else 2 * projection.bias
-        return linear(y, projection.weight, bias)
+        if getattr(projection, "bias", None) is None:
+            return call(projection, y)
+        return F.linear(y.to(projection.weight.dtype), projection.weight, 2 * projection.bias)
 
 
 class RMSNorm(nn.Module):

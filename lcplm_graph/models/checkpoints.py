@@ -1,38 +1,52 @@
-"""Reading and writing checkpoints: safetensors, config.json, names as in the published files.
+"""Checkpoint files: ``config.json`` and safetensors, read and written as state dicts.
 
 Projections shared by the two directions are stored once, under either direction's name; on
-loading, either name (or both, if equal) is taken.
+loading, either name (or both, if equal) is taken.  Everything is checked before a model is built:
+that the files are whole and lie in the folder, and that every tensor fits the configuration.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError
-from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.errors import CheckpointError, ConfigError
+from lcplm_graph.io import staged_files, warn_once
 from lcplm_graph.models.config import LcPlmConfig
-
-if TYPE_CHECKING:
-    from lcplm_graph.models.modeling import LcPlmPreTrainedModel
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PUBLISHED_SHAPE = {"d_model": 1536, "n_layer": 48}
 LFS_MAGIC = b"version https://git-lfs"
+EMBEDDING, OUTPUT = "bimamba.backbone.embedding.weight", "lm_head.weight"
+_PREFIX = "bimamba."
+_PATTERNS = ["*.json", "*.safetensors", "*.npy", "*.py", "*.txt"]
+_LAYER = re.compile(r"(?:^|\.)backbone\.layers\.(\d+)\.")
 _SHOWN = 8
 
 
 def resolve_checkpoint(
-    name: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False
+    name: str | os.PathLike[str], *, subfolder: str = "", **hub_options: Any
 ) -> Path:
     """Find the folder of a checkpoint, downloading it from the hub when it is no local folder.
+
+    Parameters
+    ----------
+    name : str or path-like
+        A folder, or a hub id.
+    subfolder : str
+        Of the folder or repository.
+    **hub_options
+        As `huggingface_hub.snapshot_download` takes them: ``revision``, ``cache_dir``, ``token``,
+        ``local_files_only``, ``force_download``.
 
     Raises
     ------
@@ -41,6 +55,7 @@ def resolve_checkpoint(
     """
     folder = Path(name)
     if folder.is_dir():
+        folder = folder / subfolder
         if not (folder / CONFIG).is_file():
             raise CheckpointError(f"{folder}: there is no {CONFIG} in this folder")
         return folder
@@ -50,119 +65,186 @@ def resolve_checkpoint(
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(
-                text,
-                revision=revision,
-                local_files_only=local_files_only,
-                allow_patterns=["*.json", "*.safetensors", "*.npy"],
-            )
-        )
+        downloaded = snapshot_download(
+            text, allow_patterns=[f"{subfolder}/{p}" if subfolder else p for p in _PATTERNS],
+            **hub_options,
+        )  # fmt: skip
     except Exception as error:  # the hub client raises many unrelated classes
+        reason = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
             f"{text}: not a local folder, and not to be had from the Hugging Face hub "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}); without a network, give the "
+            f"({type(error).__name__}: {reason}); without a network, give the "
             "path of a folder that holds config.json and model.safetensors"
         ) from error
+    return Path(downloaded) / subfolder
 
 
-def load_model(
-    cls: type[LcPlmPreTrainedModel],
-    name: str | os.PathLike[str],
-    *,
-    config: LcPlmConfig | None = None,
-    dtype: torch.dtype | None = None,
-    revision: str | None = None,
-    local_files_only: bool = False,
-) -> Any:
-    """Build a model of class `cls` and fill it; see `LcPlmPreTrainedModel.from_pretrained`."""
-    folder = resolve_checkpoint(name, revision=revision, local_files_only=local_files_only)
-    config = config or read_config(folder)
-    _say_licence(name, folder, config)
-    tensors = read_tensors(folder)
-    model = cls(config)
-    state = _fit(tensors, model, folder)
-    model.load_state_dict(state, strict=True)
-    nn.Module.to(model, dtype or torch.float32)
-    model.name_or_path = os.fspath(name)
-    return model.eval()
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, a Git-LFS pointer, not JSON, or holds anything else.
+    """
+    try:
+        _refuse_lfs_pointer(path)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(stored, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(stored).__name__}")
+    return stored
 
 
-def save_model(
-    model: LcPlmPreTrainedModel, folder: str | os.PathLike[str], *, half: bool = False
-) -> None:
-    """Write ``config.json`` and ``model.safetensors``, each whole or not at all.
+def read_config(folder: Path, **changes: Any) -> tuple[LcPlmConfig, dict[str, Any]]:
+    """Read ``config.json``, which must be that of an LC-PLM.
 
     Parameters
     ----------
-    model : LcPlmPreTrainedModel
-    folder : path-like
-    half : bool
-        Store matrices as float16.  Vectors (norms, biases, D) and A_log stay as they are: small,
-        and the scan is sensitive to them.  Loading gives float32 in any case.
+    folder : Path
+    **changes
+        Options in place of the stored ones.
+
+    Returns
+    -------
+    config : LcPlmConfig
+    unused : dict
+        Changes that are no options of a configuration.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read, or a stored option is out of range.
     """
-    folder = Path(folder)
-    config = model.config.to_dict()
-    config["architectures"] = [type(model).__name__]
-    config["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
-    tensors = {k: v.detach().contiguous().cpu() for k, v in _stored_once(model).items()}
-    if half:
-        tensors = {k: v.half() if _may_be_half(k, v) else v for k, v in tensors.items()}
-    with atomic_path(folder / WEIGHTS) as path:
-        save_file(tensors, path, metadata={"format": "pt"})
-    with atomic_path(folder / CONFIG) as path:
-        path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-
-
-def _may_be_half(key: str, tensor: Tensor) -> bool:
-    if tensor.ndim < 2 or key.endswith("A_log"):
-        return False
-    if not torch.isfinite(tensor.half()).all():
-        raise CheckpointError(f"{key} holds values beyond the range of float16; store float32")
-    return True
-
-
-def read_config(folder: Path) -> LcPlmConfig:
-    """Read ``config.json``; it must be that of an LC-PLM."""
     path = folder / CONFIG
-    _refuse_lfs_pointer(path)
-    try:
-        stored = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    stored = read_json(path)
     if stored.get("model_type") != LcPlmConfig.model_type:
         raise CheckpointError(
             f"{path}: model_type is {stored.get('model_type')!r}, not {LcPlmConfig.model_type!r}; "
             "for ESM-2 checkpoints use load_encoder('esm2:...')"
         )
-    return LcPlmConfig.from_dict(stored)
+    try:
+        config = LcPlmConfig.from_dict(dict(stored))
+    except Exception as error:  # Hugging Face's own checks raise many classes
+        raise CheckpointError(f"{path}: {_first_line(error)}") from error
+    known = {k: v for k, v in changes.items() if hasattr(config, k)}
+    if "num_labels" in known:
+        stored = {k: v for k, v in stored.items() if k not in ("id2label", "label2id")}
+    # Given to the constructor, so that they are checked as stored ones are.
+    config = LcPlmConfig.from_dict({**stored, **known})
+    return config, {k: v for k, v in changes.items() if k not in known}
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Read all tensors of a checkpoint, from one file or from the shards named in its index."""
-    files = [folder / WEIGHTS]
-    if not files[0].is_file():
-        index = folder / INDEX
-        if not index.is_file():
-            raise CheckpointError(
-                f"{folder}: there is neither {WEIGHTS} nor {INDEX}; other formats (pickles) are "
-                "not read, convert them to safetensors first"
-            )
-        _refuse_lfs_pointer(index)
-        files = sorted({folder / f for f in json.loads(index.read_text())["weight_map"].values()})
+def read_tensors(
+    folder: Path, config: LcPlmConfig, variant: str | None = None
+) -> dict[str, Tensor]:
+    """Read all tensors, from one file or from the shards that an index names.
+
+    The sizes that decide how large a model is are compared with the configuration first, by the
+    files' headers; a vocabulary that was resized is taken as it is stored.
+
+    Parameters
+    ----------
+    folder : Path
+    config : LcPlmConfig
+        Its `vocab_size` is set to what is stored, where only rounding differs.
+    variant : str, optional
+        As in ``model.fp16.safetensors``.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, damaged, a Git-LFS pointer, or outside the folder, or the number of
+        layers or the width is not that of the configuration.
+    """
+    files = _weight_files(folder, variant)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with _opened(file) as opened:
+            shapes |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+    _check_sizes(shapes, config, folder)
     tensors: dict[str, Tensor] = {}
     for file in files:
-        if not file.is_file():
-            raise CheckpointError(f"{file}: this shard is missing; fetch the checkpoint again")
-        _refuse_lfs_pointer(file)
-        try:
-            with safe_open(file, framework="pt") as opened:
-                tensors.update({key: opened.get_tensor(key) for key in opened.keys()})  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(
-                f"{file}: damaged or cut short ({error}); fetch it again"
-            ) from error
+        with _opened(file) as opened:
+            tensors |= {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     return tensors
+
+
+class _opened:
+    """`safe_open` whose errors name the file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __enter__(self) -> Any:
+        if not self.file.is_file():
+            raise CheckpointError(f"{self.file}: this shard is missing; fetch the checkpoint again")
+        _refuse_lfs_pointer(self.file)
+        try:
+            self.opened = safe_open(self.file, framework="pt")
+            return self.opened.__enter__()
+        except (SafetensorError, OSError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.opened.__exit__(kind, error, trace)
+        if isinstance(error, SafetensorError | RuntimeError | TypeError | ValueError | OSError):
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"{self.file}: damaged or cut short ({_first_line(error)}); fetch it again"
+        )
+
+
+def _weight_files(folder: Path, variant: str | None) -> list[Path]:
+    suffix = "" if variant is None else f".{variant}"
+    single = folder / WEIGHTS.replace(".safetensors", f"{suffix}.safetensors")
+    if single.is_file():
+        return [single]
+    index = folder / INDEX.replace(".index", f".index{suffix}")
+    if not index.is_file():
+        raise CheckpointError(
+            f"{folder}: there is neither {single.name} nor {index.name}; other formats (pickles) "
+            "are not read, convert them to safetensors first"
+        )
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise CheckpointError(f"{index}: weight_map must map every tensor to a file")
+    for name in names.values():
+        inside = isinstance(name, str) and name == Path(name).name
+        if not inside or not name.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index}: shard {name!r:.80} is not the name of a safetensors file in this folder"
+            )
+    return sorted({folder / name for name in names.values()})
+
+
+def _check_sizes(shapes: Mapping[str, tuple[int, ...]], config: LcPlmConfig, folder: Path) -> None:
+    """Compare what the files hold with the configuration, before a model of its size is built."""
+    layers = {int(match[1]) for key in shapes if (match := _LAYER.search(key))}
+    if len(layers) != config.n_layer:
+        raise CheckpointError(
+            f"{folder}: the weights have {len(layers)} layers, but {CONFIG} says n_layer = "
+            f"{config.n_layer}; the two files do not belong together"
+        )
+    shape = shapes.get(EMBEDDING, shapes.get(EMBEDDING.removeprefix(_PREFIX)))
+    if shape is None or len(shape) != 2 or shape[1] != config.d_model:
+        found = "none" if shape is None else f"one of shape {shape}"
+        raise CheckpointError(
+            f"{folder}: {CONFIG} asks for an embedding of width {config.d_model}, but the weights "
+            f"hold {found} as {EMBEDDING}"
+        )
+    if shape[0] != config.vocab_size and shape[0] == read_json(folder / CONFIG).get("vocab_size"):
+        config.vocab_size = shape[0]
+    if shape[0] != config.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the parameters do not fit the configuration; 1 of the wrong shape: "
+            f"{EMBEDDING} {shape} instead of {(config.vocab_size, config.d_model)}"
+        )
 
 
 def _refuse_lfs_pointer(path: Path) -> None:
@@ -174,6 +256,67 @@ def _refuse_lfs_pointer(path: Path) -> None:
             )
 
 
+def write_checkpoint(
+    folder: str | os.PathLike[str],
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    *,
+    half: bool = False,
+    max_shard_size: int | str = "50GB",
+    variant: str | None = None,
+) -> None:
+    """Write ``config.json`` and safetensors; a reader never sees weights without configuration.
+
+    Parameters
+    ----------
+    folder : path-like
+        Other files there are left alone, but weights of an earlier checkpoint are not.
+    state : mapping
+        From `stored_once`.
+    config : mapping
+        What ``config.json`` shall say.
+    half : bool
+        Store matrices as float16.  Vectors (norms, biases, D) and A_log stay as they are: small,
+        and the scan is sensitive to them.  Loading gives float32 in any case.
+    max_shard_size : int or str
+        Larger checkpoints are divided into shards with an index.
+    variant : str, optional
+        As in ``model.fp16.safetensors``.
+    """
+    tensors = {k: v.detach().contiguous().cpu() for k, v in state.items()}
+    if half:
+        tensors = {k: v.half() if _may_be_half(k, v) else v for k, v in tensors.items()}
+    suffix = "" if variant is None else f".{variant}"
+    with staged_files(folder, last=CONFIG) as staging:
+        save_torch_state_dict(
+            tensors, staging, filename_pattern=f"model{suffix}{{suffix}}.safetensors",
+            max_shard_size=max_shard_size, metadata={"format": "pt"},
+        )  # fmt: skip
+        written = {path.name for path in staging.iterdir()}
+        (staging / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+        if (Path(folder) / CONFIG).exists():
+            # Between here and the end there is no checkpoint rather than a mixed one.
+            (Path(folder) / CONFIG).unlink()
+    _remove_old_weights(Path(folder), suffix, written)
+
+
+def _remove_old_weights(folder: Path, suffix: str, written: Collection[str]) -> None:
+    """Remove weights of an earlier checkpoint, one file or shards, that were not replaced."""
+    stem = rf"model{re.escape(suffix)}"
+    name = re.compile(rf"{stem}(-\d{{5}}-of-\d{{5}})?\.safetensors(\.index\.json)?")
+    for path in folder.iterdir():
+        if name.fullmatch(path.name) and path.name not in written:
+            path.unlink()
+
+
+def _may_be_half(key: str, tensor: Tensor) -> bool:
+    if tensor.ndim < 2 or key.endswith("A_log"):
+        return False
+    if not torch.isfinite(tensor.half()).all():
+        raise CheckpointError(f"{key} holds values beyond the range of float16; store float32")
+    return True
+
+
 def _other_direction(key: str) -> str | None:
     """Name under which the other direction holds the same projection."""
     if ".in_proj." not in key and ".out_proj." not in key:
@@ -183,66 +326,130 @@ def _other_direction(key: str) -> str | None:
     return key.replace(".mamba_rev.", ".mamba_fwd.") if ".mamba_rev." in key else None
 
 
-def _stored_once(model: LcPlmPreTrainedModel) -> dict[str, Tensor]:
-    """State dict without second names of shared tensors."""
-    state = model.state_dict()
-    if model.config.bidirectional and model.config.bidirectional_weight_tie:
-        state = {
-            k: v for k, v in state.items() if ".mamba_rev." not in k or not _other_direction(k)
-        }
-    if model.config.tie_embeddings:
-        state.pop("lm_head.weight", None)
-    return state
+def second_names(keys: Collection[str], config: LcPlmConfig) -> list[str]:
+    """Names of tensors that another name already holds; a checkpoint leaves them out."""
+    found: list[str] = []
+    if config.bidirectional and config.bidirectional_weight_tie:
+        found += [key for key in keys if ".mamba_rev." in key and _other_direction(key)]
+    if config.tie_embeddings and OUTPUT in keys:
+        found.append(OUTPUT)
+    return found
 
 
-def _fit(
-    tensors: dict[str, Tensor], model: LcPlmPreTrainedModel, folder: Path
+def stored_once(state: Mapping[str, Tensor], config: LcPlmConfig) -> dict[str, Tensor]:
+    """Return a state dict without second names of shared tensors.
+
+    Raises
+    ------
+    CheckpointError
+        If a second name holds another value than the first.
+    """
+    kept = dict(state)
+    for key in second_names(state.keys(), config):
+        first = EMBEDDING if key == OUTPUT else _other_direction(key)
+        if first not in kept:
+            continue
+        value = kept.pop(key)
+        if value.data_ptr() != kept[first].data_ptr() and not torch.equal(value, kept[first]):
+            raise CheckpointError(f"{key} and {first} differ, but the configuration ties them")
+    return kept
+
+
+def fit_state(
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    config: LcPlmConfig,
+    where: str | os.PathLike[str],
+    *,
+    new: tuple[str, ...] = (),
+    ignore_mismatched: bool = False,
 ) -> dict[str, Tensor]:
-    """Bring stored tensors to the names of `model`, or list everything that does not fit."""
-    tensors = _match_prefix(tensors, model)
-    wanted = model.state_dict()
-    tied = model.config.bidirectional and model.config.bidirectional_weight_tie
-    if tied:
-        _complete_tied(tensors, wanted, folder)
-    if model.config.tie_embeddings and "lm_head.weight" in wanted:
-        tensors.setdefault("lm_head.weight", tensors["bimamba.backbone.embedding.weight"])
+    """Bring stored tensors to the names of a model, or list everything that does not fit.
+
+    Parameters
+    ----------
+    tensors : mapping
+        As read.
+    wanted : mapping
+        State dict of the model; only names and shapes are looked at.
+    config : LcPlmConfig
+    where : path-like
+        For messages.
+    new : tuple of str
+        Beginnings of names that a checkpoint of another task need not have: its head.
+    ignore_mismatched : bool
+        Leave tensors of another shape out instead of refusing them.
+
+    Raises
+    ------
+    CheckpointError
+        If parameters are missing, unexpected or of the wrong shape (all are listed).
+    """
+    state = _match_prefix(tensors, wanted, new)
+    if config.bidirectional and config.bidirectional_weight_tie:
+        _complete_tied(state, wanted, where)
+    if config.tie_embeddings and OUTPUT in wanted and EMBEDDING in state:
+        state.setdefault(OUTPUT, state[EMBEDDING])
+    mismatched = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
+    if ignore_mismatched:
+        state = {k: v for k, v in state.items() if k not in mismatched}
+        wanted = {k: v for k, v in wanted.items() if k not in mismatched}
+        mismatched = []
     problems = {
-        "missing": [k for k in wanted if k not in tensors],
-        "unexpected": [k for k in tensors if k not in wanted],
+        "missing": [k for k in wanted if k not in state and not k.startswith(new)],
+        "unexpected": [k for k in state if k not in wanted],
         "of the wrong shape": [
-            f"{k} {tuple(tensors[k].shape)} instead of {tuple(wanted[k].shape)}"
-            for k in wanted
-            if k in tensors and tensors[k].shape != wanted[k].shape
+            f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}" for k in mismatched
         ],
     }
     found = [f"{len(v)} {kind}: {_listed(v)}" for kind, v in problems.items() if v]
     if found:
         raise CheckpointError(
-            f"{folder}: the parameters do not fit the configuration; {'; '.join(found)}"
+            f"{where}: the parameters do not fit the configuration; {'; '.join(found)}"
         )
-    return tensors
+    _refuse_not_finite(state, where)
+    return state
 
 
-def _match_prefix(tensors: dict[str, Tensor], model: LcPlmPreTrainedModel) -> dict[str, Tensor]:
-    """Let the encoder load from a masked-LM checkpoint (its head is left out)."""
-    prefix = model.base_model_prefix + "."
-    if any(k.startswith(prefix) for k in model.state_dict()):
+def _refuse_not_finite(state: Mapping[str, Tensor], where: str | os.PathLike[str]) -> None:
+    for key, value in state.items():
+        if not value.is_floating_point():
+            raise CheckpointError(f"{where}: {key} holds {value.dtype}, not floating-point numbers")
+        if not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"{where}: {key} holds values that are not finite; the checkpoint is damaged, or "
+                "the run that wrote it had diverged"
+            )
+
+
+def _match_prefix(
+    tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], new: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Let models of one kind load from checkpoints of another; heads not asked for are left out."""
+    inside = any(k.startswith(_PREFIX) for k in wanted)
+    stored_inside = any(k.startswith(_PREFIX) for k in tensors)
+    if inside == stored_inside and not (inside and new):
         return dict(tensors)
-    if not any(k.startswith(prefix) for k in tensors):
-        return dict(tensors)
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k != "lm_head.weight"}
+    if inside and stored_inside:
+        return {k: v for k, v in tensors.items() if k != OUTPUT}
+    if inside:
+        # The encoder alone; only classification models may get a new head.
+        return {_PREFIX + k: v for k, v in tensors.items()}
+    return {k.removeprefix(_PREFIX): v for k, v in tensors.items() if k.startswith(_PREFIX)}
 
 
-def _complete_tied(tensors: dict[str, Tensor], wanted: dict[str, Tensor], folder: Path) -> None:
+def _complete_tied(
+    state: dict[str, Tensor], wanted: Mapping[str, Tensor], where: str | os.PathLike[str]
+) -> None:
     for key in wanted:
         other = _other_direction(key)
         if other is None:
             continue
-        if key not in tensors and other in tensors:
-            tensors[key] = tensors[other]
-        elif key in tensors and other in tensors and not torch.equal(tensors[key], tensors[other]):
+        if key not in state and other in state:
+            state[key] = state[other]
+        elif key in state and other in state and not torch.equal(state[key], state[other]):
             raise CheckpointError(
-                f"{folder}: {key} and {other} differ, but the configuration says that the "
+                f"{where}: {key} and {other} differ, but the configuration says that the "
                 "directions share their projections (bidirectional_weight_tie)"
             )
 
@@ -252,7 +459,32 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _say_licence(name: str | os.PathLike[str], folder: Path, config: LcPlmConfig) -> None:
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def dtype_named(dtype: str | torch.dtype | None) -> str | torch.dtype:
+    """Return what Hugging Face takes as dtype; None is float32.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither ``"auto"`` nor a floating-point dtype.
+    """
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        return "auto"
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ConfigError(
+            f"dtype must be 'auto' or a floating-point dtype such as 'bfloat16', not {dtype!r}"
+        )
+    return found
+
+
+def say_licence(name: str | os.PathLike[str], folder: Path, config: LcPlmConfig) -> None:
+    """Say once under which licence the published weights are."""
     shape = {key: getattr(config, key) for key in PUBLISHED_SHAPE}
     own = (folder / "training.json").is_file()
     if "amazon" in os.fspath(name).lower() or (shape == PUBLISHED_SHAPE and not own):

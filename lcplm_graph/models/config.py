@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
+from lcplm_graph.models.config_checks import check_keys, check_values
 from lcplm_graph.models.pooling import check_pool
 from lcplm_graph.tokens.vocabulary import EOS, PAD
 
@@ -23,8 +24,6 @@ PRESETS: dict[str, dict[str, int]] = {
 """Shapes by name.  From 130m on they are those of the Mamba paper, whose names count a larger
 vocabulary; 790m is the published LC-PLM."""
 
-_SSM_KEYS = {"layer", "d_state", "d_conv", "expand", "dt_rank", "bias", "conv_bias"}
-
 
 class LcPlmConfig(PreTrainedConfig):
     """Configuration of a BiMamba-S encoder.
@@ -38,6 +37,7 @@ class LcPlmConfig(PreTrainedConfig):
     vocab_size : int
         Rows of the embedding table; rounded up to `pad_vocab_size_multiple`.
     pad_vocab_size_multiple : int
+        A vocabulary that was resized is stored with 1, so that it is not rounded again.
     ssm_cfg : dict
         Options of the state-space layer: ``d_state`` (16), ``d_conv`` (4), ``expand`` (2),
         ``dt_rank`` ("auto" = d_model / 16), ``bias`` (False), ``conv_bias`` (True).
@@ -54,6 +54,10 @@ class LcPlmConfig(PreTrainedConfig):
         Standard deviation of the embeddings at initialisation.
     pool : str
         Pooling that serves the encoder's features best.
+    classifier_dropout : float
+        Dropout before the output layer of the classification models.
+    **kwargs
+        Options of every Hugging Face configuration, such as ``num_labels``.
 
     Raises
     ------
@@ -98,15 +102,21 @@ class LcPlmConfig(PreTrainedConfig):
     pad_token_id: int | None = PAD
     eos_token_id: int | None = EOS
     pool: str = "mean"
+    classifier_dropout: float = 0.0
 
     def __post_init__(self, **kwargs: Any) -> None:
+        check_keys(type(self), kwargs)
+        check_values(self)
         # The published config has pad_token_id -100 (a loss label, no token).
         if self.pad_token_id is None or not 0 <= self.pad_token_id < self.vocab_size:
             self.pad_token_id = PAD
         self.ssm_cfg = dict(self.ssm_cfg or {})
         multiple = self.pad_vocab_size_multiple
         self.vocab_size = math.ceil(self.vocab_size / multiple) * multiple
-        super().__post_init__(**kwargs)
+        try:
+            super().__post_init__(**kwargs)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"Hugging Face refuses this configuration: {error}") from error
         self._check()
 
     @classmethod
@@ -118,13 +128,6 @@ class LcPlmConfig(PreTrainedConfig):
         return cls(**{**PRESETS[preset], **options})
 
     def _check(self) -> None:
-        for name in ("d_model", "n_layer", "d_state", "d_conv", "expand", "dt_rank"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if unknown := set(self.ssm_cfg or {}) - _SSM_KEYS:
-            raise ConfigError(
-                f"unknown ssm_cfg keys {sorted(unknown)}; known: {', '.join(sorted(_SSM_KEYS))}"
-            )
         unsupported = {
             "d_intermediate > 0 (MLP layers)": self.d_intermediate > 0,
             "attn_layer_idx (attention layers)": bool(self.attn_layer_idx),
@@ -141,6 +144,15 @@ class LcPlmConfig(PreTrainedConfig):
                 "bidirectional_strategy must be 'add' or 'ew_multiply', "
                 f"not {self.bidirectional_strategy!r}"
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options; a vocabulary that was resized is kept as it is."""
+        stored = super().to_dict()
+        if self.vocab_size % self.pad_vocab_size_multiple:
+            stored["pad_vocab_size_multiple"] = 1
+        # The folder or hub id it was loaded from: of no use elsewhere.
+        stored.pop("_name_or_path", None)
+        return stored
 
     def _ssm(self, key: str, default: Any) -> Any:
         return (self.ssm_cfg or {}).get(key, default)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from lcplm_graph.tokens.packing import PackedTokens, tokenize
 
 MAX_TOKENS = 4096
 """Default token budget of a batch; more tokens do not make the CPU faster."""
+
+
+_ADAPTER_STATE = {"scaling", "_active_adapter", "_disable_adapters"}
 
 
 class Encoder(nn.Module):
@@ -108,9 +112,12 @@ class Encoder(nn.Module):
     def fingerprint(self) -> str:
         """Sha256 over everything that decides the encoder's output; the key of feature caches."""
         digest = hashlib.sha256(self._identity().encode())
-        for key, tensor in sorted(self.state_dict().items()):
-            digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        for key, value in sorted(self.state_dict().items()):
+            _hash_into(digest, key, value)
+        for name, module in self.named_modules():
+            # How an adapter is weighted, and whether it is switched on, is no tensor.
+            for key in sorted(_ADAPTER_STATE & module.__dict__.keys()):
+                digest.update(f"{name}.{key}={module.__dict__[key]!r}".encode())
         return digest.hexdigest()
 
     def seen_edges(self) -> np.ndarray | None:
@@ -135,6 +142,20 @@ class Encoder(nn.Module):
                 f"are longer (the first: number {long[0]}, {len(sequences[long[0]])} residues); "
                 "leave them out or use an encoder without a limit"
             )
+
+
+def _hash_into(digest: hashlib._Hash, key: str, value: Any) -> None:
+    """Add one entry of a state dict; quantised modules keep tuples and dtypes there."""
+    if isinstance(value, tuple):
+        for number, part in enumerate(value):
+            _hash_into(digest, f"{key}.{number}", part)
+    elif not isinstance(value, Tensor):
+        digest.update(f"{key}{value!r}".encode())
+    else:
+        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        plain = value.detach().cpu()
+        plain = plain.int_repr() if plain.is_quantized else plain
+        digest.update(plain.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
 def length_sorted_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:

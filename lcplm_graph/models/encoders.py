@@ -52,7 +52,7 @@ class LcPlmEncoder(Encoder):
 
     def encode(self, packed: PackedTokens) -> Tensor:
         """Return the states after the final norm, shape (T, dim)."""
-        output = self.model.bimamba(
+        output = self.model.base_model(
             packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window
         )
         return output.last_hidden_state

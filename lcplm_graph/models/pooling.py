@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lcplm_graph.errors import UnknownNameError
 from lcplm_graph.tokens.packing import PackedTokens, stream_ids
-from lcplm_graph.tokens.vocabulary import CLS, EOS
+from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE
 
 POOLS = ("mean", "mean_std", "cls", "max")
 """Known ways of pooling; ``mean_std`` doubles the width."""
@@ -55,7 +55,7 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     check_pool(pool)
     if pool == "cls":
         return states[packed.cu_seqlens[:-1].long()]
-    inside = (packed.input_ids != CLS) & (packed.input_ids != EOS)
+    inside = _is_inside(packed.input_ids)
     owner = stream_ids(packed.cu_seqlens)[inside]
     states = states[inside]
     shape = (packed.num_streams, states.shape[1])
@@ -68,4 +68,14 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
         return mean
     # Two passes: the difference of squares would cancel.
     variance = states.new_zeros(shape).index_add(0, owner, (states - mean[owner]) ** 2) / counts
-    return torch.cat([mean, variance.sqrt()], dim=1)
+    # The root has no finite gradient at zero, where a protein is one residue.
+    varies = variance > 0
+    deviation = torch.where(varies, variance, 1.0).sqrt() * varies
+    return torch.cat([mean, deviation], dim=1)
+
+
+def _is_inside(input_ids: Tensor) -> Tensor:
+    """Tell what belongs to a protein from markers; a relation marker may be masked."""
+    markers = torch.tensor([CLS, EOS, BON, EON, EDGE, NO_EDGE], device=input_ids.device)
+    masked_relation = (input_ids == MASK) & (input_ids.roll(1) == EON)
+    return ~(torch.isin(input_ids, markers) | masked_relation)

@@ -11,10 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.models.attached import is_plain
 from lcplm_graph.models.bimamba import BiMamba, Layer, MambaDirection
+
+
+def can_stream(layer: nn.Module) -> bool:
+    """Tell whether a layer may be taken apart: nothing is attached to it or its mixer."""
+    mixer = getattr(layer, "mixer", None)
+    if not is_plain(layer, Layer) or mixer is None or not is_plain(mixer, BiMamba):
+        return False
+    directions = [d for d in (mixer.mamba_fwd, mixer.mamba_rev) if d is not None]
+    return all(is_plain(direction, MambaDirection) for direction in directions)
 
 
 @torch.no_grad()
@@ -39,15 +49,18 @@ def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) 
         y = hidden.new_empty(len(x), fwd.d_inner)
         for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=False):
             y[part] = y_part
-        for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True, residual=y):
+        for part, y_part in _pass(
+            rev, x, bounds, window, reverse=True, gate=True, owner=fwd, residual=y
+        ):
             hidden[part] += mixer.project_out(y_part).float()
         return
     mixed = torch.empty_like(hidden)
     for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=True):
         mixed[part] = fwd.project_out(y_part).float()
     if rev is not None:
-        for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True):
-            other = rev.project_out(y_part).float()
+        owner = mixer.owner or rev
+        for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True, owner=owner):
+            other = owner.project_out(y_part).float()
             mixed[part] = mixed[part] * other if mixer.multiply else mixed[part] + other
     hidden += mixed
 
@@ -60,20 +73,23 @@ def _pass(
     *,
     reverse: bool,
     gate: bool,
+    owner: MambaDirection | None = None,
     residual: Tensor | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Scan all windows in the order of the direction; yields where, and the scan's output."""
-    tokens, halo = len(x), direction.conv1d.kernel_size[0] - 1
+    """Scan all windows in the order of the direction; yields where, and the scan's output.
+
+    `owner` is the direction whose input projection is used.
+    """
+    tokens, halo = len(x), direction.d_conv - 1
     starts = range(0, tokens, window)
     carried: Tensor | None = None
     for start in reversed(starts) if reverse else starts:
         stop = min(start + window, tokens)
         # The convolution looks `halo` tokens past the window, on the side time comes from.
         low, high = (start, min(stop + halo, tokens)) if reverse else (max(start - halo, 0), stop)
-        u = direction.convolve(
-            direction.project_u(x[low:high]), _local(bounds, low, high, x.device), reverse
-        )[start - low : stop - low]
-        part = slice(start, stop)
+        part, inner = slice(start, stop), slice(start - low, stop - low)
+        u, z = (owner or direction).project_in(x[low:high])
+        u = direction.convolve(u, _local(bounds, low, high, x.device), reverse)[inner]
         cu = _local(bounds, start, stop, x.device)
         streams = len(cu) - 1
         initial = x.new_zeros(streams, direction.d_inner, direction.d_state)
@@ -85,7 +101,7 @@ def _pass(
             cu,
             reverse,
             residual=None if residual is None else residual[part],
-            z=direction.project_z(x[part]) if gate else None,
+            z=z()[inner] if gate else None,
         )
         cut = start if reverse else stop
         # A state is carried only if the window's edge cuts a stream in two.

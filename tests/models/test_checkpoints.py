@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 
 from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.models.checkpoints import load_model
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.modeling import LcPlmForMaskedLM, LcPlmModel
 from lcplm_graph.tokens.packing import tokenize
@@ -194,7 +193,7 @@ def test_interrupted_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch)
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lcplm_graph.models.checkpoints.save_file", fail)
+    monkeypatch.setattr("lcplm_graph.models.checkpoints.save_torch_state_dict", fail)
     with pytest.raises(OSError, match="No space left"):
         tiny(d_model=32).save_pretrained(folder)
     assert torch.equal(logits(LcPlmForMaskedLM.from_pretrained(folder)), logits(model))
@@ -208,8 +207,8 @@ def test_licence_of_the_published_weights_is_said_once(tmp_path: Path, monkeypat
     )
     forget_warnings()
     with pytest.warns(LcPlmWarning, match="CC-BY-NC-4.0") as caught:
-        load_model(LcPlmForMaskedLM, folder)
-        load_model(LcPlmForMaskedLM, folder)
+        LcPlmForMaskedLM.from_pretrained(folder)
+        LcPlmForMaskedLM.from_pretrained(folder)
     assert len(caught) == 1
     forget_warnings()
     (folder / "training.json").write_text("{}")
@@ -217,4 +216,4 @@ def test_licence_of_the_published_weights_is_said_once(tmp_path: Path, monkeypat
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", LcPlmWarning)
-        load_model(LcPlmForMaskedLM, folder)
+        LcPlmForMaskedLM.from_pretrained(folder)
