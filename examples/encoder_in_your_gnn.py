@@ -14,7 +14,7 @@ from tqdm import tqdm
 from lcplm_graph import AddProteinFeatures, StringPPI
 from lcplm_graph.evaluation.plots import draw_embeddings
 from lcplm_graph.evaluation.report import Report
-from lcplm_graph.heads.fit import message_graph
+from lcplm_graph.heads.fit_link import message_graph
 
 
 class YourGNN(torch.nn.Module):

@@ -14,7 +14,8 @@ from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.features.store import cached_embeddings
-from lcplm_graph.heads.fit import FitOptions, message_graph
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.encoders import LcPlmEncoder

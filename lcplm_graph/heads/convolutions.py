@@ -11,6 +11,7 @@ from torch_geometric import nn as pyg
 from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.heads.dropout import Dropout
 
+_FAR = 6.0
 _OTHER_NAMES = {"graphsage": "SAGEConv", "sage": "SAGEConv", "gatv2": "GATv2Conv"}
 
 
@@ -62,6 +63,43 @@ def make_convolution(name: str, channels: int) -> nn.Module:
         ) from error
 
 
+class Scale(nn.BatchNorm1d):
+    """Bring each feature to mean 0 and spread 1: by `fit`, or else by the training batches so far.
+
+    Running averages would start from a variance of 1 and forget it over more than a hundred
+    steps, where dipeptides have 1e-5: the mean over all batches so far (momentum None) is right
+    from the first step.
+
+    Parameters
+    ----------
+    width : int
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, momentum=None, affine=False)
+        self.fitted = False
+
+    def fit(self, x: Tensor) -> None:
+        """Take mean and spread from `x`, shape (n, width), and keep them from now on."""
+        self.fitted = False
+        self.reset_running_stats()
+        if len(x) > 1:
+            self.train()
+            with torch.no_grad():
+                self(x)
+        self.fitted = True
+        self.eval()
+
+    def train(self, mode: bool = True) -> Scale:
+        """Take statistics of batches in training mode, unless they are fitted."""
+        super().train(mode and not self.fitted)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale; what lies far outside of the training proteins is cut off."""
+        return super().forward(x).clamp(-_FAR, _FAR)
+
+
 class GraphEncoder(nn.Module):
     """Project node features, then mix them over edges.
 
@@ -83,10 +121,8 @@ class GraphEncoder(nn.Module):
     ) -> None:
         super().__init__()
         count = 0 if conv.lower() == "none" else layers
-        # Features of encoders have very different scales.  Running averages would start from a
-        # variance of 1 and forget it over more than a hundred steps, where dipeptides have 1e-5:
-        # the mean over all batches so far (momentum None) is right from the first step.
-        self.scale = nn.BatchNorm1d(in_channels, momentum=None, affine=False)
+        # Features of encoders have very different scales.
+        self.scale = Scale(in_channels)
         self.project = nn.Sequential(nn.Linear(in_channels, channels), nn.ReLU(), Dropout(dropout))
         self.convs = nn.ModuleList(make_convolution(conv, channels) for _ in range(count))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(count))

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.heads.convolutions import Scale
 from lcplm_graph.heads.dropout import Dropout
+from lcplm_graph.heads.structure import WIDTH
 
 
 class DotDecoder(nn.Module):
@@ -71,6 +73,30 @@ class BilinearDecoder(nn.Module):
         """Score pairs; `a` and `b` broadcast over all but the last axis."""
         symmetric = (self.weight + self.weight.T) / 2
         return ((a @ symmetric) * b).sum(-1) * self.factor + self.offset
+
+
+class StructureBranch(nn.Module):
+    """A small network over what `PairStructure` says; adds nothing where it says nothing.
+
+    Parameters
+    ----------
+    dropout : float
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        width = WIDTH - 1
+        self.scale = Scale(width)
+        self.net = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), Dropout(dropout), nn.Linear(64, 1))
+
+    def fit(self, structure: Tensor) -> None:
+        """Take mean and spread from pairs that have edges, shape (n, WIDTH)."""
+        self.scale.fit(structure[structure[:, -1] > 0, :-1])
+
+    def forward(self, structure: Tensor) -> Tensor:
+        """Return what is added to the log-odds, shape (n,)."""
+        known = structure[:, -1]
+        return known * self.net(self.scale(structure[:, :-1])).squeeze(-1)
 
 
 DECODERS = ("dot", "hadamard-mlp", "bilinear")

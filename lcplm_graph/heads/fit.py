@@ -1,4 +1,4 @@
-"""Train a head on the whole graph at once: a plain loop with early stopping.
+"""Train a head: every step is taken, and the state that did best on validation is kept.
 
 Torch computes in one thread here, so that a seed gives the same head on any number of cores.
 """
@@ -6,12 +6,12 @@ Torch computes in one thread here, so that a seed gives the same head on any num
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
@@ -22,15 +22,11 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.dropout import own_generators
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
-from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.process import one_thread
-from lcplm_graph.splits.split import Split
-
-# A class of validation pairs counts if it has so many positives and negatives.
-_FEW = 20
 
 Model = TypeVar("Model", bound=nn.Module)
+# Of the steps; then the rate falls to nothing as a half cosine.
+_WARM_UP = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,99 +36,30 @@ class FitOptions:
     Attributes
     ----------
     steps : int
-        At most so many.
+        All are taken: a schedule that is cut off leaves a head half trained.
     batch_size : int
-        Positive pairs of a step, with as many negatives; or labelled proteins of a step.
+        Pairs of a step, of both labels; or labelled proteins of a step.
     every : int
-        Steps between checks on the validation part.
-    patience : int
-        Stop after so many checks in a row without a better value.
+        Steps between checks on the validation part; the best state is kept.
     lr, weight_decay : float
-        Of AdamW.
+        Of AdamW; the rate rises for a twentieth of the steps and then falls as a half cosine.
+    isolate : float
+        Share of the proteins that lose all their message edges in a step, so that a head with
+        convolutions knows proteins without any.
     seed : int
-        Of initialisation, dropout and negatives.
+        Of initialisation, dropout, negatives and isolation.
     progress : bool
         Show a progress bar.
     """
 
     steps: int = 300
-    batch_size: int = 4096
-    every: int = 5
-    patience: int = 8
+    batch_size: int = 1024
+    every: int = 25
     lr: float = 5e-3
     weight_decay: float = 1e-2
+    isolate: float = 0.3
     seed: int = 0
     progress: bool = False
-
-
-def message_graph(split: Split) -> tuple[Tensor, Tensor | None]:
-    """Message edges in both directions and their weights, as convolutions take them."""
-    both = np.concatenate([split.message, split.message[:, ::-1]])
-    weight = split.message_weight
-    edge_weight = None if weight is None else torch.from_numpy(np.concatenate([weight, weight]))
-    return torch.from_numpy(np.ascontiguousarray(both.T)), edge_weight
-
-
-def fit_link(
-    model: LinkPredictor,
-    x: Tensor,
-    split: Split,
-    options: FitOptions = FitOptions(),
-) -> LinkPredictor:
-    """Train on the supervision pairs of a split and stub-matched negatives, new in every epoch.
-
-    Where supervision pairs are message edges too, a step's own pairs are taken out of the graph
-    it sees: an edge that is both message and answer gives itself away.  The state with the best
-    average precision on the validation pairs (1 : 1, stub-matched) is kept, the mean over the
-    classes C1, C2, C3 there: with convolutions C1 goes on to rise while the others fall.
-    Without validation pairs the last state is kept.
-
-    Parameters
-    ----------
-    model : LinkPredictor
-        Made for features.
-    x : Tensor, shape=(num_nodes, d)
-    split : Split
-    options : FitOptions
-
-    Returns
-    -------
-    LinkPredictor
-        The same object, in evaluation mode.
-
-    Raises
-    ------
-    InputError
-        If `x` has not one row per protein, or there is nothing to train on.
-    """
-    if len(x) != split.num_nodes:
-        raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
-    if not len(split.supervision):
-        raise InputError("the split has no supervision pairs to train on")
-    edge_index, edge_weight = message_graph(split)
-    message = pair_keys(split.message, split.num_nodes)
-    batches = _pair_batches(split, options)
-    valid = _validation(split, options.seed)
-
-    def loss(_step: int) -> Tensor:
-        positives, negatives = next(batches)
-        own = is_in(message, np.sort(pair_keys(positives, split.num_nodes)))
-        keep = torch.from_numpy(~own).repeat(2)
-        weights = None if edge_weight is None else edge_weight[keep]
-        pairs = torch.from_numpy(np.concatenate([positives, negatives]))
-        labels = (torch.arange(len(pairs)) < len(positives)).float()
-        logits = model(x, edge_index[:, keep], pairs, weights)
-        return F.binary_cross_entropy_with_logits(logits, labels)
-
-    def score() -> float:
-        h = model.embed(x, edge_index, edge_weight)
-        reached = [
-            average_precision_score(labels, model.decode(h, torch.from_numpy(pairs)).numpy())
-            for pairs, labels in valid
-        ]
-        return float(np.mean(reached))
-
-    return _fit(model, loss, score if valid else None, options, "validation AP")
 
 
 def fit_function(
@@ -175,7 +102,7 @@ def fit_function(
         predicted = logits(valid_rows).sigmoid().numpy()
         return float(average_precision_score(labels[valid].numpy().ravel(), predicted.ravel()))
 
-    return _fit(model, loss, score if bool(valid.any()) else None, options, "validation AP")
+    return fit_head(model, loss, score if bool(valid.any()) else None, options, "validation AP")
 
 
 def fit_homology(
@@ -204,21 +131,7 @@ def fit_homology(
     def score() -> float:
         return float((model(x[valid]).argmax(1) == classes[valid]).float().mean())
 
-    return _fit(model, loss, score if bool(valid.any()) else None, options, "validation accuracy")
-
-
-def _pair_batches(split: Split, options: FitOptions) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield positives and as many negatives, epoch after epoch, each in an order of its own."""
-    rng = np.random.default_rng(options.seed)
-    positives, epoch = split.positives("train"), 0
-    while True:
-        drawn = split.negatives("train", seed=options.seed * 1_000_003 + epoch)
-        left, right = (part[rng.permutation(len(part))] for part in (positives, drawn))
-        for start in range(0, len(left), options.batch_size):
-            chosen = slice(start, start + options.batch_size)
-            if len(right[chosen]):
-                yield left[chosen], right[chosen]
-        epoch += 1
+    return fit_head(model, loss, score if bool(valid.any()) else None, options, "validation accuracy")
 
 
 def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:
@@ -230,25 +143,31 @@ def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:
         yield from rows[order].tensor_split(count)
 
 
-def _validation(split: Split, seed: int) -> list[tuple[IntArray, npt.NDArray[np.bool_]]]:
-    """Return validation pairs and labels, class by class where a class has enough of both."""
-    positives = split.positives("valid")
-    if not len(positives):
-        return []
-    pairs = np.concatenate([positives, split.negatives("valid", seed=seed)])
-    labels = np.arange(len(pairs)) < len(positives)
-    classes = [split.classify(pairs) == number for number in (1, 2, 3)]
-    large = [own for own in classes if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW]
-    return [(pairs[own], labels[own]) for own in large] or [(pairs, labels)]
-
-
-def _fit(
+def fit_head(
     model: Model,
     loss: Callable[[int], Tensor],
     score: Callable[[], float] | None,
     options: FitOptions,
     what: str,
 ) -> Model:
+    """Take all steps with one loss each; keep the state with the best score, or the last one.
+
+    Parameters
+    ----------
+    model : nn.Module
+    loss : callable
+        Of the number of the step.
+    score : callable or None
+        Validation value of the model as it is, higher is better.
+    options : FitOptions
+    what : str
+        Name of that value.
+
+    Returns
+    -------
+    nn.Module
+        The same object, in evaluation mode.
+    """
     with own_generators(options.seed), one_thread():
         _loop(model, loss, score, options, what)
     return model.eval()
@@ -264,7 +183,8 @@ def _loop(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.lr, weight_decay=options.weight_decay
     )
-    best, state, worse = -np.inf, None, 0
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(options.steps))
+    best, state = -np.inf, None
     bar = tqdm(range(options.steps), disable=not options.progress, desc="training", unit="step")
     for step in bar:
         model.train()
@@ -272,16 +192,23 @@ def _loop(
         value = loss(step)
         value.backward()
         optimizer.step()
-        if score is None or (step + 1) % options.every:
+        schedule.step()
+        last = step + 1 == options.steps
+        if score is None or ((step + 1) % options.every and not last):
             continue
         model.eval()
         with torch.inference_mode():
             reached = score()
         bar.set_postfix_str(f"loss {float(value.detach()):.3f}, {what} {reached:.3f}")
-        worse = 0 if reached > best else worse + 1
         if reached > best:
             best, state = reached, copy.deepcopy(model.state_dict())
-        if worse >= options.patience:
-            break
     if state is not None:
         model.load_state_dict(state)
+
+
+def _rate(steps: int) -> Callable[[int], float]:
+    """Return the share of the full learning rate at a step."""
+    rising = max(1, round(_WARM_UP * steps))
+    return lambda step: (
+        min(1.0, (step + 1) / rising) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+    )

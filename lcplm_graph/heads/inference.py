@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.heads.fit import message_graph
+from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.pairs import adjacency
 from lcplm_graph.splits.split import Split

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.heads.base import Head
-from lcplm_graph.heads.decoders import make_decoder
+from lcplm_graph.heads.decoders import StructureBranch, make_decoder
 from lcplm_graph.models.encoders import Encoder
 
 
@@ -27,6 +27,8 @@ class LinkPredictor(Head):
         ``GCN``, ``GraphSAGE``, ``GAT``, ``GIN``, ... or ``none``, which uses the sequence alone.
     decoder : {"dot", "hadamard-mlp", "bilinear"}
     dropout : float
+    structure : bool
+        Add what `PairStructure` says about two proteins that both have edges.
     encoder : Encoder, optional
         Trained end to end; `forward` then takes sequences.
     pool : str
@@ -49,11 +51,13 @@ class LinkPredictor(Head):
         conv: str = "GraphSAGE",
         decoder: str = "hadamard-mlp",
         dropout: float = 0.1,
+        structure: bool = False,
         encoder: Encoder | None = None,
         pool: str = "mean",
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
         self.decoder = make_decoder(decoder, channels, dropout)
+        self.between = StructureBranch(dropout) if structure else None
 
     def forward(
         self,
@@ -61,6 +65,7 @@ class LinkPredictor(Head):
         edge_index: Tensor,
         pairs: Tensor,
         edge_weight: Tensor | None = None,
+        structure: Tensor | None = None,
     ) -> Tensor:
         """Return the log-odds of pairs, shape (p,).
 
@@ -69,13 +74,22 @@ class LinkPredictor(Head):
         x, edge_index, edge_weight
             As in `embed`.
         pairs : Tensor, dtype=int64, shape=(p, 2)
+        structure : Tensor, shape=(p, WIDTH), optional
+            From `PairStructure`; without it that part is silent.
         """
-        return self.decode(self.embed(x, edge_index, edge_weight), pairs)
+        return self.decode(self.embed(x, edge_index, edge_weight), pairs, structure)
 
-    def decode(self, h: Tensor, pairs: Tensor) -> Tensor:
+    def decode(self, h: Tensor, pairs: Tensor, structure: Tensor | None = None) -> Tensor:
         """Return the log-odds of pairs from node states."""
-        return self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
+        logits = self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
+        return self._with(logits, structure)
 
-    def rows(self, h: Tensor, proteins: Tensor) -> Tensor:
-        """Return the log-odds of each protein with all nodes, shape (len(proteins), n)."""
-        return torch.stack([self.decoder(h[i][None], h) for i in proteins.tolist()])
+    def row(self, h: Tensor, protein: int, structure: Tensor | None = None) -> Tensor:
+        """Return the log-odds of a protein with all nodes, shape (n,)."""
+        logits = self.decoder(h[protein][None], h)
+        return self._with(logits, structure)
+
+    def _with(self, logits: Tensor, structure: Tensor | None) -> Tensor:
+        if self.between is None or structure is None:
+            return logits
+        return logits + self.between(structure)

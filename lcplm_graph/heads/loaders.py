@@ -22,7 +22,7 @@ from torch_geometric.sampler import (
 )
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.heads.fit import message_graph
+from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.splits.split import Split
 
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lcplm_graph.heads.fit import FitOptions, fit_link
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT, fit_link
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.split import Split
 
@@ -18,10 +20,11 @@ def fit_link_members(
     x: Tensor,
     split: Split,
     seeds: Sequence[int],
-    options: FitOptions = FitOptions(),  # noqa: B008
+    options: FitOptions = LINK_FIT,
     *,
     conv: str = "none",
     decoder: str = "hadamard-mlp",
+    structure: bool = False,
 ) -> list[LinkPredictor]:
     """Make a link predictor for each seed and train them at the same time, as `fit_link` does.
 
@@ -32,7 +35,7 @@ def fit_link_members(
     seeds : sequence of int
         Of initialisation and training; they take the place of the one in `options`.
     options : FitOptions
-    conv, decoder : str
+    conv, decoder, structure
         Of `LinkPredictor`.
 
     Returns
@@ -44,11 +47,12 @@ def fit_link_members(
     def untrained(seed: int) -> LinkPredictor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return LinkPredictor(x.shape[1], conv=conv, decoder=decoder)
+            return LinkPredictor(x.shape[1], conv=conv, decoder=decoder, structure=structure)
 
     def train(number: int) -> LinkPredictor:
-        return fit_link(heads[number], x, split, replace(options, seed=seeds[number]))
+        return fit_link(heads[number], x, split, replace(options, seed=seeds[number]), between)
 
+    between = PairStructure(split.message, split.num_nodes) if structure else None
     # Made one after the other: they draw from torch's global generator.
     heads = [untrained(seed) for seed in seeds]
     return in_threads(train, range(len(seeds)))

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.io import atomic_path
@@ -24,6 +26,24 @@ from lcplm_graph.splits.sets import EdgeSets
 #: Kinds whose held-out pairs must not share a protein with training.
 DISJOINT_KINDS = ("C3", "cluster", "species")
 _FORMAT = 1
+
+
+class Labelled(NamedTuple):
+    """Pairs and whether they interact.
+
+    Attributes
+    ----------
+    pairs : ndarray, dtype=int64, shape=(n, 2)
+    labels : ndarray, dtype=bool, shape=(n,)
+    """
+
+    pairs: IntArray
+    labels: npt.NDArray[np.bool_]
+
+    @property
+    def positives(self) -> IntArray:
+        """The pairs that interact."""
+        return self.pairs[self.labels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +118,14 @@ class Split(EdgeSets):
             If the graph is too small or too dense for half of them.
         """
         return sample_negatives(self, part, kind, ratio, seed)
+
+    def labelled(
+        self, part: str, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
+    ) -> Labelled:
+        """Return the positives of a part, then negatives drawn as `negatives` does."""
+        positives = self.positives(part)
+        pairs = np.concatenate([positives, self.negatives(part, kind, ratio, seed)])
+        return Labelled(pairs, np.arange(len(pairs)) < len(positives))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,0 +1,252 @@
+"""`PublishedPairs`: a benchmark of three tables of labelled pairs, with its faults counted."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+
+from lcplm_graph.errors import DataError, LeakageError
+from lcplm_graph.files.tables import rows
+from lcplm_graph.io import warn_once
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.published import PublishedSplit
+from lcplm_graph.splits.sets import PARTS
+from lcplm_graph.splits.split import Labelled
+
+_NO_LABEL = ("", "na", "nan", "none", "null", "?", "-")
+_HEADERS = ("label", "labels", "interaction", "interacts", "class", "y", "target", "value")
+
+
+@dataclass
+class LabelledTable:
+    """One table of labelled pairs.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    ends : list of (str, str)
+    labels : list of int
+    faults : dict of str to list of str
+        What was left out, or is odd, each with where it stands.
+    """
+
+    path: Path
+    ends: list[tuple[str, str]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+
+    def fault(self, kind: str, where: str) -> None:
+        """Note a fault of this kind."""
+        self.faults.setdefault(kind, []).append(where)
+
+
+def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
+    """Read ``id<TAB>id<TAB>0|1`` lines, plain or compressed.
+
+    A row without a label is left out and counted, a row that repeats a pair (in either order) too,
+    and all rows of a pair that is labelled both 0 and 1.
+
+    Raises
+    ------
+    DataError
+        With file and line: not three columns, an empty id, a label that is not 0 or 1.
+    """
+    table = LabelledTable(Path(str(path).removeprefix("pairs:")))
+    found: dict[tuple[str, str], set[int]] = {}
+    lines: list[tuple[int, tuple[str, str], int]] = []
+    for number, (line, cells) in enumerate(rows(table.path)):
+        if number == 0 and len(cells) == 3 and cells[2].strip().lower() in _HEADERS:
+            continue
+        a, b, label = _cells(table.path, line, cells)
+        if label is None:
+            table.fault("rows without a label", f"line {line}")
+            continue
+        key = (a, b) if a <= b else (b, a)
+        if a == b:
+            table.fault("pairs of a protein with itself (kept)", f"{a}, line {line}")
+        if key in found:
+            table.fault("repeated rows", f"{a} {b}, line {line}")
+            found[key].add(label)
+            continue
+        found[key] = {label}
+        lines.append((line, (a, b), label))
+    for line, (a, b), label in lines:
+        if len(found[(a, b) if a <= b else (b, a)]) > 1:
+            table.fault("pairs labelled both 0 and 1", f"{a} {b}, line {line}")
+        else:
+            table.ends.append((a, b))
+            table.labels.append(label)
+    return table
+
+
+def _cells(path: Path, line: int, cells: Sequence[str]) -> tuple[str, str, int | None]:
+    if len(cells) not in (2, 3):
+        raise DataError(
+            f"a line is id, id, label with tabs between, this one has {len(cells)} columns",
+            path=path,
+            line=line,
+        )
+    a, b = (cell.strip() for cell in cells[:2])
+    if not (a and b):
+        raise DataError("an id is empty", path=path, line=line)
+    text = cells[2].strip() if len(cells) == 3 else ""
+    if text.lower() in _NO_LABEL:
+        return a, b, None
+    if text not in ("0", "1", "0.0", "1.0"):
+        raise DataError(f"the label is 0 or 1, here it is {text!r}", path=path, line=line)
+    return a, b, int(text[0])
+
+
+def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:
+    """Join FASTA files; an id may come again with the same sequence.
+
+    Raises
+    ------
+    DataError
+        As `SequenceStore.from_fasta`, and if an id has two sequences.
+    """
+    sequences: dict[str, str] = {}
+    for path in paths:
+        store = SequenceStore.from_fasta(path)
+        for name, sequence in zip(store.ids, store, strict=True):
+            if sequences.setdefault(name, sequence) != sequence:
+                raise DataError(
+                    "another FASTA file has another sequence under this id", path=path, record=name
+                )
+    return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
+class PublishedPairs:
+    """A published benchmark: tables of training, validation and test pairs, and sequences.
+
+    Nothing is drawn and nothing is split again.  Only what cannot be measured is left out: rows
+    without a label, rows of a protein without a sequence, repeats, and contradictions.
+
+    Parameters
+    ----------
+    train, valid, test : path-like
+        Tables of ``id<TAB>id<TAB>0|1``, plain or compressed; ``pairs:FILE`` is understood too.
+    sequences : sequence of path-like
+        FASTA files.
+    allow_leakage : bool
+        Keep pairs that occur in two parts; otherwise they are refused.
+
+    Attributes
+    ----------
+    sequences : SequenceStore
+        In node order.
+    split : PublishedSplit
+    report : dict
+        Rows, positives and faults of each table, proteins and pairs that parts have in common.
+
+    Raises
+    ------
+    DataError
+        As `read_labelled_table` and `read_fasta_files`, and if a part has not both labels.
+    LeakageError
+        If a pair occurs in two parts, under the same ids or others of the same sequences.
+    """
+
+    def __init__(
+        self,
+        train: str | os.PathLike[str],
+        valid: str | os.PathLike[str],
+        test: str | os.PathLike[str],
+        sequences: Sequence[str | os.PathLike[str]],
+        *,
+        allow_leakage: bool = False,
+    ) -> None:
+        paths = dict(zip(PARTS, (train, valid, test), strict=True))
+        tables = {part: read_labelled_table(path) for part, path in paths.items()}
+        store = read_fasta_files(sequences)
+        named = [name for table in tables.values() for pair in table.ends for name in pair]
+        rows_of = store.index_of(dict.fromkeys(named))
+        self.sequences = store.select(rows_of[rows_of >= 0])
+        parts = {part: _labelled(table, self.sequences) for part, table in tables.items()}
+        self.split = PublishedSplit.of(parts, len(self.sequences))
+        self.report = {part: _counts(parts[part], tables[part]) for part in PARTS}
+        self.report["in common"] = self._in_common(allow_leakage)
+        for table in tables.values():
+            _say(table)
+
+    def __getitem__(self, index: int) -> Data:
+        """Return the graph of the training positives; there is one."""
+        both = np.concatenate([self.split.message, self.split.message[:, ::-1]])
+        edge_index = torch.from_numpy(np.ascontiguousarray(both.T))
+        return Data(
+            edge_index=edge_index,
+            num_nodes=len(self.sequences),
+            protein_id=self.sequences.ids,
+        )
+
+    def _in_common(self, allow_leakage: bool) -> dict[str, Any]:
+        """Count what parts share; a pair of another part under other ids is the same pair."""
+        _, same = np.unique(self.sequences.digests(), return_inverse=True)
+        merged = {
+            part: Labelled(same[pairs], labels)
+            for part, (pairs, labels) in self.split.published.items()
+        }
+        by_sequence = PublishedSplit.of(merged, len(same))
+        first_of = np.unique(same, return_index=True)[1]
+        found: dict[str, Any] = {}
+        for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
+            pairs = by_sequence.shared_pairs(one, other)
+            found[f"pairs of {one} and {other}"] = len(pairs)
+            found[f"proteins of {one} and {other}"] = len(by_sequence.shared_proteins(one, other))
+            if len(pairs) and not allow_leakage:
+                a, b = (self.sequences.ids[first_of[i]] for i in pairs[0])
+                raise LeakageError(
+                    f"{len(pairs)} pairs of {other} are pairs of {one} too (by id or by sequence), "
+                    f"for example {a} {b}; take them out of one of the tables, or give "
+                    "--allow-leakage, which marks every number LEAKED"
+                )
+        return found
+
+
+def _labelled(table: LabelledTable, store: SequenceStore) -> Labelled:
+    ends = store.index_of(name for pair in table.ends for name in pair).reshape(-1, 2)
+    known = (ends >= 0).all(axis=1)
+    for row in np.flatnonzero(~known):
+        missing = [name for name, i in zip(table.ends[row], ends[row], strict=True) if i < 0]
+        table.fault("rows of proteins without a sequence", ", ".join(missing))
+    labels = np.array(table.labels, bool)[known]
+    if labels.all() or not labels.any():
+        raise DataError(
+            f"{int(labels.sum())} positive and {int((~labels).sum())} negative pairs with sequences"
+            " are left; both kinds are needed",
+            path=table.path,
+        )
+    pairs: IntArray = ends[known]
+    return Labelled(pairs, labels)
+
+
+def _counts(part: Labelled, table: LabelledTable) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        "pairs": len(part.pairs),
+        "positives": int(part.labels.sum()),
+        "proteins": len(np.unique(part.pairs)),
+    }
+    return counts | {kind: len(where) for kind, where in table.faults.items()}
+
+
+def _say(table: LabelledTable) -> None:
+    for kind, where in table.faults.items():
+        examples = "; ".join(name for name, _ in Counter(where).most_common(3))
+        warn_once(f"{table.path}: {len(where)} {kind}, for example {examples}")
+
+
+def facts(report: Mapping[str, Any]) -> dict[str, str]:
+    """Say the report of `PublishedPairs` in one line per part, for the head of a table."""
+    return {
+        part: ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        for part, counts in report.items()
+    }

@@ -1,0 +1,235 @@
+"""`LinkModel`: trained link predictors with one answer, a calibrated probability."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.heads.calibration import Calibration
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.members import fit_link_members
+from lcplm_graph.heads.structure import PairStructure
+from lcplm_graph.io import atomic_path
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.process import one_thread
+from lcplm_graph.splits.split import Split
+
+Floats = npt.NDArray[np.float64]
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+_FORMAT = 1
+
+
+@dataclass
+class LinkModel:
+    """Link predictors that differ in their seed, the calibration of their mean, and their origin.
+
+    Attributes
+    ----------
+    members : list of LinkPredictor
+        In evaluation mode.
+    calibration : Calibration
+    options : dict
+        Arguments of `LinkPredictor`, for `load`.
+    facts : dict
+        Encoder, pooling, data and whatever a user must know; JSON types only.
+    """
+
+    members: list[LinkPredictor]
+    calibration: Calibration
+    options: dict[str, Any]
+    facts: dict[str, Any]
+
+    @classmethod
+    def fit(
+        cls,
+        x: Tensor,
+        split: Split,
+        *,
+        members: int = 4,
+        options: FitOptions = LINK_FIT,
+        conv: str | None = None,
+        decoder: str = "hadamard-mlp",
+        facts: dict[str, Any] | None = None,
+    ) -> LinkModel:
+        """Train the members and calibrate their mean on the validation pairs.
+
+        Parameters
+        ----------
+        x : Tensor, shape=(num_nodes, d)
+        split : Split
+        members : int
+        options : FitOptions
+            `seed` decides about all members.
+        conv : str, optional
+            By default GraphSAGE and what lies between two proteins, if a validation pair has a
+            protein with edges, and else nothing but the sequences; ``none`` forces that.
+        decoder : str
+        facts : dict, optional
+        """
+        graph = conv is None and serves_known_proteins(split)
+        conv = ("GraphSAGE" if graph else "none") if conv is None else conv
+        arguments = {"conv": conv, "decoder": decoder, "structure": conv.lower() != "none"}
+        seeds = [options.seed * members + k for k in range(members)]
+        heads = fit_link_members(x, split, seeds, options, **arguments)
+        arguments["in_channels"] = x.shape[1]
+        model = cls(heads, Calibration(), arguments, facts or {})
+        return replace(model, calibration=calibrated(model.on(x, split), split, options.seed))
+
+    def on(self, x: Tensor, split: Split) -> LinkScores:
+        """Let the members look at the proteins and message edges of a split."""
+        return LinkScores(self.members, x, split, self.calibration)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write weights (float16) and configuration into `folder`, and return it."""
+        folder = Path(folder)
+        weights = {
+            f"{number}.{name}": _stored(tensor)
+            for number, member in enumerate(self.members)
+            for name, tensor in member.state_dict().items()
+        }
+        config = {
+            "format": _FORMAT,
+            "members": len(self.members),
+            "options": self.options,
+            "calibration": self.calibration.as_dict(),
+            "facts": self.facts,
+        }
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file(weights, temporary)
+        with atomic_path(folder / CONFIG) as temporary:
+            temporary.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> LinkModel:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is missing or damaged, or the two do not fit.
+        """
+        folder = Path(folder)
+        try:
+            config = json.loads((folder / CONFIG).read_text())
+            weights = load_file(folder / WEIGHTS)
+            members = [_member(config, weights, number) for number in range(config["members"])]
+            calibration = Calibration.from_dict(config["calibration"])
+            return cls(members, calibration, config["options"], config["facts"])
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"{folder}: no saved link model, {Path(error.filename).name} is missing; make one "
+                "with lcplm predict ... --save-head DIR"
+            ) from error
+        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{folder}: the link model cannot be read ({error})") from error
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
+
+
+def _member(config: dict[str, Any], weights: dict[str, Tensor], number: int) -> LinkPredictor:
+    prefix = f"{number}."
+    member = LinkPredictor(**config["options"])
+    own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    member.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in own.items()}, strict=True
+    )
+    return member.eval()
+
+
+class LinkScores:
+    """What the members of a link model say about pairs of one graph's proteins.
+
+    Parameters
+    ----------
+    members : sequence of LinkPredictor
+    x : Tensor, shape=(num_nodes, d)
+    split : Split
+        Its message edges are used.
+    calibration : Calibration
+    """
+
+    def __init__(
+        self,
+        members: Sequence[LinkPredictor],
+        x: Tensor,
+        split: Split,
+        calibration: Calibration = Calibration(),  # noqa: B008
+    ) -> None:
+        if len(x) != split.num_nodes:
+            raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
+        self.members, self.split, self.calibration = list(members), split, calibration
+        graph = message_graph(split)
+        with torch.inference_mode(), one_thread():
+            self.states = [member.embed(x, *graph) for member in self.members]
+        self.structure: PairStructure | None = None
+        if any(member.between is not None for member in self.members):
+            self.structure = PairStructure(split.message, split.num_nodes)
+
+    def log_odds(self, pairs: IntArray) -> Floats:
+        """Return each member's log-odds as they are, shape (members, n)."""
+        ends = torch.from_numpy(np.asarray(pairs, np.int64).reshape(-1, 2))
+        between = None if self.structure is None else self.structure.of(ends.numpy())
+        with torch.inference_mode(), one_thread():
+            return np.stack(
+                [
+                    member.decode(h, ends, between).double().numpy()
+                    for member, h in zip(self.members, self.states, strict=True)
+                ]
+            )
+
+    def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
+        """Return calibrated probabilities and the members' spread, both of shape (n,).
+
+        The probability is that of the mean of the members' log-odds; the spread is the standard
+        deviation of the members' own probabilities.
+        """
+        each, classes = self.log_odds(pairs), self.split.classify(pairs)
+        own = self.calibration.probability(each, classes)
+        return self.calibration.probability(each.mean(axis=0), classes), own.std(axis=0)
+
+    def rows(self, proteins: IntArray) -> Floats:
+        """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
+        out = np.empty((len(proteins), self.split.num_nodes))
+        between = iter(()) if self.structure is None else self.structure.rows(proteins)
+        with torch.inference_mode(), one_thread():
+            for at, protein in enumerate(np.asarray(proteins).tolist()):
+                own = next(between, None)
+                every = [
+                    member.row(h, protein, own)
+                    for member, h in zip(self.members, self.states, strict=True)
+                ]
+                out[at] = torch.stack(every).double().mean(0).numpy()
+        return out
+
+
+def serves_known_proteins(split: Split) -> bool:
+    """Tell whether validation asks about proteins that have message edges."""
+    parts = validation(split, 0)
+    return any(bool((split.classify(part.pairs) < 3).any()) for part in parts)
+
+
+def calibrated(scores: LinkScores, split: Split, seed: int = 0) -> Calibration:
+    """Calibrate mean log-odds on the validation pairs; without any, leave them as they are."""
+    parts = validation(split, seed)
+    if not parts:
+        return Calibration()
+    pairs = np.concatenate([part.pairs for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    return Calibration.fit(scores.log_odds(pairs).mean(axis=0), labels, split.classify(pairs))

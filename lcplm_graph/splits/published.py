@@ -1,0 +1,96 @@
+"""`PublishedSplit`: training, validation and test pairs with labels, kept as they were published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.pairs import IntArray, pair_keys
+from lcplm_graph.splits.sets import PARTS, TEST, VALID
+from lcplm_graph.splits.split import Labelled, Split
+
+KIND = "published"
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedSplit(Split):
+    """A split whose negatives were published with it.
+
+    Message and supervision edges are the training positives.  `labelled` returns the pairs of the
+    files in their order, whatever kind of negatives is asked for.
+
+    Parameters
+    ----------
+    published : mapping of str to Labelled
+        For ``train``, ``valid`` and ``test``.  Pairs of a protein with itself may be among them;
+        message edges leave them out.
+    """
+
+    published: Mapping[str, Labelled] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, parts: Mapping[str, Labelled], num_nodes: int, info: dict[str, Any] | None = None
+    ) -> PublishedSplit:
+        """Make the split of three labelled parts.
+
+        Examples
+        --------
+        >>> pairs = np.array([[0, 1], [2, 3]])
+        >>> part = Labelled(pairs, np.array([True, False]))
+        >>> split = PublishedSplit.of({"train": part, "valid": part, "test": part}, 4)
+        >>> split.message.tolist(), split.labelled("test").labels.tolist()
+        ([[0, 1]], [True, False])
+        """
+        edges = {name: _edges(part) for name, part in parts.items()}
+        held_out = [edges["valid"], edges["test"]]
+        return cls(
+            kind=KIND,
+            num_nodes=num_nodes,
+            message=edges["train"],
+            supervision=edges["train"],
+            held_out=np.concatenate(held_out),
+            held_out_part=np.repeat([VALID, TEST], list(map(len, held_out))).astype(np.int8),
+            info=info or {},
+            published=parts,
+        )
+
+    def labelled(
+        self, part: str, kind: str = KIND, ratio: float = 1.0, seed: int = 0
+    ) -> Labelled:
+        """Return the pairs of a part as published; `kind`, `ratio` and `seed` change nothing."""
+        return self.published[part]
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.bool_]:
+        """Which proteins occur in a training pair of either label, shape (num_nodes,)."""
+        seen = np.zeros(self.num_nodes, bool)
+        seen[self.published["train"].pairs.ravel()] = True
+        return seen
+
+    @cached_property
+    def known(self) -> IntArray:
+        """Positives of all parts, shape (k, 2), sorted."""
+        return np.unique(np.concatenate([_edges(self.published[name]) for name in PARTS]), axis=0)
+
+    def shared_proteins(self, first: str, second: str) -> IntArray:
+        """Return the proteins that occur in both parts."""
+        return np.intersect1d(self.published[first].pairs, self.published[second].pairs)
+
+    def shared_pairs(self, first: str, second: str) -> IntArray:
+        """Return the pairs that occur in both parts, whatever their labels, shape (n, 2)."""
+        one, other = (
+            pair_keys(np.sort(self.published[name].pairs, axis=1), self.num_nodes)
+            for name in (first, second)
+        )
+        return np.stack(np.divmod(np.intersect1d(one, other), self.num_nodes), axis=1)
+
+
+def _edges(part: Labelled) -> IntArray:
+    positive = np.sort(part.positives, axis=1)
+    return np.unique(positive[positive[:, 0] != positive[:, 1]], axis=0)
