@@ -40,9 +40,7 @@ def main() -> None:
     report, curves = evaluate_link(
         link_scorers(dataset, split, encoder, conv="GraphSAGE", fit=fit, members=MEMBERS),
         labelled_pairs(split, link),
-        split.known,
-        split.num_nodes,
-        split_kind=split.kind,
+        split,
         options=link,
     )
     report.facts = {"graph": "string_human_core", **report.facts}

@@ -68,9 +68,7 @@ def main() -> None:
         scorers = list(link_scorers(dataset, split, encoder, context=context, fit=fit))
         if report is not None:  # the baselines are in the table already
             scorers = [s for s in scorers if s.encoder]
-        part, drawn = evaluate_link(
-            scorers, classes, split.known, split.num_nodes, split_kind=split.kind, options=link
-        )
+        part, drawn = evaluate_link(scorers, classes, split, options=link)
         for row in part.rows:
             row["model"] = row["model"].replace("encoder ", f"{title}: ", 1)
         for name, models in drawn.items():

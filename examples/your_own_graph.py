@@ -51,9 +51,7 @@ def main() -> None:
     report, curves = evaluate_link(
         link_scorers(dataset, split, load_encoder(options.encoder), fit=fit),
         labelled_pairs(split, link),
-        split.known,
-        split.num_nodes,
-        split_kind=split.kind,
+        split,
         options=link,
     )
     print(f"\n{report}")

@@ -1,26 +1,185 @@
-"""`python -m lcplm_graph.evaluate link | function | homology`: tables with baselines and intervals.
+"""Tables with baselines and intervals: link, function and homology prediction.
 
-Each prints a table, and writes ``results.json`` and pictures into ``--out``.
+Each command prints a table, and writes ``results.json`` and pictures into ``--out``.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.errors import ConfigError, LcPlmError
+from lcplm_graph.command import Command, run_subcommand, several
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
+    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_task import LinkTask
     from lcplm_graph.evaluation.report import Report
     from lcplm_graph.models.encoders import Encoder
-    from lcplm_graph.splits.split import Split
 
-ASPECTS = ("MF", "BP", "CC")
+Pool = Literal["mean", "mean_std", "cls", "max"]
+Aspect = Literal["MF", "BP", "CC"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What all evaluations take.
+
+    Parameters
+    ----------
+    encoder
+        A name or path, see load_encoder.
+    pool
+        From residues to one vector a protein; default: the one the encoder recommends.
+    seed
+        Of split, negatives, heads and bootstrap.
+    """
+
+    encoder: str = DEFAULT_ENCODER
+    pool: Pool | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkCommand(EvaluateOptions):
+    """Options of ``lcplm evaluate link``.
+
+    Parameters
+    ----------
+    out
+        Folder to write into.
+    graph
+        A STRING network, pairs:FILE, or with --test-pairs the published training table.
+    valid_pairs
+        Published validation table of id, id, 0 or 1, with tabs between.
+    test_pairs
+        Published test table; the published split is kept as it is.
+    sequences
+        FASTA files of the proteins in the three tables.
+    split
+        A kind (node has C1, C2 and C3), or a saved split.json.
+    negatives
+        Kind of negatives that test pairs are told from.
+    ratio
+        Negatives drawn per positive.
+    conv
+        Convolution of the link model, or none; default: GraphSAGE where validation pairs have
+        proteins with edges.
+    decoder
+        From two states to log-odds.
+    context
+        Embed proteins inside walks (LC-PLM-G).
+    ranked
+        Test pairs per class that are ranked among all proteins for MRR; 0: none. Default: 100, of
+        published tables none.
+    resamples
+        Of the bootstrap over proteins.
+    steps
+        Training steps of a head.
+    members
+        Heads of a row, of different seeds.
+    allow_leakage
+        Go on where test pairs are training pairs, or the encoder saw them; numbers are marked
+        LEAKED.
+    """
+
+    out: str = "outputs/evaluate-link"
+    graph: str = "string_human_core"
+    valid_pairs: str | None = None
+    test_pairs: str | None = None
+    sequences: list[str] = several(default=[], metavar="FASTA")
+    split: str = "node"
+    negatives: Literal["stub_matched", "uniform", "hard", "published"] = "stub_matched"
+    ratio: float = 1.0
+    conv: str | None = None
+    decoder: Literal["dot", "hadamard-mlp", "bilinear"] = "hadamard-mlp"
+    context: Literal["walks"] | None = None
+    ranked: int | None = None
+    resamples: int = 200
+    steps: int | None = None
+    members: int = 3
+    allow_leakage: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionCommand(EvaluateOptions):
+    """Options of ``lcplm evaluate function``.
+
+    Parameters
+    ----------
+    out
+        Folder to write into.
+    data
+        Dataset with annotations and ontology.
+    annotations
+        Files instead of --data: GAF, or tables of EntryID and term.
+    later_annotations
+        Files of a later date: a time split as in CAFA.
+    ontology
+        OBO file, with --annotations.
+    sequences
+        FASTA file, with --annotations.
+    evidence
+        experimental, cafa, all, or codes.
+    exclude
+        Terms that do not count; none given: all count.
+    split
+        cluster: no test protein has a homologue in training.
+    aspect
+        MF, BP, CC, or some of them.
+    min_proteins
+        A term needs so many training proteins.
+    conv
+        Convolution of the last row, where there is a graph.
+    resamples
+        Of the bootstrap of Fmax over proteins.
+    steps
+        Training steps of a head; 0: no heads.
+    """
+
+    out: str = "outputs/evaluate-function"
+    data: str = "string_human_core"
+    annotations: list[str] | None = several(default=None)
+    later_annotations: list[str] | None = several(default=None)
+    ontology: str | None = None
+    sequences: str | None = None
+    evidence: list[str] = several(default=["experimental"])
+    exclude: list[str] = several(default=["GO:0005515"], nargs="*", metavar="GO:...")
+    split: Literal["random", "cluster"] = "random"
+    aspect: list[Aspect] = several(default=["MF", "BP", "CC"])
+    min_proteins: int = 10
+    conv: str = "GraphSAGE"
+    resamples: int = 100
+    steps: int = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomologyCommand(EvaluateOptions):
+    """Options of ``lcplm evaluate homology``.
+
+    Parameters
+    ----------
+    out
+        Folder to write into.
+    source
+        tape, tape_json, scope40, or a file or folder.
+    labels
+        With a FASTA file: table with domain, split and family.
+    level
+        Of the classification.
+    known
+        Table of other programs' top-1: method, then one column per set.
+    """
+
+    out: str = "outputs/evaluate-homology"
+    source: str = "tape"
+    labels: str | None = None
+    level: Literal["fold", "superfamily", "family"] = "fold"
+    known: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,176 +188,92 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if something is wrong with data, encoder or split, leakage included.
+        0; 1 if something is wrong with data, encoder or split, leakage included; 2 for a wrong
+        command line.
     """
-    options = make_parser().parse_args(argv)
-    try:
-        report: Report = options.run(options)
-    except LcPlmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    path = report.save(options.out)
-    print(report)
-    print(f"\nwritten: {path.parent}/results.json and pictures")
-    return 0
+    return run_subcommand("evaluate", _COMMANDS, argv, str(__doc__))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="lcplm evaluate", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="link | function | homology")
-    _link_parser(commands)
-    _function_parser(commands)
-    _homology_parser(commands)
-    return parser
-
-
-def _common(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text)
-    command.set_defaults(run=run)
-    add = command.add_argument
-    add("--encoder", default=DEFAULT_ENCODER,
-        help="a name or path, see load_encoder (default: %(default)s)")  # fmt: skip
-    add("--pool", choices=("mean", "mean_std", "cls", "max"),
-        help="default: the one the encoder recommends")  # fmt: skip
-    add("--out", default=f"outputs/evaluate-{name}", help="folder (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of split, negatives, heads and bootstrap")
-    return command
-
-
-def _link_parser(commands: Any) -> None:
-    text = "does a pair of proteins interact: C1, C2, C3 by model"
-    add = _common(commands, "link", _link, text).add_argument
-    add("--graph", default="string_human_core", help="a STRING network, or pairs:FILE")
-    add("--split", default="node", help="a kind (node has C1, C2 and C3), or a saved split.json")
-    add("--negatives", default="stub_matched",
-        choices=("stub_matched", "uniform", "hard", "published"))  # fmt: skip
-    add("--ratio", type=float, default=1.0, help="negatives drawn per positive")
-    add("--conv", default="GraphSAGE", help="convolution of the last row")
-    add("--decoder", default="hadamard-mlp", choices=("dot", "hadamard-mlp", "bilinear"))
-    add("--context", choices=("walks",), help="embed proteins inside walks (LC-PLM-G)")
-    add("--ranked", type=int, default=100, help="test pairs per class ranked for MRR; 0: none")
-    add("--resamples", type=int, default=200, help="of the bootstrap over proteins")
-    add("--steps", type=int, default=300, help="training steps of a head at most")
-    add("--allow-leakage", action="store_true",
-        help="evaluate an encoder that saw test edges, marked LEAKED")  # fmt: skip
-
-
-def _function_parser(commands: Any) -> None:
-    text = "which GO terms does a protein have: Fmax, Smin, AUPR per aspect"
-    add = _common(commands, "function", _function, text).add_argument
-    add("--data", default="string_human_core", help="dataset with annotations and ontology")
-    add("--annotations", nargs="+",
-        help="files instead of --data: GAF, or tables of EntryID and term")  # fmt: skip
-    add("--later-annotations", nargs="+", help="of a later date: a time split as in CAFA")
-    add("--ontology", help="OBO file, with --annotations")
-    add("--sequences", help="FASTA file, with --annotations")
-    add("--evidence", nargs="+", default=["experimental"], help="experimental, cafa, all, or codes")
-    add("--exclude", nargs="*", default=["GO:0005515"], metavar="GO:...",
-        help="terms that do not count; none given: all count (default: %(default)s)")  # fmt: skip
-    add("--split", default="random", choices=("random", "cluster"),
-        help="cluster: no test protein has a homologue in training")  # fmt: skip
-    add("--aspect", nargs="+", default=list(ASPECTS), choices=ASPECTS)
-    add("--min-proteins", type=int, default=10, help="a term needs so many training proteins")
-    add("--conv", default="GraphSAGE", help="convolution of the last row, where there is a graph")
-    add("--resamples", type=int, default=100, help="of the bootstrap of Fmax over proteins")
-    add("--steps", type=int, default=300, help="training steps of a head at most; 0: no heads")
-
-
-def _homology_parser(commands: Any) -> None:
-    text = "which fold does a domain have: 1-NN and a linear probe on every held-out set"
-    add = _common(commands, "homology", _homology, text).add_argument
-    add("--source", default="tape", help="tape, tape_json, scope40, or a file or folder")
-    add("--labels", help="with a FASTA file: table with domain, split and family")
-    add("--level", default="fold", choices=("fold", "superfamily", "family"))
-    add("--known", help="table of other programs' top-1: method, then one column per set")
-
-
-def _link(options: argparse.Namespace) -> Report:
-    from lcplm_graph.datasets.load import load_graph
-    from lcplm_graph.evaluation.guard import check_encoder
-    from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
+def _link(options: LinkCommand) -> None:
+    from lcplm_graph.evaluation.link import evaluate_link
     from lcplm_graph.evaluation.scorers import link_scorers
-    from lcplm_graph.heads.fit import FitOptions
+    from lcplm_graph.heads.fit_link import LINK_FIT
 
-    dataset = load_graph(options.graph)
-    split = _split(options, dataset)
-    encoder = _encoder(options)
-    leaked = check_encoder(encoder, dataset.sequences, split, allow_leakage=options.allow_leakage)
-    link = LinkOptions(
-        negatives=options.negatives,
-        ratio=options.ratio,
-        ranked=options.ranked,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
-    published = getattr(dataset[0], "neg_edge_index", None)
-    published = None if published is None else published.numpy().T
-    classes = labelled_pairs(split, link, published)
+    link, task = _link_task(options)
+    encoder, pool = _encoder(options)
+    leaked = task.guard(encoder, allow_leakage=options.allow_leakage)
+    fit = replace(LINK_FIT, seed=options.seed, progress=True)
     scorers = link_scorers(
-        dataset,
-        split,
+        task.dataset,
+        task.split,
         encoder,
-        pool=options.pool,
+        pool=pool,
         conv=options.conv,
         decoder=options.decoder,
         context=options.context,
-        fit=FitOptions(steps=options.steps, seed=options.seed, progress=True),
+        fit=fit if options.steps is None else replace(fit, steps=options.steps),
+        members=options.members,
     )
-    report, curves = evaluate_link(
-        scorers, classes, split.known, split.num_nodes,
-        split_kind=split.kind, options=link, leaked=leaked,
-    )  # fmt: skip
-    report.facts = {"graph": options.graph, "encoder": encoder.name, **report.facts}
-    report.facts |= {"split fingerprint": split.fingerprint[:16], "seed": options.seed}
-    _draw_link(options, dataset, encoder, curves, link.negatives)
-    return report
+    report, curves = evaluate_link(scorers, task.classes, task.split, options=link, leaked=leaked)
+    report.facts = {"graph": task.name, "encoder": encoder.name, **report.facts, **task.facts}
+    task.draw(options.out, encoder, pool, curves)
+    _finish(report, options.out)
 
 
-def _draw_link(
-    options: argparse.Namespace, dataset: Any, encoder: Encoder, curves: Any, negatives: str
-) -> None:
-    import numpy as np
+def _link_task(options: LinkCommand) -> tuple[LinkOptions, LinkTask]:
+    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_task import LinkTask
 
-    from lcplm_graph.evaluation.plots import draw_embeddings, draw_reliability, draw_roc_pr
-    from lcplm_graph.features.store import cached_embeddings
-
-    out = Path(options.out)
-    draw_roc_pr(out / "roc_pr.png", curves, 10, f"{options.graph}, {negatives} negatives")
-    last = {part: list(models.items())[-1] for part, models in curves.items()}
-    sure = {
-        part: (labels, 1 / (1 + np.exp(-np.clip(scores, -30, 30))))
-        for part, (_, (labels, scores)) in last.items()
+    published = options.test_pairs is not None
+    given = {
+        "--valid-pairs": options.valid_pairs,
+        "--test-pairs": options.test_pairs,
+        "--sequences": options.sequences or None,
     }
-    name = next(iter(last.values()))[0]
-    ratio = next(iter(sure.values()))[0]
-    note = f"{(~ratio).sum() / ratio.sum():.2g} negatives per positive"
-    draw_reliability(out / "reliability.png", sure, f"{name}\n{note}")
-    x = cached_embeddings(encoder, dataset.sequences, options.pool)
-    degree = np.bincount(dataset[0].edge_index[0].numpy(), minlength=len(x))
-    bins = [next(t for n, t in _DEGREES if d < n) for d in degree]
-    draw_embeddings(out / "embeddings.png", x, bins, f"{encoder.name}, by degree")
+    missing = [name for name, value in given.items() if value is None]
+    if missing and len(missing) < len(given):
+        raise ConfigError(
+            f"a published split is --graph pairs:TRAIN with --valid-pairs, --test-pairs and "
+            f"--sequences; {' and '.join(missing)} is missing"
+        )
+    ranked = (0 if published else 100) if options.ranked is None else options.ranked
+    link = LinkOptions(
+        negatives=options.negatives,
+        ratio=options.ratio,
+        ranked=ranked,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    if options.valid_pairs is None or options.test_pairs is None:
+        return link, LinkTask.of_graph(options.graph, options.split, link)
+    task = LinkTask.of_tables(
+        options.graph.removeprefix("pairs:"),
+        options.valid_pairs,
+        options.test_pairs,
+        options.sequences,
+        link,
+        allow_leakage=options.allow_leakage,
+    )
+    return link, task
 
 
-_DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "degree 20+"))
-
-
-def _function(options: argparse.Namespace) -> Report:
+def _function(options: FunctionCommand) -> None:
     from lcplm_graph.datasets.go import GOFunction
     from lcplm_graph.evaluation.function import FUNCTION_FIT, FunctionOptions, evaluate_function
     from lcplm_graph.evaluation.plots import draw_bars
     from lcplm_graph.go.annotations import EVIDENCE_SETS
 
-    encoder = _encoder(options)
+    encoder, pool = _encoder(options)
     chosen = FunctionOptions(
-        pool=options.pool,
+        pool=pool,
         conv=options.conv,
         resamples=options.resamples,
         seed=options.seed,
         fit=replace(FUNCTION_FIT, steps=options.steps, seed=options.seed, progress=True),
     )
     evidence = options.evidence
-    joined, bars = None, {}
+    joined: Report | None = None
+    bars: dict[str, dict[str, Any]] = {}
     for aspect in options.aspect:
         dataset = GOFunction(
             None if options.annotations else options.data,
@@ -220,26 +295,24 @@ def _function(options: argparse.Namespace) -> Report:
         else:
             joined.rows += report.rows
             joined.facts |= report.facts
-    assert joined is not None  # argparse gives at least one aspect
+    assert joined is not None  # the parser gives at least one aspect
     source = options.data if not options.annotations else ", ".join(options.annotations)
     split = "by time" if options.later_annotations else options.split
     joined.facts = {"data": source, "split": split, "encoder": encoder.name, **joined.facts}
     draw_bars(Path(options.out) / "fmax.png", bars, "Protein function", "Fmax")
-    return joined
+    _finish(joined, options.out)
 
 
-def _homology(options: argparse.Namespace) -> Report:
+def _homology(options: HomologyCommand) -> None:
     from lcplm_graph.datasets.homology import RemoteHomology
     from lcplm_graph.evaluation.homology import HomologyOptions, evaluate_homology, read_known
     from lcplm_graph.evaluation.plots import draw_bars, draw_embeddings
     from lcplm_graph.features.store import cached_embeddings
 
     dataset = RemoteHomology(options.source, options.labels)
-    encoder = _encoder(options)
+    encoder, pool = _encoder(options)
     known = read_known(options.known) if options.known else None
-    chosen = HomologyOptions(
-        pool=options.pool, level=options.level, seed=options.seed, progress=True
-    )
+    chosen = HomologyOptions(pool=pool, level=options.level, seed=options.seed, progress=True)
     report = evaluate_homology(dataset, encoder, known, chosen)
     report.facts = {"data": options.source, "encoder": encoder.name, **report.facts}
     out, data = Path(options.out), dataset[0]
@@ -251,34 +324,39 @@ def _homology(options: argparse.Namespace) -> Report:
     names = getattr(data, f"{options.level}_names", None)
     codes = data[options.level].tolist()
     groups = [None if c < 0 else (names[c] if names else str(c)) for c in codes]
-    x = cached_embeddings(encoder, dataset.sequences, options.pool)
+    x = cached_embeddings(encoder, dataset.sequences, pool)
     draw_embeddings(out / "embeddings.png", x, groups, f"{encoder.name}, by {options.level}")
-    return report
+    _finish(report, options.out)
 
 
-def _split(options: argparse.Namespace, dataset: Any) -> Split:
-    from lcplm_graph.splits.make import SPLIT_KINDS
-    from lcplm_graph.splits.split import Split
-
-    if options.split in SPLIT_KINDS:
-        return dataset.split(kind=options.split, seed=options.seed)
-    split = Split.load(options.split)
-    if split.num_nodes != len(dataset.sequences):
-        raise ConfigError(
-            f"{options.split} splits a graph of {split.num_nodes} proteins, but {options.graph} "
-            f"has {len(dataset.sequences)}; give the graph it was made for"
-        )
-    return split
+def _finish(report: Report, out: str) -> None:
+    path = report.save(out)
+    print(report)
+    print(f"\nwritten: {path.parent}/results.json and pictures")
 
 
-def _encoder(options: argparse.Namespace) -> Encoder:
+def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
     import torch
 
     from lcplm_graph.models.encoders import load_encoder
 
     encoder = load_encoder(options.encoder)
-    options.pool = options.pool or encoder.pool
-    return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    return encoder.to("cuda" if torch.cuda.is_available() else "cpu"), options.pool or encoder.pool
+
+
+_COMMANDS = {
+    "link": Command(LinkCommand, _link, "does a pair of proteins interact: C1, C2, C3 by model"),
+    "function": Command(
+        FunctionCommand,
+        _function,
+        "which GO terms does a protein have: Fmax, Smin, AUPR per aspect",
+    ),
+    "homology": Command(
+        HomologyCommand,
+        _homology,
+        "which fold does a domain have: 1-NN and a linear probe on every held-out set",
+    ),
+}
 
 
 if __name__ == "__main__":

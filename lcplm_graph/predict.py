@@ -1,141 +1,193 @@
-"""`python -m lcplm_graph.predict partners | edges`: what is likely to interact, as a table.
+"""What is likely to interact: partners of proteins, or the edges that a graph lacks.
 
-A head is trained on the whole graph (a tenth of the edges decides when to stop), then scores
-proteins that are not in the graph, or all pairs that it lacks.
+A link model is trained on the whole graph, a tenth of its edges aside for its probabilities; or it
+is one that was saved before (--head).  Probabilities are meant for one pair that does not interact
+per pair that does; among all pairs of a proteome those that do are far rarer.  The suffix of --out
+decides what is written: .tsv, .graphml, or .cx2 for Cytoscape.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lcplm_graph.errors import LcPlmError
+from lcplm_graph.command import Command, positional, run_subcommand
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-    from lcplm_graph.heads.link import LinkPredictor
+    from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.models.encoders import Encoder
     from lcplm_graph.splits.split import Split
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What both commands take.
+
+    Parameters
+    ----------
+    out
+        FILE.tsv, FILE.graphml or FILE.cx2.
+    graph
+        A STRING network, or pairs:FILE.
+    encoder
+        A name or path, see load_encoder.
+    top
+        Rows per protein, or in all.
+    conv
+        Convolution of the model, or none; default: GraphSAGE, and what lies between two proteins.
+    steps
+        Training steps.
+    members
+        Heads of different seeds whose mean is the answer.
+    seed
+        Of training.
+    head
+        Folder of a saved model, instead of training.
+    save_head
+        Folder to keep the model in.
+    """
+
+    out: str
+    graph: str = "string_human_core"
+    encoder: str = DEFAULT_ENCODER
+    top: int = 1000
+    conv: str | None = None
+    steps: int | None = None
+    members: int = 3
+    seed: int = 0
+    head: str | None = None
+    save_head: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartnersOptions(PredictOptions):
+    """Options of ``lcplm predict partners``.
+
+    Parameters
+    ----------
+    fasta
+        Proteins; those of the graph are recognised by their sequences.
+    """
+
+    fasta: str = positional(metavar="NEW.fasta")
+    top: int = 20
+
+
+@dataclass(frozen=True)
+class _Trained:
+    dataset: Any
+    split: Split
+    encoder: Encoder
+    x: Tensor
+    model: LinkModel
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = make_parser().parse_args(argv)
-    try:
-        path = options.run(options)
-    except LcPlmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"written: {path}")
-    return 0
+    return run_subcommand("predict", _COMMANDS, argv, str(__doc__))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="lcplm predict", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="partners | edges")
-    partners = commands.add_parser("partners", help="of proteins that need not be in the graph")
-    partners.add_argument("fasta", metavar="NEW.fasta")
-    # A protein without edges is best served by its sequence alone.
-    partners.set_defaults(run=_partners, top=20, conv="none")
-    edges = commands.add_parser("edges", help="that the graph lacks")
-    edges.set_defaults(run=_edges, top=1000, conv="GraphSAGE")
-    for command in (partners, edges):
-        default = "(default: %(default)s)"
-        add = command.add_argument
-        add("--out", required=True, help="FILE.tsv")
-        add(
-            "--graph",
-            default="string_human_core",
-            help=f"a STRING network, or pairs:FILE {default}",
-        )
-        add(
-            "--encoder",
-            default=DEFAULT_ENCODER,
-            help=f"a name or path, see load_encoder {default}",
-        )
-        add(
-            "--pool",
-            choices=("mean", "mean_std", "cls", "max"),
-            help="default: the one the encoder recommends",
-        )
-        add("--top", type=int, help=f"rows per protein, or in all {default}")
-        add("--conv", help=f"convolution of the head, or none {default}")
-        add("--decoder", default="hadamard-mlp", choices=("dot", "hadamard-mlp", "bilinear"))
-        add("--steps", type=int, default=300, help=f"training steps at most {default}")
-        add("--seed", type=int, default=0)
-    return parser
-
-
-def _partners(options: argparse.Namespace) -> Path:
-    from lcplm_graph.features.store import cached_embeddings
+def _partners(options: PartnersOptions) -> None:
+    from lcplm_graph.files.networks import Network, check_suffix, write_network
     from lcplm_graph.heads.inference import partners_of
+    from lcplm_graph.heads.link_model import link_features
     from lcplm_graph.pairs import adjacency
     from lcplm_graph.proteins.store import SequenceStore
 
-    store = SequenceStore.from_fasta(_existing(options.fasta))
-    dataset, split, encoder, x, model = _trained(options)
-    features = cached_embeddings(encoder, store, options.pool, progress=True)
-    indptr, indices = adjacency(split.known, split.num_nodes)
-    node_of = {int(d): i for i, d in enumerate(dataset.sequences.digests().tolist())}
-    names, symbols = _names(dataset)
+    check_suffix(options.out)
+    store = SequenceStore.from_fasta(options.fasta)
+    given = _trained(options)
+    features = link_features(given.encoder, store, progress=True)
+    indptr, indices = adjacency(given.split.known, given.split.num_nodes)
+    nodes = _nodes_of(given.dataset.sequences.digests(), store.digests())
+    names, symbols = _names(given.dataset)
     rows = []
-    found = partners_of(model, x, split, features, options.top)
-    for name, digest, best in zip(store.ids, store.digests().tolist(), found, strict=True):
-        own = node_of.get(int(digest))
-        known = set() if own is None else set(indices[indptr[own] : indptr[own + 1]].tolist())
-        for rank, (node, score) in enumerate(zip(best.nodes.tolist(), best.scores, strict=True), 1):
+    found = partners_of(given.model, given.x, given.split, features, nodes, options.top)
+    for name, own, best in zip(store.ids, nodes.tolist(), found, strict=True):
+        known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
+        sure = zip(best.pairs[:, 1].tolist(), best.probability, best.spread, strict=True)
+        for rank, (node, probability, spread) in enumerate(sure, 1):
             told = "self" if node == own else "yes" if node in known else "no"
-            rows.append((name, rank, names[node], symbols[node], f"{score:.4f}", told))
-    header = ("query", "rank", "partner", "symbol", "log_odds", "known")
-    return _write(options.out, header, rows)
+            numbers = float(probability), float(spread)
+            rows.append((name, rank, names[node], symbols[node], *numbers, told))
+    columns = ("query", "rank", "partner", "symbol", "probability", "uncertainty", "known")
+    network = Network(columns, rows, ("query", "partner"), _attributes(names, symbols))
+    print(f"written: {write_network(options.out, network)}")
 
 
-def _edges(options: argparse.Namespace) -> Path:
+def _edges(options: PredictOptions) -> None:
+    from lcplm_graph.files.networks import Network, check_suffix, write_network
     from lcplm_graph.heads.inference import new_edges
 
-    dataset, split, _, x, model = _trained(options)
-    pairs, scores = new_edges(model, x, split, options.top, progress=True)
-    names, symbols = _names(dataset)
+    check_suffix(options.out)
+    given = _trained(options)
+    found = new_edges(given.model.on(given.x, given.split), options.top, progress=True)
+    names, symbols = _names(given.dataset)
+    each = zip(found.pairs.tolist(), found.probability, found.spread, strict=True)
     rows = [
-        (rank, names[i], names[j], symbols[i], symbols[j], f"{score:.4f}")
-        for rank, ((i, j), score) in enumerate(zip(pairs.tolist(), scores, strict=True), 1)
+        (rank, names[i], names[j], symbols[i], symbols[j], float(probability), float(spread))
+        for rank, ((i, j), probability, spread) in enumerate(each, 1)
     ]
-    header = ("rank", "protein1", "protein2", "symbol1", "symbol2", "log_odds")
-    return _write(options.out, header, rows)
+    columns = (
+        "rank", "protein1", "protein2", "symbol1", "symbol2", "probability", "uncertainty",
+    )  # fmt: skip
+    network = Network(columns, rows, ("protein1", "protein2"), _attributes(names, symbols))
+    print(f"written: {write_network(options.out, network)}")
 
 
-def _trained(
-    options: argparse.Namespace,
-) -> tuple[Any, Split, Encoder, Tensor, LinkPredictor]:
+def _trained(options: PredictOptions) -> _Trained:
     import torch
 
     from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.evaluation.models import shown_name
-    from lcplm_graph.features.store import cached_embeddings
-    from lcplm_graph.heads.fit import FitOptions
-    from lcplm_graph.heads.members import fit_link_members
+    from lcplm_graph.heads.fit_link import LINK_FIT
+    from lcplm_graph.heads.link_model import LinkModel, link_features
     from lcplm_graph.models.encoders import load_encoder
     from lcplm_graph.splits.make import make_split
 
     dataset = load_graph(options.graph)
     encoder = load_encoder(options.encoder)
-    options.pool = options.pool or encoder.pool
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
-    x = cached_embeddings(encoder, dataset.sequences, options.pool, progress=True)
-    (model,) = fit_link_members(
-        x, split, [options.seed], FitOptions(steps=options.steps, progress=True),
-        conv=options.conv, decoder=options.decoder,
-    )  # fmt: skip
-    return dataset, split, encoder, x, model
+    x = link_features(encoder, dataset.sequences, progress=True)
+    if options.head is not None:
+        model = LinkModel.load(options.head)
+        _check_encoder(model, encoder, options.head)
+    else:
+        fit = replace(LINK_FIT, seed=options.seed, progress=True)
+        fit = fit if options.steps is None else replace(fit, steps=options.steps)
+        facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
+        facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
+        model = LinkModel.fit(
+            x, split, members=options.members, options=fit, conv=options.conv, facts=facts
+        )
+    if options.save_head is not None:
+        print(f"model: {model.save(options.save_head)}")
+    return _Trained(dataset, split, encoder, x, model)
+
+
+def _check_encoder(model: LinkModel, encoder: Encoder, folder: str) -> None:
+    if model.facts.get("fingerprint") != encoder.fingerprint():
+        raise ConfigError(
+            f"{folder} was trained on features of {model.facts.get('encoder')!r}, not of "
+            f"{encoder.name!r}; give that one as --encoder"
+        )
+
+
+def _nodes_of(graph: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Return which protein of the graph has each sequence, -1 for none."""
+    import numpy as np
+
+    node = {int(digest): i for i, digest in enumerate(graph.tolist())}
+    return np.array([node.get(int(digest), -1) for digest in asked.tolist()], np.int64)
 
 
 def _names(dataset: Any) -> tuple[list[str], list[str]]:
@@ -143,25 +195,14 @@ def _names(dataset: Any) -> tuple[list[str], list[str]]:
     return data.protein_id, getattr(data, "symbol", None) or data.protein_id
 
 
-def _write(path: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    from lcplm_graph.io import atomic_path
-
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-    return Path(path)
+def _attributes(names: list[str], symbols: list[str]) -> dict[str, dict[str, str]]:
+    return {name: {"symbol": symbol} for name, symbol in zip(names, symbols, strict=True)}
 
 
-def _existing(path: str) -> Path:
-    from lcplm_graph.errors import DataError
-
-    if not Path(path).is_file():
-        raise DataError("no such file", path=path)
-    return Path(path)
+_COMMANDS = {
+    "partners": Command(PartnersOptions, _partners, "of proteins that need not be in the graph"),
+    "edges": Command(PredictOptions, _edges, "that the graph lacks"),
+}
 
 
 if __name__ == "__main__":

@@ -9,21 +9,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import matthews_corrcoef
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean, bootstrap_pairs
 from lcplm_graph.evaluation.metrics import (
     auroc,
     average_precision,
+    calibration_error,
     hits_at_k,
     precision_at_recall,
 )
 from lcplm_graph.evaluation.ranking import rank_partners
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.evaluation.scorers import Scorer
+from lcplm_graph.heads.calibration import Calibration
+from lcplm_graph.heads.fit_link import validation
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import in_threads
-from lcplm_graph.splits.split import Split
+from lcplm_graph.splits.published import PublishedSplit
+from lcplm_graph.splits.split import Labelled, Split
 
 HITS = (20, 50, 100)
 _FEW = 20
@@ -40,7 +45,8 @@ class LinkOptions:
     ratio : float
         Negatives drawn per positive; published ones are taken as they are.
     ap_ratios : tuple of float
-        Negatives per positive that average precision is stated for, by re-weighting.
+        Negatives per positive that average precision is stated for, by re-weighting; the first
+        one is, for a published split, that of its test file.
     ranked : int
         Held-out pairs per class whose partners are ranked among all proteins; 0 for none.
     resamples : int
@@ -96,6 +102,8 @@ def labelled_pairs(
     InputError
         If there is no test pair, or no class has enough pairs to be measured.
     """
+    if isinstance(split, PublishedSplit):
+        return _published_classes(split)
     positives = split.positives("test")
     if not len(positives):
         raise InputError(f"this {split.kind} split holds no test pair out; make it with test > 0")
@@ -105,19 +113,33 @@ def labelled_pairs(
         negatives = split.negatives("test", options.negatives, options.ratio, options.seed)
     pairs = np.concatenate([positives, negatives])
     labels = np.arange(len(pairs)) < len(positives)
-    of_class = split.classify(pairs)
     # What others report for published pairs is one number over all of them.
     classes = [ClassPairs("all", pairs, labels)] if options.negatives == "published" else []
-    for number in (1, 2, 3):
-        own = of_class == number
-        if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW:
-            classes.append(ClassPairs(f"C{number}", pairs[own], labels[own]))
+    classes += _large_classes(split, Labelled(pairs, labels))
     if not classes:
         raise InputError(
             f"no class of test pairs has {_FEW} positives and {_FEW} negatives (there are "
             f"{len(positives)} and {len(negatives)} in all); hold out more, or use a larger graph"
         )
     return classes
+
+
+def _published_classes(split: PublishedSplit) -> list[ClassPairs]:
+    part = split.labelled("test")
+    found = _large_classes(split, part)
+    every = ClassPairs("all", part.pairs, part.labels)
+    # One class that is the whole file would be the same row twice.
+    return [every] if any(len(one.pairs) == len(part.pairs) for one in found) else [every, *found]
+
+
+def _large_classes(split: Split, part: Labelled) -> list[ClassPairs]:
+    of_class, (pairs, labels) = split.classify(part.pairs), part
+    rows = [(number, of_class == number) for number in (1, 2, 3)]
+    return [
+        ClassPairs(f"C{number}", pairs[own], labels[own])
+        for number, own in rows
+        if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW
+    ]
 
 
 def _share_of(published: IntArray | None, share: float, seed: int) -> IntArray:
@@ -132,10 +154,8 @@ def _share_of(published: IntArray | None, share: float, seed: int) -> IntArray:
 def evaluate_link(
     scorers: Iterable[Scorer],
     classes: list[ClassPairs],
-    known: IntArray,
-    num_nodes: int,
+    split: Split,
     *,
-    split_kind: str,
     options: LinkOptions = LinkOptions(),
     leaked: str = "",
 ) -> tuple[Report, dict[str, dict[str, tuple[Any, Any]]]]:
@@ -144,18 +164,19 @@ def evaluate_link(
     Candidates of the ranks are all proteins but the known partners of the one asked for; ties
     have their mean rank; MRR is the mean over proteins.  Intervals are 95 % of resamples of the
     proteins, and of the seeds where a row is the mean of heads of several; MRR's of proteins only.
+    Accuracy, MCC and calibration are of probabilities: every row's score is calibrated in the
+    same way on the validation pairs, class by class.
 
     Parameters
     ----------
     scorers : iterable of Scorer
     classes : list of ClassPairs
-    known : ndarray, dtype=int64, shape=(k, 2)
-        All known positives, for filtered ranks.
-    num_nodes : int
-    split_kind : str
+    split : Split
+        Of the pairs; its known positives are left out of ranks.
     options : LinkOptions
     leaked : str
-        Mark of rows that rest on an encoder that saw test edges.
+        Mark of rows that rest on an encoder that saw test edges, or of all rows if the test pairs
+        of a published split are training pairs.
 
     Returns
     -------
@@ -163,14 +184,16 @@ def evaluate_link(
     curves : dict
         Class to model to (labels, scores), for `draw_roc_pr`.
     """
-    report = Report("Link prediction", _columns(options))
+    report = Report("Link prediction", _columns(split, options))
     curves: dict[str, dict[str, tuple[Any, Any]]] = {part.name: {} for part in classes}
     degree: dict[str, float] = {}
     rows: dict[str, list[dict[str, Any]]] = {part.name: [] for part in classes}
     for scorer in scorers:
-        mark = f"  {leaked}" if leaked and scorer.encoder else ""
+        everything = isinstance(split, PublishedSplit)
+        mark = f"  {leaked}" if leaked and (scorer.encoder or everything) else ""
+        sure = _calibration(scorer, split, options.seed)
         found = in_threads(
-            partial(_measured, scorer, known=known, num_nodes=num_nodes, options=options), classes
+            partial(_measured, scorer, split=split, sure=sure, options=options), classes
         )
         for part, (scores, measured) in zip(classes, found, strict=True):
             curves[part.name][scorer.name + mark] = (part.labels, scores)
@@ -179,8 +202,8 @@ def evaluate_link(
                 "class": part.name,
                 "model": scorer.name + mark,
                 **measured,
-                "split": split_kind,
-                "negatives": options.negatives,
+                "split": split.kind,
+                "negatives": _kind(split, options),
                 "ratio": options.ratio,
                 "leaked": bool(mark),
                 "degree_auroc": degree[part.name],
@@ -189,16 +212,26 @@ def evaluate_link(
             rows[part.name].append(row)
     report.rows = [row for part in classes for row in rows[part.name]]
     report.facts = {
-        "split": split_kind,
-        "negatives": _said(options),
+        "split": split.kind,
+        "negatives": _said(split, options),
         **{part.name: _counts(part) for part in classes},
     }
-    report.notes = _notes(options)
+    report.notes = _notes(split, options)
     return report, curves
 
 
+def _calibration(scorer: Scorer, split: Split, seed: int) -> Calibration | None:
+    parts = validation(split, seed)
+    if not parts:
+        return None
+    pairs = np.concatenate([part.pairs for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    scores = np.atleast_2d(scorer.score(pairs)).mean(axis=0)
+    return Calibration.fit(scores, labels, split.classify(pairs))
+
+
 def _measured(
-    scorer: Scorer, part: ClassPairs, known: IntArray, num_nodes: int, options: LinkOptions
+    scorer: Scorer, part: ClassPairs, split: Split, sure: Calibration | None, options: LinkOptions
 ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]:
     """Return a model's scores on a class, the mean of its heads, and what they are worth."""
     each = np.atleast_2d(scorer.score(part.pairs))
@@ -213,7 +246,8 @@ def _measured(
     )
     row: dict[str, Any] = {"auroc": bootstrap(lambda y, s, w: auroc(y, s, w))}
     first = options.ap_ratios[0]
-    row[f"ap_{first:g}"] = bootstrap(lambda y, s, w: average_precision(y, s, first, w))
+    stated = None if isinstance(split, PublishedSplit) else first
+    row[f"ap_{first:g}"] = bootstrap(lambda y, s, w: average_precision(y, s, stated, w))
     for ratio in options.ap_ratios[1:]:
         row[f"ap_{ratio:g}"] = average_precision(part.labels, scores, ratio)
     row["precision_at_recall_0.5_ratio_10"] = precision_at_recall(part.labels, scores, 0.5, 10)
@@ -223,32 +257,57 @@ def _measured(
             hits_at_k(scores[part.labels], negative, k) if len(negative) >= k else None
         )
     row["auroc_by_seed"] = [auroc(part.labels, own) for own in each] if len(each) > 1 else None
-    row["mrr"] = _mrr(scorer, part, known, num_nodes, options)
+    row |= _decided(part, scores, split, sure)
+    row["mrr"] = _mrr(scorer, part, split, options)
     return scores, row
 
 
-def _mrr(
-    scorer: Scorer, part: ClassPairs, known: IntArray, num_nodes: int, options: LinkOptions
-) -> Interval | None:
+def _decided(
+    part: ClassPairs, scores: npt.NDArray[np.float64], split: Split, sure: Calibration | None
+) -> dict[str, float | None]:
+    """Measure probabilities: how often right at one half, and whether they mean what they say."""
+    if sure is None:
+        return dict.fromkeys(("accuracy", "mcc", "ece"))
+    probability = sure.probability(scores, split.classify(part.pairs))
+    decided = probability > 0.5
+    return {
+        "accuracy": float((decided == part.labels).mean()),
+        "mcc": float(matthews_corrcoef(part.labels, decided)),
+        "ece": calibration_error(part.labels, probability),
+    }
+
+
+def _mrr(scorer: Scorer, part: ClassPairs, split: Split, options: LinkOptions) -> Interval | None:
     if not options.ranked:
         return None
     rng = np.random.default_rng([options.seed, 17])
     chosen = rng.permutation(len(part.positives))[: options.ranked]
-    ranks = rank_partners(scorer.rows, part.positives[np.sort(chosen)], known, num_nodes)
+    ranks = rank_partners(
+        scorer.rows, part.positives[np.sort(chosen)], split.known, split.num_nodes
+    )
     return bootstrap_mean(ranks.per_protein(1 / ranks.realistic)[1], seed=options.seed)
 
 
-def _columns(options: LinkOptions) -> dict[str, str]:
+def _columns(split: Split, options: LinkOptions) -> dict[str, str]:
     columns = {"class": "class", "model": "model", "auroc": "AUROC [95 %]"}
+    if isinstance(split, PublishedSplit):
+        columns[f"ap_{options.ap_ratios[0]:g}"] = "AUPR [95 %]"
+        return columns | {"accuracy": "accuracy", "mcc": "MCC", "ece": "ECE"}
     for number, ratio in enumerate(options.ap_ratios):
         columns[f"ap_{ratio:g}"] = f"AP 1:{ratio:g}" + ("" if number else " [95 %]")
-    columns["hits_50"] = "Hits@50"
+    columns |= {"hits_50": "Hits@50", "ece": "ECE"}
     if options.ranked:
         columns["mrr"] = "MRR [95 %]"
     return columns
 
 
-def _said(options: LinkOptions) -> str:
+def _kind(split: Split, options: LinkOptions) -> str:
+    return "published" if isinstance(split, PublishedSplit) else options.negatives
+
+
+def _said(split: Split, options: LinkOptions) -> str:
+    if isinstance(split, PublishedSplit):
+        return "published, all of them"
     if options.negatives == "published":
         return "published with the pairs, the test part's share of them"
     return f"{options.negatives}, {options.ratio:g} per positive"
@@ -262,11 +321,18 @@ def _counts(part: ClassPairs) -> str:
     )
 
 
-def _notes(options: LinkOptions) -> list[str]:
+def _notes(split: Split, options: LinkOptions) -> list[str]:
     notes = [
         "C1, C2, C3: both, one, none of a test pair's proteins were in training.",
         "Rows with a head: the mean of heads of several seeds. Intervals: 95 % of resamples of the "
-        "proteins and those seeds. AP is re-weighted to the stated positives : negatives.",
+        "proteins and those seeds.",
+        "ECE: distance of probabilities from shares of positives, every row calibrated on the "
+        "validation pairs.",
+    ]
+    if isinstance(split, PublishedSplit):
+        return [*notes, "AUPR: average precision at the test file's own share of positives."]
+    notes += [
+        "AP is re-weighted to the stated positives : negatives. "
         "Hits@50: share of positives above the 50th best negative of the class's own pool.",
     ]
     if options.negatives == "stub_matched":

@@ -119,6 +119,41 @@ def hits_at_k(positive_scores: Any, negative_scores: Any, k: int) -> float:
     return float((positive > np.partition(negative, len(negative) - k)[len(negative) - k]).mean())
 
 
+def calibration_error(labels: Any, probabilities: Any, bins: int = 15) -> float:
+    """Return the expected calibration error: how far probabilities are from shares of positives.
+
+    Pairs are sorted into bins of equal width; the error is the mean distance between a bin's mean
+    probability and its share of positives, each bin weighed by its pairs.
+
+    Parameters
+    ----------
+    labels : array_like, bool, shape=(n,)
+    probabilities : array_like, float, shape=(n,)
+        Within 0..1.
+    bins : int
+
+    Raises
+    ------
+    InputError
+        As `auroc`, and if a probability is outside of 0..1.
+
+    References
+    ----------
+    .. [1] Guo et al., On calibration of modern neural networks, ICML 2017.
+
+    Examples
+    --------
+    >>> round(calibration_error([1, 0, 1, 1], [0.75, 0.75, 0.75, 0.75]), 3)
+    0.0
+    """
+    label, probability = checked(labels, probabilities)
+    if len(probability) and not 0 <= probability.min() <= probability.max() <= 1:
+        raise InputError("probabilities must be within 0..1.")
+    of_bin = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(of_bin, label - probability, minlength=bins)
+    return float(np.abs(gap).sum() / max(len(label), 1))
+
+
 def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     """Return labels as bool and scores as float64 of one shape.
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
 from lcplm_graph.evaluation.models import random_twin, shown_name
 from lcplm_graph.features.transform import AddProteinFeatures
-from lcplm_graph.heads.fit import FitOptions, message_graph
-from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.members import fit_link_members
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT
+from lcplm_graph.heads.link_model import LinkModel, LinkScores, serves_known_proteins
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Split
 
+SHOWN = {"common_neighbours": "common neighbours", "adamic_adar": "Adamic-Adar"}
 Scores = npt.NDArray[np.float64]
 
 
@@ -39,15 +38,12 @@ class Scorer:
         Proteins (b,) to scores against all proteins (b, num_nodes).
     encoder : bool
         Whether it rests on the encoder under test (and so on what that one saw).
-    logits : bool
-        Whether scores are log-odds.
     """
 
     name: str
     score: Callable[[IntArray], Scores]
     rows: Callable[[IntArray], Scores]
     encoder: bool = False
-    logits: bool = False
 
 
 def link_scorers(
@@ -55,17 +51,17 @@ def link_scorers(
     split: Split,
     encoder: Encoder,
     *,
-    pool: str = "mean",
-    conv: str = "GraphSAGE",
+    pool: str | None = None,
+    conv: str | None = None,
     decoder: str = "hadamard-mlp",
     context: str | None = None,
-    fit: FitOptions = FitOptions(),  # noqa: B008
+    fit: FitOptions = LINK_FIT,
     members: int = 3,
 ) -> Iterator[Scorer]:
-    """Yield baselines first, then heads trained on each kind of feature.
+    """Yield baselines first, then heads trained on each kind of feature, the link model last.
 
-    The heads are the same network with the same options and seeds; only the features differ, and
-    in the last row the convolutions.
+    The heads are the same network with the same options and seeds, only the features differ; the
+    link model is what `LinkModel.fit` makes, and what ``lcplm predict`` uses.
 
     Parameters
     ----------
@@ -75,7 +71,7 @@ def link_scorers(
     pool, context
         Of the encoder's features, see `AddProteinFeatures`.
     conv, decoder
-        Of `LinkPredictor`; `conv` in the row with a graph network.
+        Of the link model; `decoder` of all heads.
     fit : FitOptions
     members : int
         Heads of a row, trained from different seeds; their mean log-odds are the row's score.
@@ -85,50 +81,28 @@ def link_scorers(
     Scorer
         Trained, one after the other.
     """
-    for name in LINK_BASELINES:
+    for name in LINK_BASELINES if serves_known_proteins(split) else LINK_BASELINES[:1]:
         baseline = LinkBaseline(name, split.message, split.num_nodes)
-        yield Scorer(name.replace("_", " "), baseline.score, baseline.rows)
+        yield Scorer(SHOWN.get(name, name), baseline.score, baseline.rows)
 
-    def trained(x: Tensor, conv: str = "none") -> Scorer:
-        seeds = [fit.seed * members + k for k in range(members)]
-        heads = fit_link_members(x, split, seeds, fit, conv=conv, decoder=decoder)
-        return head_scorer(heads, x, split)
+    def trained(x: Tensor, conv: str | None = "none") -> Scorer:
+        model = LinkModel.fit(x, split, members=members, options=fit, conv=conv, decoder=decoder)
+        return model_scorer(model.on(x, split))
 
-    for name, key in (
-        ("composition", "composition"),
-        ("composition + dipeptides", "dipeptide"),
-    ):
-        x = AddProteinFeatures(load_encoder(key), progress=fit.progress)(dataset).x
-        yield replace(trained(x), name=name)
+    def features(used: Encoder, **options: Any) -> Tensor:
+        return AddProteinFeatures(used, progress=fit.progress, **options)(dataset).x
+
+    yield replace(trained(features(load_encoder("composition"))), name="composition")
+    yield replace(trained(features(load_encoder("dipeptide"))), name="composition + dipeptides")
     twin = random_twin(encoder)
-    options: dict[str, Any] = {"pool": pool, "progress": fit.progress}
     if twin is not None:
-        x = AddProteinFeatures(twin, **options)(dataset).x
-        yield replace(trained(x), name="random-init encoder")
-    used = AddProteinFeatures(encoder, context=context, split=split, **options)
-    x = used(dataset).x
-    name = f"encoder {shown_name(encoder)}" + (" in walks" if context else "")
-    yield replace(trained(x), name=name, encoder=True)
-    yield replace(trained(x, conv), name=f"{name} + {conv}", encoder=True)
+        yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
+    x = features(encoder, pool=pool, context=context, split=split)
+    name = shown_name(encoder) + (" in walks" if context else "")
+    yield replace(trained(x), name=f"encoder {name}", encoder=True)
+    yield replace(trained(x, conv), name=f"link model ({name})", encoder=True)
 
 
-def head_scorer(models: Sequence[LinkPredictor], x: Tensor, split: Split) -> Scorer:
-    """Let trained heads score pairs over the message edges of a split, one member each."""
-    edge_index, edge_weight = message_graph(split)
-    with torch.inference_mode(), one_thread():
-        states = [model.embed(x, edge_index, edge_weight) for model in models]
-
-    def score(pairs: IntArray) -> Scores:
-        ends = torch.from_numpy(pairs)
-        with torch.inference_mode(), one_thread():
-            return np.stack(
-                [m.decode(h, ends).double().numpy() for m, h in zip(models, states, strict=True)]
-            )
-
-    def rows(proteins: IntArray) -> Scores:
-        some = torch.from_numpy(proteins)
-        with torch.inference_mode(), one_thread():
-            every = [m.rows(h, some).double() for m, h in zip(models, states, strict=True)]
-            return torch.stack(every).mean(0).numpy()
-
-    return Scorer("head", score, rows, logits=True)
+def model_scorer(scores: LinkScores) -> Scorer:
+    """Let a trained link model be a row of the table."""
+    return Scorer("link model", scores.log_odds, scores.rows)

@@ -87,7 +87,9 @@ class StructureBranch(nn.Module):
         super().__init__()
         width = WIDTH - 1
         self.scale = Scale(width)
-        self.net = nn.Sequential(nn.Linear(width, 64), nn.ReLU(), Dropout(dropout), nn.Linear(64, 1))
+        self.net = nn.Sequential(
+            nn.Linear(width, 64), nn.ReLU(), Dropout(dropout), nn.Linear(64, 1)
+        )
 
     def fit(self, structure: Tensor) -> None:
         """Take mean and spread from pairs that have edges, shape (n, WIDTH)."""

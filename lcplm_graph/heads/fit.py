@@ -131,7 +131,9 @@ def fit_homology(
     def score() -> float:
         return float((model(x[valid]).argmax(1) == classes[valid]).float().mean())
 
-    return fit_head(model, loss, score if bool(valid.any()) else None, options, "validation accuracy")
+    return fit_head(
+        model, loss, score if bool(valid.any()) else None, options, "validation accuracy"
+    )
 
 
 def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from lcplm_graph.heads.fit import FitOptions, fit_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.pairs import is_in, pair_keys
+from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/evaluation.md.
@@ -97,7 +98,8 @@ class _LinkFit:
         self.valid_structure = [self._structure(part.pairs) for part in self.valid]
 
     def run(self) -> LinkPredictor:
-        self.model.gnn.scale.fit(self.x[torch.from_numpy(self.split.seen)])
+        with one_thread():
+            self.model.gnn.scale.fit(self.x[torch.from_numpy(self.split.seen)])
         score = self._score if self.valid else None
         return fit_head(self.model, self._loss, score, self.options, "validation AP")
 

@@ -1,110 +1,136 @@
-"""Use a trained link predictor: partners of new proteins, and edges the graph lacks."""
+"""Use a trained link model: partners of proteins, and edges the graph lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.heads.fit_link import message_graph
-from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.pairs import adjacency
+from lcplm_graph.heads.link_model import LinkModel, LinkScores
+from lcplm_graph.pairs import IntArray, adjacency
 from lcplm_graph.splits.split import Split
 
 _BLOCK = 64
+_HIDDEN = -np.inf
+
+Floats = npt.NDArray[np.float64]
 
 
-class Partners(NamedTuple):
-    """Best partners of one protein, best first.
+class Candidates(NamedTuple):
+    """Pairs, best first.
 
     Attributes
     ----------
-    nodes : ndarray, dtype=int64, shape=(k,)
-    scores : ndarray, dtype=float64, shape=(k,)
-        Log-odds at one negative per positive: for ranking, no probability in a whole proteome.
+    pairs : ndarray, dtype=int64, shape=(k, 2)
+    probability : ndarray, dtype=float64, shape=(k,)
+        Calibrated at one negative per positive; in a whole proteome pairs that interact are far
+        rarer, so it is for ranking there.
+    spread : ndarray, dtype=float64, shape=(k,)
+        Standard deviation of the members' own probabilities.
     """
 
-    nodes: np.ndarray
-    scores: np.ndarray
+    pairs: IntArray
+    probability: Floats
+    spread: Floats
 
 
 def partners_of(
-    model: LinkPredictor, x: Tensor, split: Split, features: Tensor, top: int = 20
-) -> Iterator[Partners]:
-    """Rank all proteins of a graph as partners of proteins that are not in it.
+    model: LinkModel,
+    x: Tensor,
+    split: Split,
+    features: Tensor,
+    nodes: IntArray | None = None,
+    top: int = 20,
+) -> Iterator[Candidates]:
+    """Rank all proteins of a graph as partners of some proteins.
 
     Parameters
     ----------
-    model : LinkPredictor
-        Trained on the graph.
+    model : LinkModel
     x : Tensor, shape=(num_nodes, d)
         Features of the graph's proteins.
     split : Split
         Of the graph; message edges are used.
     features : Tensor, shape=(m, d)
-        Of the new proteins; the same kind.
+        Of the proteins asked about; the same kind.
+    nodes : ndarray, dtype=int64, shape=(m,), optional
+        Which protein of the graph each one is, whose edges then count; -1 for none, as is the
+        default.
     top : int
 
     Yields
     ------
-    Partners
-        One per new protein, in order.
+    Candidates
+        One per protein, in order; the first of each pair is `num_nodes` plus its number if it is
+        none of the graph's.
     """
     _check_top(top)
-    edge_index, edge_weight = message_graph(split)
-    with torch.inference_mode():
-        # New proteins have no edges; put after the others they change nothing for those.
-        h = model.embed(torch.cat([x, features]), edge_index, edge_weight)
-        old = h[: split.num_nodes]
-        for row in h[split.num_nodes :]:
-            scores = model.decoder(row[None], old)
-            best = scores.topk(min(top, len(scores)))
-            yield Partners(best.indices.numpy(), best.values.double().numpy())
+    count = split.num_nodes
+    asked = count + np.arange(len(features))
+    if nodes is not None:
+        asked = np.where(np.asarray(nodes) >= 0, nodes, asked)
+    # New proteins have no edges; put after the others they change nothing for those.
+    wider = replace(split, num_nodes=count + len(features), node_part=None)
+    scores = model.on(torch.cat([x, features]), wider)
+    every = np.arange(count)
+    for query in asked.tolist():
+        odds = _calibrated(scores, query, every)
+        best = np.lexsort((every, -odds))[:top]
+        yield _named(scores, np.stack([np.full(len(best), query), best], axis=1))
 
 
-def new_edges(
-    model: LinkPredictor, x: Tensor, split: Split, top: int = 1000, *, progress: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the pairs with the highest scores that are not known to interact.
+def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) -> Candidates:
+    """Find the pairs with the highest probability that are not known to interact.
 
     Looks at every pair of the graph, in memory for `top` and one block of rows.
 
+    Parameters
+    ----------
+    scores : LinkScores
+        A link model on a graph.
+    top : int
+    progress : bool
+
     Returns
     -------
-    pairs : ndarray, dtype=int64, shape=(k, 2)
-        i < j, best first.
-    scores : ndarray, dtype=float64, shape=(k,)
-        Log-odds, see `Partners`.
+    Candidates
+        i < j.
     """
     _check_top(top)
-    edge_index, edge_weight = message_graph(split)
+    split = scores.split
     indptr, indices = adjacency(split.known, split.num_nodes)
-    keys, scores = np.empty(0, np.int64), np.empty(0)
-    blocks = tqdm(
-        range(0, split.num_nodes, _BLOCK), disable=not progress, unit_scale=_BLOCK, unit="protein"
-    )
-    with torch.inference_mode():
-        h = model.embed(x, edge_index, edge_weight)
-        for start in blocks:
-            block = torch.arange(start, min(start + _BLOCK, split.num_nodes))
-            rows = model.rows(h, block).double().numpy()
-            for at, node in enumerate(block.tolist()):
-                rows[at, : node + 1] = -np.inf
-                rows[at, indices[indptr[node] : indptr[node + 1]]] = -np.inf
-            k = min(top, rows.size)
-            flat = np.argpartition(-rows.ravel(), k - 1)[:k]
-            i, j = np.divmod(flat, split.num_nodes)
-            keys = np.append(keys, (i + start) * split.num_nodes + j)
-            scores = np.append(scores, rows.ravel()[flat])
-            best = np.lexsort((keys, -scores))[:top]
-            keys, scores = keys[best], scores[best]
-    real = np.isfinite(scores)
-    return np.stack(np.divmod(keys[real], split.num_nodes), axis=1), scores[real]
+    keys, odds = np.empty(0, np.int64), np.empty(0)
+    bar = tqdm(range(split.num_nodes - 1), disable=not progress, unit="protein")
+    for node in bar:
+        others = np.arange(node + 1, split.num_nodes)
+        own = _calibrated(scores, node, others)
+        known = indices[indptr[node] : indptr[node + 1]]
+        own[known[known > node] - node - 1] = _HIDDEN
+        k = min(top, len(own))
+        best = np.argpartition(-own, k - 1)[:k]
+        keys = np.append(keys, node * split.num_nodes + others[best])
+        odds = np.append(odds, own[best])
+        if len(keys) > 4 * top + _BLOCK * top or node + 2 == split.num_nodes:
+            kept = np.lexsort((keys, -odds))[:top]
+            keys, odds = keys[kept], odds[kept]
+    keys = keys[np.isfinite(odds)]
+    return _named(scores, np.stack(np.divmod(keys, split.num_nodes), axis=1))
+
+
+def _calibrated(scores: LinkScores, node: int, others: IntArray) -> Floats:
+    pairs = np.stack([np.full(len(others), node), others], axis=1)
+    return scores.calibration.log_odds(scores.row(node, others), scores.split.classify(pairs))
+
+
+def _named(scores: LinkScores, pairs: IntArray) -> Candidates:
+    return Candidates(pairs, *scores.probability(pairs))
 
 
 def _check_top(top: int) -> None:

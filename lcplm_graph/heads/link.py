@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from lcplm_graph.heads.base import Head
@@ -84,10 +83,9 @@ class LinkPredictor(Head):
         logits = self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
         return self._with(logits, structure)
 
-    def row(self, h: Tensor, protein: int, structure: Tensor | None = None) -> Tensor:
-        """Return the log-odds of a protein with all nodes, shape (n,)."""
-        logits = self.decoder(h[protein][None], h)
-        return self._with(logits, structure)
+    def row(self, own: Tensor, others: Tensor, structure: Tensor | None = None) -> Tensor:
+        """Return the log-odds of one state (channels,) with others (n, channels), shape (n,)."""
+        return self._with(self.decoder(own[None], others), structure)
 
     def _with(self, logits: Tensor, structure: Tensor | None) -> Tensor:
         if self.between is None or structure is None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
@@ -24,8 +25,10 @@ from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.io import atomic_path
+from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
 
 Floats = npt.NDArray[np.float64]
@@ -153,6 +156,13 @@ def _member(config: dict[str, Any], weights: dict[str, Tensor], number: int) -> 
     return member.eval()
 
 
+def link_features(
+    encoder: Encoder, sequences: SequenceStore | Sequence[str], *, progress: bool = False
+) -> Tensor:
+    """Return the features that a link model takes, from the cache where they are known."""
+    return cached_embeddings(encoder, sequences, encoder.pool, progress=progress)
+
+
 class LinkScores:
     """What the members of a link model say about pairs of one graph's proteins.
 
@@ -204,19 +214,23 @@ class LinkScores:
         own = self.calibration.probability(each, classes)
         return self.calibration.probability(each.mean(axis=0), classes), own.std(axis=0)
 
+    def row(self, protein: int, others: IntArray) -> Floats:
+        """Return mean log-odds of one protein with others, shape (len(others),)."""
+        between = None
+        if self.structure is not None:
+            between = next(self.structure.rows(np.array([protein])))[torch.from_numpy(others)]
+        chosen = torch.from_numpy(np.asarray(others, np.int64))
+        with torch.inference_mode(), one_thread():
+            every = [
+                member.row(h[protein], h[chosen], between)
+                for member, h in zip(self.members, self.states, strict=True)
+            ]
+            return torch.stack(every).double().mean(0).numpy()
+
     def rows(self, proteins: IntArray) -> Floats:
         """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
-        out = np.empty((len(proteins), self.split.num_nodes))
-        between = iter(()) if self.structure is None else self.structure.rows(proteins)
-        with torch.inference_mode(), one_thread():
-            for at, protein in enumerate(np.asarray(proteins).tolist()):
-                own = next(between, None)
-                every = [
-                    member.row(h, protein, own)
-                    for member, h in zip(self.members, self.states, strict=True)
-                ]
-                out[at] = torch.stack(every).double().mean(0).numpy()
-        return out
+        everyone = np.arange(self.split.num_nodes)
+        return np.stack([self.row(protein, everyone) for protein in np.asarray(proteins).tolist()])
 
 
 def serves_known_proteins(split: Split) -> bool:

@@ -1,4 +1,4 @@
-"""What the graph between two proteins says: common neighbours and paths, degree taken into account."""
+"""What the graph between two proteins says: common neighbours, paths, degrees."""
 
 from __future__ import annotations
 

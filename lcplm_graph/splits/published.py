@@ -1,4 +1,4 @@
-"""`PublishedSplit`: training, validation and test pairs with labels, kept as they were published."""
+"""`PublishedSplit`: labelled training, validation and test pairs, kept as published."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ class PublishedSplit(Split):
             published=parts,
         )
 
-    def labelled(
-        self, part: str, kind: str = KIND, ratio: float = 1.0, seed: int = 0
-    ) -> Labelled:
+    def labelled(self, part: str, kind: str = KIND, ratio: float = 1.0, seed: int = 0) -> Labelled:
         """Return the pairs of a part as published; `kind`, `ratio` and `seed` change nothing."""
         return self.published[part]
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -16,9 +17,11 @@ from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc
-from lcplm_graph.evaluation.scorers import Scorer, head_scorer, link_scorers
-from lcplm_graph.heads.fit import FitOptions, fit_link
+from lcplm_graph.evaluation.scorers import Scorer, link_scorers, model_scorer
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import fit_link
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.link_model import LinkScores
 from lcplm_graph.models.config import PRESETS, LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -72,15 +75,12 @@ def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
         fit=FitOptions(steps=30, batch_size=512),
         members=2,
     )
-    report, curves = evaluate_link(
-        [*scorers, oracle(dataset)], classes, split.known, split.num_nodes,
-        split_kind=split.kind, options=options,
-    )  # fmt: skip
+    report, curves = evaluate_link([*scorers, oracle(dataset)], classes, split, options=options)
     cells = {(row["class"], row["model"]): row for row in report.rows}
     models = list(dict.fromkeys(row["model"] for row in report.rows))
     assert models == [
-        "degree", "common neighbours", "adamic adar", "composition", "composition + dipeptides",
-        "encoder composition", "encoder composition + GraphSAGE", "oracle",
+        "degree", "common neighbours", "Adamic-Adar", "composition", "composition + dipeptides",
+        "encoder composition", "link model (composition)", "oracle",
     ]  # fmt: skip
     assert set(curves) == {"C1", "C2", "C3"}
     facts = {part.name: part.facts for part in classes}
@@ -124,7 +124,7 @@ def test_a_head_learns_nothing_from_features_of_other_proteins(table):
     x = load_encoder("composition").embed(list(dataset.sequences))
     x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
     model = fit_link(LinkPredictor(20, conv="none"), x, split, FitOptions(steps=30, batch_size=512))
-    scorer = head_scorer([model], x, split)
+    scorer = model_scorer(LinkScores([model], x, split))
     (new,) = [p for p in labelled_pairs(split, LinkOptions()) if p.name == "C3"]
     found = bootstrap_pairs(auroc, new.labels, scorer.score(new.pairs), new.pairs)
     assert found.low < 0.5 < found.high
@@ -142,9 +142,7 @@ def test_numbers_follow_the_scores():
         "oracle", lambda p: right[p[:, 0], p[:, 1]].astype(float), lambda q: right[q] * 1.0
     )
     blind = Scorer("blind", lambda p: np.zeros(len(p)), lambda q: np.zeros((len(q), 60)))
-    report, _ = evaluate_link(
-        [blind, perfect], classes, split.known, 60, split_kind="C1", options=options
-    )
+    report, _ = evaluate_link([blind, perfect], classes, split, options=options)
     low, high = report.rows
     assert (high["auroc"].value, high["ap_100"], high["mrr"].value) == (1.0, 1.0, 1.0)
     assert low["auroc"].value == 0.5
@@ -213,13 +211,13 @@ def test_the_command_line_refuses_or_marks_a_leak(table, tmp_path, capsys, monke
     arguments = ["--encoder", str(run), "--out", str(out)]
     assert run_link(table, *arguments, "--allow-leakage") == 0
     printed = capsys.readouterr().out
-    marked = [line for line in printed.splitlines() if f"encoder {run}" in line]
+    marked = [line for line in printed.splitlines() if line.startswith("C") and str(run) in line]
     assert len(marked) == 6
     assert all("LEAKED" in line for line in marked)
     assert "random-init encoder" in printed
     rows = json.loads((out / "results.json").read_text())["rows"]
     assert {row["leaked"] for row in rows if "LEAKED" in row["model"]} == {True}
-    assert not any(row["leaked"] for row in rows if f"encoder {run}" not in row["model"])
+    assert not any(row["leaked"] for row in rows if str(run) not in row["model"])
     for picture in ("roc_pr.png", "reliability.png", "embeddings.png"):
         assert (out / picture).read_bytes()[:4] == b"\x89PNG"
 
@@ -263,20 +261,41 @@ def test_predict_writes_ranked_tables(table, tmp_path, capsys):
     out = tmp_path / "partners.tsv"
     assert predict.main(["partners", str(new), "--out", str(out), *fast]) == 0
     lines = [line.split("\t") for line in out.read_text().splitlines()]
-    assert lines[0] == ["query", "rank", "partner", "symbol", "log_odds", "known"]
+    assert lines[0] == ["query", "rank", "partner", "symbol", "probability", "uncertainty", "known"]
     assert [line[0] for line in lines[1:]] == ["fresh"] * 5 + ["old"] * 5
-    assert {line[5] for line in lines[1:6]} == {"no"}
-    odds = [float(line[4]) for line in lines[1:6]]
-    assert odds == sorted(odds, reverse=True)
+    assert {line[6] for line in lines[1:6]} == {"no"}
+    sure = [float(line[4]) for line in lines[1:6]]
+    assert sure == sorted(sure, reverse=True)
+    assert 0 <= sure[-1] <= sure[0] <= 1
     edges = tmp_path / "edges.tsv"
-    assert predict.main(["edges", "--out", str(edges), *fast]) == 0
+    head = ["--save-head", str(tmp_path / "head")]
+    assert predict.main(["edges", "--out", str(edges), *fast, *head]) == 0
     rows = [line.split("\t") for line in edges.read_text().splitlines()[1:]]
     known = {tuple(p) for p in dataset.split(kind="C1").known.tolist()}
     ids = dataset.sequences.ids
     assert len(rows) == 5
     assert all((ids.index(r[1]), ids.index(r[2])) not in known for r in rows)
+    head = ["--head", str(tmp_path / "head")]
+    for suffix in ("graphml", "cx2"):
+        file = tmp_path / f"edges.{suffix}"
+        assert predict.main(["edges", "--out", str(file), *fast, *head]) == 0
+        assert _edges_of(file) == {(r[1], r[2]) for r in rows}
+    assert predict.main(["edges", "--out", "x.txt", *fast]) == 1
+    assert "should end in one of .tsv" in capsys.readouterr().err
     assert predict.main(["partners", "none.fasta", "--out", str(out), *fast]) == 1
     assert "no such file" in capsys.readouterr().err
+
+
+def _edges_of(file):
+    if file.suffix == ".graphml":
+        return {tuple(sorted(e)) for e in nx.read_graphml(file).edges()}
+    document = json.loads(file.read_text())
+    aspects = {key: value for part in document for key, value in part.items()}
+    names = {node["id"]: node["v"]["name"] for node in aspects["nodes"]}
+    declared = aspects["attributeDeclarations"][0]["edges"]
+    assert declared["probability"] == {"d": "double"}
+    assert aspects["status"] == [{"completed": True, "success": True}]
+    return {tuple(sorted((names[e["s"]], names[e["t"]]))) for e in aspects["edges"]}
 
 
 def test_graph_and_fasta_of_different_ids(tmp_path, capsys):

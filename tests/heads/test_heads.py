@@ -14,13 +14,13 @@ from lcplm_graph.heads.fit import (
     FitOptions,
     fit_function,
     fit_homology,
-    fit_link,
-    message_graph,
 )
+from lcplm_graph.heads.fit_link import fit_link, message_graph
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.inference import new_edges, partners_of
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.link_model import LinkModel, LinkScores
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -72,7 +72,7 @@ def test_a_pair_has_one_score_and_rows_agree_with_pairs(decoder):
     pairs = torch.combinations(torch.arange(6))
     scores = model.decode(h, pairs)
     torch.testing.assert_close(scores, model.decode(h, pairs.flip(1)))
-    rows = model.rows(h, torch.arange(6))
+    rows = torch.stack([model.row(own, h) for own in h])
     torch.testing.assert_close(rows[pairs[:, 0], pairs[:, 1]], scores)
 
 
@@ -183,16 +183,23 @@ def test_training_pairs_are_not_among_the_messages_of_their_own_step(monkeypatch
     graph, x, _ = planted()
     split = make_split(graph, "C1", seed=0)
     model = LinkPredictor(8, channels=8)
-    original, leaks = model.forward, []
+    embed, decode, edges, leaks = model.embed, model.decode, set(), []
 
-    def watching(x, edge_index, pairs, weights=None):
-        edges = {tuple(sorted(e)) for e in edge_index.T.tolist()}
-        leaks.append(sum(tuple(p) in edges for p in pairs.tolist()))
-        assert len(edges) > 300
-        return original(x, edge_index, pairs, weights)
+    def watching(x, edge_index, weights=None):
+        edges.clear()
+        edges.update(tuple(sorted(e)) for e in edge_index.T.tolist())
+        return embed(x, edge_index, weights)
 
-    monkeypatch.setattr(model, "forward", watching)
-    fit_link(model, x, split, FitOptions(steps=3, every=100, batch_size=200))
+    def counting(h, pairs, structure=None):
+        if model.training:
+            assert len(edges) > 300
+            leaks.append(sum(tuple(sorted(p)) in edges for p in pairs.tolist()))
+        return decode(h, pairs, structure)
+
+    monkeypatch.setattr(model, "embed", watching)
+    monkeypatch.setattr(model, "decode", counting)
+    options = FitOptions(steps=3, every=100, batch_size=200, isolate=0.0)
+    fit_link(model, x, split, options)
     assert leaks == [0, 0, 0]
 
 
@@ -250,17 +257,16 @@ def test_new_edges_are_the_best_unknown_pairs_by_brute_force():
     graph, x, _ = planted(nodes=150)
     split = make_split(graph, "C1", seed=0)
     torch.manual_seed(0)
-    model = LinkPredictor(8, channels=8, decoder="dot").eval()
-    pairs, scores = new_edges(model, x, split, top=40)
-    edge_index, _ = message_graph(split)
-    with torch.no_grad():
-        h = model.embed(x, edge_index)
-        everything = torch.combinations(torch.arange(150))
-        full = model.decode(h, everything).numpy()
+    members = [LinkPredictor(8, channels=8, decoder="dot", structure=True).eval() for _ in range(2)]
+    scores = LinkScores(members, x, split)
+    pairs, probability, spread = new_edges(scores, top=40)
+    everything = torch.combinations(torch.arange(150))
+    full, of_members = scores.probability(everything.numpy())
     known = {tuple(p) for p in split.known.tolist()}
     unknown = [i for i, p in enumerate(everything.tolist()) if tuple(p) not in known]
     best = sorted(unknown, key=lambda i: -full[i])[:40]
-    np.testing.assert_allclose(scores, full[best], rtol=1e-5)
+    np.testing.assert_allclose(probability, full[best], rtol=1e-5)
+    np.testing.assert_allclose(spread, of_members[best], rtol=1e-4, atol=1e-7)
     assert {tuple(p) for p in pairs.tolist()} <= {tuple(everything[i].tolist()) for i in unknown}
 
 
@@ -268,10 +274,13 @@ def test_partners_of_a_new_protein_are_its_group():
     graph, x, group = planted()
     split = make_split(graph, "C1", seed=0)
     torch.manual_seed(0)
-    model = LinkPredictor(8, channels=32, conv="none", dropout=0.1)
-    fit_link(model, x, split, FitOptions(steps=120, batch_size=256))
-    (best,) = partners_of(model, x, split, torch.eye(8)[3:4], top=10)
-    assert (group[best.nodes] == 3).float().mean() > 0.7
-    assert (np.diff(best.scores) <= 0).all()
+    model = LinkModel.fit(x, split, members=2, options=FitOptions(steps=120, batch_size=256))
+    best, of_graph = partners_of(
+        model, x, split, torch.eye(8)[[3, 5]], nodes=np.array([-1, 7]), top=10
+    )
+    assert (group[best.pairs[:, 1]] == 3).float().mean() > 0.7
+    assert (np.diff(best.probability) <= 1e-6).all()
+    assert set(best.pairs[:, 0]) == {160}
+    assert set(of_graph.pairs[:, 0]) == {7}
     with pytest.raises(InputError, match="top must be at least 1"):
         next(partners_of(model, x, split, torch.eye(8)[3:4], top=0))

@@ -1,0 +1,129 @@
+"""What a link evaluation is about: a graph that is split here, or published tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lcplm_graph.datasets.load import load_graph
+from lcplm_graph.datasets.published import PublishedPairs, facts
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.evaluation.guard import LEAKED, check_encoder
+from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
+from lcplm_graph.evaluation.plots import draw_embeddings, draw_reliability, draw_roc_pr
+from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.splits.make import SPLIT_KINDS
+from lcplm_graph.splits.split import Split
+
+_DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "degree 20+"))
+Curves = dict[str, dict[str, tuple[Any, Any]]]
+
+
+@dataclass
+class LinkTask:
+    """Proteins, their split, and the test pairs by class.
+
+    Attributes
+    ----------
+    name : str
+    dataset : PPI dataset
+    split : Split
+    classes : list of ClassPairs
+    leaked : str
+        Empty, or the mark of numbers that rest on leakage.
+    facts : dict
+        For the head of the table.
+    """
+
+    name: str
+    dataset: Any
+    split: Split
+    classes: list[ClassPairs]
+    leaked: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_graph(cls, graph: str, split: str, options: LinkOptions) -> LinkTask:
+        """Split a graph by a kind, or by a saved split.
+
+        Raises
+        ------
+        ConfigError
+            If a saved split is of another graph.
+        """
+        dataset = load_graph(graph)
+        made = dataset.split(kind=split, seed=options.seed) if split in SPLIT_KINDS else None
+        made = Split.load(split) if made is None else made
+        if made.num_nodes != len(dataset.sequences):
+            raise ConfigError(
+                f"{split} splits a graph of {made.num_nodes} proteins, but {graph} "
+                f"has {len(dataset.sequences)}; give the graph it was made for"
+            )
+        published = getattr(dataset[0], "neg_edge_index", None)
+        published = None if published is None else published.numpy().T
+        classes = labelled_pairs(made, options, published)
+        known = {"split fingerprint": made.fingerprint[:16], "seed": options.seed}
+        return cls(graph, dataset, made, classes, facts=known)
+
+    @classmethod
+    def of_tables(
+        cls,
+        train: str,
+        valid: str,
+        test: str,
+        sequences: Sequence[str],
+        options: LinkOptions,
+        *,
+        allow_leakage: bool = False,
+    ) -> LinkTask:
+        """Take a published split as it is; errors are those of `PublishedPairs`."""
+        dataset = PublishedPairs(train, valid, test, sequences, allow_leakage=allow_leakage)
+        shared = any(
+            count for what, count in dataset.report["in common"].items() if what.startswith("pairs")
+        )
+        classes = labelled_pairs(dataset.split, options)
+        told = facts(dataset.report) | {"classes of the test file": _by_class(dataset.split)}
+        leaked = LEAKED if shared else ""
+        return cls(str(train), dataset, dataset.split, classes, leaked, told)
+
+    def guard(self, encoder: Encoder, *, allow_leakage: bool = False) -> str:
+        """Refuse or mark an encoder that saw held-out pairs; return the mark of this table."""
+        seen = check_encoder(
+            encoder, self.dataset.sequences, self.split, allow_leakage=allow_leakage
+        )
+        return self.leaked or seen
+
+    def draw(
+        self, out: str | os.PathLike[str], encoder: Encoder, pool: str, curves: Curves
+    ) -> None:
+        """Draw ROC and precision-recall, reliability, and the embeddings by degree."""
+        folder = Path(out)
+        draw_roc_pr(folder / "roc_pr.png", curves, self._ratio(), self.name)
+        last = {part: list(models.items())[-1] for part, models in curves.items()}
+        sure = {
+            part: (labels, 1 / (1 + np.exp(-np.clip(scores, -30, 30))))
+            for part, (_, (labels, scores)) in last.items()
+        }
+        draw_reliability(folder / "reliability.png", sure, next(iter(last.values()))[0])
+        x = cached_embeddings(encoder, self.dataset.sequences, pool)
+        degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
+        bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
+        draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree")
+
+    def _ratio(self) -> float:
+        """Negatives per positive that precision is drawn for."""
+        first = self.classes[0]
+        if first.name != "all":
+            return 10.0
+        return float((~first.labels).sum() / first.labels.sum())
+
+
+def _by_class(split: Split) -> str:
+    found = split.classify(split.labelled("test").pairs)
+    return ", ".join(f"C{number}: {int((found == number).sum()):,} pairs" for number in (1, 2, 3))

@@ -1,0 +1,143 @@
+"""Write networks: a table, GraphML for any graph program, CX2 for Cytoscape and NDEx."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.io import atomic_path
+
+SUFFIXES = (".tsv", ".graphml", ".cx2")
+_CX2_TYPES = {str: "string", float: "double", int: "integer", bool: "boolean"}
+
+
+@dataclass
+class Network:
+    """Rows of a table that are edges.
+
+    Attributes
+    ----------
+    columns : sequence of str
+        Of the table.
+    rows : list of tuple
+        One per edge, in their order.
+    ends : tuple of str
+        Columns that name the two ends.
+    nodes : mapping
+        Id to attributes; what it lacks has none.
+    """
+
+    columns: Sequence[str]
+    rows: list[tuple[Any, ...]]
+    ends: tuple[str, str]
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def edges(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return both ends and the attributes of each edge."""
+        first, second = (self.columns.index(name) for name in self.ends)
+        kept = [i for i in range(len(self.columns)) if i not in (first, second)]
+        return [
+            (row[first], row[second], {self.columns[i]: row[i] for i in kept}) for row in self.rows
+        ]
+
+
+def check_suffix(path: str | os.PathLike[str]) -> Path:
+    """Return the path, if its suffix is one that `write_network` knows.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path} should end in one of {', '.join(SUFFIXES)}")
+    return path
+
+
+def write_network(path: str | os.PathLike[str], network: Network) -> Path:
+    """Write by the suffix: ``.tsv``, ``.graphml``, ``.cx2``.
+
+    Parameters
+    ----------
+    path : path-like
+    network : Network
+        Numbers are written as they are in GraphML and CX2, with six digits in the table.
+
+    Raises
+    ------
+    ConfigError
+        If the suffix is another.
+
+    References
+    ----------
+    .. [1] CX2 2.0, Cytoscape Exchange format, https://cytoscape.org/cx/cx2/specification/.
+    """
+    path = check_suffix(path)
+    write = {".tsv": _write_table, ".graphml": _write_graphml, ".cx2": _write_cx2}
+    with atomic_path(path) as temporary:
+        write[path.suffix.lower()](temporary, network)
+    return path
+
+
+def _write_table(path: Path, network: Network) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(network.columns)
+        for row in network.rows:
+            writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
+
+
+def _write_graphml(path: Path, network: Network) -> None:
+    import networkx as nx
+
+    graph = nx.MultiGraph()
+    for a, b, attributes in network.edges():
+        for name in (a, b):
+            graph.add_node(name, **network.nodes.get(name, {}))
+        graph.add_edge(a, b, **attributes)
+    nx.write_graphml(graph, path)
+
+
+def _write_cx2(path: Path, network: Network) -> None:
+    edges = network.edges()
+    names = list(dict.fromkeys(name for a, b, _ in edges for name in (a, b)))
+    number = {name: i for i, name in enumerate(names)}
+    nodes = [
+        {"id": i, "v": {"name": name, **network.nodes.get(name, {})}} for name, i in number.items()
+    ]
+    links = [
+        {"id": i, "s": number[a], "t": number[b], "v": attributes}
+        for i, (a, b, attributes) in enumerate(edges)
+    ]
+    declared = {
+        "networkAttributes": {"name": {"d": "string"}},
+        "nodes": _declared([node["v"] for node in nodes]),
+        "edges": _declared([link["v"] for link in links]),
+    }
+    counts = {"attributeDeclarations": 1, "networkAttributes": 1}
+    counts |= {"nodes": len(nodes), "edges": len(links)}
+    document = [
+        {"CXVersion": "2.0", "hasFragments": False},
+        {"metaData": [{"name": k, "elementCount": n} for k, n in counts.items()]},
+        {"attributeDeclarations": [declared]},
+        {"networkAttributes": [{"name": path.stem.split(".part")[0].lstrip(".")}]},
+        {"nodes": nodes},
+        {"edges": links},
+        {"status": [{"completed": True, "success": True}]},
+    ]
+    path.write_text(json.dumps(document) + "\n")
+
+
+def _declared(values: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for attributes in values:
+        for name, value in attributes.items():
+            found.setdefault(name, {"d": _CX2_TYPES[type(value)]})
+    return found
