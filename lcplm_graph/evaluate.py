@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -143,8 +144,8 @@ class FunctionCommand(EvaluateOptions):
 
     out: str = "outputs/evaluate-function"
     data: str = "string_human_core"
-    annotations: list[str] | None = several(default=None)
-    later_annotations: list[str] | None = several(default=None)
+    annotations: list[str | PathLike[str]] | None = several(default=None)
+    later_annotations: list[str | PathLike[str]] | None = several(default=None)
     ontology: str | None = None
     sequences: str | None = None
     evidence: list[str] = several(default=["experimental"])
@@ -296,7 +297,7 @@ def _function(options: FunctionCommand) -> None:
             joined.rows += report.rows
             joined.facts |= report.facts
     assert joined is not None  # the parser gives at least one aspect
-    source = options.data if not options.annotations else ", ".join(options.annotations)
+    source = options.data if not options.annotations else ", ".join(map(str, options.annotations))
     split = "by time" if options.later_annotations else options.split
     joined.facts = {"data": source, "split": split, "encoder": encoder.name, **joined.facts}
     draw_bars(Path(options.out) / "fmax.png", bars, "Protein function", "Fmax")

@@ -164,7 +164,7 @@ def _trained(options: PredictOptions) -> _Trained:
     else:
         fit = replace(LINK_FIT, seed=options.seed, progress=True)
         fit = fit if options.steps is None else replace(fit, steps=options.steps)
-        facts = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
+        facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
         model = LinkModel.fit(
             x, split, members=options.members, options=fit, conv=options.conv, facts=facts

@@ -97,7 +97,7 @@ def _write_table(path: Path, network: Network) -> None:
 def _write_graphml(path: Path, network: Network) -> None:
     import networkx as nx
 
-    graph = nx.MultiGraph()
+    graph: Any = nx.MultiGraph()
     for a, b, attributes in network.edges():
         for name in (a, b):
             graph.add_node(name, **network.nodes.get(name, {}))
@@ -109,10 +109,10 @@ def _write_cx2(path: Path, network: Network) -> None:
     edges = network.edges()
     names = list(dict.fromkeys(name for a, b, _ in edges for name in (a, b)))
     number = {name: i for i, name in enumerate(names)}
-    nodes = [
+    nodes: list[dict[str, Any]] = [
         {"id": i, "v": {"name": name, **network.nodes.get(name, {})}} for name, i in number.items()
     ]
-    links = [
+    links: list[dict[str, Any]] = [
         {"id": i, "s": number[a], "t": number[b], "v": attributes}
         for i, (a, b, attributes) in enumerate(edges)
     ]

@@ -85,7 +85,11 @@ class LinkModel:
         """
         graph = conv is None and serves_known_proteins(split)
         conv = ("GraphSAGE" if graph else "none") if conv is None else conv
-        arguments = {"conv": conv, "decoder": decoder, "structure": conv.lower() != "none"}
+        arguments: dict[str, Any] = {
+            "conv": conv,
+            "decoder": decoder,
+            "structure": conv.lower() != "none",
+        }
         seeds = [options.seed * members + k for k in range(members)]
         heads = fit_link_members(x, split, seeds, options, **arguments)
         arguments["in_channels"] = x.shape[1]

@@ -90,26 +90,28 @@ class PairStructure:
         for start in range(0, len(pairs), _BLOCK):
             i, j = pairs[start : start + _BLOCK].T
             common = (self._graph[i] * self._graph[j]).tocsr()
-            counts = [_weighed(common, weight) for weight in self._weights.values()]
+            counts = np.stack([_weighed(common, weight) for weight in self._weights.values()])
             paths = np.asarray(((self._scaled[i] @ self._graph) * self._scaled[j]).sum(axis=1))
             if training:
                 paths = paths - self._through_own_edge(i, j)
             di, dj = (self.degree[ends] - training for ends in (i, j))
-            parts.append(_columns(*counts, paths, di, dj))
+            parts.append(_columns(counts, paths, di, dj))
         return torch.from_numpy(np.concatenate(parts))
 
     def rows(self, proteins: IntArray) -> Iterator[Tensor]:
         """Yield for each protein its numbers with all proteins, float32 of shape (n, WIDTH)."""
         for i in np.asarray(proteins, np.int64).tolist():
             own = self._graph[[i]]
-            counts = [
-                (own.multiply(weight[None, :]).tocsr() @ self._graph).toarray()[0]
-                for weight in self._weights.values()
-            ]
+            counts = np.stack(
+                [
+                    (own.multiply(weight[None, :]).tocsr() @ self._graph).toarray()[0]
+                    for weight in self._weights.values()
+                ]
+            )
             near = (self._scaled[[i]] @ self._graph).tocsr()
             paths = (near @ self._scaled.T).toarray()[0]
             di = np.full(len(self.degree), self.degree[i])
-            yield torch.from_numpy(_columns(*counts, paths, di, self.degree))
+            yield torch.from_numpy(_columns(counts, paths, di, self.degree))
 
     def _through_own_edge(self, i: IntArray, j: IntArray) -> Floats:
         """Weigh the paths i-j-v-j, i-u-i-j and i-j-i-j, where the pair is an edge."""
@@ -129,12 +131,12 @@ def _weighed(common: sparse.csr_array, weight: Floats) -> Floats:
     return np.asarray(common @ weight)
 
 
-def _columns(
-    count: Floats, adamic: Floats, resources: Floats, paths: Floats, di: Floats, dj: Floats
-) -> Floats:
+def _columns(counts: Floats, paths: Floats, di: Floats, dj: Floats) -> Floats:
     known = (di > 0) & (dj > 0)
     middle = np.sqrt(np.maximum(di, 1) * np.maximum(dj, 1))
     paths = np.maximum(paths, 0)
+    count, adamic, resources = counts
+    first, second = (np.log1p(np.maximum(d, 0)) for d in (di, dj))
     columns = np.stack(
         [
             np.log1p(count),
@@ -143,8 +145,8 @@ def _columns(
             count / middle,
             np.log1p(paths),
             paths / middle,
-            np.log1p(np.maximum(di, 0)) + np.log1p(np.maximum(dj, 0)),
-            np.abs(np.log1p(np.maximum(di, 0)) - np.log1p(np.maximum(dj, 0))),
+            first + second,
+            np.abs(first - second),
             np.ones_like(count),
         ],
         axis=1,
