@@ -69,13 +69,17 @@ class DataError(LcPlmError, ValueError):
         line: int | None = None,
         record: str | None = None,
     ) -> None:
-        self.path, self.line, self.record = path, line, record
+        self.path, self.line, self.record, self.reason = path, line, record, message
         where = [str(path)] if path is not None else []
         if line is not None:
             where.append(f"line {line}")
         if record is not None:
             where.append(f"record {record!r}")
         super().__init__(f"{', '.join(where)}: {message}" if where else message)
+
+    def within(self, path: str | PathLike[str]) -> DataError:
+        """Return the same error with the file it was found in."""
+        return DataError(self.reason, path=path, line=self.line, record=self.record)
 
 
 class DownloadError(LcPlmError, OSError):

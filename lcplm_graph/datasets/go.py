@@ -47,7 +47,7 @@ class GOFunction(ProteinDataset):
         The same from one file with dates: known until the first (yyyymmdd), gained until the
         second.
     graph : PPI dataset, optional
-        Its proteins, in its order, are the nodes.  When no annotation names one of them and the
+        Its proteins, in its order, are the nodes. When no annotation names one of them and the
         graph is of STRING, the names are looked up among its aliases: so do UniProt accessions
         of ``goa_human`` join ``StringPPI("string_human")``.
     evidence : str or collection of str
@@ -162,10 +162,12 @@ class GOFunction(ProteinDataset):
 
     def build(self) -> Built:
         """Make labels, masks and, with a graph, edges; the sequences; and counts."""
-        first = self._read("annotations")
-        earlier, later = self._two_dates(first)
+        candidates = self._candidates()
+        first = self._read("annotations", candidates)
+        earlier, later = self._two_dates(first, candidates)
         tables = [part.table for part in (earlier, later) if part is not None]
-        proteins, store = self._proteins(pd.concat([table["protein"] for table in tables]))
+        annotated = pd.concat([table["protein"] for table in tables])
+        proteins, store = self._proteins(annotated, candidates)
         before, report = go_labels.label_matrix(earlier, self.ontology, proteins, self.exclude)
         digests = store.digests() if len(store) else np.arange(len(proteins))
         in_aspect = self.ontology.in_aspect(*self.aspects)
@@ -213,35 +215,49 @@ class GOFunction(ProteinDataset):
         removed = {"proteins_taken_out_at_border": info["proteins_taken_out_at_border"]}
         return tuple(annotated & (part == p) for p in (TRAIN, VALID, TEST)), removed
 
-    def _read(self, role: str) -> Annotations:
-        annotations = go_labels.read_all(self.inputs[role])
-        if not hasattr(self._graph, "translate"):
-            return annotations
-        named = pd.Index(annotations.table["protein"].unique())
-        if named.isin(self._graph[0].protein_id).any():
-            return annotations
-        return go_labels.renamed(annotations, self._graph.translate(named))
+    def _candidates(self) -> SequenceStore | None:
+        """Return the proteins that are there to be annotated, if that is known beforehand."""
+        if self._graph is not None:
+            return self._graph.sequences
+        fasta = self.inputs["sequences"]
+        return SequenceStore.from_fasta(fasta[0]) if fasta else None
 
-    def _two_dates(self, first: Annotations) -> tuple[Annotations, Annotations | None]:
+    def _read(self, role: str, candidates: SequenceStore | None) -> Annotations:
+        annotations = go_labels.read_all(self.inputs[role])
+        if candidates is None:
+            return annotations
+        named = annotations.table["protein"].unique()
+        rows = candidates.match(named, f"{self.inputs[role][0]} and sequences")
+        if (rows < 0).all() and hasattr(self._graph, "translate"):
+            return go_labels.renamed(annotations, self._graph.translate(named))
+        ids = candidates.ids
+        pairs = zip(named.tolist(), rows.tolist(), strict=True)
+        spelt = {name: ids[row] if row >= 0 else name for name, row in pairs}
+        own = [spelt[name] for name in annotations.table["protein"]]
+        return Annotations(annotations.table.assign(protein=own), annotations.counts)
+
+    def _two_dates(
+        self, first: Annotations, candidates: SequenceStore | None
+    ) -> tuple[Annotations, Annotations | None]:
         codes: str | list[str] = "all" if self.evidence is None else self.evidence
         if self.temporal is not None:
             known, gained = self.temporal
             return first.select(codes, until=known), first.select(codes, until=gained)
         if self.inputs["later"]:
-            second = self._read("later")
+            second = self._read("later", candidates)
             return first.select(codes), second.select(codes)
         return first.select(codes), None
 
-    def _proteins(self, annotated: pd.Series) -> tuple[pd.Index, SequenceStore]:
+    def _proteins(
+        self, annotated: pd.Series, candidates: SequenceStore | None
+    ) -> tuple[pd.Index, SequenceStore]:
         """Nodes: those of the graph, else those with a sequence, else those with an annotation."""
-        if self._graph is not None:
-            return pd.Index(self._graph[0].protein_id), self._graph.sequences
-        if self.inputs["sequences"]:
-            store = SequenceStore.from_fasta(self.inputs["sequences"][0])
-            rows = store.index_of(annotated.unique())
-            store = store.select(np.sort(rows[rows >= 0]))
-            return pd.Index(store.ids), store
-        return pd.Index(sorted(annotated.unique())), SequenceStore.from_records([], [])
+        if candidates is None:
+            return pd.Index(sorted(annotated.unique())), SequenceStore.from_records([], [])
+        if self._graph is None:
+            rows = candidates.index_of(annotated.unique())
+            candidates = candidates.select(np.sort(rows[rows >= 0]))
+        return pd.Index(candidates.ids), candidates
 
     def _columns(
         self, labels: sparse.csr_array, train: npt.NDArray[np.bool_]

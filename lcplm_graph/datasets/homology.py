@@ -126,7 +126,7 @@ def _from_scope(source: Path, labels: Sequence[Path]) -> tuple[Data, SequenceSto
     report: dict[str, Any] = {"without_label": 0, "labels_without_sequence": 0}
     if labels:
         table = _read_labels(labels[0])
-        where = store.index_of(table["domain"])
+        where = store.match(table["domain"], str(labels[0]))
         report["labels_without_sequence"] = int((where < 0).sum())
         table, where = table[where >= 0].reset_index(drop=True), where[where >= 0]
         report["without_label"] = len(store) - len(where)

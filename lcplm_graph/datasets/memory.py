@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -42,7 +42,7 @@ class MemoryPPI(PPIDataset):
 
 def from_dataframe(
     frame: pd.DataFrame,
-    sequences: SequenceStore | Mapping[str, str],
+    sequences: SequenceStore | Mapping[Any, str] | pd.Series,
     *,
     source: str = "protein1",
     target: str = "protein2",
@@ -54,10 +54,11 @@ def from_dataframe(
     ----------
     frame : pandas.DataFrame
         One row per edge; direction does not matter.
-    sequences : SequenceStore or mapping of str to str
-        Sequence of each id; its order is the order of the nodes, without those of no edge.
+    sequences : SequenceStore, mapping of str to str, or pandas.Series
+        Sequence of each id (of a Series, its index); its order is the order of the nodes,
+        without those of no edge. Ids spelled otherwise are matched by accession.
     source, target : str
-        Columns of ids.
+        Columns of ids: text, or whole numbers.
     weight : str, optional
         Column of weights in [0, 1]; 1 by default. Of repeated pairs the largest counts.
 
@@ -69,7 +70,8 @@ def from_dataframe(
     Raises
     ------
     InputError
-        If a column is missing, a weight is outside [0, 1], or no edge is left.
+        If a column or an id is missing, a weight is no number in [0, 1] (with row and edge), or
+        no edge is left.
 
     Examples
     --------
@@ -78,17 +80,20 @@ def from_dataframe(
     >>> dataset[0].edge_index.tolist()
     [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
-    lacking = [name for name in (source, target, weight) if name and name not in frame]
-    if lacking:
-        raise InputError(f"no column {', '.join(lacking)}; there are {', '.join(frame.columns)}")
-    weights = frame[weight].to_numpy(np.float32) if weight else np.ones(len(frame), np.float32)
-    store = _as_store(sequences)
-    return _assemble(frame[source], frame[target], weights, store, isolated=())
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"edges are a pandas DataFrame, not {type(frame).__name__}")
+    for name in (source, target, weight):
+        if name is not None and list(frame.columns).count(name) != 1:
+            there = ", ".join(map(str, frame.columns)) or "none"
+            raise InputError(f"no column {name}; there are {there}")
+    a, b = _ids(frame[source], source), _ids(frame[target], target)
+    given = np.ones(len(frame)) if weight is None else frame[weight]
+    return _assemble(a, b, _weights(given, a, b), _as_store(sequences), nodes=())
 
 
 def from_networkx(
     graph: nx.Graph,
-    sequences: SequenceStore | Mapping[str, str] | str = "sequence",
+    sequences: SequenceStore | Mapping[Any, str] | pd.Series | str = "sequence",
     *,
     weight: str = "weight",
 ) -> MemoryPPI:
@@ -106,21 +111,27 @@ def from_networkx(
     Returns
     -------
     MemoryPPI
-        Nodes without an edge are kept; those without a sequence are dropped and counted.
+        Nodes without an edge, or with one to themselves only, are kept; those without a sequence
+        are dropped and counted.
 
     Raises
     ------
     InputError
         If a weight is outside [0, 1], or no edge is left.
     """
+    if not isinstance(graph, nx.Graph):
+        raise InputError(f"this is no NetworkX graph but {type(graph).__name__}")
+    nodes = _ids(graph.nodes, "nodes")
+    name_of = dict(zip(graph.nodes, nodes, strict=True))
+    if len(set(nodes)) < len(nodes):
+        raise InputError("two nodes have one name as text, as 1 and '1'")
     if isinstance(sequences, str):
         held = nx.get_node_attributes(graph, sequences)
-        sequences = {str(node): text for node, text in held.items() if text}
-    ends = [(str(a), str(b), float(data.get(weight, 1))) for a, b, data in graph.edges(data=True)]
-    frame = pd.DataFrame(ends, columns=["a", "b", "weight"])
-    isolated = [str(node) for node in nx.isolates(graph)]
-    weights = frame["weight"].to_numpy(np.float32)
-    return _assemble(frame["a"], frame["b"], weights, _as_store(sequences), isolated)
+        sequences = {name_of[node]: text for node, text in held.items() if text}
+    edges = list(graph.edges(data=weight, default=1))
+    a, b = ([name_of[edge[side]] for edge in edges] for side in (0, 1))
+    weights = _weights([edge[2] for edge in edges], a, b)
+    return _assemble(a, b, weights, _as_store(sequences), nodes)
 
 
 def to_networkx(dataset: PPIDataset) -> nx.Graph:
@@ -161,39 +172,69 @@ def to_dataframe(dataset: PPIDataset) -> pd.DataFrame:
     )
 
 
-def _as_store(sequences: SequenceStore | Mapping[str, str]) -> SequenceStore:
+def _as_store(sequences: SequenceStore | Mapping[Any, str] | pd.Series) -> SequenceStore:
     if isinstance(sequences, SequenceStore):
         return sequences
-    return SequenceStore.from_records(sequences.keys(), sequences.values())
+    if not isinstance(sequences, Mapping | pd.Series):
+        raise InputError(
+            "sequences are a SequenceStore or a mapping of id to sequence, not "
+            f"{type(sequences).__name__}"
+        )
+    names, texts = zip(*sequences.items(), strict=True) if len(sequences) else ((), ())
+    return SequenceStore.from_records(_ids(names, "the sequences' ids"), texts)
+
+
+def _ids(values: Iterable[Any], column: str) -> list[str]:
+    """Return ids as text; whole numbers are written out, what is missing is refused."""
+    found = list(values)
+    for row, value in enumerate(found):
+        if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+            raise InputError(
+                f"row {row} of {column}: the id is {value!r}; ids are text (pandas reads ids such "
+                "as NA as text with keep_default_na=False, and numbers with dtype=str)"
+            )
+        if not str(value).strip():
+            raise InputError(f"row {row} of {column}: the id is empty")
+    return [str(value) for value in found]
+
+
+def _weights(values: Any, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+    given = pd.Series(values)
+    numbers = pd.to_numeric(given, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = ~((numbers >= 0) & (numbers <= 1))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        value = given.iloc[row]
+        edge = f"row {row}: the edge {a[row]} - {b[row]} has weight"
+        if np.isfinite(numbers[row]):
+            fault = f"{numbers[row]:g}, which is outside [0, 1]; scale the weights"
+        else:
+            fault = f"{value!r}, which is no number in [0, 1]"
+        raise InputError(f"{edge} {fault}")
+    return numbers.astype(np.float32)
 
 
 def _assemble(
-    a: pd.Series,
-    b: pd.Series,
+    a: Sequence[str],
+    b: Sequence[str],
     weights: np.ndarray,
     store: SequenceStore,
-    isolated: Iterable[str],
+    nodes: Sequence[str],
 ) -> MemoryPPI:
-    wrong = ~((weights >= 0) & (weights <= 1))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InputError(
-            f"edge {a.iloc[row]} - {b.iloc[row]} has weight {weights[row]:g}, "
-            "which is outside [0, 1]; scale the weights"
-        )
-    ends = np.stack([store.index_of(a.astype(str)), store.index_of(b.astype(str))], axis=1)
+    """Make the dataset; `nodes` are kept, with or without an edge, if they have a sequence."""
+    rows = store.match([*a, *b, *nodes], "edges and sequences")
+    ends, own = rows[: 2 * len(a)].reshape(2, -1).T, rows[2 * len(a) :]
     known, itself = (ends >= 0).all(axis=1), ends[:, 0] == ends[:, 1]
     kept = known & ~itself
     if not kept.any():
         raise InputError("no edge joins two proteins with sequences; do the ids agree?")
-    alone = store.index_of(list(isolated))
-    nodes = np.unique(np.concatenate([ends[kept].ravel(), alone[alone >= 0]]))
-    pairs = np.sort(np.searchsorted(nodes, ends[kept]), axis=1)
+    used = np.unique(np.concatenate([ends[kept].ravel(), own[own >= 0]]))
+    pairs = np.sort(np.searchsorted(used, ends[kept]), axis=1)
     report = {
         "edges_without_sequence": int((~known).sum()),
         "self_pairs": int((known & itself).sum()),
         "duplicates": len(pairs) - len(np.unique(pairs, axis=0)),
-        "nodes_without_sequence": int((alone < 0).sum()),
+        "nodes_without_sequence": int((own < 0).sum()),
     }
     dropped = [f"{number} {what.replace('_', ' ')}" for what, number in report.items() if number]
     if dropped:
@@ -201,10 +242,10 @@ def _assemble(
     edge_index, edge_weight = to_undirected(
         torch.from_numpy(np.ascontiguousarray(pairs.T)),
         torch.from_numpy(weights[kept]),
-        num_nodes=len(nodes),
+        num_nodes=len(used),
         reduce="max",
     )
-    store = store.select(nodes)
-    data = Data(edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(nodes))
+    store = store.select(used)
+    data = Data(edge_index=edge_index, edge_weight=edge_weight, num_nodes=len(used))
     data.protein_id = store.ids
     return MemoryPPI(data, store, report)

@@ -269,6 +269,12 @@ def _join_sequences(ids: Sequence[str], fasta: Sequence[Path]) -> tuple[Sequence
             found.update(
                 zip(part.column("id").to_pylist(), part.column("sequence").to_pylist(), strict=True)
             )
+    if not found:
+        # None is named as in the mapping: perhaps all are spelt otherwise.
+        for path in fasta:
+            store = SequenceStore.from_fasta(path)
+            rows = store.match(ids, str(path))
+            found.update((ids[i], store[rows[i]]) for i in np.flatnonzero(rows >= 0).tolist())
     has = np.array([name in found for name in ids], dtype=bool)
     repeated = pd.Index(ids).duplicated()
     if repeated.any():

@@ -27,7 +27,8 @@ class PairPPI(PPIDataset):
 
     The table has two or three tab-separated columns without blanks around: two ids, and a label
     (0 or 1) or a score in [0, 1]. A header line is recognised by usual names of columns, as
-    ``protein1``, ``id_a`` or ``label``; lines that begin with ``#`` are left out.
+    ``protein1``, ``id_a`` or ``label``; lines that begin with ``#`` are left out. An id that the
+    FASTA file spells otherwise (``sp|P12345|NAME`` for ``P12345``) is matched by its accession.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class PairPPI(PPIDataset):
         path = self.inputs["pairs"][0]
         table, kind = read_pairs(path, self.third)
         store = SequenceStore.from_fasta(self.inputs["sequences"][0])
-        pairs, values, report = _clean(table, kind, store)
+        pairs, values, report = _clean(table, kind, store, str(path))
         if not len(pairs):
             raise DataError(_nothing_left(table, store, report), path=path)
         nodes = np.arange(len(store)) if self.all_proteins else np.unique(pairs)
@@ -104,7 +105,7 @@ class PairPPI(PPIDataset):
 
 
 def _clean(
-    table: pd.DataFrame, kind: str, store: SequenceStore
+    table: pd.DataFrame, kind: str, store: SequenceStore, where: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, Any]]:
     """Drop what cannot be an edge, in the order of the report, and count it."""
     report: dict[str, Any] = {"rows": len(table)}
@@ -112,10 +113,11 @@ def _clean(
     if kind == "label":
         positive = int((labels == 1).sum())
         report |= {"published_positives": positive, "published_negatives": len(table) - positive}
-    ends = np.stack([store.index_of(table[side]) for side in ("a", "b")], axis=1)
+    both = store.match([*table["a"], *table["b"]], where)
+    ends = both.reshape(2, -1).T
     missing = pd.concat([table[side][ends[:, i] < 0] for i, side in enumerate("ab")])
     known = (ends >= 0).all(axis=1)
-    itself = (table["a"] == table["b"]).to_numpy()
+    itself = (table["a"] == table["b"]).to_numpy() | (ends[:, 0] == ends[:, 1])
     report["ids_without_sequence"] = int(missing.nunique())
     report["rows_without_sequence"] = int((~known).sum())
     report["self_pairs"] = int((known & itself).sum())

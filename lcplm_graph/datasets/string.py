@@ -27,6 +27,8 @@ from lcplm_graph.datasets.links import Links, both_directions, read_links
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import Card, list_cards, load_card
 from lcplm_graph.files.download import data_root, fetch_card_file
+from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.ids import accession_of
 from lcplm_graph.proteins.store import SequenceStore
 
 CHANNELS = (
@@ -186,9 +188,9 @@ class StringPPI(PPIDataset):
 
     def _read_species(self, card: Card) -> Built:
         links_path, info_path, fasta_path = (self._path(card, role) for role in self._roles(card))
-        store = SequenceStore.from_fasta(fasta_path)
-        store = store.select(np.argsort(np.array(store.ids, dtype=object), kind="stable"))
         (taxon,) = card.organism
+        store = _with_taxon(SequenceStore.from_fasta(fasta_path), f"{taxon}.", fasta_path)
+        store = store.select(np.argsort(np.array(store.ids, dtype=object), kind="stable"))
         column = "combined_score" if self.score in ("combined", "physical", "detailed") else None
         links = read_links(
             links_path,
@@ -271,6 +273,19 @@ def _default_root(cards: Sequence[Card]) -> Path:
         return data_root() / cards[0].folder
     names = " ".join(f"{card.name}/{card.version}" for card in cards)
     return data_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def _with_taxon(store: SequenceStore, prefix: str, path: Path) -> SequenceStore:
+    """Spell the ids of a FASTA file as STRING does, if none of them is spelt so."""
+    if not len(store) or any(name.startswith(prefix) for name in store.ids):
+        return store
+    ids = [prefix + accession_of(name).core for name in store.ids]
+    if len(set(ids)) < len(ids):
+        return store
+    warn_once(f"{path}: {len(ids)} ids are taken as STRING's, {store.ids[0]!r} as {ids[0]!r}")
+    table = store.table
+    column = table.column_names.index("id")
+    return SequenceStore(table.set_column(column, "id", pa.array(ids, pa.large_string())))
 
 
 def _union(parts: Sequence[Built], names: Sequence[str]) -> Built:

@@ -27,20 +27,22 @@ from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batch
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.tokens.vocabulary import normal_form
 
 _RESIDUES_PER_SHARD = 1 << 17
 _MANY_SHARDS = 8
 
 
 def sequence_digests(sequences: Iterable[str]) -> np.ndarray:
-    """Blake2b hashes of 128 bits, uint64 of shape (n, 2).
+    """Blake2b hashes of 128 bits of the sequences' normal form, uint64 of shape (n, 2).
 
     Examples
     --------
-    >>> sequence_digests(["MKT", "MKT", "MV"]).shape
+    >>> sequence_digests(["MKT", "mkt*", "MV"]).shape
     (3, 2)
     """
-    hashes = b"".join(hashlib.blake2b(s.encode(), digest_size=16).digest() for s in sequences)
+    normal = map(normal_form, sequences)
+    hashes = b"".join(hashlib.blake2b(s.encode(), digest_size=16).digest() for s in normal)
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 

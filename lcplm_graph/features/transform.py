@@ -160,7 +160,7 @@ def graph_and_sequences(
     ----------
     data : Data or dataset
     sequences : SequenceStore, optional
-        In any order; matched by `data.protein_id`.
+        In any order; matched by `data.protein_id`, see `SequenceStore.match`.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def match_ids(ids: Sequence[str], sequences: SequenceStore) -> np.ndarray:
     InputError
         If some are missing, with counts and examples of both sides.
     """
-    rows = sequences.index_of(ids)
+    rows = sequences.match(ids, "graph and sequences")
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         here = ", ".join(repr(ids[i]) for i in missing[:3])

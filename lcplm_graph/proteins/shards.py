@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from lcplm_graph.errors import DataError, SequenceError
+from lcplm_graph.errors import DataError
 from lcplm_graph.io import sha256_of, warn_once
-from lcplm_graph.proteins.fasta import OTHER_LETTERS, SCHEMA
+from lcplm_graph.proteins.fasta import SCHEMA
+from lcplm_graph.proteins.residues import check_columns, checked_residues
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.tokens.vocabulary import encode_residues
 
 FORMATS = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc"}
 _ROWS = 1 << 14
@@ -101,33 +101,27 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
             raise DataError(f"there is no column {', '.join(sorted(missing))}", path=path)
         columns = [name for name in SCHEMA.names if name in shard.schema.names]
         for batch in shard.to_batches(columns=columns, batch_size=_ROWS):
+            check_columns(batch, text=True)
             yield _checked(batch, path)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"not a readable shard of sequences ({error})", path=path) from error
 
 
 def _checked(batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
     ids = batch.column("id").cast(pa.large_string())
-    sequences = pc.ascii_upper(batch.column("sequence").cast(pa.large_string()))
+    sequences = batch.column("sequence").cast(pa.large_string())
     if ids.null_count or sequences.null_count:
         raise DataError("an id or a sequence is missing (null)", path=path)
-    # As FASTA is read: a final stop is no residue.
-    sequences = pc.replace_substring_regex(sequences, r"\*$", "")
-    good = pc.match_substring_regex(sequences, r"^[A-Z.\-]+$")
-    if not pc.all(good, min_count=0).as_py():
-        row = pc.index(good, False).as_py()
-        record = ids[row].as_py()
-        try:
-            encode_residues(sequences[row].as_py(), record=record)
-        except SequenceError as error:
-            raise DataError(str(error), path=path, record=record) from None
-    outside = "|".join(letter.decode() for letter in OTHER_LETTERS)
-    replaced = pc.sum(pc.count_substring_regex(sequences, outside)).as_py()
+    if pc.any(pc.equal(pc.utf8_trim_whitespace(ids), "")).as_py():
+        raise DataError("an id is empty", path=path)
+    try:
+        normal, replaced = checked_residues(ids.to_pylist(), sequences)
+    except DataError as error:
+        raise error.within(path) from None
     if replaced:
         warn_once(f"{path}: residues outside the alphabet read as X: {replaced}")
-        sequences = pc.replace_substring_regex(sequences, outside, "X")
     if "description" in batch.schema.names:
         texts = pc.fill_null(batch.column("description").cast(pa.large_string()), "")
     else:
         texts = pa.array([""] * len(ids), pa.large_string())
-    return pa.record_batch([ids, sequences, texts], schema=SCHEMA)
+    return pa.record_batch([ids, normal, texts], schema=SCHEMA)

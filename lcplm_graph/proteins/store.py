@@ -11,14 +11,21 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.io import atomic_path
+from lcplm_graph.files.open import check_is_file
+from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.proteins.fasta import SCHEMA, line_of_record, read_fasta
+from lcplm_graph.proteins.ids import match_by_accession
+from lcplm_graph.proteins.residues import check_columns, checked_residues
+from lcplm_graph.tokens.vocabulary import normal_form
+
+Text = TypeVar("Text", str, list[str])
 
 
 class SequenceStore:
@@ -101,22 +108,28 @@ class SequenceStore:
         sequences: Iterable[str],
         descriptions: Iterable[str] | None = None,
     ) -> SequenceStore:
-        """Make a store of ids and sequences held in memory, taken as they are.
+        """Make a store of ids and sequences held in memory, in their normal form.
 
         Raises
         ------
         InputError
-            If the lengths differ, an id occurs twice, or a sequence is empty.
+            If the lengths differ, an id is no text or occurs twice, or a sequence is missing,
+            empty, only gaps, or holds a character that is no letter.
         """
-        ids, sequences = list(ids), list(sequences)
-        texts = [""] * len(ids) if descriptions is None else list(descriptions)
-        if not len(ids) == len(sequences) == len(texts):
-            raise InputError(f"{len(ids)} ids but {len(sequences)} sequences")
-        if len(set(ids)) != len(ids):
-            raise InputError(f"the id {_first_repeated(ids)!r} occurs more than once")
-        if "" in sequences:
-            raise InputError(f"the sequence of {ids[sequences.index('')]!r} is empty")
-        return cls(pa.table([ids, sequences, texts], schema=SCHEMA))
+        names = _texts(ids, "id {!r}", range(10**9))
+        residues = _texts(sequences, "the sequence of {!r}", names)
+        texts = [""] * len(names) if descriptions is None else list(descriptions)
+        if not len(names) == len(residues) == len(texts):
+            raise InputError(f"{len(names)} ids but {len(residues)} sequences")
+        if len(set(names)) != len(names):
+            raise InputError(f"the id {_first_repeated(names)!r} occurs more than once")
+        try:
+            normal, replaced = checked_residues(names, pa.array(residues, pa.large_string()))
+        except DataError as error:
+            raise InputError(str(error)) from None
+        if replaced:
+            warn_once(f"residues outside the alphabet read as X: {replaced}")
+        return cls(pa.table([names, normal, texts], schema=SCHEMA))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> SequenceStore:
@@ -125,14 +138,18 @@ class SequenceStore:
         Raises
         ------
         DataError
-            If the file is missing or not Arrow IPC.
+            If the file is missing, damaged, or not Arrow IPC.
         """
         try:
             # The reader keeps the map alive through the buffers of the table.
-            return cls(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
-        except FileNotFoundError:
-            raise DataError("no such file", path=path) from None
-        except (pa.ArrowInvalid, OSError, InputError) as error:
+            table = pa.ipc.open_file(pa.memory_map(str(check_is_file(path)))).read_all()
+            check_columns(
+                table.select([n for n in table.column_names if n != "sequence"]), text=True
+            )
+            # All sequences are not read to open a store: their text is looked at when asked for.
+            check_columns(table, text=False)
+            return cls(table)
+        except (pa.ArrowException, OSError, InputError, UnicodeDecodeError) as error:
             raise DataError(f"not an Arrow file of sequences ({error})", path=path) from error
 
     def save(self, path: str | os.PathLike[str], compression: str | None = None) -> Path:
@@ -175,12 +192,12 @@ class SequenceStore:
     def __getitem__(self, index: int) -> str:
         if not -len(self) <= index < len(self):
             raise IndexError(f"protein {index} of a store of {len(self)}")
-        return self._table["sequence"][int(index) % len(self)].as_py()
+        return self._read(lambda: self._table["sequence"][int(index) % len(self)].as_py())
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self._table["sequence"].chunks:
             for start in range(0, len(chunk), 4096):
-                yield from chunk.slice(start, 4096).to_pylist()
+                yield from self._read(chunk.slice(start, 4096).to_pylist)
 
     def __repr__(self) -> str:
         return f"SequenceStore({len(self)} proteins, {int(self.lengths.sum())} residues)"
@@ -202,6 +219,25 @@ class SequenceStore:
         found = pc.index_in(wanted, value_set=self._table["id"].combine_chunks())
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
+    def match(self, ids: Iterable[str], where: str = "") -> np.ndarray:
+        """Positions of ids, by accession where no full id is there; see `match_by_accession`.
+
+        Parameters
+        ----------
+        ids : iterable of str
+            In any usual spelling: ``P12345`` finds ``sp|P12345|AATM_RABIT``.
+        where : str
+            What joins them, for the warning that counts the ids matched so.
+
+        Returns
+        -------
+        ndarray, dtype=int64, shape=(n,)
+            -1 where nothing is found, or no one thing.
+        """
+        wanted = list(ids)
+        rows = self.index_of(wanted)
+        return match_by_accession(self.ids, wanted, rows, where) if (rows < 0).any() else rows
+
     def select(self, indices: Sequence[int] | np.ndarray) -> SequenceStore:
         """Give the proteins at `indices` (integers or a mask of length n), in that order."""
         rows = np.asarray(indices)
@@ -216,19 +252,27 @@ class SequenceStore:
             )
         return SequenceStore(self._table.take(rows))
 
+    @staticmethod
+    def _read(read: Callable[[], Text]) -> Text:
+        try:
+            return read()
+        except UnicodeDecodeError as error:
+            raise DataError(f"the store of sequences is damaged ({error}); make it anew") from None
+
     def _repeated_id(self) -> str | None:
         if pc.count_distinct(self._table["id"]).as_py() == len(self):
             return None
         return _first_repeated(self.ids)
 
     def digests(self) -> np.ndarray:
-        """First 8 bytes (little-endian) of the blake2b hash of each sequence.
+        """First 8 bytes (little-endian) of the blake2b hash of each sequence's normal form.
 
         Returns
         -------
         ndarray, dtype=uint64, shape=(n,)
         """
-        hashes = b"".join(hashlib.blake2b(text.encode()).digest()[:8] for text in self)
+        normal = map(normal_form, self)
+        hashes = b"".join(hashlib.blake2b(text.encode()).digest()[:8] for text in normal)
         return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
@@ -239,6 +283,14 @@ def _repeated_in_fasta(name: str, path: str | os.PathLike[str]) -> DataError:
         line=line_of_record(path, name, occurrence=2),
         record=name,
     )
+
+
+def _texts(values: Iterable[str], what: str, names: Sequence[Any]) -> list[str]:
+    texts = [v.as_py() if isinstance(v, pa.Scalar) else v for v in values]
+    for value, name in zip(texts, names, strict=False):
+        if not isinstance(value, str):
+            raise InputError(f"{what.format(name)} is {value!r}, which is no text")
+    return texts
 
 
 def _first_repeated(ids: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.tables import LINE, read_table
 from lcplm_graph.pairs import IntArray, adjacency
+from lcplm_graph.proteins.ids import match_by_accession
 from lcplm_graph.proteins.search import choose_method, homologous_pairs
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.kinds import Assignment, Parts, Request, by_proteins, share_groups
@@ -78,12 +79,20 @@ def read_clusters(path: str | PathLike[str], ids: Sequence[str]) -> IntArray:
     for name, chief, line in zip(member, founder, table[LINE].to_pylist(), strict=True):
         if of_member.setdefault(name, chief) != chief:
             raise DataError("is in two clusters", path=path, line=line, record=name)
-    missing = [name for name in ids if name not in of_member]
-    if missing:
+    names = list(of_member)
+    place = {name: i for i, name in enumerate(names)}
+    rows = np.array([place.get(name, -1) for name in ids], np.int64)
+    # MMseqs2 writes the accession where FASTA has all of "sp|P12345|NAME".
+    rows = match_by_accession(names, ids, rows, str(path))
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
         raise DataError(
-            f"{len(missing)} of {len(ids)} proteins are in no cluster", path=path, record=missing[0]
+            f"{len(missing)} of {len(ids)} proteins are in no cluster",
+            path=path,
+            record=ids[missing[0]],
         )
-    return np.unique([of_member[name] for name in ids], return_inverse=True)[1].astype(np.int64)
+    of_row = [of_member[names[row]] for row in rows.tolist()]
+    return np.unique(of_row, return_inverse=True)[1].astype(np.int64)
 
 
 def cluster_pairs(request: Request, **options: Any) -> Assignment:

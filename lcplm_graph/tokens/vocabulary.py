@@ -46,10 +46,27 @@ def _byte_table() -> np.ndarray:
 
 
 _BYTE_TO_ID = _byte_table()
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_READ_AS = "".join(letter if letter in RESIDUES else "X" for letter in _LETTERS)
+_NORMAL = str.maketrans(_LETTERS + _LETTERS.lower(), 2 * _READ_AS)
 _OUTSIDE = re.compile(r"[^A-Za-z.\-]")
 _SPECIAL = re.compile(
     r"(<cls>|<pad>|<eos>|<unk>|<null_1>|<mask>|\[BON\]|\[EON\]|\[EDGE\]|\[NO_EDGE\])"
 )
+
+
+def normal_form(sequence: str) -> str:
+    """Spell a sequence in the one way in which it is stored, compared and hashed.
+
+    Capitals, without a final ``*``, letters outside the alphabet as ``X``: two spellings of one
+    normal form are the same tokens.
+
+    Examples
+    --------
+    >>> normal_form("mktJ*")
+    'MKTX'
+    """
+    return sequence.removesuffix("*").translate(_NORMAL)
 
 
 def encode_residues(sequence: str | bytes, *, record: str | None = None) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import networkx as nx
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,3 +59,65 @@ def test_what_does_not_fit_is_refused():
         from_dataframe(frame, SEQUENCES, weight="score")
     with pytest.raises(InputError, match="do the ids agree"):
         from_dataframe(frame, {"x": "MKT"})
+
+
+def edges(a, b, **columns):
+    return pd.DataFrame({"protein1": a, "protein2": b, **columns})
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (edges(["a", "b", np.nan], ["b", "c", "d"]), "row 2 of protein1: the id is nan"),
+        (edges(["a", "b"], ["b", None]), "row 1 of protein2: the id is (None|nan)"),
+        (edges(["a"], ["  "]), "row 0 of protein2: the id is empty"),
+        (edges([1.5], ["b"]), "row 0 of protein1: the id is 1.5"),
+        (edges(["a"], ["b"], weight=["n/a"]), "row 0: the edge a - b has weight 'n/a'"),
+        (edges(["a", "b"], ["b", "c"], weight=[1, None]), "row 1: the edge b - c has weight"),
+        (edges(["a"], ["b"], weight=[-0.5]), "row 0: the edge a - b has weight -0.5"),
+        (pd.DataFrame([["a", "b"]]), "no column protein1; there are 0, 1"),
+        (pd.DataFrame(), "no column protein1; there are none"),
+        ([("a", "b")], "not list"),
+    ],
+)
+def test_frames_that_do_not_fit_are_told_by_row(frame, message):
+    weight = "weight" if "weight" in getattr(frame, "columns", ()) else None
+    with pytest.raises(InputError, match=message):
+        from_dataframe(frame, SEQUENCES, weight=weight)
+
+
+def test_whole_numbers_are_ids_and_a_series_is_a_mapping():
+    numbers = {1: "MKT", 2: "MV", 3: "MG"}
+    for column in ([1, 2], pd.array([1, 2], "Int64"), np.array([1, 2], np.int8)):
+        dataset = from_dataframe(edges(column, [2, 3]), numbers)
+        assert dataset[0].protein_id == ["1", "2", "3"]
+    assert from_networkx(nx.Graph([(1, 2)]), numbers)[0].protein_id == ["1", "2"]
+    series = from_dataframe(edges(["a"], ["b"], w=["0.5"]), pd.Series(SEQUENCES), weight="w")
+    assert series[0].edge_weight.tolist() == [0.5, 0.5]
+
+
+def test_every_node_with_a_sequence_is_kept():
+    graph = nx.Graph([("a", "b"), ("c", "c"), ("e", "z")])
+    graph.add_node("d")
+    dataset = from_networkx(graph, SEQUENCES | {"e": "MM"})
+    assert dataset[0].protein_id == ["a", "b", "c", "d", "e"]
+    assert dataset.report["nodes_without_sequence"] == 1
+    assert dataset[0].edge_index.tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("graph", "sequences", "message"),
+    [
+        (nx.Graph([("a", "b", {"weight": None})]), SEQUENCES, "a - b has weight None"),
+        (nx.Graph([("a", "b", {"weight": "high"})]), SEQUENCES, "a - b has weight 'high'"),
+        (nx.Graph([(("a", 1), "b")]), SEQUENCES, r"row 0 of nodes: the id is \('a', 1\)"),
+        (nx.Graph([("1", 1)]), SEQUENCES, "two nodes have one name"),
+        (nx.Graph(), SEQUENCES, "no edge joins"),
+        (nx.Graph([("a", "b")]), ["MKT", "MV"], "not list"),
+        (nx.Graph([("a", "b")]), {"a": "MKT", "b": 5}, "the sequence of 'b' is 5"),
+        ({"a": "b"}, SEQUENCES, "no NetworkX graph but dict"),
+    ],
+)
+def test_graphs_that_do_not_fit_are_told_by_edge(graph, sequences, message):
+    with pytest.raises(InputError, match=message):
+        from_networkx(graph, sequences)

@@ -11,6 +11,10 @@ import pytest
 
 from lcplm_graph import SequenceStore
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.features.store import sequence_digests
+from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.splits.leakage import saw_edges
+from lcplm_graph.tokens.vocabulary import encode_residues, normal_form
 
 IDS, SEQUENCES = ["a", "b", "c", "d"], ["MKT", "MV", "M", "MKTAY"]
 
@@ -103,3 +107,48 @@ def test_files_that_are_no_store(tmp_path):
     for name in ("x", "y", "none"):
         with pytest.raises(DataError, match=str(tmp_path / name)):
             SequenceStore.open(tmp_path / name)
+
+
+def test_a_hash_is_of_the_normal_form():
+    """Case, a final stop and letters outside the alphabet make no other protein."""
+    plain = SequenceStore.from_records("abc", ["MKTX", "MV", "M-V"])
+    spelt = SequenceStore.from_records("abc", ["mktj*", "mv*", "m-v"])
+    assert list(spelt) == ["MKTX", "MV", "M-V"]
+    assert spelt.lengths.tolist() == [4, 2, 3]
+    raw = SequenceStore(pa.table({"id": ["a", "b", "c"], "sequence": ["mktJ", "MV*", "m-V"]}))
+    for store in (spelt, raw):
+        assert (store.digests() == plain.digests()).all()
+        assert (sequence_digests(store) == sequence_digests(plain)).all()
+    pairs = np.array([[0, 1], [1, 2]])
+    seen = np.sort(pair_hashes(plain.digests(), pairs))
+    assert saw_edges(seen, raw.digests(), pairs) == 2
+    assert encode_residues("mktJ*").tolist() == encode_residues(normal_form("mktJ*")).tolist()
+
+
+@pytest.mark.parametrize(
+    ("ids", "sequences", "message"),
+    [
+        ([1, 2], ["M", "K"], "id 0 is 1, which is no text"),
+        (["a", None], ["M", "K"], "id 1 is None"),
+        (["a", "b"], ["M", None], "the sequence of 'b' is None"),
+        (["a", "b"], ["M", "--"], "record 'b': its sequence has gaps only"),
+        (["a", "b"], ["M", "*"], "record 'b': its sequence is empty"),
+        (["a", "b"], ["M", "M T"], "record 'b'.*' ' at position 2"),
+    ],
+)
+def test_bad_records_are_named(ids, sequences, message):
+    with pytest.raises(InputError, match=message):
+        SequenceStore.from_records(ids, sequences)
+
+
+def test_damaged_offsets_and_text_are_refused_before_anything_is_computed(tmp_path):
+    path = SequenceStore.from_records(["abc", "xyz"], ["MKT", "MVL"]).save(tmp_path / "x.arrow")
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            store = SequenceStore.open(path)
+            list(store), store.ids, store.digests()
+        except DataError:
+            continue
+        assert len(store) == 2
