@@ -24,11 +24,22 @@ def match(known: list[str], wanted: list[str]) -> list[int]:
 
 @pytest.mark.parametrize(
     "name",
-    (
-        "P12345 P12345.3 sp|P12345|AATM_RABIT sp|P12345 sp|P12345.2|AATM_RABIT tr|P12345|X "
-        "UniRef50_P12345 UniRef90_P12345 UniRef100_P12345 UniProtKB:P12345 uniprot|P12345 "
-        "AF-P12345-F1 AF-P12345-F1-model_v4 gi|1|ref|P12345|x"
-    ).split(),
+    [
+        "P12345",
+        "P12345.3",
+        "sp|P12345|AATM_RABIT",
+        "sp|P12345",
+        "sp|P12345.2|AATM_RABIT",
+        "tr|P12345|X",
+        "UniRef50_P12345",
+        "UniRef90_P12345",
+        "UniRef100_P12345",
+        "UniProtKB:P12345",
+        "uniprot|P12345",
+        "AF-P12345-F1",
+        "AF-P12345-F1-model_v4",
+        "gi|1|ref|P12345|x",
+    ],
 )
 def test_spellings_of_one_accession(name):
     assert accession_of(name).core == "P12345"
