@@ -20,7 +20,6 @@ import numpy as np
 from lcplm_graph.command import positional, run_command, several
 from lcplm_graph.errors import CheckpointError, ConfigError
 
-SEEN_EDGES = "seen_edges.npy"
 _MACHINE = ("out", "devices", "nodes", "strategy", "checkpoint_minutes", "resume")
 _SHAPE = ("preset", "arch", "d_model", "n_layer", "d_state")
 _CHECKED = 64
@@ -66,43 +65,48 @@ def release(
         If it is no LC-PLM, or half precision changes embeddings by more than one percent.
     """
     from lcplm_graph.evaluation.model_card import write_card
-    from lcplm_graph.io import sha256_of
-    from lcplm_graph.models.checkpoints import WEIGHTS, stored_once, write_checkpoint
+    from lcplm_graph.io import sha256_of, whole_folder
+    from lcplm_graph.models.checkpoints import stored_once, write_checkpoint
+    from lcplm_graph.models.folder import ModelFolder, Record
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
-    from lcplm_graph.training.run import MODEL, write_json
+    from lcplm_graph.training.run import MODEL
 
     run, out = Path(run), Path(out)
     facts = run_facts(run)
     facts["before"] = _earlier([*map(Path, before), run])
     model = LcPlmForMaskedLM.from_pretrained(run / MODEL)
     model.config.pool = pool
-    state = stored_once(model.state_dict(), model.config)
-    write_checkpoint(out, state, model.stored_config(), half=half)
-    error = stored_error(model, out)
-    if not error["largest"] <= _LARGEST_ERROR:
-        raise CheckpointError(
-            f"{out / WEIGHTS}: what is stored changes embeddings by up to {error['largest']:.2%}; "
-            "store float32 (--full)"
-        )
-    facts |= {
-        "name": out.name,
-        "pool": pool,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "note": note.strip(),
-        "weights": {
-            "bytes": (out / WEIGHTS).stat().st_size,
-            "sha256": sha256_of(out / WEIGHTS),
-            "half": half,
-            "error": error,
-        },
-    }
-    edges = run / MODEL / SEEN_EDGES
-    if edges.is_file():
-        shutil.copyfile(edges, out / SEEN_EDGES)
-        count = len(np.load(edges, allow_pickle=False))
-        facts["seen_edges"] = {"count": count, "sha256": sha256_of(edges)}
-    write_json(out / "training.json", facts)
-    return write_card(out)
+    with whole_folder(out) as made:
+        folder = ModelFolder(made)
+        if out.is_dir():
+            # Measurements, and whatever else was put there, stay.
+            old = shutil.ignore_patterns("model*.safetensors*", folder.seen_edges.name)
+            shutil.copytree(out, made, dirs_exist_ok=True, ignore=old)
+        state = stored_once(model.state_dict(), model.config)
+        write_checkpoint(made, state, model.stored_config(), half=half)
+        error = stored_error(model, made)
+        if not error["largest"] <= _LARGEST_ERROR:
+            raise CheckpointError(
+                f"{out}: what is stored would change embeddings by up to {error['largest']:.2%}; "
+                "store float32 (--full)"
+            )
+        facts |= {
+            "name": out.name,
+            "pool": pool,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "note": note.strip(),
+            "weights": {
+                "bytes": folder.weights.stat().st_size,
+                "sha256": sha256_of(folder.weights),
+                "half": half,
+                "error": error,
+            },
+        }
+        if history := model.record.facts.get("history"):
+            facts["history"] = _without_folders(history)
+        folder.write_record(Record(facts, model.record.seen_edges))
+        write_card(made)
+    return ModelFolder(out).card
 
 
 def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
@@ -124,20 +128,21 @@ def run_facts(run: Path) -> dict[str, Any]:
     ConfigError
         If it is no run, or not finished.
     """
-    import yaml
-
     from lcplm_graph.training.metrics import read_metrics
-    from lcplm_graph.training.run import CONFIG, MANIFEST, METRICS
+    from lcplm_graph.training.resume import CONFIG, MANIFEST, read_manifest, read_options
+    from lcplm_graph.training.run import METRICS
 
     manifest_path = run / MANIFEST
     if not manifest_path.is_file():
         raise ConfigError(f"{run}: no {MANIFEST} here; give the folder of a training run (--out)")
-    manifest = json.loads(manifest_path.read_text())
+    manifest = read_manifest(manifest_path)
     if "finished" not in manifest:
         raise ConfigError(f"{run}: this run is not finished; go on with --resume auto")
     rows = read_metrics(run / METRICS)
+    if not rows or not manifest["sessions"]:
+        raise ConfigError(f"{run}: {METRICS} or the sessions of {MANIFEST} are empty; train again")
     last, sessions = rows[-1], manifest["sessions"]
-    options = yaml.safe_load((run / CONFIG).read_text())
+    options = read_options(run / CONFIG)
     held_out = run / "held_out.json"
     # A run that goes on from a model has its shape, whatever the preset.
     unused = {*_MACHINE, *(_SHAPE if options.get("encoder") else ())}

@@ -15,6 +15,7 @@ from lcplm_graph.training.options import TrainOptions
 if TYPE_CHECKING:
     from torch import nn
 
+    from lcplm_graph.models.folder import Record
     from lcplm_graph.training.heldout import HeldOutByLength
 
 
@@ -99,6 +100,13 @@ def train(options: Stage1Options) -> None:
     LcPlmError
         If the corpus, an option or a checkpoint is not usable; the message says what to do.
     """
+    from lcplm_graph.training.resume import claimed
+
+    with claimed(options) as checkpoint:
+        _train(options, checkpoint)
+
+
+def _train(options: Stage1Options, checkpoint: Path | None) -> None:
     from lightning.pytorch import seed_everything
 
     from lcplm_graph.training.architectures import count_parameters
@@ -107,10 +115,9 @@ def train(options: Stage1Options) -> None:
     from lcplm_graph.training.heldout import HeldOutByLength
     from lcplm_graph.training.metrics import CONTRASTIVE_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
-    from lcplm_graph.training.run import Run, find_start, run_training
+    from lcplm_graph.training.run import Run, run_training
     from lcplm_graph.training.windows import CorpusBatches
 
-    checkpoint = find_start(options)
     corpus = open_corpus(
         options.corpus,
         eval_tokens=options.eval_tokens,
@@ -128,7 +135,7 @@ def train(options: Stage1Options) -> None:
     )
     held_out = HeldOutByLength(corpus, options.max_tokens)
     seed_everything(options.seed, verbose=False)
-    model, facts = _model(options)
+    model, before, facts = _model(options)
     facts |= {"stage": 1, "parameters": count_parameters(model), **corpus.facts}
     contrastive, columns = None, held_out.columns
     if options.contrastive:
@@ -142,23 +149,29 @@ def train(options: Stage1Options) -> None:
         evaluate=held_out,
         columns=columns,
         facts=facts,
+        before=before,
         finish=lambda folder: _finish(folder, held_out),
     )
     run_training(options, run, checkpoint)
 
 
-def _model(options: Stage1Options) -> tuple[nn.Module, dict[str, object]]:
-    """Return the model to train, and where it comes from."""
+def _model(options: Stage1Options) -> tuple[nn.Module, Record, dict[str, object]]:
+    """Return the model to train, its past, and where it comes from."""
+    from lcplm_graph.models.folder import Record
     from lcplm_graph.training.architectures import build_model, load_trainable
 
     if options.encoder is None:
         model = build_model(options.arch, options.preset, options.shape)
-        return model, {"arch": options.arch, "preset": options.preset, **options.shape}
+        return model, Record(), {"arch": options.arch, "preset": options.preset, **options.shape}
     encoder = load_trainable(options.encoder)
-    return encoder.model.train(), {
-        "encoder": options.encoder,
-        "encoder_fingerprint": encoder.fingerprint(),
-    }
+    return (
+        encoder.model.train(),
+        encoder.model.record,
+        {
+            "encoder": options.encoder,
+            "encoder_fingerprint": encoder.fingerprint(),
+        },
+    )
 
 
 def _finish(folder: Path, held_out: HeldOutByLength) -> None:

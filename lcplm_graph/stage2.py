@@ -5,17 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lcplm_graph.command import run_command
 from lcplm_graph.training.options import Stage2Options
 
-if TYPE_CHECKING:
-    from lcplm_graph.models.encoders import LcPlmEncoder
-
-SEEN_EDGES = "seen_edges.npy"
 _WALK_TOKENS = 1024
 
 
@@ -32,15 +25,21 @@ def train(options: Stage2Options) -> None:
         If the graph, the encoder, an option or a checkpoint is not usable; the message says what
         to do.
     """
+    from lcplm_graph.training.resume import claimed
+
+    with claimed(options) as checkpoint:
+        _train(options, checkpoint)
+
+
+def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     from lcplm_graph.training.architectures import load_trainable
     from lcplm_graph.training.graphs import open_graphs
     from lcplm_graph.training.metrics import RELATION_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
     from lcplm_graph.training.plots import draw_loss
-    from lcplm_graph.training.run import Run, find_start, run_training
+    from lcplm_graph.training.run import Run, run_training
     from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 
-    checkpoint = find_start(options)
     tokens = options.walk_tokens or min(_WALK_TOKENS, options.max_tokens)
     graph = open_graphs(options, tokens)
     source = WalkBatches(
@@ -66,7 +65,6 @@ def train(options: Stage2Options) -> None:
 
     def finish(folder: Path) -> None:
         graph.save_split(folder)
-        _save_seen_edges(folder / "model" / SEEN_EDGES, graph.seen_edges(), encoder)
         draw_loss(folder)
 
     run = Run(
@@ -75,20 +73,11 @@ def train(options: Stage2Options) -> None:
         evaluate=held_out,
         columns=(*RELATION_COLUMNS, *held_out.columns),
         facts=facts,
+        before=encoder.model.record,
+        seen_edges=graph.seen_edges,
         finish=finish,
     )
     run_training(options, run, checkpoint)
-
-
-def _save_seen_edges(path: Path, seen: np.ndarray, encoder: LcPlmEncoder) -> None:
-    """Write hashes of every edge the encoder may have seen, now or in its own past."""
-    from lcplm_graph.io import atomic_path
-
-    before = encoder.seen_edges()
-    if before is not None:
-        seen = np.concatenate([seen, before])
-    with atomic_path(path) as temporary:
-        np.save(temporary, np.unique(seen).astype(np.uint64), allow_pickle=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,6 @@ from ``benchmarks/quality.py``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import exp
 from pathlib import Path
@@ -16,8 +15,9 @@ from lcplm_graph.errors import DataError
 from lcplm_graph.evaluation.bootstrap import Interval
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.io import atomic_path
+from lcplm_graph.models.checkpoints import read_json
+from lcplm_graph.models.folder import ModelFolder
 
-FACTS, QUALITY, CARD = "training.json", "quality", "README.md"
 _MASK_ONLY = "valid_mask_only_loss"
 
 
@@ -29,18 +29,18 @@ def write_card(folder: str | Path) -> Path:
     DataError
         If something in ``quality/`` was measured with other weights.
     """
-    folder = Path(folder)
-    facts = json.loads((folder / FACTS).read_text())
+    model = ModelFolder(folder)
+    facts = read_json(model.training)
     comparisons = []
-    for path in sorted((folder / QUALITY).glob("*.json")):
+    for path in sorted(model.quality.glob("*.json")):
         comparison = Comparison.load(path)
         if comparison.facts.pop("weights", None) != facts["weights"]["sha256"]:
             raise DataError("measured with other weights; delete it or measure again", path=path)
         comparisons.append(comparison)
     text = model_card(facts, comparisons)
-    with atomic_path(folder / CARD) as temporary:
+    with atomic_path(model.card) as temporary:
         temporary.write_text(text)
-    return folder / CARD
+    return model.card
 
 
 def model_card(facts: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str:

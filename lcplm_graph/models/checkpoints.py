@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ _PREFIX = "bimamba."
 _PATTERNS = ["*.json", "*.safetensors", "*.npy", "*.py", "*.txt"]
 _LAYER = re.compile(r"(?:^|\.)backbone\.layers\.(\d+)\.")
 _SHOWN = 8
+HUB_OPTIONS = (
+    "cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
+)  # fmt: skip
+"""What `resolve_checkpoint` takes for hub ids."""
+_ADAPTER = "adapter_config.json"
 
 
 def resolve_checkpoint(
@@ -77,6 +82,27 @@ def resolve_checkpoint(
             "path of a folder that holds config.json and model.safetensors"
         ) from error
     return Path(downloaded) / subfolder
+
+
+def is_adapter(folder: Path) -> bool:
+    """Tell whether a folder holds a peft adapter and no model."""
+    return (folder / _ADAPTER).is_file() and not (folder / CONFIG).is_file()
+
+
+def adapted_model(folder: Path) -> str:
+    """Return the name of the model that an adapter belongs to.
+
+    Raises
+    ------
+    CheckpointError
+        If the adapter's folder does not say.
+    """
+    base = read_json(folder / _ADAPTER).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise CheckpointError(
+            f"{folder / _ADAPTER}: it does not name the model that the adapter belongs to"
+        )
+    return base
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -129,7 +155,7 @@ def read_config(folder: Path, **changes: Any) -> tuple[LcPlmConfig, dict[str, An
     try:
         config = LcPlmConfig.from_dict(dict(stored))
     except Exception as error:  # Hugging Face's own checks raise many classes
-        raise CheckpointError(f"{path}: {_first_line(error)}") from error
+        raise CheckpointError(f"{path}: {first_line(error)}") from error
     known = {k: v for k, v in changes.items() if hasattr(config, k)}
     if "num_labels" in known:
         stored = {k: v for k, v in stored.items() if k not in ("id2label", "label2id")}
@@ -160,17 +186,26 @@ def read_tensors(
         If a file is missing, damaged, a Git-LFS pointer, or outside the folder, or the number of
         layers or the width is not that of the configuration.
     """
-    files = _weight_files(folder, variant)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in files:
-        with _opened(file) as opened:
-            shapes |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
-    _check_sizes(shapes, config, folder)
+    _check_sizes(stored_shapes(folder, variant), config, folder)
     tensors: dict[str, Tensor] = {}
-    for file in files:
+    for file in _weight_files(folder, variant):
         with _opened(file) as opened:
             tensors |= {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     return tensors
+
+
+def stored_shapes(folder: Path, variant: str | None = None) -> dict[str, tuple[int, ...]]:
+    """Shapes of all stored tensors by name, from the headers of the files alone."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in _weight_files(folder, variant):
+        with _opened(file) as opened:
+            shapes |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+    return shapes
+
+
+def count_layers(names: Collection[str], pattern: re.Pattern[str] = _LAYER) -> int:
+    """Count the layers whose numbers occur in names of tensors."""
+    return len({match[1] for name in names if (match := pattern.search(name))})
 
 
 class _opened:
@@ -196,7 +231,7 @@ class _opened:
 
     def _damaged(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"{self.file}: damaged or cut short ({_first_line(error)}); fetch it again"
+            f"{self.file}: damaged or cut short ({first_line(error)}); fetch it again"
         )
 
 
@@ -225,10 +260,10 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
 
 def _check_sizes(shapes: Mapping[str, tuple[int, ...]], config: LcPlmConfig, folder: Path) -> None:
     """Compare what the files hold with the configuration, before a model of its size is built."""
-    layers = {int(match[1]) for key in shapes if (match := _LAYER.search(key))}
-    if len(layers) != config.n_layer:
+    layers = count_layers(shapes)
+    if layers != config.n_layer:
         raise CheckpointError(
-            f"{folder}: the weights have {len(layers)} layers, but {CONFIG} says n_layer = "
+            f"{folder}: the weights have {layers} layers, but {CONFIG} says n_layer = "
             f"{config.n_layer}; the two files do not belong together"
         )
     shape = shapes.get(EMBEDDING, shapes.get(EMBEDDING.removeprefix(_PREFIX)))
@@ -264,8 +299,13 @@ def write_checkpoint(
     half: bool = False,
     max_shard_size: int | str = "50GB",
     variant: str | None = None,
+    beside: Callable[[Path], None] = lambda _: None,
+    replaced: Collection[str] = (),
 ) -> None:
-    """Write ``config.json`` and safetensors; a reader never sees weights without configuration.
+    """Write ``config.json``, safetensors and what belongs to them.
+
+    While files are moved into their places there is no ``config.json``, so a reader sees the old
+    checkpoint, none, or the new one, and never a mixed one.
 
     Parameters
     ----------
@@ -282,6 +322,10 @@ def write_checkpoint(
         Larger checkpoints are divided into shards with an index.
     variant : str, optional
         As in ``model.fp16.safetensors``.
+    beside : callable
+        Writes further files into the folder it is given.
+    replaced : collection of str
+        Files of an earlier checkpoint that go, if `beside` does not write them.
     """
     tensors = {k: v.detach().contiguous().cpu() for k, v in state.items()}
     if half:
@@ -293,11 +337,12 @@ def write_checkpoint(
             max_shard_size=max_shard_size, metadata={"format": "pt"},
         )  # fmt: skip
         written = {path.name for path in staging.iterdir()}
+        beside(staging)
         (staging / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-        if (Path(folder) / CONFIG).exists():
-            # Between here and the end there is no checkpoint rather than a mixed one.
-            (Path(folder) / CONFIG).unlink()
-    _remove_old_weights(Path(folder), suffix, written)
+        (Path(folder) / CONFIG).unlink(missing_ok=True)
+        _remove_old_weights(Path(folder), suffix, written)
+        for name in replaced:
+            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _remove_old_weights(folder: Path, suffix: str, written: Collection[str]) -> None:
@@ -407,15 +452,14 @@ def fit_state(
         raise CheckpointError(
             f"{where}: the parameters do not fit the configuration; {'; '.join(found)}"
         )
-    _refuse_not_finite(state, where)
+    refuse_not_finite(state, where)
     return state
 
 
-def _refuse_not_finite(state: Mapping[str, Tensor], where: str | os.PathLike[str]) -> None:
+def refuse_not_finite(state: Mapping[str, Tensor], where: str | os.PathLike[str]) -> None:
+    """Raise `CheckpointError` if a floating-point tensor holds NaN or infinity."""
     for key, value in state.items():
-        if not value.is_floating_point():
-            raise CheckpointError(f"{where}: {key} holds {value.dtype}, not floating-point numbers")
-        if not torch.isfinite(value).all():
+        if value.is_floating_point() and not torch.isfinite(value).all():
             raise CheckpointError(
                 f"{where}: {key} holds values that are not finite; the checkpoint is damaged, or "
                 "the run that wrote it had diverged"
@@ -459,7 +503,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -483,10 +528,9 @@ def dtype_named(dtype: str | torch.dtype | None) -> str | torch.dtype:
     return found
 
 
-def say_licence(name: str | os.PathLike[str], folder: Path, config: LcPlmConfig) -> None:
-    """Say once under which licence the published weights are."""
+def say_licence(name: str | os.PathLike[str], config: LcPlmConfig, *, own: bool) -> None:
+    """Say once under which licence the published weights are, unless these are `own` ones."""
     shape = {key: getattr(config, key) for key in PUBLISHED_SHAPE}
-    own = (folder / "training.json").is_file()
     if "amazon" in os.fspath(name).lower() or (shape == PUBLISHED_SHAPE and not own):
         warn_once(
             "the weights published with the LC-PLM paper are licensed CC-BY-NC-4.0: "

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lcplm_graph.errors import CheckpointError, ConfigError
+from lcplm_graph.errors import ConfigError, UnknownNameError
+from lcplm_graph.models.checkpoints import HUB_OPTIONS, dtype_named, first_line, is_adapter
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.esm2 import Esm2Encoder, esm2_encoder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
-from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
+from lcplm_graph.process import default_dtype
+from lcplm_graph.tokens.packing import PackedTokens
 
 if TYPE_CHECKING:
-    from transformers import EsmModel
-
-    from lcplm_graph.models.modeling import LcPlmForMaskedLM
+    from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
 
 
 class LcPlmEncoder(Encoder):
@@ -28,7 +29,8 @@ class LcPlmEncoder(Encoder):
 
     Parameters
     ----------
-    model : LcPlmForMaskedLM
+    model : LcPlmPreTrainedModel
+        Any of the models; only `LcPlmForMaskedLM` gives logits.
     name : str
     seen_edges : ndarray of uint64, optional
         Sorted hashes of the pairs of stage 2.
@@ -38,7 +40,7 @@ class LcPlmEncoder(Encoder):
 
     def __init__(
         self,
-        model: LcPlmForMaskedLM,
+        model: LcPlmPreTrainedModel,
         name: str = "lcplm",
         *,
         seen_edges: np.ndarray | None = None,
@@ -58,7 +60,18 @@ class LcPlmEncoder(Encoder):
         return output.last_hidden_state
 
     def logits(self, packed: PackedTokens) -> Tensor:
-        """Return the masked-LM logits, shape (T, vocab_size)."""
+        """Return the masked-LM logits, shape (T, vocab_size).
+
+        Raises
+        ------
+        ConfigError
+            If the model has another head, or none.
+        """
+        if self.model.get_output_embeddings() is None:
+            raise ConfigError(
+                f"{self.name} has no masked-LM head: its weights are those of a "
+                f"{type(self.model).__name__}"
+            )
         output = self.model(packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window)
         return output.logits
 
@@ -72,34 +85,12 @@ class LcPlmEncoder(Encoder):
         return json.dumps({k: getattr(config, k) for k in keys}, sort_keys=True)
 
 
-class Esm2Encoder(Encoder):
-    """ESM-2 (Lin et al. 2023) through transformers.
-
-    Parameters
-    ----------
-    model : EsmModel
-    name : str
-    """
-
-    def __init__(self, model: EsmModel, name: str) -> None:
-        super().__init__()
-        self.model, self.name = model, name
-        self.dim = model.config.hidden_size
-        if model.config.position_embedding_type == "absolute":
-            # Two positions are taken by <cls> and <eos>, and numbering starts after <pad>.
-            self.max_length = model.config.max_position_embeddings - 4
-
-    def encode(self, packed: PackedTokens) -> Tensor:
-        """Return the last hidden states, shape (T, dim)."""
-        input_ids, mask = pad(packed)
-        states = self.model(input_ids, attention_mask=mask).last_hidden_state
-        return states.flatten(0, 1)[pad_mask_to_cu_seqlens(mask)[0]].float()
-
-    def _identity(self) -> str:
-        return self.model.config.to_json_string()
-
-
-def load_encoder(name: str | Path, **options: Any) -> Encoder:
+def load_encoder(
+    name: str | Path,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    **options: Any,
+) -> Encoder:
     """Load an encoder by name.
 
     Parameters
@@ -108,20 +99,28 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
         ``"composition"`` or ``"dipeptide"``; ``"lcplm-1m"`` and other shipped names;
         ``"random:8m"`` (an untrained encoder of a preset's shape, the same for every call;
         ``"random:8m:7"`` for seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``;
-        a folder of a checkpoint or of a training run; a hub id such as
+        a folder of a checkpoint, of a peft adapter or of a training run; a hub id such as
         ``"amazon-science/LC-PLM"``.
+    device : str or torch.device, optional
+        Default: the CPU.
+    dtype : {"float32", "bfloat16", "auto"} or torch.dtype, optional
+        Of the weights, default float32; ``"auto"`` is what the checkpoint was stored as. States
+        and embeddings are float32 in any case.
     **options
-        ``revision`` and ``local_files_only`` for hub ids.
+        For hub ids: ``revision``, ``local_files_only``, ``cache_dir``, ``token``,
+        ``force_download`` and ``subfolder``.
 
     Returns
     -------
     Encoder
-        In evaluation mode, on the CPU.
+        In evaluation mode.
 
     Raises
     ------
     UnknownNameError
         If a shipped name or preset is not known.
+    ConfigError
+        If the device or an option is not usable.
     CheckpointError
         If a checkpoint cannot be read.
 
@@ -131,17 +130,31 @@ def load_encoder(name: str | Path, **options: Any) -> Encoder:
     torch.Size([2, 20])
     """
     text = str(name)
-    if text in ("composition", "dipeptide"):
-        _no_options(text, options)
-        return CompositionEncoder(dipeptides=text == "dipeptide").eval()
-    if text.startswith("random:"):
-        _no_options(text, options)
-        return _random_encoder(text)
+    if unknown := set(options) - set(HUB_OPTIONS):
+        raise ConfigError(f"load_encoder does not know {', '.join(sorted(unknown))}")
+    wanted = dtype_named(dtype)
     if text.startswith("esm2:"):
-        return _esm2_encoder(text, options)
-    if text in shipped_encoders() or (text.startswith("lcplm-") and not Path(text).exists()):
-        return _lcplm_encoder(shipped_folder(text), text, options)
-    return _lcplm_encoder(name, text, options)
+        encoder: Encoder = esm2_encoder(text, wanted, options)
+    elif text in ("composition", "dipeptide") or text.startswith("random:"):
+        _no_options(text, options)
+        encoder = _made_encoder(text, wanted)
+    elif text in shipped_encoders() or (text.startswith("lcplm-") and not Path(text).exists()):
+        encoder = _lcplm_encoder(shipped_folder(text), text, wanted, options)
+    else:
+        encoder = _lcplm_encoder(name, text, wanted, options)
+    return _on_device(encoder.eval(), device)
+
+
+def _on_device(encoder: Encoder, device: str | torch.device | None) -> Encoder:
+    if device is None:
+        return encoder
+    try:
+        return encoder.to(device)
+    except (RuntimeError, AssertionError) as error:
+        # torch built without CUDA raises an assertion of its own.
+        raise ConfigError(
+            f"device {str(device)!r} cannot be used here: {first_line(error)}"
+        ) from error
 
 
 def _no_options(name: str, options: dict[str, Any]) -> None:
@@ -149,42 +162,50 @@ def _no_options(name: str, options: dict[str, Any]) -> None:
         raise ConfigError(f"encoder {name!r} takes no options, got {', '.join(options)}")
 
 
-def _lcplm_encoder(source: str | Path, name: str, options: dict[str, Any]) -> LcPlmEncoder:
-    from lcplm_graph.models.checkpoints import resolve_checkpoint
-    from lcplm_graph.models.modeling import LcPlmForMaskedLM
+def _lcplm_encoder(
+    source: str | Path, name: str, dtype: str | torch.dtype, options: dict[str, Any]
+) -> LcPlmEncoder:
+    from lcplm_graph.models.checkpoints import read_json, resolve_checkpoint
+    from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
 
-    run = Path(source) / "model"
-    folder = resolve_checkpoint(run if (run / "config.json").is_file() else source, **options)
-    model = LcPlmForMaskedLM.from_pretrained(folder)
+    run, folder = Path(source) / "model", Path(source)
+    if (run / "config.json").is_file():
+        folder = run
+    cls: type[LcPlmPreTrainedModel] = LcPlmForMaskedLM
+    if not is_adapter(folder):
+        folder = resolve_checkpoint(run if folder == run else source, **options)
+        cls = model_class(read_json(folder / "config.json"))
+    model = cls.from_pretrained(folder, dtype=dtype)
     model.name_or_path = name
-    edges = folder / "seen_edges.npy"
-    seen = np.load(edges, allow_pickle=False) if edges.is_file() else None
-    return LcPlmEncoder(model, name, seen_edges=seen).eval()
+    return LcPlmEncoder(model, name, seen_edges=model.record.seen_edges)
 
 
-def _random_encoder(name: str) -> LcPlmEncoder:
+def _made_encoder(name: str, dtype: str | torch.dtype) -> Encoder:
+    """Return an encoder that is read from no files."""
+    if not name.startswith("random:"):
+        if dtype not in ("auto", torch.float32):
+            raise ConfigError(f"encoder {name!r} has no weights, so dtype {dtype} means nothing")
+        return CompositionEncoder(dipeptides=name == "dipeptide")
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
 
-    _, preset, *seed = name.split(":")
+    preset, seed = _preset_and_seed(name)
     config = LcPlmConfig.from_preset(preset)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed[0]) if seed else 0)
+    with torch.random.fork_rng(devices=[]), default_dtype(torch.float32), torch.device("cpu"):
+        torch.manual_seed(seed)
         model = LcPlmForMaskedLM(config)
-    return LcPlmEncoder(model.eval(), name).eval()
+    wanted = dtype if isinstance(dtype, torch.dtype) else torch.float32
+    return LcPlmEncoder(nn.Module.to(model, wanted), name)
 
 
-def _esm2_encoder(name: str, options: dict[str, Any]) -> Esm2Encoder:
-    from transformers import EsmModel
-
-    source = name.removeprefix("esm2:")
-    try:
-        model = EsmModel.from_pretrained(source, add_pooling_layer=False, **options)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{source}: no ESM-2 checkpoint to be had here ({str(error).splitlines()[0]}); give a "
-            "local folder, or fetch it where there is a network"
-        ) from error
-    return Esm2Encoder(model.eval(), name).eval()
+def _preset_and_seed(name: str) -> tuple[str, int]:
+    preset, *seed = name.split(":")[1:]
+    is_number = not seed or (seed[0].isascii() and seed[0].isdigit() and len(seed[0]) < 19)
+    if len(seed) > 1 or not is_number:
+        raise UnknownNameError(
+            f"no encoder {name!r}: write random:PRESET or random:PRESET:SEED, the seed a whole "
+            "number of at most 18 digits"
+        )
+    return preset, int(seed[0]) if seed else 0
 
 
 __all__ = [

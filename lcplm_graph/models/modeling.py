@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +123,14 @@ class LcPlmForMaskedLM(LcPlmPreTrainedModel):
         loss = None if labels is None else token_loss(logits, labels, num_items_in_batch)
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
         return as_asked(output, return_dict, self.config)
+
+
+def model_class(config: Mapping[str, Any]) -> type[LcPlmPreTrainedModel]:
+    """Return the class that a ``config.json`` names; the published ones name the masked LM."""
+    named = config.get("architectures")
+    name = named[0] if isinstance(named, list) and named else None
+    classes = (LcPlmModel, LcPlmForSequenceClassification, LcPlmForTokenClassification)
+    return next((cls for cls in classes if cls.__name__ == name), LcPlmForMaskedLM)
 
 
 AutoConfig.register(LcPlmConfig.model_type, LcPlmConfig, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +13,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from lcplm_graph.errors import CheckpointError, ConfigError
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.bimamba import MambaDirection
 from lcplm_graph.models.checkpoints import (
+    HUB_OPTIONS,
+    adapted_model,
     dtype_named,
     fit_state,
+    is_adapter,
     read_config,
     read_tensors,
     resolve_checkpoint,
@@ -28,11 +30,8 @@ from lcplm_graph.models.checkpoints import (
     write_checkpoint,
 )
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.folder import RECORD, SEEN_EDGES, ModelFolder, Record
 
-_ADAPTER = "adapter_config.json"
-_HUB = (
-    "cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
-)  # fmt: skip
 _PASSED_ON = (
     "device_map", "max_memory", "offload_folder", "offload_buffers", "quantization_config",
     "output_loading_info", "ignore_mismatched_sizes",
@@ -53,6 +52,8 @@ class LcPlmPreTrainedModel(PreTrainedModel):
     base_model_prefix = "bimamba"
     supports_gradient_checkpointing = True
     _no_split_modules = ["Layer"]  # noqa: RUF012 (name and type are Hugging Face's)
+    record: Record = Record()
+    """What the model was trained on, as the folder says that it was loaded from."""
     _new_parts: tuple[str, ...] = ()
     """Beginnings of parameter names that a checkpoint need not have: they are initialised."""
 
@@ -124,14 +125,14 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             raise ConfigError("use_safetensors=False is refused: pickled weights are not read")
         for name in _WITHOUT_EFFECT:
             options.pop(name, None)
-        hub = {name: options.pop(name) for name in _HUB if options.get(name) is not None}
-        options = {k: v for k, v in options.items() if k not in _HUB}
+        hub = {name: options.pop(name) for name in HUB_OPTIONS if options.get(name) is not None}
+        options = {k: v for k, v in options.items() if k not in HUB_OPTIONS}
         passed_on = {name: options.pop(name) for name in _PASSED_ON if name in options}
         adapters = dict(adapter_kwargs or {})
         adapter = adapters.pop("_adapter_model_path", None)
         source = pretrained_model_name_or_path
-        if adapter is None and source is not None and _is_adapter(Path(source)):
-            adapter, source = source, _base_of(Path(source))
+        if adapter is None and source is not None and is_adapter(Path(source)):
+            adapter, source = source, adapted_model(Path(source))
         if source is None:
             folder = Path("the given state dict")
             if not isinstance(config, PreTrainedConfig) or state_dict is None:
@@ -141,8 +142,9 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         config, options = _config(config, folder, options)
         if options:
             raise ConfigError(f"from_pretrained does not know {', '.join(sorted(options))}")
+        record = Record() if source is None else ModelFolder(folder).record()
         if source is not None:
-            say_licence(source, folder, config)
+            say_licence(source, config, own=ModelFolder(folder).training.is_file())
         tensors = state_dict
         if tensors is None:
             tensors = read_tensors(folder, config, variant)
@@ -158,6 +160,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
                 None, config=config, state_dict=state, dtype=wanted_dtype, **passed_on
             )
         model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.record = record
         model.config._name_or_path = model.name_or_path = os.fspath(source or "")
         if adapter is not None:
             model.load_adapter(adapter, adapter_name=adapter_name, adapter_kwargs=adapters)
@@ -214,10 +217,16 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             write_checkpoint(
                 save_directory, stored_once(state_dict or own, self.config), self.stored_config(),
                 max_shard_size=max_shard_size, variant=variant,
+                beside=self._write_beside, replaced=(RECORD, SEEN_EDGES),
             )  # fmt: skip
         if push_to_hub:
             repository = hub_options.pop("repo_id", Path(save_directory).name)
             self.push_to_hub(repository, token=token, **hub_options)
+
+    def _write_beside(self, folder: Path) -> None:
+        if self.record:
+            # What is saved may have been trained further; its past is that of what was loaded.
+            ModelFolder(folder).write_record(self.record.followed_by({}))
 
     def stored_config(self) -> dict[str, Any]:
         """Return what ``config.json`` shall say of this model."""
@@ -249,18 +258,3 @@ def _config(
     if not isinstance(config, LcPlmConfig):
         raise ConfigError(f"config must be an LcPlmConfig, not {type(config).__name__}")
     return LcPlmConfig.from_dict(config.to_dict()), options
-
-
-def _is_adapter(folder: Path) -> bool:
-    return (folder / _ADAPTER).is_file() and not (folder / "config.json").is_file()
-
-
-def _base_of(folder: Path) -> str:
-    path = folder / _ADAPTER
-    try:
-        base = json.loads(path.read_text()).get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not base:
-        raise CheckpointError(f"{path}: it does not name the model that the adapter belongs to")
-    return str(base)

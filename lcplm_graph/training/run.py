@@ -1,4 +1,4 @@
-"""A run's folder, its resumption, and the Lightning trainer that fills it."""
+"""A run's folder, and the Lightning trainer that fills it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from lightning.pytorch import Trainer
@@ -22,7 +23,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lcplm_graph import __version__
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import atomic_path, whole_folder
+from lcplm_graph.models.checkpoints import first_line
+from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.process import keep_freed_memory
 from lcplm_graph.training.checkpoints import (
     FOLDER,
@@ -36,11 +39,18 @@ from lcplm_graph.training.data import BatchSource, TrainData, is_first_process
 from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
-from lcplm_graph.training.options import FREE_ON_RESUME, TrainOptions
+from lcplm_graph.training.options import TrainOptions
 from lcplm_graph.training.parallel import closed_process_group, trainer_layout
 from lcplm_graph.training.progress import Progress
+from lcplm_graph.training.resume import (
+    CONFIG,
+    MANIFEST,
+    read_manifest,
+    refuse_other_data,
+    stored_options,
+)
 
-CONFIG, MANIFEST, METRICS, MODEL = "config.yaml", "run.json", "metrics.csv", "model"
+METRICS, MODEL = "metrics.csv", "model"
 _PACKAGES = ("torch", "lightning", "transformers", "numba", "numpy", "pyarrow")
 
 
@@ -59,6 +69,10 @@ class Run:
         Names of these figures.
     facts : dict
         What the manifest and ``model/training.json`` say of the data.
+    before : Record
+        Of the model that training starts from; what it saw, the new model has seen.
+    seen_edges : callable, optional
+        Returns the hashes of the pairs that this run may show.
     finish : callable
         Called with the run's folder when the model is there, on one process.
     """
@@ -68,70 +82,9 @@ class Run:
     evaluate: Evaluate
     columns: Sequence[str]
     facts: dict[str, Any] = field(default_factory=dict)
+    before: Record = field(default_factory=Record)
+    seen_edges: Callable[[], np.ndarray] | None = None
     finish: Callable[[Path], None] = lambda _: None
-
-
-def find_start(options: TrainOptions) -> Path | None:
-    """Find the checkpoint to resume from; None for a new run.  Nothing is written yet.
-
-    Raises
-    ------
-    ConfigError
-        If the folder holds a run and ``--resume`` is not given, or the options differ from those
-        it was started with; all differences are listed.
-    CheckpointError
-        If there is no checkpoint to resume from that can be read.
-    """
-    folder = Path(options.out)
-    config = folder / CONFIG
-    if options.resume is None:
-        # Other ranks may come after the first has begun to fill the folder.
-        if is_first_process() and config.exists():
-            raise ConfigError(
-                f"{folder} already holds a run; go on with --resume auto, or choose another --out"
-            )
-        return None
-    checkpoint = _find_checkpoint(options.resume, folder)
-    origin = config if checkpoint is None else checkpoint.parent.parent / CONFIG
-    if origin.exists():
-        _refuse_other_options(options, origin)
-    return checkpoint
-
-
-def _find_checkpoint(resume: str, folder: Path) -> Path | None:
-    if resume == "auto":
-        found = checkpoints_in(folder / FOLDER)
-        # A run that was killed before its first checkpoint starts again.
-        return newest_intact(found) if found else None
-    path = Path(resume)
-    if not path.is_file():
-        near = ", ".join(map(str, checkpoints_in(folder / FOLDER))) or "none"
-        raise CheckpointError(f"{path}: no such checkpoint; in {folder} there are: {near}")
-    older = [p for p in checkpoints_in(path.parent) if step_of(p) < step_of(path)]
-    return newest_intact([path, *older])
-
-
-def _stored(options: TrainOptions) -> dict[str, Any]:
-    return {k: v for k, v in asdict(options).items() if k != "resume"}
-
-
-def _refuse_other_options(options: TrainOptions, path: Path) -> None:
-    try:
-        before = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not readable as YAML ({error})") from error
-    now = _stored(options)
-    different = [
-        f"{k}: {before.get(k)!r} then, {now.get(k)!r} now"
-        for k in dict.fromkeys([*before, *now])
-        if k not in FREE_ON_RESUME and before.get(k) != now.get(k)
-    ]
-    if different:
-        raise ConfigError(
-            f"cannot resume with other options than the run was started with ({path}); different: "
-            f"{'; '.join(different)}. Give --config {path} to take all of them from there, or "
-            "start a new run"
-        )
 
 
 @closed_process_group()
@@ -143,7 +96,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     options : TrainOptions
     run : Run
     checkpoint : Path or None
-        From `find_start`.
+        From `claimed`.
 
     Raises
     ------
@@ -152,6 +105,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     Interrupted
         After SIGTERM or Ctrl-C, when everything is saved.
     """
+    refuse_other_data(options, run.facts, checkpoint)
     keep_freed_memory()
     folder = Path(options.out)
     start = -1 if checkpoint is None else step_of(checkpoint)
@@ -167,7 +121,14 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
             ) from error
         _begin(options, run.facts, checkpoint, trainer.world_size)
         data = TrainData(run.source, options.accumulate)
-        trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
+        except RuntimeError as error:
+            if checkpoint is None or "loading state_dict" not in str(error):
+                raise
+            raise CheckpointError(
+                f"{checkpoint}: its tensors do not fit this model ({first_line(error)})"
+            ) from error
     if is_first_process():
         _export(folder, run, options)
 
@@ -210,9 +171,11 @@ def _export(folder: Path, run: Run, options: TrainOptions) -> None:
     # The task may have parts of its own, such as the contrastive projection.
     prefix = "model."
     model.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
-    model.save_pretrained(folder / MODEL)  # type: ignore[operator]
     facts = {**run.facts, "steps": step_of(last), "seed": options.seed, "versions": _versions()}
-    write_json(folder / MODEL / "training.json", facts)
+    seen = None if run.seen_edges is None else run.seen_edges()
+    with whole_folder(folder / MODEL) as made:
+        model.save_pretrained(made)  # type: ignore[operator]
+        ModelFolder(made).write_record(run.before.followed_by(facts, seen))
     run.finish(folder)
     _update_manifest(folder, finished=_now())
 
@@ -229,11 +192,11 @@ def _begin(
 ) -> None:
     """Write config.yaml and the manifest, with a session more than it had."""
     path = Path(options.out) / MANIFEST
-    with atomic_path(path.with_name(CONFIG)) as temporary:
-        temporary.write_text(yaml.safe_dump(_stored(options), sort_keys=False))
     sessions = []
     if checkpoint is not None and path.is_file():
-        sessions = json.loads(path.read_text())["sessions"]
+        sessions = read_manifest(path)["sessions"]
+    with atomic_path(path.with_name(CONFIG)) as temporary:
+        temporary.write_text(yaml.safe_dump(stored_options(options), sort_keys=False))
     session = {
         "started": _now(),
         "resumed_from": None if checkpoint is None else str(checkpoint),
@@ -248,7 +211,7 @@ def _begin(
 
 def _update_manifest(folder: Path, **content: Any) -> None:
     path = folder / MANIFEST
-    write_json(path, {**json.loads(path.read_text()), **content})
+    write_json(path, {**read_manifest(path), **content})
 
 
 def _versions() -> dict[str, str]:

@@ -229,3 +229,45 @@ def test_shipped_weights_are_small_and_have_the_cards_made_of_them(tmp_path):
         copy = tmp_path / name
         shutil.copytree(WEIGHTS_DIR / name, copy)
         assert write_card(copy).read_text() == (WEIGHTS_DIR / name / "README.md").read_text()
+
+
+@pytest.mark.parametrize("change", ["names", "shapes", "one missing", "layers", "nan"])
+def test_esm2_weights_that_do_not_fit_are_refused(tmp_path: Path, change: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    esm2().model.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    last = "encoder.layer.1.output.dense.weight"
+    if change == "names":
+        tensors = {f"zzz.{k}": v for k, v in tensors.items()}
+    elif change == "shapes":
+        tensors[last] = torch.ones(3, 3)
+    elif change == "one missing":
+        del tensors[last]
+    elif change == "layers":
+        tensors = {k: v for k, v in tensors.items() if ".layer.1." not in k}
+    else:
+        tensors[last][0, 0] = torch.nan
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError):
+        load_encoder(f"esm2:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "name", ["random:1m:1:2", "random:1m:x", "random:1m:-1", "random:1m:", "random:", "random:1m:²"]
+)
+def test_names_of_random_encoders_are_checked(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        load_encoder(name)
+
+
+def test_options_that_mean_nothing_are_refused() -> None:
+    for options, words in (
+        ({"device": "nonsense"}, "device 'nonsense' cannot be used here"),
+        ({"dtype": "int8"}, "dtype must be"),
+        ({"dtype": "bfloat16"}, "has no weights"),
+        ({"revison": "main"}, "does not know revison"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_encoder("composition", **options)

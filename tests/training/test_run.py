@@ -3,12 +3,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import zipfile
 
 import pytest
 import torch
 import yaml
 
-from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmWarning, TrainingError
+from lcplm_graph.errors import (
+    CheckpointError,
+    ConfigError,
+    LcPlmError,
+    LcPlmWarning,
+    TrainingError,
+)
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.stage1 import train
@@ -21,6 +28,7 @@ from lcplm_graph.training.checkpoints import (
 )
 from lcplm_graph.training.metrics import Metrics, read_metrics
 from lcplm_graph.training.module import MaskedLMTask
+from lcplm_graph.training.resume import stored_options
 from lcplm_graph.training.windows import CorpusBatches
 
 
@@ -209,3 +217,69 @@ def test_metrics_state_survives(tmp_path) -> None:
     metrics.load_state_dict({"scores": [1.0, 2.0, 3.0, 0.0, 0.0, 0.0], "tokens": 7})
     assert metrics.tokens == 7
     assert metrics.scores.tolist()[:3] == [1.0, 2.0, 3.0]
+
+
+def _stopped(tiny_options, monkeypatch) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _interrupt_at(patch, 2, signal.SIGTERM)
+        with pytest.raises(Interrupted):
+            train(tiny_options())
+
+
+def test_resuming_on_other_data_is_refused(tiny_options, tmp_path, fasta, monkeypatch) -> None:
+    _stopped(tiny_options, monkeypatch)
+    manifest = (tmp_path / "run" / "run.json").read_text()
+    text = fasta.read_text()
+    fasta.write_text(text.replace("L", "W"))
+    with pytest.raises(ConfigError, match="cannot resume on other data .*sha256: "):
+        train(tiny_options(resume="auto"))
+    assert (tmp_path / "run" / "run.json").read_text() == manifest
+    fasta.write_text(text)
+    train(tiny_options(resume="auto"))
+
+
+def test_a_folder_is_one_runs(tiny_options, tmp_path) -> None:
+    from lcplm_graph.training.resume import claimed
+
+    options = tiny_options()
+    with claimed(options), pytest.raises(ConfigError, match="another process trains there now"):
+        train(options)
+    assert not (tmp_path / "run").exists()
+    assert not list(tmp_path.glob(".run*"))
+    train(options)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "run.json"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "a: [", "\x00", '{"data": 3}'])
+def test_run_files_that_cannot_be_read(tiny_options, tmp_path, monkeypatch, name, text) -> None:
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    torch.save({"state_dict": {}, "global_step": 3}, out / "checkpoints" / "step-00000003.ckpt")
+    (out / "config.yaml").write_text(yaml.safe_dump(stored_options(tiny_options())))
+    (out / "run.json").write_text('{"data": {}, "sessions": []}')
+    (out / name).write_text(text)
+    with pytest.raises(LcPlmError, match=rf"{name}: |other options"):
+        train(tiny_options(resume="auto"))
+
+
+def test_a_checkpoint_of_another_model(tiny_options, tmp_path) -> None:
+    out = tmp_path / "run"
+    train(tiny_options(checkpoint_minutes=1e-9))
+    path = checkpoints_in(out / "checkpoints")[1]
+    content = torch.load(path, weights_only=True)
+    key = next(iter(content["state_dict"]))
+    content["state_dict"][key] = torch.ones(3)
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="its tensors do not fit this model"):
+        train(tiny_options(resume=str(path)))
+
+
+def test_an_archive_that_torch_cannot_read_is_damaged(tiny_options, tmp_path) -> None:
+    path = tmp_path / "step-00000001.ckpt"
+    torch.save({"state_dict": {}, "global_step": 1}, path)
+    assert is_intact(path)
+    torch.save({"state_dict": {}, "global_step": 2}, path)
+    assert not is_intact(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("whole.txt", "of no checkpoint")
+    assert not is_intact(path)

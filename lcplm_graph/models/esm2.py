@@ -1,0 +1,127 @@
+"""ESM-2 behind the common interface, through transformers, from weights that fit or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.errors import CheckpointError
+from lcplm_graph.models.checkpoints import (
+    CONFIG,
+    count_layers,
+    first_line,
+    read_json,
+    refuse_not_finite,
+    resolve_checkpoint,
+    stored_shapes,
+)
+from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
+
+if TYPE_CHECKING:
+    from transformers import EsmModel
+
+_LAYER = re.compile(r"(?:^|\.)encoder\.layer\.(\d+)\.")
+# Predicts contacts from attention; the residue states do not depend on it.
+_NOT_NEEDED = "contact_head."
+
+
+class Esm2Encoder(Encoder):
+    """ESM-2 (Lin et al. 2023) through transformers.
+
+    Parameters
+    ----------
+    model : EsmModel
+    name : str
+    """
+
+    def __init__(self, model: EsmModel, name: str) -> None:
+        super().__init__()
+        self.model, self.name = model, name
+        self.dim = model.config.hidden_size
+        if model.config.position_embedding_type == "absolute":
+            # Two positions are taken by <cls> and <eos>, and numbering starts after <pad>.
+            self.max_length = model.config.max_position_embeddings - 4
+
+    def encode(self, packed: PackedTokens) -> Tensor:
+        """Return the last hidden states, shape (T, dim)."""
+        input_ids, mask = pad(packed)
+        states = self.model(input_ids, attention_mask=mask).last_hidden_state
+        return states.flatten(0, 1)[pad_mask_to_cu_seqlens(mask)[0]].float()
+
+    def _identity(self) -> str:
+        return self.model.config.to_json_string()
+
+
+def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -> Esm2Encoder:
+    """Load ``esm2:...``, a folder or a hub id.
+
+    Raises
+    ------
+    CheckpointError
+        If the files are missing or damaged, or a weight is missing or of the wrong shape.
+    """
+    source = name.removeprefix("esm2:")
+    try:
+        folder = resolve_checkpoint(source, **options)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{source}: no ESM-2 checkpoint to be had here ({error}); give a local folder, or "
+            "fetch it where there is a network"
+        ) from error
+    _check_config(folder)
+    from transformers import EsmModel
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    # What is missing is refused below; the table that says so otherwise would come first.
+    logging.set_verbosity_error()
+    try:
+        loaded: Any = EsmModel.from_pretrained(
+            folder, add_pooling_layer=False, dtype=dtype, use_safetensors=True,
+            output_loading_info=True, ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    except Exception as error:  # transformers raises many classes for a bad configuration
+        raise CheckpointError(
+            f"{folder}: not readable as an ESM-2 checkpoint ({first_line(error)})"
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    model, info = loaded
+    missing = [key for key in info["missing_keys"] if not key.startswith(_NOT_NEEDED)]
+    wrong = sorted({*missing, *(key for key, *_ in info["mismatched_keys"])})
+    if wrong:
+        raise CheckpointError(
+            f"{folder}: {len(wrong)} weights of ESM-2 are missing or of the wrong shape, the first "
+            f"{wrong[0]}; the files do not belong to this configuration"
+        )
+    refuse_not_finite(model.state_dict(), folder)
+    return Esm2Encoder(model.eval(), name)
+
+
+def _check_config(folder: Path) -> None:
+    """Refuse a configuration that asks for another model than the weights are of."""
+    stored = read_json(folder / CONFIG)
+    if stored.get("model_type") != "esm":
+        raise CheckpointError(
+            f"{folder / CONFIG}: model_type is {stored.get('model_type')!r}, not 'esm'"
+        )
+    shapes = stored_shapes(folder)
+    layers = count_layers(shapes, _LAYER)
+    if stored.get("num_hidden_layers") != layers:
+        raise CheckpointError(
+            f"{folder}: the weights have {layers} layers of ESM-2, but {CONFIG} says "
+            f"{json.dumps(stored.get('num_hidden_layers'))}; the files do not belong together"
+        )
+    rows = [shape for key, shape in shapes.items() if key.endswith("word_embeddings.weight")]
+    asked = (stored.get("vocab_size"), stored.get("hidden_size"))
+    if asked not in rows:
+        raise CheckpointError(
+            f"{folder}: {CONFIG} asks for an embedding of shape {asked}, but the weights hold "
+            f"{rows or 'none'}; the files do not belong together"
+        )

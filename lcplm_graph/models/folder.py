@@ -1,0 +1,164 @@
+"""`ModelFolder`: the one owner of the names in a model's folder, and of what it says of its past.
+
+The leakage guard lives on what stage 2 was shown.  So the hashes of those edges are checked when
+they are read, they are missed when the record says that they must be there, and every later stage
+inherits them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lcplm_graph.errors import CheckpointError
+from lcplm_graph.io import sha256_of
+from lcplm_graph.models.checkpoints import CONFIG, WEIGHTS, read_json
+
+RECORD, SEEN_EDGES, QUALITY, CARD = "training.json", "seen_edges.npy", "quality", "README.md"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a model was trained on, now and in its past.
+
+    Attributes
+    ----------
+    facts : dict
+        Of the last run, as in ``training.json``; those before it, the first one first, are under
+        ``history``.
+    seen_edges : ndarray of uint64, optional
+        Strictly ascending hashes of all pairs that any stage 2 was shown.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    seen_edges: np.ndarray | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.facts) or self.seen_edges is not None
+
+    def followed_by(self, facts: Mapping[str, Any], seen_edges: np.ndarray | None = None) -> Record:
+        """Return the record of a run that went on from here.
+
+        Parameters
+        ----------
+        facts : mapping
+            Of the new run.
+        seen_edges : ndarray of uint64, optional
+            What it was shown; all that was seen before is added.
+        """
+        history = [*self.facts.get("history", [])]
+        own = {k: v for k, v in self.facts.items() if k != "history"}
+        if own:
+            history.append(own)
+        parts = [part for part in (self.seen_edges, seen_edges) if part is not None]
+        return Record(
+            {**facts, **({"history": history} if history else {})},
+            np.unique(np.concatenate(parts)) if parts else None,
+        )
+
+
+class ModelFolder:
+    """A folder that holds one model.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Examples
+    --------
+    >>> ModelFolder("runs/one/model").seen_edges.name
+    'seen_edges.npy'
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config, self.weights = self.path / CONFIG, self.path / WEIGHTS
+        self.training, self.seen_edges = self.path / RECORD, self.path / SEEN_EDGES
+        self.quality, self.card = self.path / QUALITY, self.path / CARD
+
+    def record(self) -> Record:
+        """Read what the folder says of the model's past.
+
+        Returns
+        -------
+        Record
+            Empty if the folder says nothing, as published checkpoints do.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is damaged, or seen edges are missing although the record says that the model
+            was trained on a graph.
+        """
+        facts = read_json(self.training) if os.path.lexists(self.training) else {}
+        promised = facts.get("seen_edges")
+        if not os.path.lexists(self.seen_edges):
+            if promised is not None or _saw_graph(facts):
+                raise CheckpointError(
+                    f"{self.seen_edges}: missing, although {RECORD} says that this model was "
+                    "trained on a graph; without it nobody can tell which pairs it saw, so fetch "
+                    "or export the folder again"
+                )
+            return Record(facts)
+        seen = _read_seen_edges(self.seen_edges)
+        if promised is not None:
+            stored = {"count": len(seen), "sha256": sha256_of(self.seen_edges)}
+            if not (isinstance(promised, dict) and stored == {k: promised.get(k) for k in stored}):
+                raise CheckpointError(
+                    f"{self.seen_edges}: not the file that {RECORD} describes (count and sha256); "
+                    "fetch or export the folder again"
+                )
+        return Record(facts, seen)
+
+    def write_record(self, record: Record) -> None:
+        """Write a record into a folder that is being made, see `lcplm_graph.io.whole_folder`."""
+        facts = {k: v for k, v in record.facts.items() if k != "seen_edges"}
+        if record.seen_edges is not None:
+            np.save(self.seen_edges, record.seen_edges.astype(np.uint64), allow_pickle=False)
+            facts["seen_edges"] = {
+                "count": len(record.seen_edges),
+                "sha256": sha256_of(self.seen_edges),
+            }
+        self.training.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _saw_graph(facts: Any) -> bool:
+    """Tell whether a run, or one before it, was of stage 2."""
+    if not isinstance(facts, dict):
+        return False
+    before = [*_as_list(facts.get("history")), *_as_list(facts.get("before")), facts.get("data")]
+    return facts.get("stage") == 2 or any(map(_saw_graph, before))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _read_seen_edges(path: Path) -> np.ndarray:
+    try:
+        # Mapped: a header that promises more than the file holds is then refused at once.
+        seen = np.load(path, mmap_mode="r", allow_pickle=False)
+        seen = np.array(seen) if isinstance(seen, np.ndarray) else None
+    except (OSError, ValueError, EOFError, KeyError, SyntaxError, OverflowError) as error:
+        raise CheckpointError(
+            f"{path}: not readable as an array ({error}); without it nobody can tell which pairs "
+            "this model saw, so fetch or export the folder again"
+        ) from error
+    if seen is None or seen.dtype != np.uint64 or seen.ndim != 1 or not len(seen):
+        found = "no array" if seen is None else f"{seen.dtype} of shape {seen.shape}"
+        raise CheckpointError(
+            f"{path}: seen edges are uint64 of shape (n,) with n >= 1, but this is {found}; "
+            "fetch or export the folder again"
+        )
+    if not (seen[1:] > seen[:-1]).all():
+        raise CheckpointError(
+            f"{path}: the hashes of seen edges must ascend strictly and do not; the file was "
+            "changed, so fetch or export the folder again"
+        )
+    return seen
