@@ -11,6 +11,7 @@ from lcplm_graph.command import choose
 COMMANDS = {
     "embed": "turn a FASTA file into embeddings",
     "predict": "rank partners of a protein, or new edges of a graph",
+    "variants": "score variants of a protein, without training",
     "evaluate": "link, function or homology prediction with baselines",
     "stage1": "pretrain an encoder on protein sequences",
     "stage2": "go on training an encoder on walks over a protein graph",

@@ -24,7 +24,7 @@ from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
 
 if TYPE_CHECKING:
-    from transformers import EsmModel
+    from transformers import EsmForMaskedLM, EsmModel
 
 _LAYER = re.compile(r"(?:^|\.)encoder\.layer\.(\d+)\.")
 # Predicts contacts from attention; the residue states do not depend on it.
@@ -58,6 +58,24 @@ class Esm2Encoder(Encoder):
         return self.model.config.to_json_string()
 
 
+class Esm2MaskedLM(Esm2Encoder):
+    """ESM-2 with its output layer.
+
+    Parameters
+    ----------
+    model : EsmForMaskedLM
+    name : str
+    """
+
+    def __init__(self, model: EsmForMaskedLM, name: str) -> None:
+        super().__init__(model.esm, name)
+        self.lm_head = model.lm_head
+
+    def logits(self, packed: PackedTokens) -> Tensor:
+        """Return the masked-LM logits, shape (T, 33)."""
+        return self.lm_head(self.encode(packed).to(self.lm_head.dense.weight.dtype)).float()
+
+
 def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -> Esm2Encoder:
     """Load ``esm2:...``, a folder or a hub id.
 
@@ -66,6 +84,21 @@ def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -
     CheckpointError
         If the files are missing or damaged, or a weight is missing or of the wrong shape.
     """
+    from transformers import EsmModel
+
+    return Esm2Encoder(_load(EsmModel, name, dtype, options, add_pooling_layer=False), name)
+
+
+def esm2_masked_lm(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -> Esm2MaskedLM:
+    """Load ``esm2:...`` with its output layer; raises as `esm2_encoder`."""
+    from transformers import EsmForMaskedLM
+
+    return Esm2MaskedLM(_load(EsmForMaskedLM, name, dtype, options), name).eval()
+
+
+def _load(
+    model_class: Any, name: str, dtype: str | torch.dtype, options: dict[str, Any], **shape: Any
+) -> Any:
     source = name.removeprefix("esm2:")
     try:
         folder = resolve_checkpoint(source, **options)
@@ -75,16 +108,15 @@ def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -
             "fetch it where there is a network"
         ) from error
     _check_config(folder)
-    from transformers import EsmModel
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     # What is missing is refused below; the table that says so otherwise would come first.
     logging.set_verbosity_error()
     try:
-        loaded: Any = EsmModel.from_pretrained(
-            folder, add_pooling_layer=False, dtype=dtype, use_safetensors=True,
-            output_loading_info=True, ignore_mismatched_sizes=True,
+        loaded: Any = model_class.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True,
+            output_loading_info=True, ignore_mismatched_sizes=True, **shape,
         )  # fmt: skip
     except Exception as error:  # transformers raises many classes for a bad configuration
         raise CheckpointError(
@@ -93,7 +125,7 @@ def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -
     finally:
         logging.set_verbosity(verbosity)
     model, info = loaded
-    missing = [key for key in info["missing_keys"] if not key.startswith(_NOT_NEEDED)]
+    missing = [key for key in info["missing_keys"] if _NOT_NEEDED not in key]
     wrong = sorted({*missing, *(key for key, *_ in info["mismatched_keys"])})
     if wrong:
         raise CheckpointError(
@@ -101,7 +133,7 @@ def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -
             f"{wrong[0]}; the files do not belong to this configuration"
         )
     refuse_not_finite(model.state_dict(), folder)
-    return Esm2Encoder(model.eval(), name)
+    return model.eval()
 
 
 def _check_config(folder: Path) -> None:

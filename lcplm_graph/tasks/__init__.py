@@ -1,0 +1,1 @@
+"""What a masked language model does without training: variants, contacts, and search."""

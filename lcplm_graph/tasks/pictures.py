@@ -1,0 +1,61 @@
+"""Pictures of scores: heat maps of substitutions, maps of contacts."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from lcplm_graph.figures import new_figure, panels, save
+from lcplm_graph.tasks.passes import FloatArray
+from lcplm_graph.tokens.vocabulary import STANDARD_RESIDUES
+
+LETTERS = "GPAVLIMFWYCHSTNQDEKR"
+"""The 20 residues, similar ones beside each other."""
+
+_PER_ROW, _ROWS = 100, 12
+
+
+def draw_heat_map(
+    path: str | os.PathLike[str], sequence: str, scores: FloatArray, title: str
+) -> None:
+    """Draw scores of single substitutions: residues upwards, positions to the right.
+
+    Parameters
+    ----------
+    path : path-like
+        PNG or SVG.
+    sequence : str
+        The wild type; its residues are marked where there is room.
+    scores : ndarray, shape=(L, 20)
+        Columns in the order of `STANDARD_RESIDUES`; NaN is drawn grey.
+    title : str
+    """
+    length = len(sequence)
+    width = max(_PER_ROW, -(-length // _ROWS))
+    rows = -(-length // width)
+    grid = scores[:, [STANDARD_RESIDUES.index(letter) for letter in LETTERS]].T
+    known = np.abs(grid[np.isfinite(grid)])
+    limit = float(np.quantile(known, 0.99)) if len(known) else 1.0
+    figure = new_figure(2.0 + 11.0 * min(length, width) / width, 0.6 + 1.75 * rows)
+    axes = panels(figure, rows, 1)[:, 0]
+    for row, axis in enumerate(axes):
+        start, stop = row * width, min((row + 1) * width, length)
+        axis.axvspan(start + 0.5, stop + 0.5, color="0.85", zorder=0, linewidth=0)
+        image = axis.imshow(
+            grid[:, start:stop], aspect="auto", cmap="RdBu", vmin=-limit or -1, vmax=limit or 1,
+            extent=(start + 0.5, stop + 0.5, len(LETTERS) - 0.5, -0.5),
+        )  # fmt: skip
+        axis.set_xlim(start + 0.5, start + 0.5 + (width if rows > 1 else stop - start))
+        axis.set_xticks([tick for tick in axis.get_xticks() if start < tick <= stop])
+        axis.set_yticks(range(len(LETTERS)), list(LETTERS), fontsize=6, family="monospace")
+        axis.tick_params(length=2)
+        if width == _PER_ROW:
+            marks = [(i + 1, LETTERS.index(c)) for i, c in enumerate(sequence) if c in LETTERS]
+            inside = np.array([mark for mark in marks if start < mark[0] <= stop]).reshape(-1, 2)
+            axis.plot(inside[:, 0], inside[:, 1], ".", color="black", markersize=2.5)
+    axes[-1].set_xlabel("position")
+    bar = figure.colorbar(image, ax=axes.tolist(), shrink=min(1.0, 3.0 / (1.75 * rows)), aspect=15)
+    bar.set_label("score (0: like the wild type)")
+    figure.suptitle(title)
+    save(figure, path)

@@ -1,0 +1,206 @@
+"""Reading and scoring variants, and the command line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lcplm_graph.errors import DataError
+from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import LcPlmEncoder
+from lcplm_graph.models.masked_lm import load_masked_lm
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.tasks.marginals import log_likelihood, masked_marginals, wild_type_marginals
+from lcplm_graph.tasks.variant_job import VariantJob
+from lcplm_graph.tasks.variant_table import variants_of
+from lcplm_graph.tasks.variants import parse_variant, score_variants
+from lcplm_graph.tokens.vocabulary import RESIDUES, STANDARD_RESIDUES
+from lcplm_graph.variants import main
+
+SEQUENCE = "MKTAYIAKQRQISF"
+
+
+@pytest.fixture(scope="module")
+def lm() -> LcPlmEncoder:
+    torch.manual_seed(0)
+    return LcPlmEncoder(LcPlmForMaskedLM(LcPlmConfig(d_model=32, n_layer=2)).eval(), "tiny").eval()
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("K2R", "MRTAYIAKQRQISF"),
+        ("p.K2R", "MRTAYIAKQRQISF"),
+        ("A4V:K2R", "MRTVYIAKQRQISF"),
+        ("K2=", SEQUENCE),
+        ("K2del", "MTAYIAKQRQISF"),
+        ("K2_A4del", "MYIAKQRQISF"),
+        ("K2_T3insGG", "MKGGTAYIAKQRQISF"),
+        ("K2_A4delinsW", "MWYIAKQRQISF"),
+        ("K2dup", "MKKTAYIAKQRQISF"),
+        ("K2_A4dup", "MKTAKTAYIAKQRQISF"),
+        ("K2del:F14L", "MTAYIAKQRQISL"),
+    ],
+)
+def test_forms_of_variants(text, changed):
+    assert parse_variant(text, SEQUENCE).apply(SEQUENCE) == changed
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A2V", "position 2 is K, not A"),
+        ("F15L", "at position 15, but the protein has 14 residues"),
+        ("M0L", "at position 0, but the protein has 14 residues"),
+        ("K2J", "puts in 'J', which is no amino acid"),
+        ("K2*", "is not understood"),
+        ("Lys2Arg", "is not understood"),
+        ("2R", "is not understood"),
+        ("K2R:K2A", "changes position 2 twice"),
+        ("K2_A4del:T3V", "changes position 3 twice"),
+        ("K2_A4insG", "must name two neighbours"),
+        ("A4_K2del", "ends before it begins"),
+        ("M1_F14del", "leaves no residue"),
+    ],
+)
+def test_wrong_variants_get_one_sentence(text, told):
+    with pytest.raises(DataError, match="variant") as error:
+        parse_variant(text, SEQUENCE)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("method", ["masked", "wild-type"])
+def test_scores_are_differences_of_marginals_and_likelihoods(lm, method):
+    masked = method == "masked"
+    table = masked_marginals(lm, SEQUENCE) if masked else wild_type_marginals(lm, SEQUENCE)
+    names = ["K2R", "A4V:K2R", "K2del", "K2=", "T3X"]
+    scores = score_variants(lm, SEQUENCE, [parse_variant(n, SEQUENCE) for n in names], method)
+
+    def effect(position: int, new: str) -> float:
+        row = table[position - 1]
+        return row[RESIDUES.index(new)] - row[RESIDUES.index(SEQUENCE[position - 1])]
+
+    deleted = log_likelihood(lm, "MTAYIAKQRQISF", masked=masked)
+    expected = [
+        effect(2, "R"),
+        effect(4, "V") + effect(2, "R"),
+        deleted - log_likelihood(lm, SEQUENCE, masked=masked),
+        0.0,
+        effect(3, "X"),
+    ]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_pseudo_perplexity_scores_whole_proteins(lm):
+    names = ["K2R", "K2del"]
+    scores = score_variants(
+        lm, SEQUENCE, [parse_variant(n, SEQUENCE) for n in names], "pseudo-perplexity"
+    )
+    wild = log_likelihood(lm, SEQUENCE) / 14
+    expected = [
+        log_likelihood(lm, "MRTAYIAKQRQISF") / 14 - wild,
+        log_likelihood(lm, "MTAYIAKQRQISF") / 13 - wild,
+    ]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["masked", "wild-type", "pseudo-perplexity"])
+def test_the_cost_that_is_said_is_what_runs(lm, method, tmp_path, monkeypatch):
+    store = SequenceStore.from_records(["p"], [SEQUENCE])
+    variants = [parse_variant(n, SEQUENCE) for n in ("K2R", "A4V:K2R", "K2del")]
+    ran = []
+    logits = lm.logits
+    monkeypatch.setattr(lm, "logits", lambda p: ran.append(len(p.input_ids)) or logits(p))
+    for wanted in (None, {0: variants}):
+        ran.clear()
+        job = VariantJob(lm=lm, proteins=store, variants=wanted, method=method)
+        if wanted is None and method == "pseudo-perplexity":
+            continue
+        job.run(tmp_path / "out.tsv", progress=False)
+        assert sum(ran) == job.tokens
+
+
+def test_tables_of_variants(tmp_path):
+    store = SequenceStore.from_records(["a", "b"], ["MKTAY", "GGSGG"])
+    table = tmp_path / "v.csv"
+    table.write_text("# mine\nprotein,mutant,DMS_score\nb,S3A,0.1\na,K2R,0.2\nb,S3G:G1A,0.3\n")
+    found = variants_of(table, store)
+    assert {i: [v.name for v in vs] for i, vs in found.items()} == {
+        1: ["S3A", "S3G:G1A"],
+        0: ["K2R"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("K2R\n", "line 1: there are 2 proteins, so the table needs a column protein"),
+        ("protein\tchange\na\tK2R\n", "one of them must be called variant"),
+        ("protein\tvariant\na\tK2R\nc\tK2R\n", "line 3: protein 'c' is not among the sequences"),
+        ("protein\tvariant\na\tK2R\na\n", "line 3: 1 columns, the first line has 2"),
+        ("protein\tvariant\na\tR2K\n", "line 2: variant 'R2K' does not match the sequence"),
+        ("protein\tvariant\tscore\na\t\t1\n", "line 2: the variant is empty"),
+        ("# nothing\n", "there is no variant in the file"),
+    ],
+)
+def test_wrong_tables_get_one_sentence(content, told, tmp_path):
+    store = SequenceStore.from_records(["a", "b"], ["MKTAY", "GGSGG"])
+    (tmp_path / "v.tsv").write_text(content)
+    with pytest.raises(DataError) as error:
+        variants_of(tmp_path / "v.tsv", store)
+    assert told in str(error.value)
+
+
+def read(path) -> list[list[str]]:
+    return [line.split("\t") for line in path.read_text().splitlines()]
+
+
+def test_command_scores_all_singles_and_draws(tmp_path, capsys):
+    fasta, out = tmp_path / "p.fasta", tmp_path / "p.tsv"
+    fasta.write_text(">p some protein\nMKTXAYIAKQ\n")
+    with pytest.warns(UserWarning, match="1 positions with a residue other than the 20"):
+        status = main([str(fasta), "--all-singles", "--out", str(out), "--encoder", "random:1m"])
+    assert status == 0
+    rows = read(out)
+    assert rows[0] == ["protein", "variant", "score"]
+    assert len(rows) == 1 + 9 * 19
+    lm = load_masked_lm("random:1m")
+    table = masked_marginals(lm, "MKTXAYIAKQ")
+    by_name = {name: float(score) for _, name, score in rows[1:]}
+    expected = table[1, STANDARD_RESIDUES.index("R")] - table[1, STANDARD_RESIDUES.index("K")]
+    assert by_name["K2R"] == pytest.approx(expected, abs=1e-5)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "p.tsv.parts").exists()
+    assert "120 tokens through the model" in capsys.readouterr().out
+
+
+def test_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    fasta, out = tmp_path / "p.fasta", tmp_path / "p.tsv"
+    fasta.write_text(">a\nMKTAYIAKQ\n>b\nMKLAYIAKQWW\n")
+    arguments = [str(fasta), "--all-singles", "--out", str(out), "--encoder", "random:1m"]
+    logits = LcPlmEncoder.logits
+
+    def stop_at_b(self, packed):
+        if int(packed.cu_seqlens[1]) == 13:
+            raise KeyboardInterrupt
+        return logits(self, packed)
+
+    monkeypatch.setattr(LcPlmEncoder, "logits", stop_at_b)
+    assert main(arguments) == 130
+    assert not out.exists()
+    passes = []
+    monkeypatch.setattr(
+        LcPlmEncoder, "logits", lambda self, p: passes.append(p.num_streams) or logits(self, p)
+    )
+    assert main(arguments) == 0
+    assert sum(passes) == 11
+    assert len(read(out)) == 1 + 19 * 20
+
+
+def test_command_wants_one_of_two(tmp_path, capsys):
+    (tmp_path / "p.fasta").write_text(">p\nMKT\n")
+    assert main([str(tmp_path / "p.fasta"), "--out", str(tmp_path / "o.tsv")]) == 1
+    assert "give either --all-singles or --variants FILE" in capsys.readouterr().err
