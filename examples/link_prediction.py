@@ -1,10 +1,11 @@
-"""Do two proteins interact?  Every baseline, an encoder, and a GNN on top, in one honest table.
+"""Do two proteins interact?  Baselines, an encoder, and the link model, in one honest table.
 
 Runs offline on the embedded human network:  python examples/link_prediction.py
 """
 
 import argparse
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from lcplm_graph import StringPPI, load_encoder
@@ -12,10 +13,10 @@ from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
-from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
-# Heads of a row, from different seeds; `python -m lcplm_graph.evaluate link` takes three.
+# Heads of a row, from different seeds; `python -m lcplm_graph.evaluate link` takes four.
 MEMBERS = 2
 
 
@@ -36,9 +37,9 @@ def main() -> None:
 
     # Ranks against all proteins take minutes: `python -m lcplm_graph.evaluate link` has them.
     link = LinkOptions(ranked=0, resamples=20 if options.quick else 100)
-    fit = FitOptions(steps=10 if options.quick else 50, patience=3, progress=True)
+    fit = replace(LINK_FIT, steps=10 if options.quick else LINK_FIT.steps, progress=True)
     report, curves = evaluate_link(
-        link_scorers(dataset, split, encoder, conv="GraphSAGE", fit=fit, members=MEMBERS),
+        link_scorers(dataset, split, encoder, fit=fit, members=MEMBERS),
         labelled_pairs(split, link),
         split,
         options=link,

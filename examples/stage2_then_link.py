@@ -7,6 +7,7 @@ python examples/stage2_then_link.py --steps 200
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
-from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.proteins.fasta import write_fasta
 
@@ -57,7 +58,7 @@ def main() -> None:
     dataset = PairPPI(table)
     split = Split.load(run / "split")  # the held-out pairs that stage 2 never walked over
     link = LinkOptions(ranked=0, resamples=20 if options.quick else 100)
-    fit = FitOptions(steps=10 if options.quick else 150, progress=True)
+    fit = replace(LINK_FIT, steps=10 if options.quick else LINK_FIT.steps, progress=True)
     classes = labelled_pairs(split, link)
     report, curves = None, {}
     for title, encoder, context in (

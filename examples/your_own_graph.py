@@ -5,6 +5,7 @@ Without files it writes a part of the network that ships, and takes that.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from lcplm_graph import PairPPI, StringPPI, load_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
-from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.proteins.fasta import write_fasta
 
 
@@ -47,7 +48,7 @@ def main() -> None:
     print("read:", ", ".join(f"{count} {what}" for what, count in dataset.report.items()))
     split = dataset.split(kind="node", seed=0)
     link = LinkOptions(ranked=0, resamples=20 if options.quick else 100)
-    fit = FitOptions(steps=10 if options.quick else 80, progress=True)
+    fit = replace(LINK_FIT, steps=10 if options.quick else LINK_FIT.steps, progress=True)
     report, curves = evaluate_link(
         link_scorers(dataset, split, load_encoder(options.encoder), fit=fit),
         labelled_pairs(split, link),

@@ -102,7 +102,7 @@ class LinkCommand(EvaluateOptions):
     ranked: int | None = None
     resamples: int = 200
     steps: int | None = None
-    members: int = 3
+    members: int = 4
     allow_leakage: bool = False
 
 

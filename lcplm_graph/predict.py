@@ -60,7 +60,7 @@ class PredictOptions:
     top: int = 1000
     conv: str | None = None
     steps: int | None = None
-    members: int = 3
+    members: int = 4
     seed: int = 0
     head: str | None = None
     save_head: str | None = None
@@ -85,7 +85,7 @@ class _Trained:
     dataset: Any
     split: Split
     encoder: Encoder
-    x: Tensor
+    features: dict[str, Tensor]
     model: LinkModel
 
 
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _partners(options: PartnersOptions) -> None:
     from lcplm_graph.files.networks import Network, check_suffix, write_network
     from lcplm_graph.heads.inference import partners_of
-    from lcplm_graph.heads.link_model import link_features
+    from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.pairs import adjacency
     from lcplm_graph.proteins.store import SequenceStore
 
@@ -109,7 +109,7 @@ def _partners(options: PartnersOptions) -> None:
     nodes = _nodes_of(given.dataset.sequences.digests(), store.digests())
     names, symbols = _names(given.dataset)
     rows = []
-    found = partners_of(given.model, given.x, given.split, features, nodes, options.top)
+    found = partners_of(given.model, given.features, given.split, features, nodes, options.top)
     for name, own, best in zip(store.ids, nodes.tolist(), found, strict=True):
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
         sure = zip(best.pairs[:, 1].tolist(), best.probability, best.spread, strict=True)
@@ -128,7 +128,7 @@ def _edges(options: PredictOptions) -> None:
 
     check_suffix(options.out)
     given = _trained(options)
-    found = new_edges(given.model.on(given.x, given.split), options.top, progress=True)
+    found = new_edges(given.model.on(given.features, given.split), options.top, progress=True)
     names, symbols = _names(given.dataset)
     each = zip(found.pairs.tolist(), found.probability, found.spread, strict=True)
     rows = [
@@ -148,7 +148,8 @@ def _trained(options: PredictOptions) -> _Trained:
     from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.heads.fit_link import LINK_FIT
-    from lcplm_graph.heads.link_model import LinkModel, link_features
+    from lcplm_graph.heads.link_model import LinkModel
+    from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.models.encoders import load_encoder
     from lcplm_graph.splits.make import make_split
 
@@ -157,7 +158,7 @@ def _trained(options: PredictOptions) -> _Trained:
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
-    x = link_features(encoder, dataset.sequences, progress=True)
+    features = link_features(encoder, dataset.sequences, progress=True)
     if options.head is not None:
         model = LinkModel.load(options.head)
         _check_encoder(model, encoder, options.head)
@@ -167,11 +168,11 @@ def _trained(options: PredictOptions) -> _Trained:
         facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
         model = LinkModel.fit(
-            x, split, members=options.members, options=fit, conv=options.conv, facts=facts
+            features, split, members=options.members, options=fit, conv=options.conv, facts=facts
         )
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")
-    return _Trained(dataset, split, encoder, x, model)
+    return _Trained(dataset, split, encoder, features, model)
 
 
 def _check_encoder(model: LinkModel, encoder: Encoder, folder: str) -> None:

@@ -17,7 +17,7 @@ from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.sets import PARTS
 from lcplm_graph.splits.split import Labelled
@@ -104,25 +104,6 @@ def _cells(path: Path, line: int, cells: Sequence[str]) -> tuple[str, str, int |
     if text not in ("0", "1", "0.0", "1.0"):
         raise DataError(f"the label is 0 or 1, here it is {text!r}", path=path, line=line)
     return a, b, int(text[0])
-
-
-def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:
-    """Join FASTA files; an id may come again with the same sequence.
-
-    Raises
-    ------
-    DataError
-        As `SequenceStore.from_fasta`, and if an id has two sequences.
-    """
-    sequences: dict[str, str] = {}
-    for path in paths:
-        store = SequenceStore.from_fasta(path)
-        for name, sequence in zip(store.ids, store, strict=True):
-            if sequences.setdefault(name, sequence) != sequence:
-                raise DataError(
-                    "another FASTA file has another sequence under this id", path=path, record=name
-                )
-    return SequenceStore.from_records(sequences.keys(), sequences.values())
 
 
 class PublishedPairs:

@@ -16,6 +16,7 @@ from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.heads.link_model import LinkModel, LinkScores, serves_known_proteins
+from lcplm_graph.heads.recipe import BASE, Blocks, link_features
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.splits.split import Split
@@ -56,7 +57,7 @@ def link_scorers(
     decoder: str = "hadamard-mlp",
     context: str | None = None,
     fit: FitOptions = LINK_FIT,
-    members: int = 3,
+    members: int = 4,
 ) -> Iterator[Scorer]:
     """Yield baselines first, then heads trained on each kind of feature, the link model last.
 
@@ -85,7 +86,7 @@ def link_scorers(
         baseline = LinkBaseline(name, split.message, split.num_nodes)
         yield Scorer(SHOWN.get(name, name), baseline.score, baseline.rows)
 
-    def trained(x: Tensor, conv: str | None = "none") -> Scorer:
+    def trained(x: Blocks | Tensor, conv: str | None = "none") -> Scorer:
         model = LinkModel.fit(x, split, members=members, options=fit, conv=conv, decoder=decoder)
         return model_scorer(model.on(x, split))
 
@@ -97,10 +98,15 @@ def link_scorers(
     twin = random_twin(encoder)
     if twin is not None:
         yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
-    x = features(encoder, pool=pool, context=context, split=split)
+    # In walks an encoder has other features, which no other block goes with.
+    blocks: Blocks = (
+        {BASE: features(encoder, pool=pool, context=context, split=split)}
+        if context
+        else link_features(encoder, dataset.sequences, pool=pool, progress=fit.progress)
+    )
     name = shown_name(encoder) + (" in walks" if context else "")
-    yield replace(trained(x), name=f"encoder {name}", encoder=True)
-    yield replace(trained(x, conv), name=f"link model ({name})", encoder=True)
+    yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
+    yield replace(trained(blocks, conv), name=f"link model ({name})", encoder=True)
 
 
 def model_scorer(scores: LinkScores) -> Scorer:

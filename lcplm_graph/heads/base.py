@@ -29,6 +29,8 @@ class Head(nn.Module):
         How the encoder's residues become one vector.
     max_tokens : int
         Tokens per batch of the encoder.
+    gated : int
+        See `GraphEncoder`.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Head(nn.Module):
         encoder: Encoder | None = None,
         pool: str = "mean",
         max_tokens: int = MAX_TOKENS,
+        gated: int = 0,
     ) -> None:
         super().__init__()
         if (in_channels is None) == (encoder is None):
@@ -49,10 +52,14 @@ class Head(nn.Module):
         assert width is not None
         self.in_channels = width
         self.encoder, self.pool, self.max_tokens = encoder, pool, max_tokens
-        self.gnn = GraphEncoder(width, channels, layers, conv, dropout)
+        self.gnn = GraphEncoder(width, channels, layers, conv, dropout, gated)
 
     def embed(
-        self, x: Tensor | Sequence[str], edge_index: Tensor, edge_weight: Tensor | None = None
+        self,
+        x: Tensor | Sequence[str],
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        known: Tensor | None = None,
     ) -> Tensor:
         """Return node states, shape (n, channels).
 
@@ -64,6 +71,8 @@ class Head(nn.Module):
             Message edges, both directions.
         edge_weight : Tensor, shape=(m,), optional
             Used by those convolutions that know weights.
+        known : Tensor, dtype=bool, shape=(n,), optional
+            Proteins with message edges, where `edge_index` does not tell.
         """
         features = x if isinstance(x, Tensor) else self._encode(x)
         if features.dim() != 2 or features.shape[1] != self.in_channels:
@@ -71,7 +80,7 @@ class Head(nn.Module):
                 f"this head was made for features of width {self.in_channels}, got "
                 f"{tuple(features.shape)}; make a new head, or use the encoder it was made for"
             )
-        return self.gnn(features, edge_index, edge_weight)
+        return self.gnn(features, edge_index, edge_weight, known)
 
     def _encode(self, sequences: Sequence[str]) -> Tensor:
         if self.encoder is None:

@@ -6,7 +6,6 @@ import inspect
 
 import torch
 from torch import Tensor, nn
-from torch_geometric import nn as pyg
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.heads.dropout import Dropout
@@ -34,6 +33,9 @@ def resolve_convolution(name: str) -> type[nn.Module]:
     >>> resolve_convolution("GraphSAGE").__name__, resolve_convolution("gcn").__name__
     ('SAGEConv', 'GCNConv')
     """
+    # Takes seconds to import, which a head without convolutions can do without.
+    from torch_geometric import nn as pyg
+
     classes = {key.lower(): key for key in pyg.conv.__all__}
     wanted = _OTHER_NAMES.get(name.lower(), name).lower()
     for key in (wanted, f"{wanted}conv"):
@@ -114,23 +116,51 @@ class GraphEncoder(nn.Module):
     conv : str
         See `resolve_convolution`; ``none`` for none.
     dropout : float
+    gated : int
+        The last so many features count for proteins with edges only: what helps to tell known
+        proteins apart, such as dipeptides, misleads about new ones.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, layers: int, conv: str, dropout: float
+        self,
+        in_channels: int,
+        channels: int,
+        layers: int,
+        conv: str,
+        dropout: float,
+        gated: int = 0,
     ) -> None:
         super().__init__()
         count = 0 if conv.lower() == "none" else layers
         # Features of encoders have very different scales.
         self.scale = Scale(in_channels)
-        self.project = nn.Sequential(nn.Linear(in_channels, channels), nn.ReLU(), Dropout(dropout))
+        self.gated, free = gated, in_channels - gated
+        self.project = nn.Sequential(nn.Linear(free, channels), nn.ReLU(), Dropout(dropout))
+        self.project_known = (
+            nn.Sequential(nn.Linear(gated, channels), nn.ReLU(), Dropout(dropout))
+            if gated
+            else None
+        )
         self.convs = nn.ModuleList(make_convolution(conv, channels) for _ in range(count))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(count))
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """Return node states, shape (n, channels)."""
-        h = self.project(self.scale(x))
+        x = self.scale(x)
+        h = self.project(x[:, : x.shape[1] - self.gated])
+        if self.project_known is not None:
+            if known is None:
+                known = x.new_zeros(len(x), dtype=torch.bool).index_fill(
+                    0, edge_index.ravel(), True
+                )
+            h = h + known[:, None] * self.project_known(x[:, x.shape[1] - self.gated :])
         for conv, norm in zip(self.convs, self.norms, strict=True):
             h = h + self.dropout(torch.relu(_apply(conv, norm(h), edge_index, edge_weight)))
         return h

@@ -15,12 +15,12 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit import FitOptions, fit_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
-from lcplm_graph.pairs import is_in, pair_keys
+from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/evaluation.md.
-LINK_FIT = FitOptions(steps=600, batch_size=1024, every=50, lr=1e-3)
+LINK_FIT = FitOptions(steps=200, batch_size=4096, every=50, lr=5e-3)
 # A class of validation pairs counts if it has so many positives and negatives.
 _FEW = 20
 
@@ -120,27 +120,36 @@ class _LinkFit:
 
     def _loss(self, _step: int) -> Tensor:
         (pairs, labels), structure = next(self.batches)
-        ends = torch.from_numpy(pairs)
-        if not len(self.model.gnn.convs):
-            # Without convolutions a protein's state needs no other one.
-            nodes, ends = torch.unique(ends, return_inverse=True)
-            h = self.model.embed(self.x[nodes], self.edge_index[:, :0])
-        else:
+        gnn = self.model.gnn
+        keep = alone = None
+        if len(gnn.convs) or gnn.gated or structure is not None:
             alone = self.rng.random(self.split.num_nodes) < self.options.isolate
-            h = self._embed(pairs[labels], alone)
-            if structure is not None:
-                silent = torch.from_numpy(alone[pairs].any(axis=1))
-                structure = structure * ~silent[:, None]
+        if alone is not None and (len(gnn.convs) or gnn.gated):
+            keep = self._kept(pairs[labels], alone)
+        h, ends = self._states(torch.from_numpy(pairs), keep)
+        if structure is not None and alone is not None:
+            structure = structure * ~torch.from_numpy(alone[pairs].any(axis=1))[:, None]
         logits = self.model.decode(h, ends, structure)
         return F.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels).float())
 
-    def _embed(self, own: npt.NDArray[np.int64], alone: npt.NDArray[np.bool_]) -> Tensor:
-        """Embed over the message edges without those given and those of isolated proteins."""
+    def _kept(self, own: IntArray, alone: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Tell which message edges are neither given ones nor of isolated proteins."""
         keys = np.sort(pair_keys(np.sort(own, axis=1), self.split.num_nodes))
-        gone = is_in(self.message, keys) | alone[self.split.message].any(axis=1)
-        keep = torch.from_numpy(~gone).repeat(2)
-        weights = None if self.edge_weight is None else self.edge_weight[keep]
-        return self.model.embed(self.x, self.edge_index[:, keep], weights)
+        return ~(is_in(self.message, keys) | alone[self.split.message].any(axis=1))
+
+    def _states(self, ends: Tensor, keep: npt.NDArray[np.bool_] | None) -> tuple[Tensor, Tensor]:
+        """Return states and where in them the pairs' proteins are."""
+        if len(self.model.gnn.convs):
+            chosen = torch.from_numpy(keep).repeat(2)
+            weights = None if self.edge_weight is None else self.edge_weight[chosen]
+            return self.model.embed(self.x, self.edge_index[:, chosen], weights), ends
+        # Without convolutions a protein's state needs no other one.
+        nodes, ends = torch.unique(ends, return_inverse=True)
+        known = None
+        if keep is not None:
+            left = np.bincount(self.split.message[keep].ravel(), minlength=self.split.num_nodes)
+            known = torch.from_numpy(left > 0)[nodes]
+        return self.model.embed(self.x[nodes], self.edge_index[:, :0], known=known), ends
 
     def _score(self) -> float:
         h = self.model.embed(self.x, self.edge_index, self.edge_weight)
@@ -152,7 +161,7 @@ class _LinkFit:
         ]
         return float(np.mean(reached))
 
-    def _structure(self, pairs: npt.NDArray[np.int64], *, training: bool = False) -> Tensor | None:
+    def _structure(self, pairs: IntArray, *, training: bool = False) -> Tensor | None:
         return None if self.between is None else self.between.of(pairs, training=training)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.heads.link_model import LinkModel, LinkScores
+from lcplm_graph.heads.link_model import LinkModel, LinkScores, as_blocks
+from lcplm_graph.heads.recipe import BASE, Blocks
 from lcplm_graph.pairs import IntArray, adjacency
 from lcplm_graph.splits.split import Split
 
@@ -43,9 +44,9 @@ class Candidates(NamedTuple):
 
 def partners_of(
     model: LinkModel,
-    x: Tensor,
+    graph: Blocks | Tensor,
     split: Split,
-    features: Tensor,
+    features: Blocks | Tensor,
     nodes: IntArray | None = None,
     top: int = 20,
 ) -> Iterator[Candidates]:
@@ -54,11 +55,11 @@ def partners_of(
     Parameters
     ----------
     model : LinkModel
-    x : Tensor, shape=(num_nodes, d)
+    graph : mapping of str to Tensor, or Tensor, shape=(num_nodes, d)
         Features of the graph's proteins.
     split : Split
         Of the graph; message edges are used.
-    features : Tensor, shape=(m, d)
+    features : the same, shape=(m, d)
         Of the proteins asked about; the same kind.
     nodes : ndarray, dtype=int64, shape=(m,), optional
         Which protein of the graph each one is, whose edges then count; -1 for none, as is the
@@ -72,13 +73,14 @@ def partners_of(
         none of the graph's.
     """
     _check_top(top)
-    count = split.num_nodes
-    asked = count + np.arange(len(features))
+    own, new = as_blocks(graph), as_blocks(features)
+    count, more = split.num_nodes, len(new[BASE])
+    asked = count + np.arange(more)
     if nodes is not None:
         asked = np.where(np.asarray(nodes) >= 0, nodes, asked)
     # New proteins have no edges; put after the others they change nothing for those.
-    wider = replace(split, num_nodes=count + len(features), node_part=None)
-    scores = model.on(torch.cat([x, features]), wider)
+    wider = replace(split, num_nodes=count + more, node_part=None)
+    scores = model.on({name: torch.cat([x, new[name]]) for name, x in own.items()}, wider)
     every = np.arange(count)
     for query in asked.tolist():
         odds = _calibrated(scores, query, every)

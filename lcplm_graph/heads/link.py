@@ -28,6 +28,8 @@ class LinkPredictor(Head):
     dropout : float
     structure : bool
         Add what `PairStructure` says about two proteins that both have edges.
+    gated : int
+        The last so many features count for proteins with edges only.
     encoder : Encoder, optional
         Trained end to end; `forward` then takes sequences.
     pool : str
@@ -51,10 +53,11 @@ class LinkPredictor(Head):
         decoder: str = "hadamard-mlp",
         dropout: float = 0.1,
         structure: bool = False,
+        gated: int = 0,
         encoder: Encoder | None = None,
         pool: str = "mean",
     ) -> None:
-        super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
+        super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool, gated=gated)
         self.decoder = make_decoder(decoder, channels, dropout)
         self.between = StructureBranch(dropout) if structure else None
 

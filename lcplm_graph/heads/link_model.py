@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, InputError
-from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.members import fit_link_members
+from lcplm_graph.heads.members import fit_members, untrained
+from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.io import atomic_path
-from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
-from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
 
 Floats = npt.NDArray[np.float64]
@@ -38,28 +36,28 @@ _FORMAT = 1
 
 @dataclass
 class LinkModel:
-    """Link predictors that differ in their seed, the calibration of their mean, and their origin.
+    """Link predictors of several kinds and seeds, the calibration of their mean, their origin.
 
     Attributes
     ----------
     members : list of LinkPredictor
         In evaluation mode.
+    recipes : list of Recipe
+        Of each member.
     calibration : Calibration
-    options : dict
-        Arguments of `LinkPredictor`, for `load`.
     facts : dict
-        Encoder, pooling, data and whatever a user must know; JSON types only.
+        Encoder, data and whatever a user must know; JSON types only.
     """
 
     members: list[LinkPredictor]
-    calibration: Calibration
-    options: dict[str, Any]
-    facts: dict[str, Any]
+    recipes: list[Recipe]
+    calibration: Calibration = field(default_factory=Calibration)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def fit(
         cls,
-        x: Tensor,
+        features: Blocks | Tensor,
         split: Split,
         *,
         members: int = 4,
@@ -72,33 +70,39 @@ class LinkModel:
 
         Parameters
         ----------
-        x : Tensor, shape=(num_nodes, d)
+        features : mapping of str to Tensor, or Tensor, shape=(num_nodes, d)
+            From `link_features`, or one block.
         split : Split
         members : int
+            The kinds of members take turns.
         options : FitOptions
             `seed` decides about all members.
         conv : str, optional
-            By default GraphSAGE and what lies between two proteins, if a validation pair has a
-            protein with edges, and else nothing but the sequences; ``none`` forces that.
+            By default the recipe that did best on validation: with the graph if a validation
+            pair has a protein with edges, else of the sequences alone.  Another convolution takes
+            the place of GraphSAGE; ``none`` is a plain head on the block ``base``.
         decoder : str
         facts : dict, optional
         """
-        graph = conv is None and serves_known_proteins(split)
-        conv = ("GraphSAGE" if graph else "none") if conv is None else conv
-        arguments: dict[str, Any] = {
-            "conv": conv,
-            "decoder": decoder,
-            "structure": conv.lower() != "none",
-        }
-        seeds = [options.seed * members + k for k in range(members)]
-        heads = fit_link_members(x, split, seeds, options, **arguments)
-        arguments["in_channels"] = x.shape[1]
-        model = cls(heads, Calibration(), arguments, facts or {})
-        return replace(model, calibration=calibrated(model.on(x, split), split, options.seed))
+        blocks = as_blocks(features)
+        kinds = [replace(kind, decoder=decoder) for kind in _kinds(split, conv)]
+        recipes = [kinds[number % len(kinds)] for number in range(members)]
+        seeds = [options.seed * members + number for number in range(members)]
+        heads = [
+            (untrained(seed, **recipe.arguments(blocks)), recipe.features(blocks))
+            for seed, recipe in zip(seeds, recipes, strict=True)
+        ]
+        model = cls(fit_members(heads, split, seeds, options), recipes, facts=facts or {})
+        return replace(model, calibration=calibrated(model.on(blocks, split), split, options.seed))
 
-    def on(self, x: Tensor, split: Split) -> LinkScores:
+    def on(self, features: Blocks | Tensor, split: Split) -> LinkScores:
         """Let the members look at the proteins and message edges of a split."""
-        return LinkScores(self.members, x, split, self.calibration)
+        blocks = as_blocks(features)
+        heads = [
+            (member, recipe.features(blocks))
+            for member, recipe in zip(self.members, self.recipes, strict=True)
+        ]
+        return LinkScores(heads, split, self.calibration)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights (float16) and configuration into `folder`, and return it."""
@@ -110,8 +114,7 @@ class LinkModel:
         }
         config = {
             "format": _FORMAT,
-            "members": len(self.members),
-            "options": self.options,
+            "members": [recipe.as_dict() for recipe in self.recipes],
             "calibration": self.calibration.as_dict(),
             "facts": self.facts,
         }
@@ -134,9 +137,10 @@ class LinkModel:
         try:
             config = json.loads((folder / CONFIG).read_text())
             weights = load_file(folder / WEIGHTS)
-            members = [_member(config, weights, number) for number in range(config["members"])]
+            recipes = [Recipe.of(values) for values in config["members"]]
+            members = [_member(recipe, weights, n) for n, recipe in enumerate(recipes)]
             calibration = Calibration.from_dict(config["calibration"])
-            return cls(members, calibration, config["options"], config["facts"])
+            return cls(members, recipes, calibration, config["facts"])
         except FileNotFoundError as error:
             raise CheckpointError(
                 f"{folder}: no saved link model, {Path(error.filename).name} is missing; make one "
@@ -146,34 +150,50 @@ class LinkModel:
             raise CheckpointError(f"{folder}: the link model cannot be read ({error})") from error
 
 
+def as_blocks(features: Blocks | Tensor) -> Blocks:
+    """Return features as blocks; a tensor is the block ``base``."""
+    return {BASE: features} if isinstance(features, Tensor) else features
+
+
+def _kinds(split: Split, conv: str | None) -> tuple[Recipe, ...]:
+    if conv is not None and conv.lower() == "none":
+        return (Recipe(),)
+    if not serves_known_proteins(split):
+        return SEQUENCE_ONLY
+    graph, *others = WITH_GRAPH
+    return (graph if conv is None else replace(graph, conv=conv), *others)
+
+
 def _stored(tensor: Tensor) -> Tensor:
     return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
 
 
-def _member(config: dict[str, Any], weights: dict[str, Tensor], number: int) -> LinkPredictor:
+def _member(recipe: Recipe, weights: dict[str, Tensor], number: int) -> LinkPredictor:
     prefix = f"{number}."
-    member = LinkPredictor(**config["options"])
-    own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-    member.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in own.items()}, strict=True
+    own = {
+        name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }
+    gated = own.get("gnn.project_known.0.weight")
+    member = LinkPredictor(
+        len(own["gnn.scale.running_mean"]),
+        conv=recipe.conv,
+        decoder=recipe.decoder,
+        structure=recipe.structure,
+        gated=0 if gated is None else gated.shape[1],
     )
+    member.load_state_dict(own)
     return member.eval()
 
 
-def link_features(
-    encoder: Encoder, sequences: SequenceStore | Sequence[str], *, progress: bool = False
-) -> Tensor:
-    """Return the features that a link model takes, from the cache where they are known."""
-    return cached_embeddings(encoder, sequences, encoder.pool, progress=progress)
-
-
 class LinkScores:
-    """What the members of a link model say about pairs of one graph's proteins.
+    """What members of a link model say about pairs of one graph's proteins.
 
     Parameters
     ----------
-    members : sequence of LinkPredictor
-    x : Tensor, shape=(num_nodes, d)
+    heads : sequence of (LinkPredictor, Tensor)
+        Members, each with its features of shape (num_nodes, d).
     split : Split
         Its message edges are used.
     calibration : Calibration
@@ -181,17 +201,20 @@ class LinkScores:
 
     def __init__(
         self,
-        members: Sequence[LinkPredictor],
-        x: Tensor,
+        heads: Sequence[tuple[LinkPredictor, Tensor]],
         split: Split,
         calibration: Calibration = Calibration(),  # noqa: B008
     ) -> None:
-        if len(x) != split.num_nodes:
-            raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
-        self.members, self.split, self.calibration = list(members), split, calibration
+        for _, x in heads:
+            if len(x) != split.num_nodes:
+                raise InputError(
+                    f"{len(x)} rows of features for a graph of {split.num_nodes} proteins"
+                )
+        self.members = [member for member, _ in heads]
+        self.split, self.calibration = split, calibration
         graph = message_graph(split)
         with torch.inference_mode(), one_thread():
-            self.states = [member.embed(x, *graph) for member in self.members]
+            self.states = [member.embed(x, *graph) for member, x in heads]
         self.structure: PairStructure | None = None
         if any(member.between is not None for member in self.members):
             self.structure = PairStructure(split.message, split.num_nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,16 +44,31 @@ def fit_link_members(
     list of LinkPredictor
         In the order of the seeds, in evaluation mode; the same for any number of threads.
     """
+    arguments = {"conv": conv, "decoder": decoder, "structure": structure}
+    heads = [untrained(seed, in_channels=x.shape[1], **arguments) for seed in seeds]
+    return fit_members([(head, x) for head in heads], split, seeds, options)
 
-    def untrained(seed: int) -> LinkPredictor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return LinkPredictor(x.shape[1], conv=conv, decoder=decoder, structure=structure)
+
+def untrained(seed: int, **arguments: Any) -> LinkPredictor:
+    """Make a link predictor from a seed; torch's generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LinkPredictor(**arguments)
+
+
+def fit_members(
+    heads: Sequence[tuple[LinkPredictor, Tensor]],
+    split: Split,
+    seeds: Sequence[int],
+    options: FitOptions = LINK_FIT,
+) -> list[LinkPredictor]:
+    """Train link predictors at the same time, each on features and with a seed of its own."""
+    between = None
+    if any(head.between is not None for head, _ in heads):
+        between = PairStructure(split.message, split.num_nodes)
 
     def train(number: int) -> LinkPredictor:
-        return fit_link(heads[number], x, split, replace(options, seed=seeds[number]), between)
+        head, x = heads[number]
+        return fit_link(head, x, split, replace(options, seed=seeds[number]), between)
 
-    between = PairStructure(split.message, split.num_nodes) if structure else None
-    # Made one after the other: they draw from torch's global generator.
-    heads = [untrained(seed) for seed in seeds]
     return in_threads(train, range(len(seeds)))

@@ -12,14 +12,15 @@ from lcplm_graph.errors import UnknownNameError
 from lcplm_graph.tokens.packing import PackedTokens, stream_ids
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE
 
-POOLS = ("mean", "mean_std", "cls", "max")
-"""Known ways of pooling; ``mean_std`` doubles the width."""
+_FACTOR = {"mean": 1, "mean_std": 2, "mean_std_max_min": 4, "cls": 1, "max": 1}
+POOLS = tuple(_FACTOR)
+"""Known ways of pooling; ``mean_std`` doubles the width, ``mean_std_max_min`` makes it fourfold."""
 
 
 def pooled_dim(dim: int, pool: str) -> int:
     """Width of the pooled vector for residue states of width `dim`."""
     check_pool(pool)
-    return 2 * dim if pool == "mean_std" else dim
+    return _FACTOR[pool] * dim
 
 
 def check_pool(pool: str) -> None:
@@ -36,13 +37,13 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     states : Tensor, shape=(T, dim)
         One vector per token.
     packed : PackedTokens
-    pool : {"mean", "mean_std", "cls", "max"}
-        ``mean_std`` is the mean and the (population) standard deviation side by side; ``cls``
-        takes the first token.
+    pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}
+        ``mean_std`` is the mean and the (population) standard deviation side by side,
+        ``mean_std_max_min`` both and the extremes; ``cls`` takes the first token.
 
     Returns
     -------
-    Tensor, shape=(S, dim) or for ``mean_std`` (S, 2 dim)
+    Tensor, shape=(S, dim), for ``mean_std`` (S, 2 dim), for ``mean_std_max_min`` (S, 4 dim)
 
     Examples
     --------
@@ -60,8 +61,7 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     states = states[inside]
     shape = (packed.num_streams, states.shape[1])
     if pool == "max":
-        low = states.new_full(shape, -torch.inf)
-        return low.scatter_reduce(0, owner[:, None].expand_as(states), states, "amax")
+        return _extreme(states, owner, shape)
     counts = torch.bincount(owner, minlength=packed.num_streams)[:, None]
     mean = states.new_zeros(shape).index_add(0, owner, states) / counts
     if pool == "mean":
@@ -71,7 +71,15 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     # The root has no finite gradient at zero, where a protein is one residue.
     varies = variance > 0
     deviation = torch.where(varies, variance, 1.0).sqrt() * varies
-    return torch.cat([mean, deviation], dim=1)
+    if pool == "mean_std":
+        return torch.cat([mean, deviation], dim=1)
+    low = -_extreme(-states, owner, shape)
+    return torch.cat([mean, deviation, _extreme(states, owner, shape), low], dim=1)
+
+
+def _extreme(states: Tensor, owner: Tensor, shape: tuple[int, int]) -> Tensor:
+    low = states.new_full(shape, -torch.inf)
+    return low.scatter_reduce(0, owner[:, None].expand_as(states), states, "amax")
 
 
 def _is_inside(input_ids: Tensor) -> Tensor:

@@ -276,6 +276,25 @@ class SequenceStore:
         return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
+def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:
+    """Join FASTA files; an id may come again with the same sequence.
+
+    Raises
+    ------
+    DataError
+        As `SequenceStore.from_fasta`, and if an id has two sequences.
+    """
+    sequences: dict[str, str] = {}
+    for path in paths:
+        store = SequenceStore.from_fasta(path)
+        for name, sequence in zip(store.ids, store, strict=True):
+            if sequences.setdefault(name, sequence) != sequence:
+                raise DataError(
+                    "another FASTA file has another sequence under this id", path=path, record=name
+                )
+    return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
 def _repeated_in_fasta(name: str, path: str | os.PathLike[str]) -> DataError:
     return DataError(
         f"the id was there before, at line {line_of_record(path, name)}; ids must be unique",

@@ -124,7 +124,7 @@ def test_a_head_learns_nothing_from_features_of_other_proteins(table):
     x = load_encoder("composition").embed(list(dataset.sequences))
     x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
     model = fit_link(LinkPredictor(20, conv="none"), x, split, FitOptions(steps=30, batch_size=512))
-    scorer = model_scorer(LinkScores([model], x, split))
+    scorer = model_scorer(LinkScores([(model, x)], split))
     (new,) = [p for p in labelled_pairs(split, LinkOptions()) if p.name == "C3"]
     found = bootstrap_pairs(auroc, new.labels, scorer.score(new.pairs), new.pairs)
     assert found.low < 0.5 < found.high

@@ -95,7 +95,7 @@ def test_a_named_species_is_the_family_with_its_taxon():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("string_humn", "Did you mean 'string_human'.*Known: fasta, go,"),
+        ("string_humn", "Did you mean 'string_human'.*Known: bernett, fasta, go,"),
         ("zzz", "no dataset 'zzz'. Known"),
         ("../secrets", "no dataset"),
         ("", "no dataset"),

@@ -185,7 +185,7 @@ def test_training_pairs_are_not_among_the_messages_of_their_own_step(monkeypatch
     model = LinkPredictor(8, channels=8)
     embed, decode, edges, leaks = model.embed, model.decode, set(), []
 
-    def watching(x, edge_index, weights=None):
+    def watching(x, edge_index, weights=None, known=None):
         edges.clear()
         edges.update(tuple(sorted(e)) for e in edge_index.T.tolist())
         return embed(x, edge_index, weights)
@@ -258,7 +258,7 @@ def test_new_edges_are_the_best_unknown_pairs_by_brute_force():
     split = make_split(graph, "C1", seed=0)
     torch.manual_seed(0)
     members = [LinkPredictor(8, channels=8, decoder="dot", structure=True).eval() for _ in range(2)]
-    scores = LinkScores(members, x, split)
+    scores = LinkScores([(member, x) for member in members], split)
     pairs, probability, spread = new_edges(scores, top=40)
     everything = torch.combinations(torch.arange(150))
     full, of_members = scores.probability(everything.numpy())

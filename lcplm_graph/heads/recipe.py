@@ -1,0 +1,113 @@
+"""What the members of a link model are made of: features in named blocks, and kinds of members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.models.composition import CompositionEncoder
+from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.proteins.store import SequenceStore
+
+#: Features of proteins by the name of the block, each of shape (n, width).
+Blocks = Mapping[str, Tensor]
+BASE, EXTREMES, COMPOSITION, DIPEPTIDES = "base", "extremes", "composition", "dipeptides"
+_LETTERS = 20
+_WIDE = "mean_std_max_min"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One kind of member.
+
+    Attributes
+    ----------
+    conv : str
+        Convolution, or none.
+    structure : bool
+        Whether it looks at what lies between two proteins.
+    blocks : tuple of str
+        Features; those that an encoder has not are left out.
+    gated : str
+        Block that counts for proteins with edges only; empty for none.
+    decoder : str
+    """
+
+    conv: str = "none"
+    structure: bool = False
+    blocks: tuple[str, ...] = (BASE,)
+    gated: str = ""
+    decoder: str = "hadamard-mlp"
+
+    def features(self, blocks: Blocks) -> Tensor:
+        """Put the blocks side by side, the gated one last."""
+        if BASE not in blocks:
+            raise InputError(f"a link model needs the features {BASE!r}, got {', '.join(blocks)}")
+        names = [*self.blocks, self.gated]
+        return torch.cat([blocks[name] for name in names if name in blocks], dim=1)
+
+    def arguments(self, blocks: Blocks) -> dict[str, Any]:
+        """Return the arguments of `LinkPredictor`."""
+        gated = blocks[self.gated].shape[1] if self.gated in blocks else 0
+        return {
+            "in_channels": self.features(blocks).shape[1],
+            "conv": self.conv,
+            "decoder": self.decoder,
+            "structure": self.structure,
+            "gated": gated,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold; ``Recipe.of`` takes it back."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Recipe:
+        """Undo `as_dict`."""
+        return cls(**{**values, "blocks": tuple(values["blocks"])})
+
+
+#: Kinds that were best on validation pairs, see docs/evaluation.md: the mean of the first two where
+#: proteins have edges, the third where all pairs asked about are of new proteins.
+WITH_GRAPH = (
+    Recipe(conv="GraphSAGE", structure=True),
+    Recipe(structure=True, blocks=(BASE, COMPOSITION), gated=DIPEPTIDES),
+)
+SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)),)
+
+
+def link_features(
+    encoder: Encoder,
+    sequences: SequenceStore | Sequence[str],
+    *,
+    pool: str | None = None,
+    progress: bool = False,
+) -> dict[str, Tensor]:
+    """Return the blocks that a link model may take, from the cache where they are known.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    sequences : SequenceStore or sequence of str
+    pool : str, optional
+        Of the block ``base``; by default the one the encoder recommends.
+    progress : bool
+    """
+    pool = pool or encoder.pool
+    if isinstance(encoder, CompositionEncoder) or pool != "mean_std":
+        return {BASE: cached_embeddings(encoder, sequences, pool, progress=progress)}
+    wide = cached_embeddings(encoder, sequences, _WIDE, progress=progress)
+    letters = cached_embeddings(load_encoder("dipeptide"), sequences, progress=progress)
+    half = 2 * encoder.dim
+    return {
+        BASE: wide[:, :half],
+        EXTREMES: wide[:, half:],
+        COMPOSITION: letters[:, :_LETTERS],
+        DIPEPTIDES: letters[:, _LETTERS:],
+    }
