@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lcplm_graph.kernel_cache import find_kernel_cache
 from lcplm_graph.moved import keep_old_names
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lcplm_graph.backends import show_backends as show_backends
 
 
+find_kernel_cache()
 keep_old_names()
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock
 from torch_geometric.data import Data
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.download import data_root
+from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -190,7 +190,7 @@ def cache_of_files(
         described += [[role, *_identity(path)] for path in paths]
     text = json.dumps(described, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return DiskCache(data_root(root), f"{owner}-{key}")
+    return DiskCache(cache_root(root), f"{owner}-{key}")
 
 
 def as_paths(paths: Any) -> list[Path]:

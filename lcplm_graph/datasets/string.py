@@ -26,7 +26,7 @@ from lcplm_graph.datasets.link_faults import MAX_SCORE
 from lcplm_graph.datasets.links import Links, both_directions, read_links
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import Card, list_cards, load_card
-from lcplm_graph.files.download import data_root, fetch_card_file
+from lcplm_graph.files.download import cache_root, data_root, fetch_card_file
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.ids import accession_of
 from lcplm_graph.proteins.store import SequenceStore
@@ -270,9 +270,9 @@ def _checked_score(score: str | None, min_score: int, cards: Sequence[Card]) -> 
 
 def _default_root(cards: Sequence[Card]) -> Path:
     if len(cards) == 1:
-        return data_root() / cards[0].folder
+        return cache_root() / cards[0].folder
     names = " ".join(f"{card.name}/{card.version}" for card in cards)
-    return data_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
+    return cache_root() / "string-union" / hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 def _with_taxon(store: SequenceStore, prefix: str, path: Path) -> SequenceStore:

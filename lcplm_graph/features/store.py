@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.files.download import data_root
+from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
@@ -71,7 +71,7 @@ class FeatureStore:
 
     def __init__(self, key: str, width: int, root: str | os.PathLike[str] | None = None) -> None:
         self.key, self.width = key, width
-        base = Path(root) if root is not None else data_root() / "features"
+        base = Path(root) if root is not None else cache_root() / "features"
         self.folder = base / hashlib.sha256(key.encode()).hexdigest()[:32]
 
     def get(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

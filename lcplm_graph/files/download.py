@@ -7,8 +7,11 @@ a file whose sha256 was not known beforehand, that is the pin that `verify` hold
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +21,47 @@ from filelock import FileLock
 
 from lcplm_graph.errors import ChecksumError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card
-from lcplm_graph.files.transport import ResumingDownloader
-from lcplm_graph.io import atomic_path, sha256_of
+from lcplm_graph.files.content import is_whole, other_format, rubbish
+from lcplm_graph.files.transport import ResumingDownloader, shown_url
+from lcplm_graph.io import atomic_path, sha256_of, warn_once
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Directory of all data: `root`, else ``LCPLM_DATA``, else the platform's cache directory."""
     chosen = root or os.environ.get("LCPLM_DATA") or platformdirs.user_cache_dir("lcplm-graph")
     return Path(chosen).expanduser()
+
+
+def cache_root(root: str | os.PathLike[str] | None = None) -> Path:
+    """Directory of what is made and can be made again.
+
+    It is that of `data_root`, or, where nobody chose `root` and that cannot be written, a
+    temporary one that goes when the process ends, with one warning.
+    """
+    chosen = data_root(root)
+    if root is not None or _can_write(chosen):
+        return chosen
+    temporary = Path(_temporary_root().name)
+    warn_once(
+        f"{chosen} cannot be written, so what is made is kept in {temporary} until the process "
+        "ends; set LCPLM_DATA to a folder that can be written to keep it"
+    )
+    return temporary
+
+
+@functools.cache
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@functools.cache
+def _temporary_root() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="lcplm-graph-")
 
 
 def is_offline(offline: bool | None = None) -> bool:
@@ -80,14 +116,14 @@ def fetch(
     """
     path = data_root(root) / subdir / name
     expected = Expected(url, sha256, bytes)
-    if _is_ready(path, expected):
-        return path
-    by_hand = f"Fetch {url} by hand and put it at {path}"
+    by_hand = f"Fetch {shown_url(url)} by hand and put it at {path}"
     if alternative:
         by_hand += f", or use the embedded dataset {alternative!r}, which needs no network"
-    if is_offline(offline):
-        raise DownloadError(f"{path} is not there and offline mode is on. {by_hand}.")
     try:
+        if _is_ready(path, expected):
+            return path
+        if is_offline(offline):
+            raise DownloadError(f"{path} is not there and offline mode is on. {by_hand}.")
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{name}.lock")):
             if not _is_ready(path, expected):
@@ -95,7 +131,10 @@ def fetch(
     except (DownloadError, DataError):
         raise
     except OSError as error:
-        raise DownloadError(f"cannot write {path}: {error}. {by_hand}.") from error
+        raise DownloadError(
+            f"cannot write {path}: {error}. Set LCPLM_DATA to a folder that can be written. "
+            f"{by_hand}."
+        ) from error
     return path
 
 
@@ -194,11 +233,14 @@ def _is_ready(path: Path, expected: Expected) -> bool:
     record = read_record(path)
     unchanged = record is not None and record["bytes"] == path.stat().st_size
     if record is not None and unchanged and expected.sha256 in (None, record["sha256"]):
+        _refuse(path, path, expected, rubbish(path, path.name))
         return True
     # Put there by hand, or changed since: looked at once in full.
     pin = record["sha256"] if record is not None else None
     sha256 = _checked_or_aside(path, path, expected, pin=str(pin) if pin else None)
-    _write_record(path, expected.url, sha256)
+    # A folder that can only be read serves too; the file is then hashed each time.
+    with contextlib.suppress(PermissionError):
+        _write_record(path, expected.url, sha256)
     return True
 
 
@@ -206,12 +248,20 @@ def _download(path: Path, expected: Expected, by_hand: str) -> None:
     # pooch tells how to pin every file it is not told the hash of; the record does that here.
     pooch.get_logger().setLevel("WARNING")
     digests: list[str] = []
+
+    def check(part: Path) -> None:
+        if expected.sha256 is None:
+            _refuse(part, path, expected, other_format(part, path.name))
+            if downloader.unannounced:
+                _refuse(part, path, expected, _cut(part, path))
+        digests.append(_checked_or_aside(part, path, expected))
+
     downloader = ResumingDownloader(
         partial=path.with_name(f"{path.name}.part"),
         size=expected.bytes,
         resume_unchecked=expected.sha256 is not None,
         by_hand=by_hand,
-        check=lambda part: digests.append(_checked_or_aside(part, path, expected)),
+        check=check,
     )
     pooch.retrieve(
         expected.url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader
@@ -220,18 +270,43 @@ def _download(path: Path, expected: Expected, by_hand: str) -> None:
     _write_record(path, expected.url, digests[-1])
 
 
+def _cut(part: Path, path: Path) -> str:
+    """Look at a file of which the server did not say how long it is."""
+    whole = is_whole(part, path.name)
+    if whole is None:
+        warn_once(
+            f"{path}: the server did not say how long the file is; check that its end is there"
+        )
+    return "a file that is cut off or damaged" if whole is False else ""
+
+
 def _checked_or_aside(found: Path, path: Path, expected: Expected, pin: str | None = None) -> str:
     """Check `found`; a wrong one is renamed to ``NAME.bad`` so that it can be looked at."""
+    _refuse(found, path, expected, rubbish(found, path.name))
     try:
         return check_file(found, expected.sha256 or pin, expected.bytes)
     except ChecksumError as error:
-        aside = path.with_name(f"{path.name}.bad")
-        os.replace(found, aside)
-        _record_path(path).unlink(missing_ok=True)
+        aside = _put_aside(found, path)
         raise ChecksumError(
-            f"{error}. It came from {expected.url} and is kept as {aside}; run again to fetch it "
-            "anew, and if this repeats the file at the source has changed"
+            f"{error}. It came from {shown_url(expected.url)} and is kept as {aside}; run again "
+            "to fetch it anew, and if this repeats the file at the source has changed"
         ) from None
+
+
+def _refuse(found: Path, path: Path, expected: Expected, fault: str) -> None:
+    if fault:
+        raise DownloadError(
+            f"{shown_url(expected.url)} gave {fault}, instead of data (kept as "
+            f"{_put_aside(found, path)}); a login or proxy page may be in the way. Run again, or "
+            f"fetch the file by hand and put it at {path}."
+        )
+
+
+def _put_aside(found: Path, path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.bad")
+    os.replace(found, aside)
+    _record_path(path).unlink(missing_ok=True)
+    return aside
 
 
 def _record_path(path: Path) -> Path:
@@ -239,6 +314,6 @@ def _record_path(path: Path) -> Path:
 
 
 def _write_record(path: Path, url: str, sha256: str) -> None:
-    record = {"url": url, "sha256": sha256, "bytes": path.stat().st_size}
+    record = {"url": shown_url(url), "sha256": sha256, "bytes": path.stat().st_size}
     with atomic_path(_record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import requests
 import urllib3
@@ -18,12 +20,65 @@ from lcplm_graph.errors import DownloadError
 ATTEMPTS = 5
 BACKOFF_SECONDS = 1.0
 TIMEOUT_SECONDS = (10, 60)
+DEADLINE_SECONDS = 24 * 3600.0
+# A server that sends less than this in that time is taken for dead.
+SLOW_BYTES, SLOW_SECONDS = 6000, 60.0
 _CHUNK = 1 << 18
-_HTML = (b"<!doctype html", b"<html")
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class _TryAgain(Exception):
     """A fault that may pass."""
+
+
+class _Before(NamedTuple):
+    """What the server said of the file when the partial file was begun."""
+
+    validator: str = ""
+    total: int | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> _Before:
+        """Read what was noted; nothing if that is damaged, as then nothing is resumed."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls(str(found["validator"]), found["total"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without what may be secret: user, password, and the query.
+
+    Examples
+    --------
+    >>> shown_url("https://me:secret@host.org:80/a/b.gz?token=1")
+    'https://host.org:80/a/b.gz'
+    """
+    scheme, _, place, _ = _parts(url)
+    return scheme + place
+
+
+def _without(url: str, error: Exception) -> str:
+    """Say an error without the secrets of the URL that it may repeat."""
+    _, user, _, query = _parts(url)
+    text = str(error).replace(url, shown_url(url))
+    # A password may be repeated alone, or with the name before it.
+    for secret in (user, user.rstrip("@"), query, user.rstrip("@").partition(":")[2]):
+        text = text.replace(secret, "...") if secret else text
+    return text
+
+
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, user with password, host with path, and query of any text: URLs may be faulty."""
+    found = re.fullmatch(r"(\w+://)?((?:[^/?#]*@)?)([^?#]*)(.*)", url, re.DOTALL)
+    return (found[1] or "", found[2], found[3], found[4]) if found else ("", "", url, "")
+
+
+def _validator_of(headers: Any) -> str:
+    etag = headers.get("ETag", "")
+    # Weak tags may not be used to resume (RFC 9110, 13.1.5).
+    return etag if etag.startswith('"') else headers.get("Last-Modified", "")
 
 
 class ResumingDownloader:
@@ -55,58 +110,86 @@ class ResumingDownloader:
         self.partial, self.size, self.by_hand, self.check = partial, size, by_hand, check
         self.resume_unchecked = resume_unchecked
         self._validator = partial.with_name(f"{partial.name}.etag")
+        self._whole = False
+        #: Whether the server told neither the size nor where the file ends.
+        self.unannounced = False
 
     def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: Any) -> None:
         """Download `url` to `output_file`; the protocol of pooch."""
+        shown, begun = shown_url(url), time.monotonic()
+        last: Exception = _TryAgain("no attempt was made")
         for attempt in range(ATTEMPTS):
             try:
-                self._transfer(url)
+                self._transfer(url, begun + DEADLINE_SECONDS)
                 break
             except (_TryAgain, requests.ConnectionError, requests.Timeout) as error:
-                last: Exception = error
-            except requests.RequestException as error:
-                raise DownloadError(f"cannot fetch {url}: {error}. {self.by_hand}.") from error
+                last = error
+            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+                raise DownloadError(
+                    f"cannot fetch {shown}: {_without(url, error)}. {self.by_hand}."
+                ) from None
             except OSError as error:
                 raise DownloadError(self._disk_message(error)) from error
+            if time.monotonic() - begun > DEADLINE_SECONDS:
+                break
             if attempt + 1 < ATTEMPTS:
                 time.sleep(BACKOFF_SECONDS * 2**attempt)
         else:
+            attempt = ATTEMPTS
+        if not self._whole:
             raise DownloadError(
-                f"cannot fetch {url} after {ATTEMPTS} attempts ({last}). Check the network and "
-                f"run again: what has arrived is kept and resumed. {self.by_hand}."
-            ) from last
-        self._refuse_web_page(url)
+                f"cannot fetch {shown} after {attempt} attempts ({_without(url, last)}). Check the "
+                f"network and run again: what has arrived is kept and resumed. {self.by_hand}."
+            ) from None
         self.check(self.partial)
         os.replace(self.partial, output_file)
         self._validator.unlink(missing_ok=True)
 
-    def _transfer(self, url: str) -> None:
-        have = self._resumable_bytes()
+    def _transfer(self, url: str, deadline: float) -> None:
+        have, before = self._resumable()
         # Not "gzip": the bytes on disk must be those of the file, to be hashed and resumed.
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self._validator.is_file():
-                headers["If-Range"] = self._validator.read_text()
+            if before.validator:
+                headers["If-Range"] = before.validator
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
-            if answer.status_code == 416:
+            if answer.status_code == 416 and have:
                 # Nothing is left to send, or the partial file is of another version.
-                if answer.headers.get("Content-Range") == f"bytes */{have}":
+                same = _validator_of(answer.headers) in ("", before.validator)
+                if same and answer.headers.get("Content-Range") == f"bytes */{have}":
+                    self._whole = True
                     return
-                self.partial.unlink()
-                raise _TryAgain("the server refused to resume")
-            self._refuse_status(url, answer.status_code)
-            if answer.status_code != 206:
-                have = 0
-                self._remember_validator(answer.headers)
-            elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                self.partial.unlink()
-                raise _TryAgain("the server resumed at another place")
-            self._receive(answer, have)
+                self._forget("the server refused to resume")
+            self._refuse_status(url, answer.status_code, asked_for_part=bool(have))
+            length = self._length_of(answer.headers)
+            if answer.status_code == 206:
+                total = self._check_part(answer.headers, have, length, before)
+            else:
+                have, total = 0, length
+                self._remember(answer.headers, total)
+            self._receive(answer, have, total if total is not None else self.size, deadline)
+            self._check_length(total, framed=bool(getattr(answer.raw, "chunked", False)))
+        self._whole = True
 
-    def _receive(self, answer: requests.Response, have: int) -> None:
-        announced = answer.headers.get("Content-Length")
-        total = have + int(announced) if announced else self.size
+    def _check_part(self, headers: Any, have: int, length: int | None, before: _Before) -> int:
+        """Hold a 206 to what was asked for, and return the size of the whole file."""
+        found = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        if not found or int(found[1]) != have or not have <= int(found[2]) < int(found[3]):
+            self._forget("the server resumed at another place")
+        start, end, total = (int(number) for number in found.groups())
+        if length is not None and length != end - start + 1:
+            self._forget("the server's part is not as long as it says")
+        validator = _validator_of(headers)
+        if before.validator and validator and validator != before.validator:
+            self._forget("the file changed at the source")
+        if before.total is not None and total != before.total:
+            self._forget("the file changed its size at the source")
+        return total
+
+    def _receive(
+        self, answer: requests.Response, have: int, total: int | None, deadline: float
+    ) -> None:
         bar = tqdm(
             total=total,
             initial=have,
@@ -115,51 +198,73 @@ class ResumingDownloader:
             desc=self.partial.stem,
             disable=None,
         )
+        window, since = 0, time.monotonic()
         with bar, open(self.partial, "ab" if have else "wb") as file:
             try:
-                while data := answer.raw.read(_CHUNK, decode_content=False):
+                # `read1` returns what has come: `read` would wait for a whole chunk, and a
+                # server that sends a byte a minute would hold it for ever.
+                while data := answer.raw.read1(_CHUNK, decode_content=False):
                     file.write(data)
                     bar.update(len(data))
+                    window, now = window + len(data), time.monotonic()
+                    if now > deadline:
+                        raise _TryAgain(f"it took longer than {DEADLINE_SECONDS / 3600:g} hours")
+                    if now - since > SLOW_SECONDS:
+                        if window < SLOW_BYTES:
+                            raise _TryAgain(f"only {window} bytes came in {now - since:.0f} s")
+                        window, since = 0, now
             except urllib3.exceptions.HTTPError as error:
                 raise _TryAgain(f"the connection broke: {error}") from error
+
+    def _check_length(self, total: int | None, framed: bool) -> None:
         arrived = self.partial.stat().st_size
-        if announced and arrived < have + int(announced):
+        if total is not None and arrived < total:
             raise _TryAgain(f"the connection ended after {arrived} of {total} bytes")
+        if total is not None and arrived > total:
+            self._forget(f"{arrived} bytes came, {total} were announced")
+        if total is None and not framed and not self.resume_unchecked:
+            self.unannounced = True
 
-    def _resumable_bytes(self) -> int:
-        if not self.partial.is_file():
-            return 0
-        if not self.resume_unchecked and not self._validator.is_file():
-            return 0
-        return self.partial.stat().st_size
+    def _resumable(self) -> tuple[int, _Before]:
+        before = _Before.read(self._validator)
+        if not self.partial.is_file() or not (self.resume_unchecked or before.validator):
+            return 0, before
+        return self.partial.stat().st_size, before
 
-    def _remember_validator(self, headers: Any) -> None:
-        etag = headers.get("ETag", "")
-        # Weak tags may not be used to resume (RFC 9110, 13.1.5).
-        validator = etag if etag.startswith('"') else headers.get("Last-Modified")
-        if validator:
-            self._validator.write_text(validator)
+    def _remember(self, headers: Any, total: int | None) -> None:
+        before = _Before(_validator_of(headers), total)
+        if before.validator:
+            self._validator.write_text(json.dumps(before._asdict()), encoding="utf-8")
         else:
             self._validator.unlink(missing_ok=True)
 
-    def _refuse_status(self, url: str, status: int) -> None:
-        if status == 429 or status >= 500:
-            raise _TryAgain(f"the server answered {status}")
-        if status >= 400:
-            reason = "there is no such file" if status in (404, 410) else "it refuses access"
-            raise DownloadError(
-                f"cannot fetch {url}: the server answered {status}, {reason}. {self.by_hand}."
-            )
+    def _forget(self, reason: str) -> NoReturn:
+        """Give up what has arrived, which belongs to another file, and try from the start."""
+        self.partial.unlink(missing_ok=True)
+        self._validator.unlink(missing_ok=True)
+        raise _TryAgain(reason)
 
-    def _refuse_web_page(self, url: str) -> None:
-        with open(self.partial, "rb") as file:
-            if file.read(512).lstrip().lower().startswith(_HTML):
-                aside = self.partial.with_suffix(".bad")
-                os.replace(self.partial, aside)
-                raise DownloadError(
-                    f"{url} gave a web page instead of data (kept as {aside}); a login or proxy "
-                    f"page may be in the way. {self.by_hand}."
-                )
+    def _length_of(self, headers: Any) -> int | None:
+        announced = headers.get("Content-Length")
+        if announced is None:
+            return None
+        if not announced.strip().isdecimal():
+            raise _TryAgain(f"the server announced {announced[:30]!r} bytes")
+        return int(announced)
+
+    def _refuse_status(self, url: str, status: int, *, asked_for_part: bool) -> None:
+        if status == 200 or (status == 206 and asked_for_part):
+            return
+        if status in (408, 425, 429, 416) or status >= 500:
+            raise _TryAgain(f"the server answered {status}")
+        if status in (404, 410):
+            reason = "there is no such file"
+        else:
+            reason = "it refuses access" if status >= 400 else "which is no file"
+        raise DownloadError(
+            f"cannot fetch {shown_url(url)}: the server answered {status}, {reason}. "
+            f"{self.by_hand}."
+        )
 
     def _disk_message(self, error: OSError) -> str:
         if error.errno == errno.ENOSPC:

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
-from lcplm_graph.files.download import data_root, fetch_card_file
+from lcplm_graph.files.download import cache_root, fetch_card_file
 from lcplm_graph.io import atomic_path, sha256_of
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.clusters import read_clusters
@@ -75,7 +75,7 @@ def open_corpus(
         If a file is missing or not in its format, or a protein is in no cluster.
     """
     path = _fasta_of(name)
-    folder = data_root() / "corpora" / _key(path)
+    folder = cache_root() / "corpora" / _key(path)
     facts_path = folder / "facts.json"
     with FileLock(_made(folder) / ".lock"):
         if not facts_path.is_file():

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError
-from lcplm_graph.files.download import data_root
+from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
 from lcplm_graph.pairs import pair_hashes
@@ -59,7 +59,7 @@ class WalkShard:
         """Convert one species of STRING, unless that has been done; see `open_shards`."""
         options = {"name": name, "kind": kind, "seed": seed, "weighted": weighted, "bits": q != 1.0}
         key = json.dumps([_FORMAT, options], sort_keys=True)
-        folder = data_root() / "walks" / hashlib.sha256(key.encode()).hexdigest()[:32]
+        folder = cache_root() / "walks" / hashlib.sha256(key.encode()).hexdigest()[:32]
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             if not (folder / FACTS).is_file():

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import builtins
 import errno
+import gzip
 import hashlib
 import json
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 
-from lcplm_graph.errors import ChecksumError, DataError, DownloadError
+from lcplm_graph.errors import ChecksumError, DataError, DownloadError, LcPlmWarning
 from lcplm_graph.files import transport
-from lcplm_graph.files.download import check_file, data_root, fetch, is_offline
+from lcplm_graph.files.download import cache_root, check_file, data_root, fetch, is_offline
+from lcplm_graph.io import forget_warnings
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -242,3 +247,162 @@ def test_two_processes_share_one_download(served, data_dir):
     assert outputs == {str(data_dir / "two/file.bin")}
     assert (data_dir / "two/file.bin").read_bytes() == CONTENT
     assert len(served.requests) == 1
+
+
+BODY = b"x" * 1000
+ODD = {
+    "empty": (200, b"", {}),
+    "204": (204, b"", {}),
+    "300": (300, b"many choices", {}),
+    "302 without target": (302, b"moved", {}),
+    "206 unasked": (206, BODY, {"Content-Range": "bytes 0-999/2000"}),
+    "206 unasked, of all": (206, BODY, {"Content-Range": "bytes 0-999/1000"}),
+    "error in XML": (200, b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', {}),
+    "page after a mark": (200, b"\xef\xbb\xbf<!DOCTYPE html><html>login</html>", {}),
+    "page after a comment": (200, b"<!-- x --><html>login</html>", {}),
+    "error in JSON": (200, b'{"error": "quota exceeded"}', {}),
+    "length that is no number": (200, BODY, {"Content-Length": "abc"}),
+    "negative length": (200, BODY, {"Content-Length": "-5"}),
+    "a body cut off": (200, BODY, {"Content-Length": "2000"}),
+}
+
+
+@pytest.fixture
+def odd(data_dir, monkeypatch):
+    """Return a function that serves one answer after the other and fetches."""
+    monkeypatch.setattr(transport, "BACKOFF_SECONDS", 0.0)
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request, client_address):
+            """Say nothing of clients that hang up."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        answers: ClassVar[list] = []
+
+        def do_GET(self):
+            answers = type(self).answers
+            status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+            self.send_response(status)
+            for key, value in ({"Content-Length": str(len(body))} | headers).items():
+                if value is not None:
+                    self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = True
+
+        def log_message(self, *_):
+            pass
+
+    http = Server(("127.0.0.1", 0), Handler)
+    Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def get_odd(answers, name="file.txt", **options):
+        Handler.answers = list(answers)
+        return fetch(f"http://127.0.0.1:{http.server_port}/{name}", name=name, **options)
+
+    yield get_odd
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD.keys())
+def test_what_is_no_file_is_never_pinned(odd, data_dir, answer):
+    with pytest.raises(DownloadError):
+        odd([answer])
+    assert not (data_dir / "file.txt").exists()
+    assert not (data_dir / "file.txt.json").exists()
+    assert odd([(200, BODY, {})]).read_bytes() == BODY
+
+
+RESUMED = {
+    "another etag": {"ETag": '"two"', "Content-Range": "bytes 1000-1999/2000"},
+    "another size": {"ETag": '"one"', "Content-Range": "bytes 1000-1999/3000"},
+    "another place": {"ETag": '"one"', "Content-Range": "bytes 0-999/2000"},
+    "no range": {"ETag": '"one"'},
+    "a range that is not as long": {"ETag": '"one"', "Content-Range": "bytes 1000-1499/2000"},
+}
+
+
+@pytest.mark.parametrize("headers", RESUMED.values(), ids=RESUMED.keys())
+def test_halves_of_two_files_are_never_joined(odd, headers):
+    cut = (200, b"A" * 1000, {"Content-Length": "2000", "ETag": '"one"'})
+    whole = (200, b"B" * 2000, {"ETag": '"two"'})
+    path = odd([cut, (206, b"B" * 1000, headers), whole])
+    assert path.read_bytes() == b"B" * 2000
+
+
+def test_a_part_of_a_part_is_continued(odd):
+    def part(start, stop):
+        where = {"ETag": '"one"', "Content-Range": f"bytes {start}-{stop - 1}/2000"}
+        return (206, bytes(stop - start), where)
+
+    cut = (200, bytes(1000), {"Content-Length": "2000", "ETag": '"one"'})
+    assert odd([cut, part(1000, 1500), part(1500, 2000)]).read_bytes() == bytes(2000)
+
+
+def test_archives_are_what_their_names_promise(odd):
+    with pytest.raises(DownloadError, match="no gzip file, which its name promises"):
+        odd([(200, b"rate limit exceeded", {})], name="file.txt.gz")
+    unannounced = {"Content-Length": None}
+    packed = gzip.compress(BODY)
+    with pytest.raises(DownloadError, match="cut off or damaged"):
+        odd([(200, packed[:-5], unannounced)], name="file.txt.gz")
+    assert odd([(200, packed, unannounced)], name="file.txt.gz").read_bytes() == packed
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="did not say how long"):
+        assert odd([(200, BODY, unannounced)]).read_bytes() == BODY
+
+
+def test_data_in_json_is_data(odd):
+    with pytest.raises(DownloadError, match="an error message in JSON"):
+        odd([(200, b'{"message": "not found"}', {})], name="a.json")
+    assert odd([(200, b'{"P12345": [1]}', {})], name="a.json").is_file()
+
+
+def test_secrets_of_a_url_stay_secret(odd, data_dir):
+    url = "http://me:hunter2@127.0.0.1:9/x?token=s3cret"
+    with pytest.raises(DownloadError) as caught:
+        fetch(url, name="x")
+    with pytest.raises(DownloadError) as offline:
+        fetch(url, name="x", offline=True)
+    with pytest.raises(DownloadError) as strange:
+        fetch("http://me:hunter2@[::x/?token=s3cret", name="x")
+    for text in map(str, (caught.value, offline.value, strange.value)):
+        assert "hunter2" not in text
+        assert "s3cret" not in text
+
+
+def test_a_server_that_drips_is_given_up(odd, monkeypatch):
+    monkeypatch.setattr(transport, "ATTEMPTS", 2)
+    monkeypatch.setattr(transport, "SLOW_SECONDS", -1.0)
+    with pytest.raises(DownloadError, match=r"after 2 attempts \(only 1000 bytes came"):
+        odd([(200, BODY, {})])
+    monkeypatch.setattr(transport, "DEADLINE_SECONDS", -1.0)
+    with pytest.raises(DownloadError, match="longer than"):
+        odd([(200, BODY, {})])
+
+
+def test_rubbish_put_there_by_hand_or_pinned_before_is_refused(odd, data_dir):
+    data_dir.mkdir(exist_ok=True)
+    (data_dir / "file.txt").write_bytes(b"<html>login")
+    with pytest.raises(DownloadError, match=r"a web page.*file\.txt\.bad"):
+        odd([(200, BODY, {})])
+    (data_dir / "file.txt").touch()
+    (data_dir / "file.txt.json").write_text(json.dumps({"sha256": "0" * 64, "bytes": 0}))
+    with pytest.raises(DownloadError, match="an empty file"):
+        odd([(200, BODY, {})])
+    assert odd([(200, BODY, {})]).read_bytes() == BODY
+
+
+def test_what_can_be_made_again_needs_no_folder_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LCPLM_DATA", str(tmp_path / "file" / "data"))
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="set LCPLM_DATA to a folder"):
+        root = cache_root()
+    assert root.is_dir()
+    assert cache_root() == root
+    assert cache_root(tmp_path / "mine") == tmp_path / "mine"
+    monkeypatch.setenv("LCPLM_DATA", str(tmp_path / "data"))
+    assert cache_root() == tmp_path / "data"
