@@ -20,6 +20,8 @@ import numpy as np
 from lcplm_graph.command import positional, run_command, several
 from lcplm_graph.errors import CheckpointError, ConfigError
 
+# What `release` adds to the facts of a run.
+_RELEASED = ("before", "name", "pool", "parameters", "note", "weights", "seen_edges", "history")
 _MACHINE = ("out", "devices", "nodes", "strategy", "checkpoint_minutes", "resume")
 _SHAPE = ("preset", "arch", "d_model", "n_layer", "d_state")
 _CHECKED = 64
@@ -50,7 +52,8 @@ def release(
     note : str
         Markdown for the card: where the training data come from, and under which licence.
     before : sequence of path-like
-        Folders of the runs that this one went on from, the first one first.
+        What this run went on from, the first one first: folders of runs, or a model that was
+        released, by folder or shipped name; it brings the runs it was made by.
 
     Returns
     -------
@@ -113,11 +116,23 @@ def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
     """Facts of all runs but the last, each of which the next one started from."""
     from lcplm_graph.models.encoders import load_encoder
 
-    facts = [run_facts(run) for run in runs]
+    facts = [_told(run) for run in runs]
     for earlier, run, later in zip(runs, runs[1:], facts[1:], strict=False):
-        if later["data"].get("encoder_fingerprint") != load_encoder(earlier).fingerprint():
+        if later[0]["data"].get("encoder_fingerprint") != load_encoder(str(earlier)).fingerprint():
             raise ConfigError(f"{run}: this run did not start from the model of {earlier}")
-    return facts[:-1]
+    return [run for told in facts[:-1] for run in told]
+
+
+def _told(run: Path) -> list[dict[str, Any]]:
+    """Facts of a run; or of all runs of a released model, which are in its record."""
+    from lcplm_graph.models.folder import ModelFolder
+    from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
+
+    folder = shipped_folder(str(run)) if str(run) in shipped_encoders() else run
+    facts = ModelFolder(folder).record().facts
+    if "weights" not in facts:
+        return [run_facts(folder)]
+    return [*facts["before"], {k: v for k, v in facts.items() if k not in _RELEASED}]
 
 
 def run_facts(run: Path) -> dict[str, Any]:
@@ -228,7 +243,7 @@ class ReleaseOptions:
     full
         Store float32, not float16.
     before
-        Runs that this one went on from, the first one first.
+        Runs that this one went on from, the first one first; or the released model.
     note
         Markdown file for the card: training data and their licence.
     """

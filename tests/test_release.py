@@ -110,6 +110,21 @@ def test_earlier_runs_are_told_and_checked(run: Path, tmp_path: Path, capsys) ->
     assert "1 processes of" in card
 
 
+def test_a_released_model_brings_its_runs(run: Path, tmp_path: Path) -> None:
+    released, again, later = (tmp_path / name for name in ("lcplm-old", "lcplm-new", "later"))
+    assert main([str(run), "--out", str(released)]) == 0
+    shutil.copytree(run, later)
+    manifest = json.loads((later / "run.json").read_text())
+    manifest["data"]["encoder_fingerprint"] = load_encoder(released).fingerprint()
+    (later / "run.json").write_text(json.dumps(manifest))
+    assert main([str(later), "--out", str(again), "--before", str(released)]) == 0
+    before = json.loads((again / "training.json").read_text())["before"]
+    told = json.loads((released / "training.json").read_text())
+    assert [b["tokens"] for b in before] == [told["tokens"]]
+    assert before[0]["data"] == told["data"]
+    assert "weights" not in before[0]
+
+
 def test_hours_add_up_over_sessions() -> None:
     rows = [{"seconds": s} for s in (float("nan"), 10.0, 20.0, 5.0, 7.0)]
     assert _seconds(rows) == 27

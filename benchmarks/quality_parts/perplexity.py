@@ -87,7 +87,16 @@ def _held_out(options: argparse.Namespace) -> tuple[HeldOutByLength, dict]:
     said = {"corpus": f"{Path(options.corpus).name}, sha256 {facts['data']['sha256'][:16]}"}
     if clusters:
         said["held out"] = "whole clusters, one member of each is measured"
+    if any(_split_of(run) != _split_of(facts) for run in facts["before"]):
+        said["not held out"] = "from the earlier runs, which held other proteins out"
     return HeldOutByLength(corpus, used["max_tokens"]), said
+
+
+def _split_of(run: dict) -> tuple:
+    """Return what decides which proteins a run held out."""
+    data, options = run["data"], run["options"]
+    clusters = (data.get("clusters") or {}).get("sha256")
+    return clusters or data["sha256"], options["eval_tokens"], options["split_seed"]
 
 
 def _same(path: Path | None, sha256: str) -> None:
