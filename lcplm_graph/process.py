@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_INT = 2**31 - 1
 _DYNAMIC_MMAP = 32 << 20
 _kept = False
+_lost_threads = _relaunched = False
 
 
 @contextmanager
@@ -67,8 +70,25 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> lis
         return list(pool.map(function, items))
 
 
+def use_torch_threads() -> None:
+    """Make Numba kernels use as many threads as torch does; every parallel kernel calls this first.
+
+    In a process that was forked after threads had started there are none left, and GNU OpenMP ends
+    the process that asks for them.  Kernels then run in one thread, with the same results.
+    """
+    from numba import config, set_num_threads
+
+    if _lost_threads:
+        _run_without_threads()
+        set_num_threads(1)
+        return
+    _start_numba_threads()
+    available: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import
+    set_num_threads(min(torch.get_num_threads(), available))
+
+
 @cache
-def start_numba_threads() -> None:
+def _start_numba_threads() -> None:
     """Start Numba's threads without changing torch's.
 
     Numba's OpenMP layer sets the thread count of the whole process when it starts, which would
@@ -81,13 +101,34 @@ def start_numba_threads() -> None:
     torch.set_num_threads(threads)
 
 
-def use_torch_threads() -> None:
-    """Make Numba kernels use as many threads as torch does (`torch.set_num_threads`)."""
-    from numba import config, set_num_threads
+def _after_fork() -> None:
+    """Note in a forked process that Numba's threads are lost, if there were any."""
+    global _lost_threads, _relaunched
+    numba_threads = sys.modules.get("numba.np.ufunc.parallel")
+    if numba_threads is not None and getattr(numba_threads, "_is_initialized", False):
+        _lost_threads, _relaunched = True, False
+        # Torch's are lost too; what comes before the first kernel would wait for them.
+        torch.set_num_threads(1)
 
-    start_numba_threads()
-    available: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import
-    set_num_threads(min(torch.get_num_threads(), available))
+
+def _run_without_threads() -> None:
+    """Tell Numba's OpenMP layer once that this process, with one thread, is its own now."""
+    global _relaunched
+    if _relaunched:
+        return
+    _relaunched = True
+    from numba import threading_layer
+
+    if threading_layer() != "omp":
+        return  # the other layers start their threads again by themselves
+    from numba.np.ufunc import omppool
+
+    ctypes.CFUNCTYPE(None, ctypes.c_int)(omppool.launch_threads)(1)
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def keep_freed_memory() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import operator
-import os
 from typing import TYPE_CHECKING
 
 from lcplm_graph.errors import InputError, UnknownNameError
@@ -15,25 +14,14 @@ if TYPE_CHECKING:
     from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw
 
 BACKENDS = ("numba", "reference")
-_forked = False
-
-
-def _remember_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_remember_fork)
 
 
 def runs_serially() -> bool:
-    """Whether walks run on one thread here, as they do in every child process.
+    """Whether walks run on one thread here, as they do in the workers of `multiprocessing`.
 
-    GNU OpenMP, Numba's usual threading layer, kills a forked process that enters a parallel
-    region after its parent did; and workers that each start a thread per core fight for cores.
+    Workers that each start a thread per core fight for cores.
     """
-    return _forked or multiprocessing.parent_process() is not None
+    return multiprocessing.parent_process() is not None
 
 
 def random_walk(

@@ -12,7 +12,7 @@ from numba import njit, prange
 
 from lcplm_graph.ops.random_walk import reference
 from lcplm_graph.ops.random_walk.tables import TWO32, WalkGraph, WalkLaw
-from lcplm_graph.process import start_numba_threads
+from lcplm_graph.process import use_torch_threads
 
 U = np.uint64
 GOLDEN = U(reference.GOLDEN)
@@ -42,7 +42,7 @@ def random_walk(
         U(reference.derive_key(seed, reference.WALK)),
     )
     if parallel:
-        start_numba_threads()
+        use_torch_threads()
     run = _walk_parallel if parallel else _walk_serial
     run(graph, law, keys[0], keys[1], first, nodes, negative)
     return nodes, negative
