@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import platform
 import sys
@@ -121,9 +122,8 @@ def _run_without_threads() -> None:
 
     if threading_layer() != "omp":
         return  # the other layers start their threads again by themselves
-    from numba.np.ufunc import omppool
-
-    ctypes.CFUNCTYPE(None, ctypes.c_int)(omppool.launch_threads)(1)
+    layer = importlib.import_module("numba.np.ufunc.omppool")
+    ctypes.CFUNCTYPE(None, ctypes.c_int)(layer.launch_threads)(1)
     torch.set_num_threads(1)
 
 

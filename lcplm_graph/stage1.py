@@ -100,9 +100,12 @@ def train(options: Stage1Options) -> None:
     LcPlmError
         If the corpus, an option or a checkpoint is not usable; the message says what to do.
     """
+    import torch
+
+    from lcplm_graph.process import default_dtype
     from lcplm_graph.training.resume import claimed
 
-    with claimed(options) as checkpoint:
+    with default_dtype(torch.float32), claimed(options) as checkpoint:
         _train(options, checkpoint)
 
 

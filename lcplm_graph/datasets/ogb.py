@@ -179,7 +179,7 @@ class OGBLPPA(OGBDataset):
         edge_index, _ = _both_directions(pairs, num_nodes)
         features = _matrix(home / "raw" / "node-feat.csv.gz", np.float32, num_nodes)
         data = Data(edge_index=edge_index, x=torch.from_numpy(features))
-        data.edge_weight = torch.ones(edge_index.shape[1])
+        data.edge_weight = torch.ones(edge_index.shape[1], dtype=torch.float32)
         for part in ("train", "valid", "test"):
             path = home / "split" / "throughput" / f"{part}.pt"
             content = _load_split(path)

@@ -168,7 +168,7 @@ def _features(
     if dataset[0].edge_index is not None:
         rows = np.arange(len(used))
     found = cached_embeddings(encoder, dataset.sequences.select(rows), pool, progress=progress)
-    x = torch.zeros(len(used), found.shape[1])
+    x = torch.zeros(len(used), found.shape[1], dtype=torch.float32)
     x[torch.from_numpy(rows)] = found
     return x
 

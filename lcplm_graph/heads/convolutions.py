@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.heads.dropout import Dropout
+from lcplm_graph.process import default_dtype
 
 _FAR = 6.0
 _OTHER_NAMES = {"graphsage": "SAGEConv", "sage": "SAGEConv", "gatv2": "GATv2Conv"}
@@ -121,6 +122,7 @@ class GraphEncoder(nn.Module):
         proteins apart, such as dipeptides, misleads about new ones.
     """
 
+    @default_dtype(torch.float32)
     def __init__(
         self,
         in_channels: int,

@@ -12,6 +12,7 @@ from lcplm_graph.errors import UnknownNameError
 from lcplm_graph.heads.convolutions import Scale
 from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.structure import WIDTH
+from lcplm_graph.process import default_dtype
 
 
 class DotDecoder(nn.Module):
@@ -22,6 +23,7 @@ class DotDecoder(nn.Module):
     channels : int
     """
 
+    @default_dtype(torch.float32)
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.factor = channels**-0.5
@@ -41,6 +43,7 @@ class HadamardMlpDecoder(nn.Module):
     dropout : float
     """
 
+    @default_dtype(torch.float32)
     def __init__(self, channels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.net = nn.Sequential(
@@ -63,6 +66,7 @@ class BilinearDecoder(nn.Module):
     channels : int
     """
 
+    @default_dtype(torch.float32)
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.eye(channels))
@@ -83,6 +87,7 @@ class StructureBranch(nn.Module):
     dropout : float
     """
 
+    @default_dtype(torch.float32)
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
         width = WIDTH - 1

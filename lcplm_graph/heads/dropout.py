@@ -81,7 +81,7 @@ class Dropout(nn.Module):
             .view(torch.uint8)[: x.numel()]
             .view(x.shape)
         )
-        return x * ((drawn < self.kept) * (_LEVELS / self.kept))
+        return x * ((drawn < self.kept).to(x.dtype) * (_LEVELS / self.kept))
 
     def extra_repr(self) -> str:
         """Show `p` as it is after rounding."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from lcplm_graph.heads.base import Head
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.process import default_dtype
 
 
 class FunctionPredictor(Head):
@@ -22,6 +24,7 @@ class FunctionPredictor(Head):
         As in `LinkPredictor`.
     """
 
+    @default_dtype(torch.float32)
     def __init__(
         self,
         in_channels: int | None = None,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.heads.base import Head
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.process import default_dtype
 
 
 class HomologyClassifier(Head):
@@ -23,6 +24,7 @@ class HomologyClassifier(Head):
         As in `LinkPredictor`.
     """
 
+    @default_dtype(torch.float32)
     def __init__(
         self,
         in_channels: int | None = None,

@@ -189,7 +189,7 @@ def link_loader(
     positive = split.positives(part)
     negative = split.negatives(part, negatives, ratio, seed)
     pairs = np.concatenate([positive, negative])
-    label = (torch.arange(len(pairs)) < len(positive)).float()
+    label = (torch.arange(len(pairs)) < len(positive)).to(torch.float32)
     return LinkLoader(
         data,
         link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),

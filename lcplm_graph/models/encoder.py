@@ -95,7 +95,7 @@ class Encoder(nn.Module):
             raise InputError("expected a list of sequences, got one string; wrap it in a list")
         self._check_lengths(sequences)
         lengths = np.array([len(s) for s in sequences])
-        out = torch.empty(len(sequences), pooled_dim(self.dim, pool))
+        out = torch.empty(len(sequences), pooled_dim(self.dim, pool), dtype=torch.float32)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         with torch.inference_mode(), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):

@@ -56,7 +56,7 @@ def score_pairs(
         )
     streams = [_stream(a, b) for pair in pairs for a, b in (pair, pair[::-1])]
     lengths = np.array([len(ids) for ids, _ in streams])
-    scores = torch.empty(len(streams))
+    scores = torch.empty(len(streams), dtype=torch.float32)
     bar = tqdm(total=len(pairs), unit="pair", disable=not progress)
     with torch.inference_mode(), reused_memory(), bar:
         for batch in length_sorted_batches(lengths, max_tokens):

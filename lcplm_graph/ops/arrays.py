@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,11 @@ from torch import Tensor
 from lcplm_graph.tokens.packing import check_cu_seqlens
 
 _NOTHING = np.zeros(1, dtype=np.float32)
+
+
+def float32(*shape: Any) -> Tensor:
+    """Return memory for a kernel to fill, float32 whatever torch's default dtype is."""
+    return torch.empty(*shape, dtype=torch.float32)
 
 
 class Streams:

@@ -88,7 +88,9 @@ def mask_tokens(
             raise ConfigError(f"{name} must be between 0 and 1, not {value}")
 
     def uniform() -> Tensor:
-        return torch.rand(input_ids.shape, generator=generator, device=input_ids.device)
+        return torch.rand(
+            input_ids.shape, generator=generator, device=input_ids.device, dtype=torch.float32
+        )
 
     # One fixed sequence of draws, so that switching an option leaves the other choices alone.
     draw, fate, which = uniform(), uniform(), uniform()

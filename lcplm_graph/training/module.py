@@ -135,7 +135,7 @@ class MaskedLMTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return the loss of a batch, and its summed scores."""
         ids, cu_seqlens = batch.input_ids, batch.cu_seqlens
-        contrasted = torch.zeros(3, device=ids.device)
+        contrasted = torch.zeros(3, dtype=torch.float32, device=ids.device)
         if self.contrastive is None or batch.pairs is None:
             logits = self(ids, cu_seqlens)
         else:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.ops.arrays import flat, rows, streams_of
+from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
 from lcplm_graph.process import use_torch_threads
 
@@ -23,7 +23,7 @@ def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:
 def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
     """Return ``silu(conv(x) + bias)``, shape (T, E)."""
     use_torch_threads()
-    out = torch.empty(x.shape)
+    out = float32(x.shape)
     streams = streams_of(cu_seqlens, len(x))
     conv_forward(
         (0,) * weight.shape[1], *rows(x), flat(weight.T), flat(bias),
@@ -44,7 +44,7 @@ def conv_backward_op(
     """Return dx, dweight (E, K) and dbias."""
     use_torch_threads()
     channels, taps = weight.shape
-    dx, dweight, dbias = torch.empty(x.shape), torch.empty(taps, channels), torch.empty(channels)
+    dx, dweight, dbias = float32(x.shape), float32(taps, channels), float32(channels)
     cu = streams_of(cu_seqlens, len(x)).cu
     conv_backward(
         (0,) * taps, *rows(x), flat(weight.T), flat(bias), cu, reverse,

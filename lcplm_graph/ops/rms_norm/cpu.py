@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lcplm_graph.ops.arrays import flat
+from lcplm_graph.ops.arrays import flat, float32
 from lcplm_graph.ops.rms_norm.kernels import norm_backward, norm_forward
 from lcplm_graph.process import use_torch_threads
 
@@ -17,7 +17,7 @@ BLOCKS = 32
 def norm_op(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Return the normed rows (T, d) and the factor of each row (T,)."""
     use_torch_threads()
-    out, scale = torch.empty(x.shape), torch.empty(len(x))
+    out, scale = float32(x.shape), float32(len(x))
     norm_forward(flat(x), flat(weight), eps, flat(out), flat(scale))
     return out, scale
 
@@ -33,7 +33,7 @@ def norm_backward_op(
 ) -> tuple[Tensor, Tensor]:
     """Return dx and dweight."""
     use_torch_threads()
-    dx, dweight = torch.empty(x.shape), torch.empty(BLOCKS, len(weight))
+    dx, dweight = float32(x.shape), float32(BLOCKS, len(weight))
     norm_backward(flat(x), flat(weight), flat(scale), flat(dout), flat(dx), flat(dweight))
     return dx, dweight.sum(0)
 

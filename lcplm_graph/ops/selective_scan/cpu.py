@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.ops.arrays import flat, rows, streams_of
+from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.selective_scan.kernels import (
     CHUNK,
     GROUP,
@@ -89,9 +89,9 @@ def _scan(
     known = streams_of(cu_seqlens, tokens)
     cu, chunk_of = known.cu, known.derived(_first_chunks)
     streams = len(cu) - 1
-    y = torch.empty(tokens if save and z is not None else 0, channels)
-    saved = torch.empty(int(chunk_of[-1]) if save else 0, channels, n_states)
-    last = torch.empty(streams, channels // LANES, n_states, LANES)
+    y = float32(tokens if save and z is not None else 0, channels)
+    saved = float32(int(chunk_of[-1]) if save else 0, channels, n_states)
+    last = float32(streams, channels // LANES, n_states, LANES)
     initial = None if initial_state is None else _to_lanes(initial_state)
     rank = 0 if delta_weight is None else delta_weight.shape[1]
     weight = None if delta_weight is None else _weight_blocks(delta_weight)
@@ -116,7 +116,7 @@ def scan_op(
 
     The last states are of shape (S, E / 16, N, 16); see `from_lanes`.
     """
-    out = torch.empty(u.shape)
+    out = float32(u.shape)
     rest = _scan(
         u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state,
         reverse, save, out,
@@ -173,13 +173,13 @@ def scan_backward_op(
     blocks = streams.derived(_stream_blocks)
     n_blocks, n_groups = len(blocks) - 1, (channels + GROUP - 1) // GROUP
     gated = z is not None
-    dy, dz = (torch.empty(tokens if gated else 0, channels) for _ in range(2))
+    dy, dz = (float32(tokens if gated else 0, channels) for _ in range(2))
     if gated:
         gate_backward(flat(y), *rows(z), flat(dout), flat(dy), flat(dz), channels)
-    du, ddelta = torch.empty(tokens, channels), torch.empty(tokens, channels)
-    da = torch.empty(n_blocks, channels // LANES, n_states, LANES)
-    dd, dbias = torch.empty(n_blocks, channels), torch.empty(n_blocks, channels)
-    db, dc = (torch.empty(n_groups, tokens, n_states) for _ in range(2))
+    du, ddelta = float32(tokens, channels), float32(tokens, channels)
+    da = float32(n_blocks, channels // LANES, n_states, LANES)
+    dd, dbias = float32(n_blocks, channels), float32(n_blocks, channels)
+    db, dc = (float32(n_groups, tokens, n_states) for _ in range(2))
     b_rows, c_rows = rows(B), rows(C)
     part = min(n_states, MAX_PART)
     scan_backward(
