@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from lcplm_graph.errors import DataError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.training.data import Batch, is_first_process
 from lcplm_graph.training.module import SCORES, MaskedLMTask, means
@@ -87,14 +88,37 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     -------
     list of dict
         One per row, by column.
+
+    Raises
+    ------
+    DataError
+        If a cell is no number, or a row has more or fewer cells than there are columns.
     """
     path = Path(path)
     if not path.is_file():
         return []
-    text = path.read_text()
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    rows = csv.DictReader(lines)
-    return [{k: float(v) if v else float("nan") for k, v in row.items()} for row in rows]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"not readable as text ({error})", path=path) from error
+    lines = text[: text.rfind("\n") + 1].split("\n")[:-1]
+    columns = lines[0].split(",") if lines else []
+    if lines and (columns[0] != "step" or len(set(columns)) != len(columns)):
+        raise DataError("expected a header of different columns, the first step", path=path, line=1)
+    return [_row(columns, line, path, number) for number, line in enumerate(lines[1:], 2)]
+
+
+def _row(columns: list[str], line: str, path: Path, number: int) -> dict[str, float]:
+    cells = line.split(",")
+    if len(cells) != len(columns):
+        raise DataError(
+            f"{len(cells)} cells under {len(columns)} columns; remove the line", path=path,
+            line=number,
+        )  # fmt: skip
+    try:
+        return {k: float(v) if v else float("nan") for k, v in zip(columns, cells, strict=True)}
+    except ValueError as error:
+        raise DataError(f"{error}; remove the line", path=path, line=number) from error
 
 
 def _text(value: Any) -> str:
