@@ -82,6 +82,12 @@ class DataError(LcPlmError, ValueError):
         return DataError(self.reason, path=path, line=self.line, record=self.record)
 
 
+class WriteError(LcPlmError, OSError):
+    """A file could not be written: the disk is full, or the folder may not be written."""
+
+    __str__ = Exception.__str__
+
+
 class DownloadError(LcPlmError, OSError):
     """A file could not be fetched; the message says from where and where to put it by hand."""
 

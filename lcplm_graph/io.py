@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import hashlib
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lcplm_graph.errors import LcPlmWarning
+from lcplm_graph.errors import LcPlmError, LcPlmWarning, WriteError
 
 _already_said: set[str] = set()
 
 
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or choose another folder",
+    errno.EDQUOT: "your quota on this disk is used up; free some space or choose another folder",
+    errno.EROFS: "the disk can only be read; choose another folder",
+    errno.EACCES: "the folder may not be written; choose another one",
+    errno.EPERM: "the folder may not be written; choose another one",
+    errno.ENOTDIR: "a part of the path is a file and no folder; choose another path",
+    errno.EFBIG: "the file is too large for this disk; choose another folder",
+    errno.EIO: "the disk answers with an error; choose another one",
+}
+Write = Callable[..., Iterator[Path]]
+
+
+def _names_the_place(write: Write) -> Write:
+    """Say in one sentence what cannot be written and why, instead of a number of the system."""
+
+    @functools.wraps(write)
+    def named(path: str | os.PathLike[str], **options: str) -> Iterator[Path]:
+        try:
+            yield from write(path, **options)
+        except OSError as error:
+            if isinstance(error, LcPlmError) or error.errno not in _REASONS:
+                raise
+            raise WriteError(f"cannot write {path}: {_REASONS[error.errno]}") from error
+
+    return named
+
+
 @contextmanager
+@_names_the_place
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path` and rename it into place when the block succeeds.
 
@@ -31,6 +62,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         Write the content here.  If the block raises, the temporary file is removed and
         `path` stays as it was.
 
+    Raises
+    ------
+    WriteError
+        If the disk is full or the folder may not be written.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -44,7 +80,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept last, because many writers choose a format by it.
     handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent
+        prefix=f".{path.stem[:100]}-", suffix=f".part{path.suffix}", dir=path.parent
     )
     os.close(handle)
     temporary = Path(name)
@@ -58,6 +94,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+@_names_the_place
 def staged_files(folder: str | os.PathLike[str], *, last: str = "") -> Iterator[Path]:
     """Give a temporary folder whose files are moved into `folder` when the block succeeds.
 
@@ -85,6 +122,7 @@ def staged_files(folder: str | os.PathLike[str], *, last: str = "") -> Iterator[
 
 
 @contextmanager
+@_names_the_place
 def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary folder that takes the place of `path` when the block succeeds.
 

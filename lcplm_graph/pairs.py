@@ -100,6 +100,11 @@ def pair_graph(data: Any) -> PairGraph:
 
     Both directions of an edge become one pair whose weight is the larger one; self loops
     are left out with one warning that counts them.
+
+    Raises
+    ------
+    InputError
+        If the weights are not one number in [0, 1] for each edge.
     """
     num_nodes = int(data.num_nodes)
     keys, loops = _column_keys(data)
@@ -108,9 +113,24 @@ def pair_graph(data: Any) -> PairGraph:
     unique, row = np.unique(keys[~loops], return_inverse=True)
     weight = None
     if getattr(data, "edge_weight", None) is not None:
+        given = _checked_weights(data.edge_weight, np.asarray(data.edge_index))
         weight = np.zeros(len(unique), np.float32)
-        np.maximum.at(weight, row, np.asarray(data.edge_weight, np.float32).ravel()[~loops])
+        np.maximum.at(weight, row, given[~loops])
     return PairGraph(keys_to_pairs(unique, num_nodes), weight, num_nodes)
+
+
+def _checked_weights(weights: Any, edges: IntArray) -> npt.NDArray[np.float32]:
+    values = np.asarray(weights, np.float32).ravel()
+    if len(values) != edges.shape[1]:
+        raise InputError(f"edge_weight has {len(values)} numbers for {edges.shape[1]} edges.")
+    wrong = ~((values >= 0) & (values <= 1))
+    if wrong.any():
+        column = int(np.argmax(wrong))
+        raise InputError(
+            f"edge_weight[{column}] of the pair {edges[:, column].tolist()} is "
+            f"{values[column]:g}, not in [0, 1]; scale the weights."
+        )
+    return values
 
 
 def rows_of_columns(data: Any, graph: PairGraph) -> IntArray:

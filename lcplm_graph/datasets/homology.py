@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -212,7 +213,7 @@ def _unpacked(archive: Path, folder: Path) -> Path:
         with tarfile.open(archive) as tar:
             wanted = [m for m in tar.getmembers() if "remote_homology_" in m.name]
             tar.extractall(folder, members=wanted, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, LookupError, zlib.error) as error:
         message = f"the archive is truncated, damaged or unsafe; fetch it again ({error})"
         raise DataError(message, path=archive) from error
     homes = {path.parent for path in folder.rglob("remote_homology_*.*")}

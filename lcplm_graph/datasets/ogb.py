@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -194,7 +195,7 @@ def _unzipped(archive: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(archive) as bundle:
             bundle.extractall(folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, zlib.error) as error:
         message = f"not a whole zip archive; fetch it again ({error})"
         raise DataError(message, path=archive) from error
     homes = [path.parent for path in folder.rglob("mapping") if path.is_dir()]

@@ -164,7 +164,7 @@ class ResumingDownloader:
             self._refuse_status(url, answer.status_code, asked_for_part=bool(have))
             length = self._length_of(answer.headers)
             if answer.status_code == 206:
-                total = self._check_part(answer.headers, have, length, before)
+                total: int | None = self._check_part(answer.headers, have, length, before)
             else:
                 have, total = 0, length
                 self._remember(answer.headers, total)

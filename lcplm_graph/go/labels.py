@@ -14,6 +14,7 @@ from scipy import sparse
 
 from lcplm_graph.go.annotations import Annotations, read_annotations
 from lcplm_graph.go.ontology import ROOTS, Ontology
+from lcplm_graph.seeds import checked_seed
 
 
 def read_all(paths: Iterable[str | os.PathLike[str]]) -> Annotations:
@@ -167,7 +168,7 @@ def random_parts(
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     members = np.unique(group[candidates])
-    order = np.random.default_rng(seed).permutation(members)
+    order = np.random.default_rng(checked_seed(seed)).permutation(members)
     n_test, n_valid = round(test * len(order)), round(valid * len(order))
     part = np.zeros(group.max(initial=0) + 1, dtype=np.int8)
     part[order[:n_test]] = 2

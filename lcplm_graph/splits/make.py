@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.pairs import pair_graph, pair_hashes, single_graph
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.kinds import KINDS, Assignment, Parts, Request
 from lcplm_graph.splits.sets import NOWHERE, TEST, TRAIN, VALID
 from lcplm_graph.splits.split import Split
@@ -62,9 +63,10 @@ def make_split(
     UnknownNameError
         If there is no such kind.
     ConfigError
-        If a fraction or an option makes no sense.
+        If a fraction, the seed or an option makes no sense.
     InputError
-        If a held-out part that was asked for stays empty, or data that the kind needs is missing.
+        If a held-out part that was asked for stays empty, data that the kind needs is missing, or
+        a weight is no number in [0, 1].
 
     References
     ----------
@@ -94,7 +96,7 @@ def make_split(
     graph = pair_graph(data)
     if not len(graph.pairs):
         raise InputError("This graph has no pair to split.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checked_seed(seed))
     request = Request(graph, data, sequences, rng, valid, test)
     try:
         part, node_part, info = _assign(kind, request, options)

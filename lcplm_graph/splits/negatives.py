@@ -25,6 +25,7 @@ from lcplm_graph.pairs import (
     mix,
     pair_keys,
 )
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.sets import EdgeSets
 
 NEGATIVE_KINDS = ("stub_matched", "uniform", "hard")
@@ -81,13 +82,15 @@ def sample_negatives(
         raise UnknownNameError(
             f"There are no {kind!r} negatives; choose one of {', '.join(NEGATIVE_KINDS)}."
         )
-    if not ratio > 0:
-        raise InputError(f"ratio={ratio} must be above 0.")
+    if not 0 < ratio < np.inf:
+        raise InputError(f"ratio={ratio} must be a finite number above 0.")
     positives = split.positives(part)
     if not len(positives):
         raise InputError(f"The {part} part has no positives to draw negatives for.")
     avoid = pair_keys(split.train if part == "train" else split.known, split.num_nodes)
-    rng = np.random.default_rng([seed, list(_BUCKETS).index(part), NEGATIVE_KINDS.index(kind)])
+    rng = np.random.default_rng(
+        [checked_seed(seed), list(_BUCKETS).index(part), NEGATIVE_KINDS.index(kind)]
+    )
     make = {"stub_matched": _stub_groups, "uniform": _uniform_groups, "hard": _hard_groups}[kind]
     groups = list(make(split, part, positives, ratio))
     drawn = [_fill(group, avoid, split.num_nodes, part, rng) for group in groups]

@@ -287,3 +287,33 @@ def test_copies_of_a_protein_do_not_bring_a_training_pair_back():
         assert not np.isin(parts[1], parts[0]).any()
         assert split.info["held_out_pairs_repeated_by_sequence"] > 0
         assert len(split.known) == len(copies)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, np.nan, 1.0], r"edge_weight\[1\] of the pair \[1, 2\] is nan"),
+        ([1.0, 1.0, -0.5], r"edge_weight\[2\] .*is -0.5"),
+        ([2.0, 1.0, 1.0], r"edge_weight\[0\] .*is 2"),
+        ([1.0], "edge_weight has 1 numbers for 3 edges"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights, message):
+    edges = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    graph = Data(edge_index=edges, num_nodes=4, edge_weight=torch.tensor(weights))
+    with pytest.raises(InputError, match=message):
+        make_split(graph, "random")
+
+
+def test_seeds_and_ratios_that_are_none_are_refused():
+    ring = torch.arange(40)
+    graph = Data(edge_index=torch.stack([ring, (ring + 1) % 40]), num_nodes=40)
+    for seed in (-1, 0.5):
+        with pytest.raises(ConfigError, match="a seed is"):
+            make_split(graph, "random", seed=seed)
+    split = make_split(graph, "random")
+    with pytest.raises(ConfigError, match="a seed is"):
+        split.negatives("test", seed=-1)
+    for ratio in (np.inf, np.nan, 0, -1):
+        with pytest.raises(InputError, match="must be a finite number above 0"):
+            split.negatives("test", ratio=ratio)

@@ -1,0 +1,48 @@
+"""Files that cannot be written: one sentence, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from lcplm_graph.errors import ConfigError, WriteError
+from lcplm_graph.io import atomic_path, staged_files, whole_folder
+from lcplm_graph.seeds import checked_seed
+
+
+@pytest.mark.parametrize("write", [atomic_path, staged_files, whole_folder])
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EDQUOT, "quota"), (errno.EROFS, "only be read")],
+)
+def test_a_full_disk_is_told_with_the_place(tmp_path, write, number, reason):
+    with (
+        pytest.raises(WriteError, match=rf"cannot write .*x\.npz: .*{reason}"),
+        write(tmp_path / "x.npz"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_a_path_through_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(WriteError, match="a file and no folder"),
+        atomic_path(tmp_path / "file" / "x" / "y"),
+    ):
+        pass
+
+
+def test_other_errors_stay_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x"):
+        (tmp_path / "none").read_text()
+    with pytest.raises(OSError, match="no number"), atomic_path(tmp_path / "x"):
+        raise OSError("no number")
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "1", None, 2**63])
+def test_what_is_no_seed(seed):
+    with pytest.raises(ConfigError, match="a seed is a whole number"):
+        checked_seed(seed)
