@@ -1,4 +1,4 @@
-"""Tables with baselines and intervals: link, function and homology prediction.
+"""Tables with baselines and intervals: link, function, homology, contacts and variants.
 
 Each command prints a table, and writes ``results.json`` and pictures into ``--out``.
 """
@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import Command, run_subcommand, several
+from lcplm_graph.command import Command, positional, run_subcommand, several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lcplm_graph.evaluation.link_task import LinkTask
     from lcplm_graph.evaluation.report import Report
     from lcplm_graph.models.encoders import Encoder
+    from lcplm_graph.models.masked_lm import MaskedLM
 
 Pool = Literal["mean", "mean_std", "cls", "max"]
 Aspect = Literal["MF", "BP", "CC"]
@@ -181,6 +182,40 @@ class HomologyCommand(EvaluateOptions):
     labels: str | None = None
     level: Literal["fold", "superfamily", "family"] = "fold"
     known: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactsCommand:
+    """Options of ``lcplm evaluate contacts``.
+
+    Parameters
+    ----------
+    folder
+        PDB, mmCIF or BinaryCIF files; every chain counts, each sequence once.
+    out
+        Folder to write into.
+    encoder
+        An LC-PLM or an ESM-2, see load_encoder.
+    untrained
+        Also measure a model of the same shape that learned nothing; it doubles the time.
+    least
+        Shorter chains are left out.
+    most
+        Longer chains are left out.
+    max_tokens
+        Tokens per batch.
+    seed
+        Of the bootstrap.
+    """
+
+    folder: str = positional(metavar="FOLDER")
+    out: str = "outputs/evaluate-contacts"
+    encoder: str = DEFAULT_ENCODER
+    untrained: bool = False
+    least: int = 40
+    most: int | None = None
+    max_tokens: int = 4096
+    seed: int = 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -345,6 +380,38 @@ def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
     return encoder.to("cuda" if torch.cuda.is_available() else "cpu"), options.pool or encoder.pool
 
 
+def _contacts(options: ContactsCommand) -> None:
+    from lcplm_graph.evaluation.contacts import chains_of, evaluate_contacts
+    from lcplm_graph.figures import draw_forest
+
+    chains = chains_of(options.folder, options.least, options.most)
+    models = _masked_lms(options.encoder, options.untrained)
+    report = evaluate_contacts(chains, models, max_tokens=options.max_tokens, seed=options.seed)
+    report.facts = {"structures": options.folder, **report.facts}
+    parts: dict[str, dict[str, Any]] = {}
+    for row in report.rows:
+        if row["pl"] is not None:
+            parts.setdefault(row["range"], {})[row["model"]] = row["pl"]
+    draw_forest(Path(options.out) / "contacts.png", parts, "P@L", report.title)
+    _finish(report, options.out)
+
+
+def _masked_lms(name: str, untrained: bool) -> dict[str, MaskedLM]:
+    import torch
+
+    from lcplm_graph.evaluation.models import random_twin, shown_name
+    from lcplm_graph.models.masked_lm import load_masked_lm
+
+    lm: Any = load_masked_lm(name, "cuda" if torch.cuda.is_available() else None)
+    models: dict[str, MaskedLM] = {shown_name(lm): lm}
+    if untrained:
+        twin: Any = random_twin(lm)
+        if twin is None:
+            raise ConfigError(f"--untrained needs an LC-PLM that was trained, not {name}")
+        models[f"{lm.name} untrained"] = twin
+    return models
+
+
 _COMMANDS = {
     "link": Command(LinkCommand, _link, "does a pair of proteins interact: C1, C2, C3 by model"),
     "function": Command(
@@ -356,6 +423,9 @@ _COMMANDS = {
         HomologyCommand,
         _homology,
         "which fold does a domain have: 1-NN and a linear probe on every held-out set",
+    ),
+    "contacts": Command(
+        ContactsCommand, _contacts, "which residues touch: P@L on a folder of structures"
     ),
 }
 

@@ -59,3 +59,51 @@ def draw_heat_map(
     bar.set_label("score (0: like the wild type)")
     figure.suptitle(title)
     save(figure, path)
+
+
+def draw_map(
+    path: str | os.PathLike[str],
+    scores: FloatArray,
+    title: str,
+    labels: tuple[str, str],
+    known: FloatArray | None = None,
+    *,
+    between: bool = False,
+) -> None:
+    """Draw contact scores as a map; of one protein, from six residues apart on.
+
+    Parameters
+    ----------
+    path : path-like
+        PNG or SVG.
+    scores : ndarray, shape=(n, m)
+    title : str
+    labels : (str, str)
+        What the vertical and the horizontal axis are.
+    known : ndarray, shape=(n, m), optional
+        1 where residues touch in a structure; drawn as points, for one protein above the
+        diagonal only.
+    between : bool
+        The scores are between two proteins.
+    """
+    figure = new_figure(6.4, 5.6)
+    axis = panels(figure, 1, 1)[0, 0]
+    n, m = scores.shape
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(m))) >= 6 if not between else True
+    shown = np.where(apart, scores, np.nan)
+    low, high = np.nanquantile(shown, [0.5, 0.998]) if np.isfinite(shown).any() else (0, 1)
+    image = axis.imshow(
+        shown, cmap="Greys", vmin=low, vmax=max(high, low + 1e-9), origin="lower",
+        extent=(0.5, m + 0.5, 0.5, n + 0.5), aspect="equal",
+    )  # fmt: skip
+    if known is not None:
+        rows, columns = np.nonzero((known == 1) & apart)
+        lower = rows > columns if not between else np.ones(len(rows), bool)
+        axis.plot(
+            columns[lower] + 1, rows[lower] + 1, ".", color="#D55E00", markersize=2,
+            label="contact in the structure",
+        )  # fmt: skip
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.1), fontsize=8)
+    axis.set(title=title, ylabel=labels[0], xlabel=labels[1])
+    figure.colorbar(image, ax=axis, shrink=0.8).set_label("score after APC")
+    save(figure, path)

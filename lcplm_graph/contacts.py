@@ -1,0 +1,163 @@
+"""See which residues of a protein, or of two proteins, a language model takes to touch.
+
+A table of scored pairs and a map are written; with a structure the precision of the best pairs is
+printed.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcplm_graph.command import positional, run_command
+from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
+
+if TYPE_CHECKING:
+    from lcplm_graph.tasks.passes import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactsOptions:
+    """Options of ``lcplm contacts``.
+
+    Parameters
+    ----------
+    fasta
+        One protein, or two for the contacts between them across the [EDGE] marker; left out with
+        --structure, whose sequence is taken.
+    out
+        FILE.tsv, with the columns position1, residue1, position2, residue2, score (and contact,
+        with a structure); the map is FILE.png.
+    encoder
+        An LC-PLM or an ESM-2, see load_encoder; two proteins need an LC-PLM.
+    structure
+        PDB, mmCIF or BinaryCIF file with the true contacts of one protein.
+    chain
+        Chain of the structure; default: the first.
+    least_separation
+        Pairs of one protein nearer than this along the chain are not listed.
+    top
+        Pairs listed at most; default: all.
+    max_tokens
+        Tokens per batch.
+    """
+
+    fasta: str | None = positional(metavar="SEQUENCE.fasta", nargs="?", default=None)
+    out: str
+    encoder: str = DEFAULT_ENCODER
+    structure: str | None = None
+    chain: str | None = None
+    least_separation: int = 6
+    top: int | None = None
+    max_tokens: int = 4096
+
+
+def contacts(options: ContactsOptions) -> None:
+    """Compute, write and print."""
+    import torch
+    from tqdm import tqdm
+
+    from lcplm_graph.models.masked_lm import load_masked_lm
+    from lcplm_graph.tasks.contacts import contact_map, interface_map, pair_layouts, protein_layout
+    from lcplm_graph.tasks.pictures import draw_map
+    from lcplm_graph.tasks.precision import long_range_line
+
+    names, sequences, known = _proteins(options)
+    lm = load_masked_lm(options.encoder, "cuda" if torch.cuda.is_available() else None)
+    between = len(sequences) == 2
+    layouts = pair_layouts(lm, *sequences) if between else (protein_layout(lm, sequences[0]),)
+    tokens = sum(layout.tokens for layout in layouts)
+    memory = sum(layout.memory for layout in layouts)
+    print(
+        f"{' and '.join(names)}: {tokens:,} tokens through {lm.name}, "
+        f"{memory / 1e6:,.0f} MB for the Jacobian",
+        flush=True,
+    )
+    make = interface_map if between else contact_map
+    with tqdm(total=tokens, unit="tok", unit_scale=True) as bar:
+        scores = make(lm, *sequences, max_tokens=options.max_tokens, bar=bar)
+    _write(options, sequences, scores, known)
+    picture = Path(options.out).with_suffix(".png")
+    title = f"{' and '.join(names)}, {lm.name}"
+    labels = (f"position in {names[0]}", f"position in {names[-1]}")
+    draw_map(picture, scores, title, labels, known, between=between)
+    if known is not None:
+        print(long_range_line(scores, known))
+    print(f"written: {options.out} and {picture}")
+
+
+def _proteins(
+    options: ContactsOptions,
+) -> tuple[list[str], list[str], FloatArray | None]:
+    """Names, sequences, and true contacts where there is a structure."""
+    from lcplm_graph.proteins.store import SequenceStore
+    from lcplm_graph.tasks.structures import contacts_between, read_chain
+
+    if options.structure is None:
+        if options.fasta is None:
+            raise ConfigError("give SEQUENCE.fasta, --structure FILE, or both")
+        if options.chain is not None:
+            raise ConfigError("--chain belongs to --structure")
+        store = SequenceStore.from_fasta(options.fasta)
+        if len(store) > 2:
+            raise DataError(
+                f"{len(store)} proteins; contacts are of one, or between two", path=options.fasta
+            )
+        return store.ids, list(store), None
+    chain = read_chain(options.structure, options.chain)
+    name = f"{Path(options.structure).name.split('.')[0]} {chain.name}"
+    known = contacts_between(chain.points, chain.points)
+    if options.fasta is not None:
+        store = SequenceStore.from_fasta(options.fasta)
+        if len(store) != 1 or not _same(store[0], chain.sequence):
+            raise DataError(
+                f"the sequence is not that of chain {chain.name} of {options.structure} "
+                f"({len(chain.sequence)} residues, X where none is resolved); leave the FASTA "
+                "out to take the chain's own",
+                path=options.fasta,
+            )
+        return store.ids, list(store), known
+    return [name], [chain.sequence], known
+
+
+def _same(given: str, resolved: str) -> bool:
+    pairs = zip(given, resolved, strict=False)
+    return len(given) == len(resolved) and all("X" in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def _write(
+    options: ContactsOptions, sequences: list[str], scores: FloatArray, known: FloatArray | None
+) -> None:
+    import itertools
+
+    from lcplm_graph.io import atomic_path
+    from lcplm_graph.tasks.contacts import ranked_pairs
+
+    pairs = ranked_pairs(scores, options.least_separation, between=len(sequences) == 2)
+    with (
+        atomic_path(options.out) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        header = ["position1", "residue1", "position2", "residue2", "score"]
+        writer.writerow(header if known is None else [*header, "contact"])
+        for i, j, score in itertools.islice(pairs, options.top):
+            row = [i + 1, sequences[0][i], j + 1, sequences[-1][j], f"{score:.6g}"]
+            if known is not None:
+                value = known[i, j]
+                row.append("" if value != value else int(value))
+            writer.writerow(row)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command("contacts", ContactsOptions, contacts, argv, str(__doc__))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Contacts of a folder of structures: P@L beside chance, nearness and an untrained model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from lcplm_graph.errors import DataError
+from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
+from lcplm_graph.evaluation.report import Report
+from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.tasks.contacts import contact_map, protein_layout
+from lcplm_graph.tasks.passes import FloatArray
+from lcplm_graph.tasks.precision import RANGES, density, nearness, precision_at
+from lcplm_graph.tasks.structures import Chain, contacts_between, is_structure, read_chains
+
+SHARES = {"pl": 1, "pl2": 2, "pl5": 5}
+
+
+def chains_of(
+    folder: str | os.PathLike[str], least: int = 40, most: int | None = None
+) -> dict[str, Chain]:
+    """Read every chain of a folder's structures, each sequence once.
+
+    Parameters
+    ----------
+    folder : path-like
+    least, most : int
+        Chains with fewer or more residues are left out.
+
+    Raises
+    ------
+    DataError
+        If there is no structure, or no chain of such a length.
+    """
+    paths = sorted(path for path in Path(folder).rglob("*") if is_structure(path))
+    if not paths:
+        raise DataError("there is no .pdb, .ent, .cif, .mmcif or .bcif file here", path=folder)
+    found: dict[str, Chain] = {}
+    seen: set[str] = set()
+    for path in paths:
+        for chain in read_chains(path):
+            fits = least <= len(chain.sequence) <= (most or len(chain.sequence))
+            if fits and chain.sequence not in seen:
+                seen.add(chain.sequence)
+                found[f"{path.name.split('.')[0]}_{chain.name}"] = chain
+    if not found:
+        raise DataError(f"no chain has {least} to {most or 'any number of'} residues", path=folder)
+    return found
+
+
+def evaluate_contacts(
+    chains: dict[str, Chain],
+    models: dict[str, MaskedLM],
+    *,
+    max_tokens: int = 4096,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Report:
+    """Measure contact prediction on chains.
+
+    Parameters
+    ----------
+    chains : dict of str to Chain
+    models : dict of str to MaskedLM
+        By the name of their row.
+    max_tokens : int
+    resamples, seed : int
+        Of the bootstrap over chains.
+    progress : bool
+
+    Returns
+    -------
+    Report
+        A row for each model, for nearness along the chain and for chance, and for each range of
+        separations.
+    """
+    known = {name: contacts_between(c.points, c.points) for name, c in chains.items()}
+    maps: dict[str, Callable[[str], FloatArray]] = {
+        "nearness along the chain": lambda name: nearness(len(known[name]))
+    }
+    tokens = sum(
+        protein_layout(lm, chain.sequence).tokens
+        for chain in chains.values()
+        for lm in models.values()
+    )
+    with tqdm(total=tokens, unit="tok", unit_scale=True, disable=not progress) as bar:
+        for title, lm in models.items():
+            made = {
+                name: contact_map(lm, chain.sequence, max_tokens=max_tokens, bar=bar)
+                for name, chain in chains.items()
+            }
+            maps[title] = made.__getitem__
+    report = Report(
+        "Contacts by the categorical Jacobian: C-betas within 8 Angstrom",
+        {"range": "separation", "model": "model", "pl": "P@L", "pl2": "P@L/2", "pl5": "P@L/5"},
+        facts={"chains": len(chains), "residues": sum(len(k) for k in known.values())},
+        notes=[
+            "Short, medium and long range: 6-11, 12-23, 24 and more residues apart.",
+            "Intervals: bootstrap over chains.",
+        ],
+    )
+    for part in RANGES:
+        chance = np.array([density(truth, part) for truth in known.values()])
+        usable = np.isfinite(chance)
+        values = {"chance": dict.fromkeys(SHARES, chance)}
+        for title, scores_of in maps.items():
+            values[title] = {
+                key: np.array(
+                    [
+                        precision_at(scores_of(name), truth, len(truth) // share, part)
+                        for name, truth in known.items()
+                    ]
+                )
+                for key, share in SHARES.items()
+            }
+        for title, columns in values.items():
+            means = {key: _mean(column[usable], resamples, seed) for key, column in columns.items()}
+            each = {n: float(v) for n, v in zip(known, columns["pl"], strict=True)}
+            report.rows.append({"range": part, "model": title, **means, "per_chain": each})
+    return report
+
+
+def _mean(values: npt.NDArray[np.float64], resamples: int, seed: int) -> Interval | float | None:
+    """Mean with its interval; of one chain its value, of none nothing."""
+    if len(values) < 2:
+        return float(values[0]) if len(values) else None
+    return bootstrap_mean(values, resamples=resamples, seed=seed)

@@ -1,0 +1,158 @@
+"""Which residues of a chain touch, from PDB, mmCIF and BinaryCIF files."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import ConfigError, DataError
+
+CONTACT_ANGSTROM = 8.0
+SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
+_PEPTIDE_ANGSTROM = 4.5
+_PDB_CHAIN_GAP = 200
+
+
+class Chain(NamedTuple):
+    """A chain of a structure.
+
+    Attributes
+    ----------
+    name : str
+    sequence : str
+        Residues without coordinates are X.
+    points : ndarray, dtype=float32, shape=(L, 3)
+        Of each residue's C-beta (glycine: C-alpha); NaN where it was not resolved.
+    """
+
+    name: str
+    sequence: str
+    points: npt.NDArray[np.float32]
+
+
+def read_chains(path: str | os.PathLike[str]) -> list[Chain]:
+    """Read the protein chains of the first model, in the order of the file.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.pdb``, ``.ent``, ``.cif``, ``.mmcif`` or ``.bcif``, also with ``.gz``.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, of another kind, damaged, or holds no protein.
+    ConfigError
+        If biotite is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    with warnings.catch_warnings():
+        # The elements that biotite guesses, and says so, are not used here.
+        warnings.simplefilter("ignore")
+        atoms = _atoms(path)
+    chains = [
+        chain
+        for name in dict.fromkeys(atoms.chain_id.tolist())
+        if (chain := _chain(name, atoms[atoms.chain_id == name])) is not None
+    ]
+    if not chains:
+        raise DataError("there is no protein chain with C-alpha atoms", path=path)
+    return chains
+
+
+def read_chain(path: str | os.PathLike[str], name: str | None = None) -> Chain:
+    """Read one chain: the named one, or the first.
+
+    Raises
+    ------
+    DataError
+        As `read_chains`, and if there is no chain of that name.
+    """
+    chains = read_chains(path)
+    found = next((chain for chain in chains if name in (None, chain.name)), None)
+    if found is None:
+        names = ", ".join(chain.name for chain in chains)
+        raise DataError(f"there is no protein chain {name!r}; there are {names}", path=path)
+    return found
+
+
+def contacts_between(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return 1 where two residues touch (C-betas within 8 Angstrom), 0 elsewhere, NaN if unknown.
+
+    Examples
+    --------
+    >>> points = np.array([[0, 0, 0], [0, 0, 7], [0, 0, np.nan]], np.float32)
+    >>> contacts_between(points[:1], points).tolist()
+    [[1.0, 1.0, nan]]
+    """
+    distance = np.linalg.norm(a[:, None] - b[None], axis=-1)
+    return np.where(np.isnan(distance), np.nan, distance < CONTACT_ANGSTROM).astype(np.float32)
+
+
+def is_structure(path: Path) -> bool:
+    """Whether a file's name is that of a structure."""
+    return Path(path.name.removesuffix(".gz")).suffix.lower() in SUFFIXES
+
+
+def _atoms(path: Path) -> Any:
+    try:
+        import biotite.structure as struc
+        from biotite.structure.io import pdb, pdbx
+    except ImportError:
+        raise ConfigError(
+            "structures are read by biotite; install it: pip install biotite"
+        ) from None
+    if not is_structure(path):
+        raise DataError(f"structures are read from {', '.join(SUFFIXES)}", path=path)
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    try:
+        raw = path.read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        if suffix in (".pdb", ".ent"):
+            atoms = pdb.get_structure(pdb.PDBFile.read(io.StringIO(raw.decode())), model=1)
+        elif suffix == ".bcif":
+            atoms = pdbx.get_structure(pdbx.BinaryCIFFile.read(io.BytesIO(raw)), model=1)
+        else:
+            atoms = pdbx.get_structure(pdbx.CIFFile.read(io.StringIO(raw.decode())), model=1)
+    except Exception as error:  # biotite raises many classes for damaged files
+        text = " ".join(str(error).split())
+        raise DataError(f"not readable as a structure ({text})", path=path) from error
+    return atoms[struc.filter_amino_acids(atoms)]
+
+
+def _chain(name: str, atoms: Any) -> Chain | None:
+    import biotite.structure as struc
+    from biotite.structure.info import one_letter_code
+
+    letters: list[str] = []
+    points: list[npt.NDArray[np.float32]] = []
+    last_id, last_alpha = None, None
+    for residue in struc.residue_iter(atoms):
+        place = {atom: residue.coord[i] for i, atom in enumerate(residue.atom_name.tolist())}
+        if "CA" not in place:
+            continue
+        number, alpha = int(residue.res_id[0]), place["CA"]
+        if last_id is not None and last_alpha is not None:
+            missing = number - last_id - 1
+            # Numbers may jump where the chain goes on, so only a break counts.
+            broken = np.linalg.norm(alpha - last_alpha) > _PEPTIDE_ANGSTROM
+            if broken and 0 < missing <= _PDB_CHAIN_GAP:
+                letters += "X" * missing
+                points += [np.full(3, np.nan, np.float32)] * missing
+        letters.append(one_letter_code(residue.res_name[0]) or "X")
+        points.append(place.get("CB", alpha))
+        last_id, last_alpha = number, alpha
+    if not letters:
+        return None
+    return Chain(name, "".join(letters), np.array(points, np.float32))
