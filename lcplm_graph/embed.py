@@ -8,10 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import positional, run_command
 from lcplm_graph.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +36,15 @@ class EmbedOptions:
         One vector a residue instead of one a protein.
     half
         Write float16: half the size.
+    overwrite
+        Make and replace a file that is there; else it is left as it is if it is complete and was
+        made of the same input with the same encoder and options, and refused if not.
     max_tokens
         Tokens per batch; a longer protein is never cut.
     engine
         local: this process; ray: the cluster of RAY_ADDRESS, or a local one.
+    device
+        cpu, cuda, cuda:1, ...; default: a GPU if there is one. Not with engine ray.
     workers
         Engine ray: how many at once; default: all but one processor.
     """
@@ -48,26 +56,35 @@ class EmbedOptions:
     per_residue: bool = False
     half: bool = False
     max_tokens: int = 4096
+    overwrite: bool = False
+    device: str | None = None
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
 
 
 def embed(options: EmbedOptions) -> None:
     """Run the job and print what it writes."""
-    import torch
-
     from lcplm_graph.features.embed import EmbedJob
     from lcplm_graph.features.engines import here
+    from lcplm_graph.features.formats import writer_for
     from lcplm_graph.features.ray_engine import ray_engine
     from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.proteins.shards import sequence_files
 
     on_ray = options.engine == "ray"
     if options.workers is not None and not on_ray:
         raise ConfigError("--workers belongs to --engine ray")
+    if options.device is not None and on_ray:
+        raise ConfigError("--device belongs to --engine local; Ray gives its workers theirs")
+    if options.pool is not None and options.per_residue:
+        raise ConfigError("--pool has no meaning with --per-residue: nothing is pooled")
+    # Before an encoder is loaded, which may take long.
+    writer_for(options.out)
+    sequence_files(options.input)
     engine = ray_engine(options.workers) if on_ray else here
     encoder = load_encoder(options.encoder)
-    if not on_ray and torch.cuda.is_available():
-        encoder.to("cuda")
+    if not on_ray:
+        encoder.to(_device(options.device))
     job = EmbedJob(
         options.input,
         encoder,
@@ -76,9 +93,33 @@ def embed(options: EmbedOptions) -> None:
         per_residue=options.per_residue,
         half=options.half,
         max_tokens=options.max_tokens,
+        overwrite=options.overwrite,
     )
     print(job, flush=True)
+    if job.complete:
+        return
     print(f"written: {job.run(engine=engine)}")
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the device of a name that is there.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"there is no device {name!r} here ({reason})") from error
+    return device
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -82,3 +82,41 @@ def test_killed_at_random_points_nothing_is_lost(tmp_path):
     expected = load_encoder("dipeptide").embed(sequences).numpy()
     np.testing.assert_array_equal(archive["embeddings"], expected)
     assert not values.parent.exists()
+
+
+def test_a_finished_file_is_kept_unless_told_otherwise(tmp_path, capsys):
+    names, sequences = proteins(20, 40)
+    write_fasta(tmp_path / "a.fasta", names, sequences)
+    out = tmp_path / "a.npz"
+    command = [str(tmp_path / "a.fasta"), "--encoder", "composition", "--out", str(out)]
+    assert embed.main(command) == 0
+    first = out.stat()
+    assert embed.main(command) == 0
+    assert "already complete" in capsys.readouterr().out
+    assert out.stat().st_mtime_ns == first.st_mtime_ns
+    assert embed.main([*command, "--half"]) == 1
+    assert "dtype 'float32', not 'float16'; give --overwrite" in capsys.readouterr().err
+    assert np.load(out)["embeddings"].dtype == np.float32
+    assert embed.main([*command, "--half", "--overwrite"]) == 0
+    assert np.load(out)["embeddings"].dtype == np.float16
+    out.write_bytes(b"of someone else")
+    assert embed.main(command) == 1
+    assert "does not say how it was made" in capsys.readouterr().err
+    assert out.read_bytes() == b"of someone else"
+
+
+def test_options_that_make_no_sense_are_refused_before_an_encoder_is_loaded(tmp_path, capsys):
+    (tmp_path / "a.fasta").write_text(">a\nMKT\n")
+
+    def refused(*options, encoder="no such encoder"):
+        assert embed.main([str(tmp_path / "a.fasta"), "--encoder", encoder, *options]) == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["a.fasta"]
+        return capsys.readouterr().err
+
+    assert ".h5, .npz, .parquet" in refused("--out", str(tmp_path / "o.csv"))
+    out = ("--out", str(tmp_path / "o.npz"))
+    assert "--pool has no meaning" in refused(*out, "--pool", "max", "--per-residue")
+    assert "no device 'tpu9'" in refused(*out, "--device", "tpu9", encoder="composition")
+    assert "--device belongs to" in refused(*out, "--device", "cpu", "--engine", "ray")
+    good = [str(tmp_path / "a.fasta"), "--encoder", "composition", *out, "--device", "cpu"]
+    assert embed.main(good) == 0

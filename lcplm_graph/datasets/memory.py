@@ -103,7 +103,7 @@ def from_networkx(
     ----------
     graph : networkx.Graph
         Directed and multigraphs are taken as undirected and simple.
-    sequences : SequenceStore, mapping, or str
+    sequences : SequenceStore, mapping, pandas.Series indexed by id, or str
         Sequence of each node, or the node attribute that holds it.
     weight : str
         Edge attribute in [0, 1]; edges without it have weight 1.

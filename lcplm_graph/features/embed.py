@@ -8,24 +8,22 @@ on whichever engine it began or goes on.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features.engines import Engine, Recipe, here
-from lcplm_graph.features.formats import Embeddings, check_ids, writer_for
+from lcplm_graph.features.formats import Embeddings, check_ids, info_of, writer_for
+from lcplm_graph.features.job_folder import JobFolder, Progress
 from lcplm_graph.features.plan import BatchPlan
-from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.proteins.shards import content_sha256, store_sequences
@@ -55,9 +53,14 @@ class EmbedJob:
         Write float16.
     max_tokens : int
         Tokens per batch; a longer protein is a batch of its own and is never cut.
+    overwrite : bool
+        Make and replace a file that is there. False leaves one that was made of the same input
+        with the same encoder and options as it is, and refuses any other.
 
     Attributes
     ----------
+    complete : bool
+        Whether such a file is there, so that there is nothing to do.
     size : int
         Bytes of the values that will be written.
 
@@ -68,8 +71,8 @@ class EmbedJob:
     InputError
         If a protein is longer than the encoder takes, or an id cannot be written.
     ConfigError
-        If the output format is unknown, the output cannot be written, or ``FILE.parts`` belongs
-        to another job.
+        If the output format is unknown, the output cannot be written or is there already, or
+        ``FILE.parts`` belongs to another job.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class EmbedJob:
         per_residue: bool = False,
         half: bool = False,
         max_tokens: int = MAX_TOKENS,
+        overwrite: bool = True,
     ) -> None:
         self.encoder, self.out, self.per_residue = encoder, Path(out), per_residue
         self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
@@ -90,7 +94,8 @@ class EmbedJob:
         self._write = writer_for(out)
         if max_tokens < 1:
             raise ConfigError(f"max_tokens must be at least 1, not {max_tokens}")
-        self.parts = self.out.with_name(self.out.name + ".parts")
+        if self.out.is_dir():
+            raise ConfigError(f"{self.out} is a folder; give the name of a file")
         self.identity = {
             "format": _FORMAT,
             "input_sha256": content_sha256(source),
@@ -100,10 +105,19 @@ class EmbedJob:
             "dtype": self.dtype.name,
             "max_tokens": max_tokens,
         }
+        self._folder = JobFolder(self.out)
+        self.complete = False
         with self._locked(), self._writable():
-            begun = self._begun()
+            begun = self._take_up(overwrite)
+            if self.complete:
+                return
             self.store = self._begin(source) if begun is None else begun
         self._plan = BatchPlan(self.store, max_tokens, per_residue)
+
+    @property
+    def parts(self) -> Path:
+        """The folder that holds the job while it is unfinished."""
+        return self._folder.path
 
     @property
     def size(self) -> int:
@@ -112,6 +126,8 @@ class EmbedJob:
         return rows * self.width * self.dtype.itemsize
 
     def __str__(self) -> str:
+        if self.complete:
+            return f"already complete: {self.out}, of the same input, encoder and options"
         what = f"{len(self.store):,} proteins"
         if self.per_residue:
             what += f", {int(self.store.lengths.sum()):,} residues"
@@ -138,25 +154,31 @@ class EmbedJob:
             If a value is not a finite number (with float16 also if it is too large), or another
             process is at work on the same output.
         """
+        if self.complete:
+            return self.out
         with self._locked():
-            self._compute(progress, engine)
+            if not self._folder.is_mine():
+                raise InputError(
+                    f"{self.out}: another process has finished or removed this job meanwhile; "
+                    "run the same command again"
+                )
+            try:
+                self._compute(progress, engine)
+            except InputError:
+                # It would be refused again, and stand in the way of any other.
+                self._folder.remove()
+                raise
             with self._writable():
                 self._assemble()
-        shutil.rmtree(self.parts)
+                self._folder.remove()
         return self.out
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if self.out.is_dir():
-            raise ConfigError(f"{self.out} is a folder; give the name of a file")
-        lock = FileLock(self.parts / "lock", timeout=0)
-        with self._writable():
-            self.parts.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        try:
+        with ExitStack() as stack:
+            with self._writable():
+                stack.enter_context(self._folder.locked())
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
@@ -168,31 +190,54 @@ class EmbedJob:
         except OSError as error:
             raise ConfigError(f"{self.out} cannot be written ({error.strerror})") from error
 
-    def _begun(self) -> SequenceStore | None:
+    def _take_up(self, overwrite: bool) -> SequenceStore | None:
         """Take up a job written down before; None if there is none."""
-        path = self.parts / "job.json"
-        if not path.is_file():
+        finished, begun = info_of(self.out), self._folder.identity()
+        same = finished == _info(self.identity)
+        resumed = begun == self.identity and not (same and not overwrite)
+        if begun is not None and _info(begun) == finished and not resumed:
+            # Killed between the last two steps: it is finished, only not yet tidied up.
+            self._folder.remove()
+            begun = None
+        if self.out.exists() and not overwrite:
+            self._check_existing(finished)
+            self.complete = True
+            if begun is None:
+                self._folder.remove()
             return None
-        begun = json.loads(path.read_text())
-        other = [k for k, v in self.identity.items() if begun.get(k) != v]
-        if other:
-            told = ", ".join(f"{k} {begun.get(k)!r}, not {self.identity[k]!r}" for k in other)
+        if begun is None:
+            return None
+        if begun != self.identity:
             raise ConfigError(
-                f"{self.parts} holds an unfinished job with {told}; run that one to its end, "
-                "or delete the folder to begin anew"
+                f"{self.parts} holds an unfinished job with {_differences(begun, self.identity)}; "
+                "run that one to its end, or delete the folder to begin anew"
             )
-        return SequenceStore.open(self.parts / "sequences.arrow")
+        return self._folder.sequences()
+
+    def _check_existing(self, finished: dict[str, Any] | None) -> None:
+        wanted = _info(self.identity)
+        if finished == wanted:
+            return
+        how = (
+            f"was made with {_differences(finished, wanted)}"
+            if finished
+            else "does not say how it was made"
+        )
+        raise ConfigError(
+            f"{self.out} is there already and {how}; give --overwrite to replace it, or another "
+            "name"
+        )
 
     def _begin(self, source: str | os.PathLike[str]) -> SequenceStore:
         """Write the job down; if that is refused, nothing is left."""
+        self._folder.remove()
         try:
             store = store_sequences(source, self.parts / "sequences.arrow")
             check_ids(self.out, store.ids)
             self._check_lengths(store)
-            with atomic_path(self.parts / "job.json") as temporary:
-                temporary.write_text(json.dumps(self.identity, indent=1) + "\n")
+            self._folder.begin(self.identity)
         except BaseException:
-            shutil.rmtree(self.parts)
+            self._folder.remove()
             raise
         return store
 
@@ -210,30 +255,30 @@ class EmbedJob:
             )
 
     def _compute(self, progress: bool, engine: Engine) -> None:
-        first = self._finished_batches()
-        due = range(first, len(self._plan.batches))
+        row = self.width * self.dtype.itemsize
+        done = self._folder.progress([int(rows) * row for rows in self._plan.rows_before])
+        due = range(done.batches, len(self._plan.batches))
         results = engine(self.encoder, self.recipe, (self._sequences(k) for k in due))
-        with self._values_before(first) as file, self._bar(first, progress) as bar:
+        with self._values(done) as file, self._bar(done.batches, progress) as bar:
             last = time.monotonic()
             for number, values in zip(due, results, strict=True):
                 checked = self._checked(number, values).tobytes()
                 with self._writable():
                     file.write(checked)
+                done = done.after(checked)
                 bar.update(self._plan.residues(number))
                 if time.monotonic() - last > _SECONDS_BETWEEN_CHECKPOINTS:
-                    self._checkpoint(file, number + 1)
+                    self._checkpoint(file, done)
                     last = time.monotonic()
-            self._checkpoint(file, len(self._plan.batches))
+            self._checkpoint(file, done)
 
-    def _values_before(self, batch: int) -> IO[bytes]:
-        """Open the file of values with those of all earlier batches, to write on."""
-        path = self.parts / "values.bin"
+    def _values(self, done: Progress) -> IO[bytes]:
         with self._writable():
-            path.touch()
-            file = open(path, "r+b")  # noqa: SIM115
-            file.truncate(int(self._plan.rows_before[batch]) * self.width * self.dtype.itemsize)
-            file.seek(0, os.SEEK_END)
-        return file
+            return self._folder.values(done)
+
+    def _checkpoint(self, file: IO[bytes], done: Progress) -> None:
+        with self._writable():
+            self._folder.checkpoint(file, done)
 
     def _bar(self, first: int, progress: bool) -> Any:
         return tqdm(
@@ -244,18 +289,6 @@ class EmbedJob:
             disable=not progress,
             desc=self.encoder.name,
         )
-
-    def _finished_batches(self) -> int:
-        path = self.parts / "done.json"
-        return json.loads(path.read_text())["batches"] if path.is_file() else 0
-
-    def _checkpoint(self, file: IO[bytes], batches: int) -> None:
-        """Say that so many batches are on disk, after they are."""
-        with self._writable():
-            file.flush()
-            os.fsync(file.fileno())
-            with atomic_path(self.parts / "done.json") as temporary:
-                temporary.write_text(json.dumps({"batches": batches}))
 
     def _sequences(self, number: int) -> list[str]:
         return [self.store[int(i)] for i in self._plan.proteins(number)]
@@ -268,14 +301,20 @@ class EmbedJob:
                 f"{(rows, self.width)} are due; an encoder gives one state per residue"
             )
         if not np.isfinite(values).all():
-            proteins = self._plan.proteins(number)
-            names = ", ".join(self.store.ids[int(i)] for i in proteins[:3])
+            names = self._bad_proteins(number, values)
             hint = "; write float32 instead" if self.dtype == np.float16 else ""
             raise InputError(
-                f"{self.encoder.name} gives values that are no finite {self.dtype.name} in the "
-                f"batch of {len(proteins)} proteins that begins with {names}{hint}"
+                f"{self.encoder.name} gives values that are no finite {self.dtype.name} for "
+                f"{len(names)} proteins (for example {', '.join(map(repr, names[:3]))}){hint}"
             )
         return values
+
+    def _bad_proteins(self, number: int, values: np.ndarray) -> list[str]:
+        proteins = self._plan.proteins(number)
+        counts = self.store.lengths[proteins] if self.per_residue else np.ones(len(proteins), int)
+        owner = np.repeat(proteins, counts)
+        bad = np.unique(owner[~np.isfinite(values).all(axis=1)])
+        return [self.store.ids[int(i)] for i in bad]
 
     def _assemble(self) -> None:
         shape = (int(self._plan.rows_before[-1]), self.width)
@@ -285,7 +324,7 @@ class EmbedJob:
             values,
             self._plan.starts,
             self.store.lengths if self.per_residue else None,
-            {k: v for k, v in self.identity.items() if k != "max_tokens"},
+            _info(self.identity),
         )
         # In the folder of the job, so that a kill leaves nothing beside the output.
         temporary = self.parts / f"assembled{self.out.suffix}"
@@ -293,6 +332,16 @@ class EmbedJob:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, self.out)
+
+
+def _info(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says of how it was made: all that decides its values."""
+    return {key: value for key, value in identity.items() if key != "max_tokens"}
+
+
+def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    other = [key for key, value in wanted.items() if there.get(key) != value]
+    return ", ".join(f"{key} {there.get(key)!r}, not {wanted[key]!r}" for key in other)
 
 
 def embed_fasta(

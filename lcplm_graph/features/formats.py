@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from lcplm_graph.errors import ConfigError, InputError
 
 _CHUNK_VALUES = 1 << 22
+_PIECE = 1 << 24
+_LARGEST_IDS = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -71,33 +73,31 @@ def write_h5(path: Path, embeddings: Embeddings) -> None:
     """Write HDF5: one dataset per protein id, shape (width,) or (residues, width).
 
     The layout of UniProt's embedding files.  How they were made is in the file's attributes.
-    Proteins of equal sequence share one dataset (hard links).
+    Proteins of equal sequence have a dataset each: readers that visit every object once, as
+    `h5py.Group.visititems` does, would see one of several links to the same dataset only.
     """
-    owner: dict[int, str] = {}
     with h5py.File(path, "w", libver="latest") as file:
         file.attrs.update(embeddings.info)
         for i, name in enumerate(embeddings.ids):
-            first = owner.setdefault(int(embeddings.starts[i]), name)
-            if first is name:
-                file.create_dataset(name, data=embeddings[i])
-            else:
-                file[name] = file[first]
+            file.create_dataset(name, data=embeddings[i])
 
 
 def write_npz(path: Path, embeddings: Embeddings) -> None:
-    """Write an uncompressed NumPy archive of `ids` and `embeddings`.
+    """Write a NumPy archive of `ids` and `embeddings`.
 
     `embeddings` has one row per protein; with residues one row per residue, protein after
-    protein, and `offsets` (n + 1) tells where each begins.
+    protein, and `offsets` (n + 1) tells where each begins.  How they were made is the JSON in
+    the comment of the archive.
     """
     total = len(embeddings.ids) if embeddings.counts is None else int(embeddings.counts.sum())
     shape = (total, embeddings.values.shape[1])
     with zipfile.ZipFile(path, "w") as archive:
-        _write_array(archive, "ids", np.array(embeddings.ids, dtype=np.str_))
+        archive.comment = json.dumps(embeddings.info).encode()
+        _write_ids(archive, embeddings.ids)
         if embeddings.counts is not None:
             offsets = np.concatenate([[0], np.cumsum(embeddings.counts)])
             _write_array(archive, "offsets", offsets)
-        with archive.open("embeddings.npy", "w", force_zip64=True) as file:
+        with archive.open(_member("embeddings"), "w", force_zip64=True) as file:
             _write_header(file, shape, embeddings.values.dtype)
             for start, stop in embeddings.chunks():
                 file.write(embeddings.gather(start, stop).tobytes())
@@ -153,30 +153,102 @@ def writer_for(path: str | os.PathLike[str]) -> Callable[[Path, Embeddings], Non
     return WRITERS[suffix]
 
 
+def info_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Read how a file of embeddings was made; None if there is none, or it does not say.
+
+    Examples
+    --------
+    >>> info_of("no/such/file.npz") is None
+    True
+    """
+    try:
+        info = _READERS[Path(path).suffix](path)
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile, pa.ArrowException):
+        return None
+    return info if isinstance(info, dict) and info else None
+
+
+def _h5_info(path: str | os.PathLike[str]) -> Any:
+    with h5py.File(path) as file:
+        return {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in file.attrs.items()
+        }
+
+
+def _npz_info(path: str | os.PathLike[str]) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.comment)
+
+
+def _parquet_info(path: str | os.PathLike[str]) -> Any:
+    return json.loads(pq.read_schema(path).metadata[b"lcplm_graph"])
+
+
+_READERS: dict[str, Callable[[str | os.PathLike[str]], Any]] = {
+    ".h5": _h5_info,
+    ".npz": _npz_info,
+    ".parquet": _parquet_info,
+}
+
+
 def check_ids(path: str | os.PathLike[str], ids: list[str]) -> None:
     """Raise if the format of `path` cannot name these proteins.
 
     Raises
     ------
     InputError
-        HDF5 takes ``/`` in a name as a folder, and ``.`` as the folder itself.
+        HDF5 takes ``/`` in a name as a folder, and ``.`` as the folder itself; neither HDF5 nor
+        NumPy keeps the character NUL; NumPy gives every id of an array the room of the longest.
     """
-    if Path(path).suffix != ".h5":
-        return
-    bad = [name for name in ids if "/" in name or name == "."]
-    if bad:
-        raise InputError(
-            f"{len(bad)} ids cannot name a dataset of an HDF5 file, for example {bad[0]!r} "
-            "('/' means a folder there); write .npz or .parquet instead"
-        )
+    suffix = Path(path).suffix
+    if suffix == ".h5":
+        bad = [name for name in ids if "/" in name or "\0" in name or name == "."]
+        if bad:
+            raise InputError(
+                f"{len(bad)} ids cannot name a dataset of an HDF5 file, for example {bad[0]!r} "
+                "('/' means a folder there); write .npz or .parquet instead"
+            )
+    if suffix == ".npz":
+        bad = [name for name in ids if name.endswith("\0")]
+        if bad:
+            raise InputError(f"{bad[0]!r} ends in NUL, which NumPy drops; write .parquet instead")
+        longest = max(ids, key=len, default="")
+        size = 4 * len(longest) * len(ids)
+        if size > _LARGEST_IDS:
+            raise InputError(
+                f"the array of ids would take {size / 1e9:.1f} GB to read, because one has "
+                f"{len(longest):,} characters ({longest:.30}...); shorten it, or write .parquet"
+            )
+
+
+def _write_ids(archive: zipfile.ZipFile, ids: list[str]) -> None:
+    """Write strings as an array; compressed where most of it is the room of the longest."""
+    longest = max(map(len, ids), default=1)
+    padded, text = 4 * longest * len(ids), 4 * sum(map(len, ids))
+    kind = zipfile.ZIP_DEFLATED if padded > 4 * text + _PIECE else zipfile.ZIP_STORED
+    dtype = np.dtype(f"<U{longest}")
+    rows = max(1, _PIECE // dtype.itemsize)
+    with archive.open(_member("ids", kind), "w", force_zip64=True) as file:
+        _write_header(file, (len(ids),), dtype)
+        for start in range(0, len(ids), rows):
+            file.write(np.array(ids[start : start + rows], dtype).tobytes())
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+    with archive.open(_member(name), "w", force_zip64=True) as file:
         np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def _write_header(file: Any, shape: tuple[int, int], dtype: np.dtype) -> None:
+def _member(name: str, compression: int = zipfile.ZIP_STORED) -> zipfile.ZipInfo:
+    """Describe an array of an archive, without the time, so that equal content is equal bytes."""
+    member = zipfile.ZipInfo(f"{name}.npy")
+    member.compress_type = compression
+    member.external_attr = 0o600 << 16
+    return member
+
+
+def _write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     header = {
         "descr": np.lib.format.dtype_to_descr(dtype),
         "fortran_order": False,

@@ -27,9 +27,13 @@ from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batch
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.tokens.vocabulary import normal_form
+from lcplm_graph.strings import string_list
+from lcplm_graph.tokens.vocabulary import check_proteins, normal_form
 
 _RESIDUES_PER_SHARD = 1 << 17
+# Part of every folder's name. 2: earlier ones may hold rows under the digest of another sequence
+# (from sequences that were not in a list).
+_FORMAT = 2
 _MANY_SHARDS = 8
 
 
@@ -41,7 +45,8 @@ def sequence_digests(sequences: Iterable[str]) -> np.ndarray:
     >>> sequence_digests(["MKT", "mkt*", "MV"]).shape
     (3, 2)
     """
-    normal = map(normal_form, sequences)
+    texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)
+    normal = map(normal_form, texts)
     hashes = b"".join(hashlib.blake2b(s.encode(), digest_size=16).digest() for s in normal)
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
@@ -72,7 +77,7 @@ class FeatureStore:
     def __init__(self, key: str, width: int, root: str | os.PathLike[str] | None = None) -> None:
         self.key, self.width = key, width
         base = Path(root) if root is not None else cache_root() / "features"
-        self.folder = base / hashlib.sha256(key.encode()).hexdigest()[:32]
+        self.folder = base / hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()[:32]
 
     def get(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Look sequences up.
@@ -103,8 +108,20 @@ class FeatureStore:
             found |= here
         return found, values
 
-    def add(self, digests: np.ndarray, values: np.ndarray | Tensor) -> None:
+    def add(
+        self,
+        digests: np.ndarray,
+        values: np.ndarray | Tensor,
+        names: Sequence[str | int] | None = None,
+    ) -> None:
         """Add features; a new shard, written whole.
+
+        Parameters
+        ----------
+        digests : ndarray, dtype=uint64, shape=(n, 2)
+        values : array-like, shape=(n, width)
+        names : sequence of str or int, optional
+            Of the proteins, for messages; by default their rows.
 
         Raises
         ------
@@ -118,7 +135,7 @@ class FeatureStore:
                 f"x {self.width}"
             )
         if len(digests):
-            check_features(values)
+            check_features(values, names)
             self._write(digests, values)
             self._merge()
 
@@ -165,14 +182,14 @@ class FeatureStore:
             path.unlink(missing_ok=True)
 
 
-def check_features(values: np.ndarray | Tensor, names: Sequence[str] | None = None) -> None:
+def check_features(values: np.ndarray | Tensor, names: Sequence[str | int] | None = None) -> None:
     """Refuse features that carry nothing: NaN, infinite, or all zero for a protein.
 
     Parameters
     ----------
     values : array-like, shape=(n, width)
-    names : sequence of str, optional
-        Of the proteins, for the message.
+    names : sequence of str or int, optional
+        Of the proteins, for the message; by default their rows.
 
     Raises
     ------
@@ -185,7 +202,7 @@ def check_features(values: np.ndarray | Tensor, names: Sequence[str] | None = No
     ):
         if bad.any():
             rows = np.flatnonzero(bad)[:3].tolist()
-            shown = ", ".join(str(r) if names is None else names[r] for r in rows)
+            shown = ", ".join(repr(r if names is None else names[r]) for r in rows)
             raise InputError(
                 f"the features of {int(bad.sum())} of {len(array)} proteins hold {what} "
                 f"(for example of {shown}); a model would learn nothing from them"
@@ -194,8 +211,8 @@ def check_features(values: np.ndarray | Tensor, names: Sequence[str] | None = No
 
 def cached_embeddings(
     encoder: Encoder,
-    sequences: Sequence[str] | SequenceStore,
-    pool: str = "mean",
+    sequences: Iterable[str],
+    pool: str | None = None,
     *,
     max_tokens: int = MAX_TOKENS,
     progress: bool = False,
@@ -208,7 +225,8 @@ def cached_embeddings(
     Parameters
     ----------
     encoder : Encoder
-    sequences : SequenceStore or sequence of str
+    sequences : iterable of str
+        A `SequenceStore` of any size is not read as a whole.
     pool, max_tokens, progress
         As in `Encoder.embed`.
     root : path-like, optional
@@ -221,19 +239,25 @@ def cached_embeddings(
     Raises
     ------
     InputError
-        If features are NaN, infinite or all zero.
+        If `sequences` hold something else than strings, or features are NaN, infinite or all zero.
+    SequenceError
+        If a sequence is empty or holds a character that is no letter.
     DataError
         If the cache is damaged or has another width.
     """
+    pool = encoder.pool if pool is None else pool
     width = pooled_dim(encoder.dim, pool)
+    texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)
+    names = texts.ids if isinstance(texts, SequenceStore) else range(len(texts))
     store = FeatureStore(f"{encoder.fingerprint()} {pool}", width, root)
-    digests = sequence_digests(sequences)
+    digests = sequence_digests(texts)
     found, values = store.get(digests)
     missing = np.flatnonzero(~found)
     if len(missing):
         _, first = np.unique(_as_keys(digests[missing]), return_index=True)
         rows = missing[np.sort(first)]
-        lengths = np.array([len(sequences[int(i)]) for i in rows])
+        check_proteins((texts[int(i)] for i in rows), (names[int(i)] for i in rows))
+        lengths = np.array([len(texts[int(i)]) for i in rows], dtype=np.int64)
         bar = tqdm(
             total=int(lengths.sum()),
             unit="res",
@@ -243,8 +267,9 @@ def cached_embeddings(
         )
         with reused_memory(), bar:
             for group in length_sorted_batches(lengths, max(_RESIDUES_PER_SHARD, max_tokens)):
-                chosen = [sequences[int(i)] for i in rows[group]]
-                store.add(digests[rows[group]], encoder.embed(chosen, pool, max_tokens=max_tokens))
+                chosen = [texts[int(i)] for i in rows[group]]
+                made = encoder.embed(chosen, pool, max_tokens=max_tokens)
+                store.add(digests[rows[group]], made, [names[int(i)] for i in rows[group]])
                 bar.update(int(lengths[group].sum()))
         _, values = store.get(digests)
     return torch.from_numpy(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.convolutions import GraphEncoder
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.strings import string_list
+from lcplm_graph.tokens.vocabulary import check_proteins
 
 
 class Head(nn.Module):
@@ -56,7 +58,7 @@ class Head(nn.Module):
 
     def embed(
         self,
-        x: Tensor | Sequence[str],
+        x: Tensor | Iterable[str],
         edge_index: Tensor,
         edge_weight: Tensor | None = None,
         known: Tensor | None = None,
@@ -65,7 +67,7 @@ class Head(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape=(n, in_channels), or sequence of str
+        x : Tensor, shape=(n, in_channels), or iterable of str
             Features, or with an encoder sequences, through which gradients then flow.
         edge_index : Tensor, dtype=int64, shape=(2, m)
             Message edges, both directions.
@@ -82,11 +84,15 @@ class Head(nn.Module):
             )
         return self.gnn(features, edge_index, edge_weight, known)
 
-    def _encode(self, sequences: Sequence[str]) -> Tensor:
+    def _encode(self, sequences: Iterable[str]) -> Tensor:
         if self.encoder is None:
             raise InputError("this head has no encoder: give features, not sequences")
-        lengths = np.array([len(s) for s in sequences])
+        texts = string_list(sequences)
+        check_proteins(texts, range(len(texts)))
+        if not texts:
+            raise InputError("there are no sequences: a graph has at least one protein")
+        lengths = np.array([len(s) for s in texts], dtype=np.int64)
         batches = length_sorted_batches(lengths, self.max_tokens)
-        parts = [self.encoder.embed_batch([sequences[i] for i in b], self.pool) for b in batches]
+        parts = [self.encoder.embed_batch([texts[i] for i in b], self.pool) for b in batches]
         place = np.argsort(np.concatenate(batches), kind="stable")
         return torch.cat(parts)[torch.from_numpy(place)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class HomologyClassifier(Head):
 
     def forward(
         self,
-        x: Tensor | Sequence[str],
+        x: Tensor | Iterable[str],
         edge_index: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from torch import Tensor
 
@@ -63,7 +63,7 @@ class LinkPredictor(Head):
 
     def forward(
         self,
-        x: Tensor | Sequence[str],
+        x: Tensor | Iterable[str],
         edge_index: Tensor,
         pairs: Tensor,
         edge_weight: Tensor | None = None,

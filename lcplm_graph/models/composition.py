@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, STANDARD_RESIDUES, encode_residues
 
@@ -47,13 +48,14 @@ class CompositionEncoder(Encoder):
             one_hot[ends, len(STANDARD_RESIDUES) + pairs] = 1.0
         return one_hot
 
-    def embed_batch(self, sequences: Sequence[str], pool: str = "mean") -> Tensor:
+    def embed_batch(self, sequences: Iterable[str], pool: str | None = None) -> Tensor:
         """Embed one batch; the default pooling counts instead of building one-hot rows."""
-        if pool != "mean":
+        if pool not in (None, "mean"):
             return super().embed_batch(sequences, pool)
+        texts = string_list(sequences)
         size = len(STANDARD_RESIDUES)
-        out = np.zeros((len(sequences), self.dim), dtype=np.float32)
-        for row, sequence in zip(out, sequences, strict=True):
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row, sequence in zip(out, texts, strict=True):
             ids = encode_residues(sequence).astype(np.int64) - FIRST_RESIDUE
             known = (ids >= 0) & (ids < size)
             row[:size] = np.bincount(ids[known], minlength=size)[:size]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from tqdm import tqdm
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.pooling import check_pool, pool_residues, pooled_dim
 from lcplm_graph.process import reused_memory
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.packing import PackedTokens, tokenize
+from lcplm_graph.tokens.vocabulary import check_proteins
 
 MAX_TOKENS = 4096
 """Default token budget of a batch; more tokens do not make the CPU faster."""
@@ -48,7 +51,7 @@ class Encoder(nn.Module):
     max_length: int | None = None
     pool: str = "mean"
 
-    def tokenize(self, sequences: Sequence[str]) -> PackedTokens:
+    def tokenize(self, sequences: Iterable[str]) -> PackedTokens:
         """Turn sequences into packed tokens; nothing is ever cut.
 
         Raises
@@ -58,8 +61,9 @@ class Encoder(nn.Module):
         SequenceError
             If a sequence is empty or holds a character that is no letter.
         """
-        self._check_lengths(sequences)
-        return tokenize(sequences)
+        texts = string_list(sequences)
+        self._check_lengths(texts, range(len(texts)))
+        return tokenize(texts)
 
     @abstractmethod
     def encode(self, packed: PackedTokens) -> Tensor:
@@ -67,8 +71,8 @@ class Encoder(nn.Module):
 
     def embed(
         self,
-        sequences: Sequence[str],
-        pool: str = "mean",
+        sequences: Iterable[str],
+        pool: str | None = None,
         *,
         max_tokens: int = MAX_TOKENS,
         progress: bool = False,
@@ -77,9 +81,10 @@ class Encoder(nn.Module):
 
         Parameters
         ----------
-        sequences : sequence of str
-        pool : {"mean", "mean_std", "cls", "max"}
-            See `lcplm_graph.models.pooling`.
+        sequences : iterable of str
+            Also a generator, or a column of a table: see `lcplm_graph.strings.string_list`.
+        pool : {"mean", "mean_std", "cls", "max"}, optional
+            See `lcplm_graph.models.pooling`; by default what the encoder recommends (`self.pool`).
         max_tokens : int
             Tokens per batch; a longer protein is a batch of its own and is never cut.
         progress : bool
@@ -89,23 +94,33 @@ class Encoder(nn.Module):
         -------
         Tensor, dtype=float32, shape=(n, dim), or (n, 2 dim) for ``mean_std``
             In the order given, on the CPU.
+
+        Raises
+        ------
+        InputError
+            If `sequences` hold something else than strings, or one longer than `max_length`.
+        SequenceError
+            If a sequence is empty or holds a character that is no letter; before any work.
         """
+        pool = self.pool if pool is None else pool
         check_pool(pool)
-        if isinstance(sequences, str):
-            raise InputError("expected a list of sequences, got one string; wrap it in a list")
-        self._check_lengths(sequences)
-        lengths = np.array([len(s) for s in sequences])
-        out = torch.empty(len(sequences), pooled_dim(self.dim, pool), dtype=torch.float32)
+        texts = string_list(sequences)
+        names = sequences.ids if isinstance(sequences, SequenceStore) else range(len(texts))
+        self._check_lengths(texts, names)
+        check_proteins(texts, names)
+        lengths = np.array([len(s) for s in texts], dtype=np.int64)
+        out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         with torch.inference_mode(), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
-                chosen = [sequences[i] for i in batch]
+                chosen = [texts[i] for i in batch]
                 out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()
                 bar.update(int(lengths[batch].sum()))
         return out
 
-    def embed_batch(self, sequences: Sequence[str], pool: str = "mean") -> Tensor:
+    def embed_batch(self, sequences: Iterable[str], pool: str | None = None) -> Tensor:
         """Embed one batch as it is; differentiable if gradients are on."""
+        pool = self.pool if pool is None else pool
         packed = self.tokenize(sequences).to(self.device)
         return pool_residues(self.encode(packed), packed, pool)
 
@@ -132,14 +147,14 @@ class Encoder(nn.Module):
     def _identity(self) -> str:
         return type(self).__name__
 
-    def _check_lengths(self, sequences: Sequence[str]) -> None:
+    def _check_lengths(self, sequences: Sequence[str], names: Sequence[str | int]) -> None:
         if self.max_length is None:
             return
         long = [i for i, s in enumerate(sequences) if len(s) > self.max_length]
         if long:
             raise InputError(
                 f"{self.name} takes at most {self.max_length} residues, but {len(long)} sequences "
-                f"are longer (the first: number {long[0]}, {len(sequences[long[0]])} residues); "
+                f"are longer (the first: {names[long[0]]!r}, {len(sequences[long[0]])} residues); "
                 "leave them out or use an encoder without a limit"
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from tqdm import tqdm
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.process import reused_memory
+from lcplm_graph.strings import string_pairs
 from lcplm_graph.tokens.packing import PackedTokens, pack
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE, encode_residues
 
 
 def score_pairs(
     encoder: Encoder,
-    pairs: Sequence[tuple[str, str]],
+    pairs: Iterable[tuple[str, str]],
     *,
     max_tokens: int = MAX_TOKENS,
     progress: bool = False,
@@ -33,8 +34,8 @@ def score_pairs(
     ----------
     encoder : LcPlmEncoder
         Its markers mean something only after stage 2.
-    pairs : sequence of (str, str)
-        Sequences of the two proteins.
+    pairs : iterable of (str, str)
+        Sequences of the two proteins; see `lcplm_graph.strings.string_pairs`.
     max_tokens : int
         Tokens per batch; a longer pair is a batch of its own and is never cut.
     progress : bool
@@ -49,15 +50,22 @@ def score_pairs(
     ------
     ConfigError
         If the encoder has no masked-LM head.
+    InputError
+        If `pairs` are no pairs of strings.
+    SequenceError
+        If a sequence is empty or holds a character that is no letter.
     """
     if not isinstance(encoder, LcPlmEncoder):
         raise ConfigError(
             f"{encoder.name} has no masked-LM head; scoring pairs needs an LC-PLM encoder"
         )
-    streams = [_stream(a, b) for pair in pairs for a, b in (pair, pair[::-1])]
-    lengths = np.array([len(ids) for ids, _ in streams])
+    texts = string_pairs(pairs)
+    streams = [
+        _stream(a, b, number) for number, pair in enumerate(texts) for a, b in (pair, pair[::-1])
+    ]
+    lengths = np.array([len(ids) for ids, _ in streams], dtype=np.int64)
     scores = torch.empty(len(streams), dtype=torch.float32)
-    bar = tqdm(total=len(pairs), unit="pair", disable=not progress)
+    bar = tqdm(total=len(texts), unit="pair", disable=not progress)
     with torch.inference_mode(), reused_memory(), bar:
         for batch in length_sorted_batches(lengths, max_tokens):
             packed = pack([streams[i][0] for i in batch])
@@ -73,8 +81,9 @@ def _marker_scores(encoder: LcPlmEncoder, packed: PackedTokens, markers: Tensor)
     return (logits[:, EDGE] - logits[:, NO_EDGE]).float().cpu()
 
 
-def _stream(a: str, b: str) -> tuple[np.ndarray, int]:
+def _stream(a: str, b: str, number: int) -> tuple[np.ndarray, int]:
     """Token ids of a pair and the position of its masked marker."""
-    left, right = encode_residues(a), encode_residues(b)
+    record = f"of pair number {number}"
+    left, right = encode_residues(a, record=record), encode_residues(b, record=record)
     parts = ([CLS, BON], left, [EON, MASK, BON], right, [EON, EOS])
     return np.concatenate(parts).astype(np.int64), len(left) + 3

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.open import TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import RESIDUES
 
 SCHEMA = pa.schema(
@@ -94,9 +95,17 @@ def write_fasta(
         In the same order.
     width : int
         Residues per line.
+
+    Raises
+    ------
+    InputError
+        If they are not lists of strings of one length.
     """
+    names, texts = string_list(ids, "ids"), string_list(sequences)
+    if len(names) != len(texts):
+        raise InputError(f"{len(names)} ids but {len(texts)} sequences")
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for name, sequence in zip(ids, sequences, strict=True):
+        for name, sequence in zip(names, texts, strict=True):
             lines = (sequence[i : i + width] for i in range(0, len(sequence), width))
             file.write(f">{name}\n" + "\n".join(lines) + "\n")
 

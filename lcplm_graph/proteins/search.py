@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ from lcplm_graph.proteins.alignment import (
     index_seeds,
     ungapped_score,
 )
+from lcplm_graph.strings import string_list
 
 SEARCH_METHODS = ("auto", "mmseqs", "kmer")
 _E_VALUE = 1e-3
@@ -63,8 +64,8 @@ class Hits(NamedTuple):
 
 
 def homologous_pairs(
-    first: Sequence[str] | Any,
-    second: Sequence[str] | Any | None = None,
+    first: Iterable[str],
+    second: Iterable[str] | None = None,
     *,
     identity: float = 0.3,
     coverage: float = 0.5,
@@ -75,7 +76,7 @@ def homologous_pairs(
 
     Parameters
     ----------
-    first, second : SequenceStore or sequence of str
+    first, second : SequenceStore or other iterable of str
         Two sets of proteins; without `second`, all pairs within `first`.
     identity : float
         Least fraction of identical columns.
@@ -117,8 +118,8 @@ def homologous_pairs(
     method = choose_method(method)
     search = _search_mmseqs if method == "mmseqs" else _search_kmer
     own = second is None
-    left = [first[i] for i in range(len(first))]
-    right = left if second is None else [second[i] for i in range(len(second))]
+    left = string_list(first)
+    right = left if second is None else string_list(second)
     if not left or not right:
         empty = np.empty(0, np.float32)
         return Hits(np.empty((0, 2), np.int64), empty, empty)

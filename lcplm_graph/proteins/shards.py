@@ -68,8 +68,8 @@ def store_sequences(
     Raises
     ------
     DataError
-        If a column is missing, an id is missing or there twice, or a sequence is empty or holds
-        a character that is no letter, with file and record.
+        If there is no protein, a column is missing, an id is missing or there twice, or a
+        sequence is empty or holds a character that is no letter, with file and record.
 
     Examples
     --------
@@ -85,12 +85,23 @@ def store_sequences(
     if files[0].suffix not in FORMATS:
         return SequenceStore.from_fasta(path, arrow_path)
     return SequenceStore.from_batches(
-        (batch for file in files for batch in _read(file)),
+        _not_empty((batch for file in files for batch in _read(file)), path),
         arrow_path,
         lambda name: DataError(
             "the id occurs more than once; ids must be unique", path=path, record=name
         ),
     )
+
+
+def _not_empty(
+    batches: Iterator[pa.RecordBatch], path: str | os.PathLike[str]
+) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    for batch in batches:
+        rows += len(batch)
+        yield batch
+    if not rows:
+        raise DataError("there is no protein in it", path=path)
 
 
 def _read(path: Path) -> Iterator[pa.RecordBatch]:

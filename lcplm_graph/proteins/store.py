@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.proteins.fasta import SCHEMA, line_of_record, read_fasta
 from lcplm_graph.proteins.ids import match_by_accession
 from lcplm_graph.proteins.residues import check_columns, checked_residues
+from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import normal_form
 
 Text = TypeVar("Text", str, list[str])
@@ -113,14 +113,18 @@ class SequenceStore:
         Raises
         ------
         InputError
-            If the lengths differ, an id is no text or occurs twice, or a sequence is missing,
+            If the lengths differ, something is no string, an id occurs twice, or a sequence is
             empty, only gaps, or holds a character that is no letter.
         """
-        names = _texts(ids, "id {!r}", range(10**9))
-        residues = _texts(sequences, "the sequence of {!r}", names)
-        texts = [""] * len(names) if descriptions is None else list(descriptions)
+        names, residues = string_list(ids, "ids"), string_list(sequences)
+        texts = [""] * len(names)
+        if descriptions is not None:
+            texts = string_list(descriptions, "descriptions")
         if not len(names) == len(residues) == len(texts):
-            raise InputError(f"{len(names)} ids but {len(residues)} sequences")
+            raise InputError(
+                f"{len(names)} ids, {len(residues)} sequences and {len(texts)} descriptions; "
+                "each protein has one of each"
+            )
         if len(set(names)) != len(names):
             raise InputError(f"the id {_first_repeated(names)!r} occurs more than once")
         try:
@@ -215,7 +219,9 @@ class SequenceStore:
         ndarray, dtype=int64, shape=(n,)
             Position of each id, -1 where it is not in the store.
         """
-        wanted = pa.array([ids] if isinstance(ids, str) else list(ids), pa.large_string())
+        wanted = pa.array(
+            [ids] if isinstance(ids, str) else string_list(ids, "ids"), pa.large_string()
+        )
         found = pc.index_in(wanted, value_set=self._table["id"].combine_chunks())
         return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
@@ -234,7 +240,7 @@ class SequenceStore:
         ndarray, dtype=int64, shape=(n,)
             -1 where nothing is found, or no one thing.
         """
-        wanted = list(ids)
+        wanted = string_list(ids, "ids")
         rows = self.index_of(wanted)
         return match_by_accession(self.ids, wanted, rows, where) if (rows < 0).any() else rows
 
@@ -302,14 +308,6 @@ def _repeated_in_fasta(name: str, path: str | os.PathLike[str]) -> DataError:
         line=line_of_record(path, name, occurrence=2),
         record=name,
     )
-
-
-def _texts(values: Iterable[str], what: str, names: Sequence[Any]) -> list[str]:
-    texts = [v.as_py() if isinstance(v, pa.Scalar) else v for v in values]
-    for value, name in zip(texts, names, strict=False):
-        if not isinstance(value, str):
-            raise InputError(f"{what.format(name)} is {value!r}, which is no text")
-    return texts
 
 
 def _first_repeated(ids: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ It is the one switch that decides where state flows: within a stream always, bet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import PAD, encode_protein
 
 
@@ -61,13 +62,14 @@ def pack(streams: Sequence[np.ndarray | Tensor | Sequence[int]]) -> PackedTokens
     return PackedTokens(torch.from_numpy(np.concatenate(arrays)), cu_seqlens_of(lengths))
 
 
-def tokenize(sequences: Sequence[str], *, records: Sequence[str] | None = None) -> PackedTokens:
+def tokenize(sequences: Iterable[str], *, records: Iterable[str] | None = None) -> PackedTokens:
     """Turn proteins into packed streams ``<cls> residues <eos>``.
 
     Parameters
     ----------
-    sequences : sequence of str
-    records : sequence of str, optional
+    sequences : iterable of str
+        See `lcplm_graph.strings.string_list`.
+    records : iterable of str, optional
         Identifiers of the proteins, for messages.
 
     Examples
@@ -75,10 +77,11 @@ def tokenize(sequences: Sequence[str], *, records: Sequence[str] | None = None) 
     >>> tokenize(["MKT", "GA"]).input_ids.tolist()
     [0, 20, 15, 11, 2, 0, 6, 5, 2]
     """
-    if isinstance(sequences, str):
-        raise InputError("expected a list of sequences, got one string; wrap it in a list")
-    names = records if records is not None else [str(i) for i in range(len(sequences))]
-    return pack([encode_protein(s, record=n) for s, n in zip(sequences, names, strict=True)])
+    texts = string_list(sequences)
+    names: Sequence[str | int] = range(len(texts))
+    if records is not None:
+        names = string_list(records, "records")
+    return pack([encode_protein(s, record=n) for s, n in zip(texts, names, strict=True)])
 
 
 def cu_seqlens_of(lengths: Sequence[int] | np.ndarray | Tensor) -> Tensor:

@@ -8,7 +8,7 @@ markers take four of the rows that exist there unused.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -50,6 +50,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _READ_AS = "".join(letter if letter in RESIDUES else "X" for letter in _LETTERS)
 _NORMAL = str.maketrans(_LETTERS + _LETTERS.lower(), 2 * _READ_AS)
 _OUTSIDE = re.compile(r"[^A-Za-z.\-]")
+_PLAIN = re.compile(r"[A-Za-z.\-]+\*?")
 _SPECIAL = re.compile(
     r"(<cls>|<pad>|<eos>|<unk>|<null_1>|<mask>|\[BON\]|\[EON\]|\[EDGE\]|\[NO_EDGE\])"
 )
@@ -69,7 +70,7 @@ def normal_form(sequence: str) -> str:
     return sequence.removesuffix("*").translate(_NORMAL)
 
 
-def encode_residues(sequence: str | bytes, *, record: str | None = None) -> np.ndarray:
+def encode_residues(sequence: str | bytes, *, record: str | int | None = None) -> np.ndarray:
     """Map residues to token ids, without `<cls>` and `<eos>`.
 
     Lower case is folded, a final ``*`` (translated stop) is dropped, and letters outside the
@@ -79,8 +80,8 @@ def encode_residues(sequence: str | bytes, *, record: str | None = None) -> np.n
     ----------
     sequence : str or bytes
         One-letter amino-acid codes.
-    record : str, optional
-        Identifier of the protein, for messages.
+    record : str or int, optional
+        Identifier of the protein, or its number counted from 0, for messages.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def encode_residues(sequence: str | bytes, *, record: str | None = None) -> np.n
     raw = sequence.encode("utf-8") if isinstance(sequence, str) else bytes(sequence)
     if raw.endswith(b"*"):
         raw = raw[:-1]
-    named = f"protein {record!r}" if record is not None else "the sequence"
+    named = _named(record)
     if not raw:
         raise SequenceError(f"{named} is empty; a protein needs at least one residue")
     codes = np.frombuffer(raw, dtype=np.uint8)
@@ -122,15 +123,15 @@ def encode_residues(sequence: str | bytes, *, record: str | None = None) -> np.n
     return ids
 
 
-def encode_protein(sequence: str, *, record: str | None = None) -> np.ndarray:
+def encode_protein(sequence: str, *, record: str | int | None = None) -> np.ndarray:
     """Map a protein to ``<cls> residues <eos>``; ``<mask>`` and other tokens may be spelled out.
 
     Parameters
     ----------
     sequence : str
         Residues, optionally with special tokens written as in `TOKENS`.
-    record : str, optional
-        Identifier of the protein, for messages.
+    record : str or int, optional
+        Identifier of the protein, or its number counted from 0, for messages.
 
     Returns
     -------
@@ -157,6 +158,18 @@ def encode_protein(sequence: str, *, record: str | None = None) -> np.ndarray:
     return out
 
 
+def check_proteins(sequences: Iterable[str], records: Iterable[str | int]) -> None:
+    """Raise `SequenceError` for the first protein that `encode_protein` would not take.
+
+    Examples
+    --------
+    >>> check_proteins(["MKT", "GA"], records=["a", "b"])
+    """
+    for sequence, record in zip(sequences, records, strict=True):
+        if not _PLAIN.fullmatch(sequence):
+            encode_protein(sequence, record=record)
+
+
 def decode(ids: Sequence[int] | np.ndarray) -> str:
     """Spell token ids out; ids past the last token are written ``<unk>``.
 
@@ -166,3 +179,11 @@ def decode(ids: Sequence[int] | np.ndarray) -> str:
     '<cls>MK[EDGE]<eos>'
     """
     return "".join(TOKENS[int(i)] if 0 <= int(i) < len(TOKENS) else "<unk>" for i in ids)
+
+
+def _named(record: str | int | None) -> str:
+    if record is None:
+        return "the sequence"
+    if isinstance(record, int):
+        return f"sequence number {record} (counted from 0)"
+    return f"protein {record!r}"

@@ -5,6 +5,8 @@ import json
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,6 +15,8 @@ from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.features import embed as embed_module
 from lcplm_graph.features.embed import EmbedJob, embed_fasta
 from lcplm_graph.features.engines import Recipe, here
+from lcplm_graph.features.formats import Embeddings, check_ids, write_npz
+from lcplm_graph.features.job_folder import JobFolder
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -214,3 +218,193 @@ def test_values_that_do_not_fit_are_refused(fasta, tmp_path):
         encoder.model.bimamba.backbone.norm_f.weight.fill_(torch.nan)
     with pytest.raises(InputError, match="no finite float32"):
         embed_fasta(path, encoder, tmp_path / "nan.npz", progress=False)
+
+
+def left_by(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".parquet"])
+def test_a_refused_job_leaves_nothing(tmp_path, suffix):
+    encoder = tiny_encoder()
+    empty = pa.table({"id": pa.array([], pa.string()), "sequence": pa.array([], pa.string())})
+    pq.write_table(empty, tmp_path / "empty.parquet")
+    feather.write_feather(empty, str(tmp_path / "empty.arrow"))
+    (tmp_path / "empty.fasta").write_text("")
+    (tmp_path / "blank.fasta").write_text("\n\n")
+    (tmp_path / "bad.fasta").write_text(">a\nMKT\n>b\nMK7\n")
+    (tmp_path / "shards").mkdir()
+    pq.write_table(empty, tmp_path / "shards" / "a.parquet")
+    before = left_by(tmp_path)
+    sources = ["empty.parquet", "empty.arrow", "empty.fasta", "blank.fasta", "bad.fasta", "shards"]
+    for name in sources:
+        for out in (tmp_path / f"o{suffix}", tmp_path / "new" / "folder" / f"o{suffix}"):
+            with pytest.raises(DataError, match=name.split(".")[0]):
+                embed_fasta(tmp_path / name, encoder, out, progress=False)
+            assert left_by(tmp_path) == before
+    (tmp_path / "good.fasta").write_text(">a\nMKT\n")
+    out = embed_fasta(tmp_path / "good.fasta", encoder, tmp_path / f"o{suffix}", progress=False)
+    assert left_by(tmp_path) == sorted([*before, "good.fasta", out.name])
+
+
+def test_values_that_are_refused_leave_nothing_and_name_the_protein(tmp_path):
+    path = tmp_path / "a.fasta"
+    path.write_text(">good\nMKTAYIAK\n>bad\nWWWWWWWW\n>fine\nGGGG\n")
+
+    def engine(encoder, recipe, batches):
+        for batch in batches:
+            values = recipe.values(encoder, batch).copy()
+            row = 0
+            for sequence in batch:
+                rows = len(sequence) if recipe.pool is None else 1
+                if "W" in sequence:
+                    values[row] = np.nan
+                row += rows
+            yield values
+
+    for per_residue in (False, True):
+        job = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", per_residue=per_residue)
+        with pytest.raises(InputError, match=r"float32 for 1 proteins \(for example 'bad'\)"):
+            job.run(progress=False, engine=engine)
+        assert left_by(tmp_path) == ["a.fasta"]
+
+
+@pytest.fixture
+def two(tmp_path):
+    rng = np.random.default_rng(1)
+    encoder = load_encoder("composition")
+    made = {}
+    for name in "ab":
+        sequences = ["".join(rng.choice(LETTERS, 30)) for _ in range(50)]
+        path = tmp_path / f"{name}.fasta"
+        path.write_text("".join(f">{name}{i}\n{s}\n" for i, s in enumerate(sequences)))
+        made[name] = (path, encoder.embed(sequences).numpy())
+    return encoder, made
+
+
+FILES = ["job.json", "done.json", "sequences.arrow", "values.bin"]
+
+
+@pytest.mark.parametrize("gone", [[], *[[name] for name in FILES], FILES[1:], FILES[:2]])
+@pytest.mark.parametrize("again", ["a", "b"])
+def test_what_is_left_of_a_folder_is_never_taken_for_a_job(two, tmp_path, monkeypatch, gone, again):
+    encoder, made = two
+    out = tmp_path / "o.npz"
+    job = EmbedJob(made["a"][0], encoder, out)
+    # As if killed within the removal, whatever the order of the file system.
+    monkeypatch.setattr(
+        JobFolder, "remove", lambda self: [(self.path / name).unlink() for name in gone]
+    )
+    job.run(progress=False)
+    monkeypatch.undo()
+    for name in ("values.bin", "sequences.arrow"):
+        if (job.parts / name).exists():
+            content = (job.parts / name).read_bytes()
+            (job.parts / name).write_bytes(content[: len(content) // 2])
+    path, want = made[again]
+    archive = np.load(embed_fasta(path, encoder, out, progress=False))
+    np.testing.assert_array_equal(archive["embeddings"], want)
+    assert archive["ids"][0] == f"{again}0"
+    assert left_by(tmp_path) == ["a.fasta", "b.fasta", "o.npz"]
+
+
+@pytest.mark.parametrize("damage", ["short", "zeros", "gone", "of another job", "no json", "more"])
+def test_progress_that_does_not_hold_is_computed_again(two, tmp_path, monkeypatch, damage):
+    encoder, made = two
+    path, want = made["a"]
+    monkeypatch.setattr(embed_module, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    job = EmbedJob(path, encoder, tmp_path / "o.npz", max_tokens=100)
+
+    def stopping(encoder, recipe, batches):
+        for number, values in enumerate(here(encoder, recipe, batches)):
+            if number == 10:
+                raise KeyboardInterrupt
+            yield values
+
+    with pytest.raises(KeyboardInterrupt):
+        job.run(progress=False, engine=stopping)
+    values, done = job.parts / "values.bin", job.parts / "done.json"
+    content = values.read_bytes()
+    if damage == "short":
+        values.write_bytes(content[:-4])
+    elif damage == "zeros":
+        values.write_bytes(content[:-400] + bytes(400))
+    elif damage == "gone":
+        values.unlink()
+    elif damage == "of another job":
+        done.write_text(json.dumps(json.loads(done.read_text()) | {"job": "0"}))
+    elif damage == "no json":
+        done.write_text("{")
+    else:
+        done.write_text(json.dumps(json.loads(done.read_text()) | {"batches": 1000}))
+    again = EmbedJob(path, encoder, tmp_path / "o.npz", max_tokens=100)
+    archive = np.load(again.run(progress=False))
+    np.testing.assert_array_equal(archive["embeddings"], want)
+
+
+def test_two_processes_do_not_write_one_file(two, tmp_path):
+    encoder, made = two
+    first = EmbedJob(made["a"][0], encoder, tmp_path / "o.npz")
+    second = EmbedJob(made["a"][0], encoder, tmp_path / "o.npz")
+    with first._locked(), pytest.raises(InputError, match="another process is writing"):
+        second.run(progress=False)
+    first.run(progress=False)
+    with pytest.raises(InputError, match=r"has finished or removed this job meanwhile"):
+        second.run(progress=False)
+    assert left_by(tmp_path) == ["a.fasta", "b.fasta", "o.npz"]
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz", ".parquet"])
+def test_a_finished_file_is_known_by_what_it_was_made_of(two, tmp_path, suffix):
+    encoder, made = two
+    out = tmp_path / f"o{suffix}"
+    embed_fasta(made["a"][0], encoder, out, progress=False)
+    content = out.read_bytes()
+    again = EmbedJob(made["a"][0], encoder, out, overwrite=False)
+    assert again.complete and "already complete" in str(again)
+    assert again.run() == out and out.read_bytes() == content
+    others = [({"half": True}, "dtype 'float32', not"), ({"pool": "max"}, "pool 'mean', not 'max'")]
+    for options, told in others:
+        with pytest.raises(ConfigError, match=rf"there already.*{told}.*; give --overwrite"):
+            EmbedJob(made["a"][0], encoder, out, overwrite=False, **options)
+    with pytest.raises(ConfigError, match="input_sha256"):
+        EmbedJob(made["b"][0], encoder, out, overwrite=False)
+    out.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ConfigError, match="does not say how it was made"):
+        EmbedJob(made["a"][0], encoder, out, overwrite=False)
+    assert left_by(tmp_path) == ["a.fasta", "b.fasta", out.name]
+
+
+def test_every_protein_is_a_dataset_of_its_own_name(fasta, tmp_path):
+    path, _ = fasta
+    for per_residue in (False, True):
+        out = tmp_path / "o.h5"
+        embed_fasta(path, tiny_encoder(), out, per_residue=per_residue, progress=False)
+        seen = []
+        with h5py.File(out) as file:
+            file.visititems(lambda name, item, seen=seen: seen.append(name))
+            assert len({h5py.h5o.get_info(file[name].id).addr for name in file}) == 40
+            np.testing.assert_array_equal(file["p7"], file["p3"])
+        assert sorted(seen) == sorted(f"p{i}" for i in range(40))
+
+
+@pytest.mark.parametrize("name", ["/", "a/b", "/a", "a/", ".", "a\0b"])
+def test_names_that_hdf5_would_change_are_refused(name):
+    with pytest.raises(InputError, match="cannot name a dataset"):
+        check_ids("o.h5", ["fine", name])
+
+
+@pytest.mark.parametrize("long", [1, 100, 10_000])
+def test_ids_take_the_room_of_their_letters(tmp_path, long):
+    ids = ["i" * long, *(f"p{i}" for i in range(2000))]
+    values = np.zeros((len(ids), 1), np.float32)
+    write_npz(tmp_path / "o.npz", Embeddings(ids, values, np.arange(len(ids)), None, {}))
+    assert (tmp_path / "o.npz").stat().st_size < 1_000_000
+    if long <= 100:
+        assert np.load(tmp_path / "o.npz")["ids"].tolist() == ids
+    else:
+        with np.load(tmp_path / "o.npz") as archive:
+            read = archive["ids"]
+        assert read.shape == (2001,) and read[0] == ids[0] and read[-1] == ids[-1]
+    with pytest.raises(InputError, match="would take 8.0 GB to read"):
+        check_ids("o.npz", ["i" * 1_000_000, *ids[1:]])

@@ -71,7 +71,7 @@ def test_features_that_carry_nothing_are_refused(tmp_path, value, what):
     values[2] = value
     with pytest.raises(InputError, match=what):
         check_features(values)
-    with pytest.raises(InputError, match="of 1 of 4 proteins.*of c"):
+    with pytest.raises(InputError, match="of 1 of 4 proteins.*of 'c'"):
         check_features(values, ["a", "b", "c", "d"])
     with pytest.raises(InputError, match=what):
-        FeatureStore("k", 3, tmp_path).add(sequence_digests("ABCD"), values)
+        FeatureStore("k", 3, tmp_path).add(sequence_digests(list("ABCD")), values)

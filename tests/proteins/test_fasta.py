@@ -167,7 +167,7 @@ RESIDUES = st.text("ACDEFGHIKLMNPQRSTVWYXBZUO", min_size=1, max_size=70)
 )
 def test_any_layout_reads_the_same(tmp_path_factory, records, width, newline, block):
     path = tmp_path_factory.mktemp("fasta") / "x.fa"
-    write_fasta(path, records, records.values(), width)
+    write_fasta(path, records.keys(), records.values(), width)
     path.write_bytes(path.read_bytes().replace(b"\n", newline.encode()))
     before, fasta._BLOCK = fasta._BLOCK, block
     try:

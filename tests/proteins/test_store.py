@@ -59,7 +59,7 @@ def test_digests_are_those_of_hashlib_and_of_the_sequence_alone(store):
     ]
     assert store.digests().tolist() == expected
     assert store.digests().dtype == np.uint64
-    renamed = SequenceStore.from_records("wxyz", SEQUENCES)
+    renamed = SequenceStore.from_records(list("wxyz"), SEQUENCES)
     assert (renamed.digests() == store.digests()).all()
 
 
