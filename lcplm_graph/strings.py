@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lcplm_graph.errors import InputError
 
 
-def string_list(values: Any, what: str = "sequences") -> list[str]:
+def string_list(values: Any, what: str = "sequences", records: Sequence[str] = ()) -> list[str]:
     """Make a list of the strings in `values`, in the order in which they are shown.
 
     Parameters
@@ -25,6 +25,8 @@ def string_list(values: Any, what: str = "sequences") -> list[str]:
         Arrow, `SequenceStore`, ...
     what : str
         What they are, in the plural, for messages.
+    records : sequence of str
+        Ids of the proteins they belong to, for messages.
 
     Returns
     -------
@@ -59,8 +61,9 @@ def string_list(values: Any, what: str = "sequences") -> list[str]:
         if type(text) is str:
             continue
         if not isinstance(text, str):
+            which = f"that of {records[i]!r}" if i < len(records) else f"number {i} (from 0)"
             raise InputError(
-                f"{what}: expected strings, but number {i} (counted from 0) is "
+                f"{what}: expected strings, but {which} is "
                 f"{_element(text)} of type {type(text).__name__}"
             )
         # Of NumPy, or an enumeration, whose own __str__ gives another text.
@@ -101,9 +104,9 @@ def string_pairs(values: Any, what: str = "pairs") -> list[tuple[str, str]]:
         raise InputError(f"{what}: expected a list of pairs of strings, got {values!r:.60}")
     pairs = []
     for i, pair in enumerate(values.to_pylist() if hasattr(values, "to_pylist") else values):
-        ends = string_list(pair, f"{what}, number {i} (counted from 0)")
+        ends = string_list(pair, f"{what}, number {i} (from 0)")
         if len(ends) != 2:
-            raise InputError(f"{what}: number {i} (counted from 0) has {len(ends)} strings, not 2")
+            raise InputError(f"{what}: number {i} (from 0) has {len(ends)} strings, not 2")
         pairs.append((ends[0], ends[1]))
     return pairs
 

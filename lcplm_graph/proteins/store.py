@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -116,7 +117,8 @@ class SequenceStore:
             If the lengths differ, something is no string, an id occurs twice, or a sequence is
             empty, only gaps, or holds a character that is no letter.
         """
-        names, residues = string_list(ids, "ids"), string_list(sequences)
+        names = string_list(ids, "ids")
+        residues = string_list(sequences, records=names)
         texts = [""] * len(names)
         if descriptions is not None:
             texts = string_list(descriptions, "descriptions")
