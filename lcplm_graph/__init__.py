@@ -21,6 +21,7 @@ _WHERE = {
     "LcPlmForMaskedLM": "lcplm_graph.models.modeling",
     "LcPlmForSequenceClassification": "lcplm_graph.models.modeling",
     "LcPlmForTokenClassification": "lcplm_graph.models.modeling",
+    "LcPlmTokenizer": "lcplm_graph.models.tokenizer",
     "show_backends": "lcplm_graph.backends",
     "score_pairs": "lcplm_graph.models.zero_shot",
     "StringPPI": "lcplm_graph.datasets.string",

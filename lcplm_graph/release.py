@@ -72,6 +72,7 @@ def release(
     from lcplm_graph.models.checkpoints import stored_once, write_checkpoint
     from lcplm_graph.models.folder import ModelFolder, Record
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
+    from lcplm_graph.models.tokenizer import LcPlmTokenizer
     from lcplm_graph.training.run import MODEL
 
     run, out = Path(run), Path(out)
@@ -86,7 +87,9 @@ def release(
             old = shutil.ignore_patterns("model*.safetensors*", folder.seen_edges.name)
             shutil.copytree(out, made, dirs_exist_ok=True, ignore=old)
         state = stored_once(model.state_dict(), model.config)
-        write_checkpoint(made, state, model.stored_config(), half=half)
+        write_checkpoint(
+            made, state, model.stored_config(), half=half, beside=LcPlmTokenizer().save_pretrained
+        )
         error = stored_error(model, made)
         if not error["largest"] <= _LARGEST_ERROR:
             raise CheckpointError(

@@ -299,7 +299,7 @@ def write_checkpoint(
     half: bool = False,
     max_shard_size: int | str = "50GB",
     variant: str | None = None,
-    beside: Callable[[Path], None] = lambda _: None,
+    beside: Callable[[Path], object] = lambda _: None,
     replaced: Collection[str] = (),
 ) -> None:
     """Write ``config.json``, safetensors and what belongs to them.

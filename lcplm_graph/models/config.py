@@ -120,6 +120,10 @@ class LcPlmConfig(PreTrainedConfig):
         self._check()
 
     @classmethod
+    def register_for_auto_class(cls, auto_class: str | type = "AutoConfig") -> None:
+        """Do nothing: the code of this class is this package, and is not copied into folders."""
+
+    @classmethod
     def from_preset(cls, preset: str, **options: Any) -> LcPlmConfig:
         """Return the configuration of a named size, with `options` on top."""
         if preset not in PRESETS:

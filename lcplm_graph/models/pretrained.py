@@ -31,6 +31,8 @@ from lcplm_graph.models.checkpoints import (
 )
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.folder import RECORD, SEEN_EDGES, ModelFolder, Record
+from lcplm_graph.models.remote import AUTO_MAP
+from lcplm_graph.models.tokenizer import LcPlmTokenizer
 
 _PASSED_ON = (
     "device_map", "max_memory", "offload_folder", "offload_buffers", "quantization_config",
@@ -71,6 +73,10 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         """Finish building; names that a checkpoint leaves out are made known to Hugging Face."""
         super().post_init()
         self._keys_to_ignore_on_save = set(second_names(self.state_dict().keys(), self.config))
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str | type = "AutoModel") -> None:
+        """Do nothing: the code of these classes is this package, and is not copied into folders."""
 
     @classmethod
     def from_pretrained(  # type: ignore[override]  # keyword arguments only
@@ -224,6 +230,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             self.push_to_hub(repository, token=token, **hub_options)
 
     def _write_beside(self, folder: Path) -> None:
+        LcPlmTokenizer().save_pretrained(folder)
         if self.record:
             # What is saved may have been trained further; its past is that of what was loaded.
             ModelFolder(folder).write_record(self.record.followed_by({}))
@@ -233,6 +240,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         return {
             **self.config.to_dict(),
             "architectures": [type(self).__name__.removeprefix("FSDP")],
+            "auto_map": AUTO_MAP,
             "dtype": str(next(self.parameters()).dtype).removeprefix("torch."),
         }
 

@@ -135,7 +135,8 @@ def test_every_later_stage_inherits(folder: Path, tmp_path: Path) -> None:
 
 def test_saving_over_another_model_leaves_nothing_of_its_past(folder: Path) -> None:
     LcPlmForMaskedLM(LcPlmConfig(d_model=16, n_layer=1)).save_pretrained(folder)
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+    names = {p.name for p in folder.iterdir()}
+    assert "model.safetensors" in names and not names & {"training.json", "seen_edges.npy"}
     assert load_encoder(folder).seen_edges() is None
 
 
