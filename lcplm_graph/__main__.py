@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": "rank partners of a protein, or new edges of a graph",
     "variants": "score variants of a protein, without training",
     "contacts": "see which residues of one protein, or of two, touch",
+    "search": "find the proteins of an embedding file that are most like a query",
     "evaluate": "link, function, homology, contacts or variants with baselines",
     "stage1": "pretrain an encoder on protein sequences",
     "stage2": "go on training an encoder on walks over a protein graph",

@@ -218,6 +218,41 @@ class ContactsCommand:
     seed: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class VariantsCommand:
+    """Options of ``lcplm evaluate variants``.
+
+    Parameters
+    ----------
+    folder
+        ProteinGym's tables of substitution assays.
+    reference
+        Its reference file, DMS_substitutions.csv.
+    alignments
+        Folder of its alignments, for the site-independent baseline.
+    out
+        Folder to write into.
+    encoder
+        An LC-PLM or an ESM-2, see load_encoder.
+    method
+        masked: each changed position is masked in its turn; wild-type: one pass a protein;
+        pseudo-perplexity: of the whole changed protein.
+    max_tokens
+        Tokens per batch.
+    seed
+        Of the bootstrap.
+    """
+
+    folder: str = positional(metavar="FOLDER")
+    reference: str
+    alignments: str | None = None
+    out: str = "outputs/evaluate-variants"
+    encoder: str = DEFAULT_ENCODER
+    method: Literal["masked", "wild-type", "pseudo-perplexity"] = "masked"
+    max_tokens: int = 4096
+    seed: int = 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one evaluation.
 
@@ -412,6 +447,17 @@ def _masked_lms(name: str, untrained: bool) -> dict[str, MaskedLM]:
     return models
 
 
+def _variants(options: VariantsCommand) -> None:
+    from lcplm_graph.evaluation.variants import evaluate_variants, read_assays
+
+    assays = read_assays(options.reference, options.folder, options.alignments)
+    ((title, lm),) = _masked_lms(options.encoder, untrained=False).items()
+    report = evaluate_variants(
+        assays, lm, title, options.method, max_tokens=options.max_tokens, seed=options.seed
+    )
+    _finish(report, options.out)
+
+
 _COMMANDS = {
     "link": Command(LinkCommand, _link, "does a pair of proteins interact: C1, C2, C3 by model"),
     "function": Command(
@@ -423,6 +469,9 @@ _COMMANDS = {
         HomologyCommand,
         _homology,
         "which fold does a domain have: 1-NN and a linear probe on every held-out set",
+    ),
+    "variants": Command(
+        VariantsCommand, _variants, "what do substitutions do: Spearman on ProteinGym's assays"
     ),
     "contacts": Command(
         ContactsCommand, _contacts, "which residues touch: P@L on a folder of structures"

@@ -1,0 +1,125 @@
+"""Read embeddings that somebody computed before, from HDF5, NumPy archives and Parquet.
+
+Besides the layouts that `lcplm embed` writes, that of STRING's network and sequence embeddings
+(SPACE, Hu et al. 2025): ``proteins`` and ``embeddings`` in one file a species, or in
+``species/<taxon>`` of the file of all.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from lcplm_graph.errors import DataError
+
+
+class Precomputed(NamedTuple):
+    """Embeddings by id.
+
+    Attributes
+    ----------
+    ids : list of str
+    values : ndarray, dtype=float32, shape=(n, width)
+    info : dict
+        What the file says of how they were made.
+    """
+
+    ids: list[str]
+    values: npt.NDArray[np.float32]
+    info: dict[str, Any]
+
+
+def read_embeddings(path: str | os.PathLike[str], species: str | None = None) -> Precomputed:
+    """Read one vector for each protein.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.h5``, ``.npz`` or ``.parquet``.
+    species : str, optional
+        Taxon of STRING's file of all species.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged or of another layout, or holds residues instead of
+        proteins, vectors of different width, or an id twice.
+    """
+    path = Path(path)
+    readers = {".h5": _read_h5, ".npz": _read_npz, ".parquet": _read_parquet}
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    if path.suffix not in readers:
+        raise DataError(f"embeddings are read from {', '.join(readers)}", path=path)
+    try:
+        found = readers[path.suffix](path, species)
+    except DataError:
+        raise
+    except (OSError, KeyError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"not readable as embeddings of proteins ({text})", path=path) from error
+    if found.values.ndim != 2 or len(found.values) != len(found.ids):
+        raise DataError(
+            f"{len(found.ids)} ids and an array of shape {found.values.shape}; one vector for "
+            "each protein is needed, not one for each residue",
+            path=path,
+        )
+    if len(set(found.ids)) < len(found.ids):
+        raise DataError("an id occurs twice", path=path)
+    if not np.isfinite(found.values).all():
+        raise DataError("there are NaN or infinite values", path=path)
+    return found
+
+
+def _read_h5(path: Path, species: str | None) -> Precomputed:
+    with h5py.File(path) as file:
+        group: Any = file
+        if isinstance(file.get("species"), h5py.Group):
+            known = list(file["species"])
+            if species not in known:
+                raise DataError(
+                    f"the file holds {len(known)} species, for example {', '.join(known[:3])}; "
+                    "name one of them",
+                    path=path,
+                )
+            group = file["species"][species]
+        info = {key: _plain(value) for key, value in file.attrs.items()}
+        if "proteins" in group and "embeddings" in group:
+            ids = [_plain(name) for name in group["proteins"][:]]
+            return Precomputed(ids, np.asarray(group["embeddings"][:], np.float32), info)
+        ids = list(group)
+        if not ids:
+            raise DataError("there is no protein in the file", path=path)
+        shapes = {group[name].shape for name in ids}
+        if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+            raise DataError(
+                "the proteins have arrays of different shape or one vector for each residue; "
+                "write the file without --per-residue",
+                path=path,
+            )
+        return Precomputed(ids, np.stack([group[n][:] for n in ids]).astype(np.float32), info)
+
+
+def _read_npz(path: Path, species: str | None) -> Precomputed:
+    with np.load(path, allow_pickle=False) as archive:
+        ids = [str(name) for name in archive["ids"]]
+        return Precomputed(ids, archive["embeddings"].astype(np.float32), {})
+
+
+def _read_parquet(path: Path, species: str | None) -> Precomputed:
+    import json
+
+    table = pq.read_table(path)
+    info = json.loads((table.schema.metadata or {}).get(b"lcplm_graph", b"{}"))
+    values = np.array(table["embedding"].to_pylist(), np.float32)
+    return Precomputed(table["id"].to_pylist(), values, info)
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else getattr(value, "tolist", lambda: value)()

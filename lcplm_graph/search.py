@@ -1,0 +1,106 @@
+"""Find the proteins of an embedding file that are most like a query.
+
+The query is embedded as the file was; a query may also be an embedding file itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lcplm_graph.command import positional, run_command
+from lcplm_graph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lcplm_graph.tasks.search import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Options of ``lcplm search``.
+
+    Parameters
+    ----------
+    query
+        FASTA, or embeddings (.h5, .npz, .parquet).
+    db
+        Embeddings to search in: FILE.h5, .npz or .parquet of lcplm embed, or STRING's network or
+        sequence embeddings.
+    out
+        FILE.tsv, with the columns query, rank, protein, cosine.
+    top
+        Neighbours of each query.
+    engine
+        exact; faiss (exact too) and usearch (approximate) if they are installed.
+    encoder
+        Default: the one that the file names.
+    pool
+        Default: the one that the file names.
+    species
+        Taxon, in STRING's file of all species.
+    """
+
+    query: str = positional(metavar="QUERY.fasta")
+    db: str
+    out: str
+    top: int = 10
+    engine: Literal["exact", "faiss", "usearch"] = "exact"
+    encoder: str | None = None
+    pool: Literal["mean", "mean_std", "cls", "max"] | None = None
+    species: str | None = None
+
+
+def search(options: SearchOptions) -> None:
+    """Search, write and say where."""
+    from lcplm_graph.features.precomputed import read_embeddings
+    from lcplm_graph.io import atomic_path
+    from lcplm_graph.tasks.search import EmbeddingIndex
+
+    db = read_embeddings(options.db, options.species)
+    names, queries = _queries(options, db.info)
+    neighbours, cosine = EmbeddingIndex(db.values, options.engine).search(queries, options.top)
+    with (
+        atomic_path(options.out) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(("query", "rank", "protein", "cosine"))
+        for name, found, values in zip(names, neighbours.tolist(), cosine.tolist(), strict=True):
+            for rank, (i, value) in enumerate(zip(found, values, strict=True), 1):
+                writer.writerow((name, rank, db.ids[i], f"{value:.6f}"))
+    print(f"{len(names):,} queries in {len(db.ids):,} proteins; written: {options.out}")
+
+
+def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
+    from lcplm_graph.features.precomputed import read_embeddings
+    from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.proteins.store import SequenceStore
+
+    if Path(options.query).suffix in (".h5", ".npz", ".parquet"):
+        given = read_embeddings(options.query, options.species)
+        return given.ids, given.values
+    name, pool = options.encoder or info.get("encoder"), options.pool or info.get("pool")
+    if name is None or pool is None:
+        raise ConfigError(f"{options.db} does not say how it was made; give --encoder and --pool")
+    encoder = load_encoder(name)
+    made_by = info.get("encoder_fingerprint")
+    if made_by is not None and made_by != encoder.fingerprint():
+        raise ConfigError(
+            f"{options.db} was made by another encoder than {name}; embed it again, or give the "
+            "encoder it was made by"
+        )
+    store = SequenceStore.from_fasta(options.query)
+    return store.ids, encoder.embed(list(store), pool, progress=True).numpy()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command("search", SearchOptions, search, argv, str(__doc__))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

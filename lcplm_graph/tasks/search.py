@@ -1,0 +1,121 @@
+"""Nearest neighbours of proteins among embeddings, by cosine of standardised features."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import ConfigError, InputError
+
+FloatArray = npt.NDArray[np.float32]
+Engine = Literal["exact", "faiss", "usearch"]
+_BLOCK = 1024
+
+
+class EmbeddingIndex:
+    """Embeddings to be searched; each feature is standardised over them first.
+
+    Parameters
+    ----------
+    values : ndarray, shape=(n, width)
+    engine : {"exact", "faiss", "usearch"}
+        ``exact`` and ``faiss`` compare with all; ``usearch`` (HNSW) is faster and may miss some.
+
+    Raises
+    ------
+    ConfigError
+        If the engine is not installed.
+
+    Examples
+    --------
+    >>> index = EmbeddingIndex(np.array([[1, 0], [0, 1], [-1, 0.5]], np.float32))
+    >>> neighbours, cosine = index.search(np.array([[0.9, 0.1]], np.float32), 1)
+    >>> neighbours.tolist()
+    [[0]]
+    """
+
+    def __init__(self, values: FloatArray, engine: Engine = "exact") -> None:
+        if not len(values):
+            raise InputError("there is no embedding to search in")
+        self.mean = values.mean(0, dtype=np.float64).astype(np.float32)
+        spread = values.std(0, dtype=np.float64).astype(np.float32)
+        # A feature that never changes tells nothing.
+        self.scale = np.where(spread > 1e-12, 1 / np.maximum(spread, 1e-12), 0).astype(np.float32)
+        self.units = self._directions(values)
+        self._index = _make_index(self.units, engine)
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def search(
+        self, queries: FloatArray, top: int = 10
+    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Return the nearest of each query and their cosines, best first.
+
+        Parameters
+        ----------
+        queries : ndarray, shape=(q, width)
+            As they were embedded, not standardised.
+        top : int
+
+        Returns
+        -------
+        neighbours : ndarray, dtype=int64, shape=(q, min(top, n))
+        cosine : ndarray, dtype=float32, of the same shape
+        """
+        if top < 1:
+            raise InputError(f"top must be at least 1, not {top}")
+        if queries.ndim != 2 or queries.shape[1] != self.units.shape[1]:
+            raise InputError(
+                f"queries of shape {queries.shape} do not fit embeddings of width "
+                f"{self.units.shape[1]}; embed both with the same encoder and pooling"
+            )
+        units, top = self._directions(queries), min(top, len(self))
+        if self._index is not None:
+            return self._index(units, top)
+        found = list(self._exact(units, top))
+        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+    def _exact(
+        self, units: FloatArray, top: int
+    ) -> Iterator[tuple[npt.NDArray[np.int64], FloatArray]]:
+        for start in range(0, len(units), _BLOCK):
+            cosine = units[start : start + _BLOCK] @ self.units.T
+            order = np.argsort(-cosine, axis=1, kind="stable")[:, :top]
+            yield order.astype(np.int64), np.take_along_axis(cosine, order, axis=1)
+
+    def _directions(self, values: FloatArray) -> FloatArray:
+        standard = (values.astype(np.float32) - self.mean) * self.scale
+        length = np.linalg.norm(standard, axis=1, keepdims=True)
+        return standard / np.maximum(length, 1e-12)
+
+
+def _make_index(units: FloatArray, engine: Engine) -> Any:
+    if engine == "exact":
+        return None
+    try:
+        module: Any = importlib.import_module("usearch.index" if engine == "usearch" else engine)
+    except ImportError:
+        raise ConfigError(f"{engine} is not installed; use the exact search") from None
+    if engine == "faiss":
+        flat = module.IndexFlatIP(units.shape[1])
+        flat.add(units)
+
+        def by_faiss(queries: FloatArray, top: int) -> Any:
+            cosine, neighbours = flat.search(queries, top)
+            return neighbours.astype(np.int64), cosine
+
+        return by_faiss
+    graph = module.Index(ndim=units.shape[1], metric="ip", dtype="f32")
+    graph.add(np.arange(len(units)), units)
+
+    def by_usearch(queries: FloatArray, top: int) -> Any:
+        found = [graph.search(query, top) for query in queries]
+        neighbours = np.stack([np.asarray(f.keys).astype(np.int64) for f in found])
+        return neighbours, np.stack([1 - np.asarray(f.distances, np.float32) for f in found])
+
+    return by_usearch

@@ -1,0 +1,62 @@
+"""Search against brute force, and the layouts of embedding files."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from lcplm_graph.embed import main as embed
+from lcplm_graph.errors import DataError
+from lcplm_graph.features.precomputed import read_embeddings
+from lcplm_graph.search import main
+from lcplm_graph.tasks.search import EmbeddingIndex
+
+FASTA = ">a\nMKTAYIAKQ\n>b\nGGSGGSGG\n>c\nMKTAYIAKW\n>d\nWWCCWWHH\n"
+
+
+def test_neighbours_are_those_of_standardised_cosines():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(50, 6)).astype(np.float32) * [1, 10, 1, 1, 1, 0] + 5
+    queries = rng.normal(size=(4, 6)).astype(np.float32) + 5
+    neighbours, cosine = EmbeddingIndex(values.astype(np.float32)).search(queries, 3)
+    spread = values.std(0)
+    spread[5] = np.inf
+    z, q = (values - values.mean(0)) / spread, (queries - values.mean(0)) / spread
+    full = (q @ z.T) / np.outer(np.linalg.norm(q, axis=1), np.linalg.norm(z, axis=1))
+    np.testing.assert_array_equal(neighbours, np.argsort(-full, axis=1)[:, :3])
+    np.testing.assert_allclose(cosine, -np.sort(-full, axis=1)[:, :3], atol=1e-5)
+
+
+def test_layouts_of_string(tmp_path):
+    values = np.arange(6, dtype=np.float16).reshape(2, 3)
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        file.create_group("metadata").attrs["version"] = "12.0"
+        file["proteins"] = np.array([b"9606.A", b"9606.B"])
+        file["embeddings"] = values
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file["species/4932/proteins"] = np.array([b"4932.Q"])
+        file["species/4932/embeddings"] = values[:1]
+    one = read_embeddings(tmp_path / "one.h5")
+    assert one.ids == ["9606.A", "9606.B"]
+    np.testing.assert_array_equal(one.values, values)
+    assert read_embeddings(tmp_path / "all.h5", "4932").ids == ["4932.Q"]
+    with pytest.raises(DataError, match="holds 1 species, for example 4932; name one"):
+        read_embeddings(tmp_path / "all.h5")
+
+
+@pytest.mark.parametrize("suffix", ["h5", "npz", "parquet"])
+def test_command_finds_a_protein_itself(tmp_path, suffix, capsys):
+    (tmp_path / "p.fasta").write_text(FASTA)
+    db, out = tmp_path / f"db.{suffix}", tmp_path / "o.tsv"
+    assert embed([str(tmp_path / "p.fasta"), "--encoder", "composition", "--out", str(db)]) == 0
+    words = [str(tmp_path / "p.fasta"), "--db", str(db), "--out", str(out), "--top", "2"]
+    if suffix == "npz":
+        assert main(words) == 1
+        assert "give --encoder and --pool" in capsys.readouterr().err
+        words += ["--encoder", "composition", "--pool", "mean"]
+    assert main(words) == 0
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert rows[0] == ["query", "rank", "protein", "cosine"]
+    assert [row[2] for row in rows[1:] if row[1] == "1"] == ["a", "b", "c", "d"]
+    assert rows[2][2] == "c"
