@@ -7,6 +7,7 @@ exception a caller would expect, so ``except ValueError`` keeps working.
 
 from __future__ import annotations
 
+import re
 import signal
 from os import PathLike
 
@@ -74,12 +75,18 @@ class DataError(LcPlmError, ValueError):
         if line is not None:
             where.append(f"line {line}")
         if record is not None:
-            where.append(f"record {record!r}")
-        super().__init__(f"{', '.join(where)}: {message}" if where else message)
+            where.append(f"record {_shortened(str(record))!r}")
+        shown = _shortened(message)
+        super().__init__(f"{', '.join(where)}: {shown}" if where else shown)
 
     def within(self, path: str | PathLike[str]) -> DataError:
         """Return the same error with the file it was found in."""
         return DataError(self.reason, path=path, line=self.line, record=self.record)
+
+
+def _shortened(text: str) -> str:
+    """Cut the words of damaged files, which may be megabytes long, so that a sentence remains."""
+    return re.sub(r"(\S{60})\S{140,}", r"\1...", text)
 
 
 class WriteError(LcPlmError, OSError):

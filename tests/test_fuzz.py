@@ -1,0 +1,36 @@
+"""Every reader of files, on mutated files: own errors only, and as the plain parsers say.
+
+`benchmarks/fuzz.py` does the same with 10,000 files per reader.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import fuzz
+
+FILES = {"tar": 20}
+
+
+@pytest.mark.parametrize("name", fuzz.READERS)
+def test_mutated_files(tmp_path, name):
+    counts = fuzz.run(fuzz.READERS[name], FILES.get(name, 150), 1, tmp_path)
+    assert counts["refused"] > 0
+    assert counts.total() == FILES.get(name, 150)
+
+
+@pytest.mark.parametrize("name", fuzz.READERS)
+def test_the_files_they_are_made_of_are_accepted(tmp_path, name):
+    reader = fuzz.READERS[name]
+    for seed in reader.seeds:
+        path = tmp_path / f"x{reader.suffix}"
+        path.write_bytes(seed)
+        found = reader.read(path)
+        if reader.plain is not None:
+            with fuzz.open_stream(path) as stream:
+                assert found == reader.plain(stream.read())
