@@ -45,9 +45,12 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
 
     tokens = options.walk_tokens or min(_WALK_TOKENS, options.max_tokens)
     graph = open_graphs(options, tokens)
+    by_decoder = (options.relation or graph.default_relation) == "decoder"
     source = WalkBatches(
         graph.stream,
-        max_tokens=options.max_tokens,
+        max_tokens=round(options.walk_share * options.max_tokens)
+        if by_decoder
+        else options.max_tokens,
         relation_rate=options.relation_rate,
         seed=options.seed,
     )
@@ -80,6 +83,10 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
         seen_edges=graph.seen_edges,
         finish=finish,
     )
+    if by_decoder:
+        from lcplm_graph.training.relation_task import with_decoder
+
+        run = with_decoder(run, options, graph, encoder, resumed=checkpoint is not None)
     run_training(options, run, checkpoint)
 
 

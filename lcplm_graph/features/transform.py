@@ -21,13 +21,13 @@ from lcplm_graph.features.store import (
     sequence_digests,
 )
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, load_encoder
-from lcplm_graph.models.pooling import check_pool, pooled_dim
+from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
 from lcplm_graph.pairs import single_graph
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.sampler import WalkSampler
-from lcplm_graph.walks.stream import WalkStream, WalkTokens
+from lcplm_graph.walks.stream import WalkStream
 
 CONTEXTS = (None, "walks")
 
@@ -229,27 +229,11 @@ def _walk_features(
             tokens = stream.walks(start, min(start + size, walks))
             states = encoder.encode(tokens.packed.to(encoder.device)).float().cpu()
             nodes = torch.from_numpy(tokens.nodes)
-            total.index_add_(0, nodes, _pool_spans(states, tokens, pool).double())
+            total.index_add_(
+                0, nodes, pool_spans(states, torch.from_numpy(tokens.spans), pool).double()
+            )
             visits.index_add_(0, nodes, torch.ones(len(nodes), dtype=torch.float64))
             bar.update(min(size, walks - start))
     values = (total / visits[:, None]).float()
     check_features(values)
     return values
-
-
-def _pool_spans(states: Tensor, tokens: WalkTokens, pool: str) -> Tensor:
-    """Pool the residues of every protein in a batch of walks, shape (N, width)."""
-    spans = torch.from_numpy(tokens.spans)
-    lengths = spans[:, 1] - spans[:, 0]
-    owner = torch.repeat_interleave(torch.arange(len(spans)), lengths)
-    inside = torch.arange(len(owner)) - (lengths.cumsum(0) - lengths)[owner] + spans[owner, 0]
-    states = states[inside]
-    if pool == "max":
-        low = states.new_full((len(spans), states.shape[1]), -torch.inf)
-        return low.index_reduce(0, owner, states, "amax")
-    zeros = states.new_zeros((len(spans), states.shape[1]))
-    mean = zeros.index_add(0, owner, states) / lengths[:, None]
-    if pool == "mean":
-        return mean
-    variance = zeros.index_add(0, owner, (states - mean[owner]) ** 2) / lengths[:, None]
-    return torch.cat([mean, variance.sqrt()], dim=1)

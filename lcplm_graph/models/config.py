@@ -54,6 +54,10 @@ class LcPlmConfig(PreTrainedConfig):
         Standard deviation of the embeddings at initialisation.
     pool : str
         Pooling that serves the encoder's features best.
+    relation_channels : int
+        Width of the relation decoder that stage 2 trains; 0 for none, as in published checkpoints.
+    relation_members : int
+        Networks of that decoder.
     classifier_dropout : float
         Dropout before the output layer of the classification models.
     **kwargs
@@ -103,6 +107,8 @@ class LcPlmConfig(PreTrainedConfig):
     eos_token_id: int | None = EOS
     pool: str = "mean"
     classifier_dropout: float = 0.0
+    relation_channels: int = 0
+    relation_members: int = 4
 
     def __post_init__(self, **kwargs: Any) -> None:
         check_keys(type(self), kwargs)
@@ -143,6 +149,11 @@ class LcPlmConfig(PreTrainedConfig):
                 f"not supported: {', '.join(asked)}; no published LC-PLM checkpoint uses it"
             )
         check_pool(self.pool)
+        if self.relation_channels < 0 or self.relation_members < 1:
+            raise ConfigError(
+                "relation_channels must not be negative and relation_members at least 1, not "
+                f"{self.relation_channels} and {self.relation_members}"
+            )
         if self.bidirectional_strategy not in ("add", "ew_multiply", None):
             raise ConfigError(
                 "bidirectional_strategy must be 'add' or 'ew_multiply', "

@@ -24,7 +24,9 @@ from lcplm_graph.models.classification import (
 )
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.core import EncoderOutput, LcPlmModel, as_asked, token_loss
+from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
+from lcplm_graph.models.relation import RelationDecoder
 
 __all__ = [
     "EncoderOutput",
@@ -72,7 +74,23 @@ class LcPlmForMaskedLM(LcPlmPreTrainedModel):
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tie_embeddings:
             self.lm_head.weight = self.bimamba.backbone.embedding.weight
+        self.relation: RelationDecoder | None = None
+        if config.relation_channels:
+            self.add_relation_decoder(config.relation_channels, config.relation_members)
         self.post_init()
+
+    def add_relation_decoder(self, channels: int, members: int) -> RelationDecoder:
+        """Add an untrained decoder of pairs, in place of one that is there.
+
+        Parameters
+        ----------
+        channels, members : int
+            See `RelationDecoder`.
+        """
+        self.config.relation_channels, self.config.relation_members = channels, members
+        width = pooled_dim(self.config.d_model, self.config.pool)
+        self.relation = RelationDecoder(width, channels, members)
+        return self.relation
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the token embedding."""

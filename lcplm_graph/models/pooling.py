@@ -58,11 +58,48 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
         return states[packed.cu_seqlens[:-1].long()]
     inside = _is_inside(packed.input_ids)
     owner = stream_ids(packed.cu_seqlens)[inside]
-    states = states[inside]
-    shape = (packed.num_streams, states.shape[1])
+    return _pool(states[inside], owner, packed.num_streams, pool)
+
+
+def pool_spans(states: Tensor, spans: Tensor, pool: str = "mean") -> Tensor:
+    """Pool stretches of residues, such as the proteins of a walk.
+
+    Parameters
+    ----------
+    states : Tensor, shape=(T, dim)
+        One vector per token.
+    spans : Tensor, dtype=int64, shape=(n, 2)
+        First position and the one after the last.
+    pool : {"mean", "mean_std", "max"}
+
+    Returns
+    -------
+    Tensor, shape=(n, dim) or for ``mean_std`` (n, 2 dim)
+
+    Raises
+    ------
+    UnknownNameError
+        For other ways of pooling; a stretch has no `<cls>`.
+
+    Examples
+    --------
+    >>> pool_spans(torch.tensor([[1.0], [3.0], [9.0]]), torch.tensor([[0, 2], [2, 3]])).tolist()
+    [[2.0], [9.0]]
+    """
+    check_pool(pool)
+    if pool == "cls":
+        raise UnknownNameError("a stretch of residues has no <cls>; pool by mean, mean_std or max")
+    lengths = spans[:, 1] - spans[:, 0]
+    owner = torch.repeat_interleave(torch.arange(len(spans), device=spans.device), lengths)
+    place = torch.arange(len(owner), device=spans.device) - (lengths.cumsum(0) - lengths)[owner]
+    return _pool(states[place + spans[owner, 0]], owner, len(spans), pool)
+
+
+def _pool(states: Tensor, owner: Tensor, count: int, pool: str) -> Tensor:
+    shape = (count, states.shape[1])
     if pool == "max":
         return _extreme(states, owner, shape)
-    counts = torch.bincount(owner, minlength=packed.num_streams)[:, None]
+    counts = torch.bincount(owner, minlength=count)[:, None]
     mean = states.new_zeros(shape).index_add(0, owner, states) / counts
     if pool == "mean":
         return mean

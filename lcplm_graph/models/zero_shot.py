@@ -1,8 +1,9 @@
-"""Score protein pairs by the relation marker itself, with no head and no training."""
+"""Score protein pairs by what stage 2 taught an encoder, with no training by the user."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,33 +12,43 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
+from lcplm_graph.models.pooling import pool_spans
+from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.process import reused_memory
 from lcplm_graph.strings import string_pairs
 from lcplm_graph.tokens.packing import PackedTokens, pack
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE, encode_residues
+
+Pairs = Sequence[tuple[str, str]]
+WAYS = ("decoder", "stream", "marker")
+_PAIRS_AT_ONCE = 8192
 
 
 def score_pairs(
     encoder: Encoder,
     pairs: Iterable[tuple[str, str]],
     *,
+    by: Literal["decoder", "stream", "marker"] | None = None,
     max_tokens: int = MAX_TOKENS,
     progress: bool = False,
 ) -> Tensor:
     """Score pairs of proteins as edges by what stage 2 taught the encoder to say.
 
-    A pair is laid out as a walk of two proteins with the relation marker masked,
-    ``<cls> [BON] a [EON] <mask> [BON] b [EON] <eos>``; the score is
-    ``logit([EDGE]) - logit([NO_EDGE])`` there, averaged over both orders of the pair.
-
     Parameters
     ----------
     encoder : LcPlmEncoder
-        Its markers mean something only after stage 2.
+        An LC-PLM-G: without stage 2 the scores mean nothing.
     pairs : iterable of (str, str)
         Sequences of the two proteins; see `lcplm_graph.strings.string_pairs`.
+    by : {"decoder", "stream", "marker"}, optional
+        ``decoder`` encodes each protein once, by itself, and decodes pairs of pooled states:
+        thousands of pairs a second.  ``stream`` lays a pair out as a walk of two proteins,
+        ``<cls> [BON] a [EON] <mask> [BON] b [EON] <eos>``, and decodes the two states there
+        together with the marker.  ``marker`` takes ``logit([EDGE]) - logit([NO_EDGE])`` of the
+        masked marker alone.  The last two average over both orders.  Default: ``decoder`` if the
+        model has one, else ``marker``, as published checkpoints need.
     max_tokens : int
-        Tokens per batch; a longer pair is a batch of its own and is never cut.
+        Tokens per batch; a longer protein or pair is a batch of its own and is never cut.
     progress : bool
         Show a progress bar.
 
@@ -49,7 +60,7 @@ def score_pairs(
     Raises
     ------
     ConfigError
-        If the encoder has no masked-LM head.
+        If the encoder has no masked-LM head, or no relation decoder where one is asked for.
     InputError
         If `pairs` are no pairs of strings.
     SequenceError
@@ -60,25 +71,83 @@ def score_pairs(
             f"{encoder.name} has no masked-LM head; scoring pairs needs an LC-PLM encoder"
         )
     texts = string_pairs(pairs)
+    decoder = getattr(encoder.model, "relation", None)
+    assert decoder is None or isinstance(decoder, RelationDecoder)
+    by = by or ("marker" if decoder is None else "decoder")
+    if by not in WAYS:
+        raise ConfigError(f"by={by!r} is not a way to score pairs; choose one of {', '.join(WAYS)}")
+    if decoder is None and by != "marker":
+        raise ConfigError(
+            f"{encoder.name} has no relation decoder; score by='marker', or train stage 2"
+        )
+    if by == "decoder":
+        assert decoder is not None  # checked above
+        return _by_decoder(encoder, decoder, texts, max_tokens, progress)
+    return _in_streams(encoder, decoder if by == "stream" else None, texts, max_tokens, progress)
+
+
+def _by_decoder(
+    encoder: LcPlmEncoder, decoder: RelationDecoder, pairs: Pairs, max_tokens: int, progress: bool
+) -> Tensor:
+    """Encode every distinct protein once, then decode the pairs."""
+    place: dict[str, int] = {}
+    ends = torch.tensor(
+        [[place.setdefault(s, len(place)) for s in pair] for pair in pairs], dtype=torch.int64
+    ).view(-1, 2)
+    pooled = encoder.embed(list(place), encoder.pool, max_tokens=max_tokens, progress=progress)
+    with torch.inference_mode():
+        h = decoder.embed(pooled.to(encoder.device))
+        chunks = [
+            decoder(h[:, chunk[:, 0]], h[:, chunk[:, 1]]).cpu()
+            for chunk in ends.split(_PAIRS_AT_ONCE)
+        ]
+    return torch.cat(chunks) if chunks else torch.empty(0, dtype=torch.float32)
+
+
+def _in_streams(
+    encoder: LcPlmEncoder,
+    decoder: RelationDecoder | None,
+    pairs: Pairs,
+    max_tokens: int,
+    progress: bool,
+) -> Tensor:
     streams = [
-        _stream(a, b, number) for number, pair in enumerate(texts) for a, b in (pair, pair[::-1])
+        _stream(a, b, number) for number, pair in enumerate(pairs) for a, b in (pair, pair[::-1])
     ]
     lengths = np.array([len(ids) for ids, _ in streams], dtype=np.int64)
     scores = torch.empty(len(streams), dtype=torch.float32)
-    bar = tqdm(total=len(texts), unit="pair", disable=not progress)
+    bar = tqdm(total=len(pairs), unit="pair", disable=not progress)
     with torch.inference_mode(), reused_memory(), bar:
         for batch in length_sorted_batches(lengths, max_tokens):
             packed = pack([streams[i][0] for i in batch])
-            markers = torch.tensor([streams[i][1] for i in batch])
-            scores[torch.from_numpy(batch)] = _marker_scores(encoder, packed, markers)
+            markers = torch.tensor([streams[i][1] for i in batch], dtype=torch.int64)
+            scores[torch.from_numpy(batch)] = _stream_scores(encoder, decoder, packed, markers)
             bar.update(len(batch) / 2)
     return scores.view(-1, 2).mean(1)
 
 
-def _marker_scores(encoder: LcPlmEncoder, packed: PackedTokens, markers: Tensor) -> Tensor:
-    at = packed.cu_seqlens[:-1].long() + markers
-    logits = encoder.logits(packed.to(encoder.device))[at.to(encoder.device)]
-    return (logits[:, EDGE] - logits[:, NO_EDGE]).float().cpu()
+def _stream_scores(
+    encoder: LcPlmEncoder, decoder: RelationDecoder | None, packed: PackedTokens, markers: Tensor
+) -> Tensor:
+    packed = packed.to(encoder.device)
+    starts = packed.cu_seqlens.long()
+    at = starts[:-1] + markers.to(encoder.device)
+    if decoder is None:
+        return _marker(encoder.logits(packed)[at]).cpu()
+    output = encoder.model(
+        packed.input_ids, cu_seqlens=packed.cu_seqlens, output_hidden_states=True
+    )
+    left = torch.stack([starts[:-1] + 2, at - 1], dim=1)
+    right = torch.stack([at + 2, starts[1:] - 2], dim=1)
+    pool = encoder.model.config.pool
+    a, b = (
+        decoder.embed(pool_spans(output.hidden_states[-1], span, pool)) for span in (left, right)
+    )
+    return decoder(a, b, _marker(output.logits[at])).cpu()
+
+
+def _marker(logits: Tensor) -> Tensor:
+    return (logits[:, EDGE] - logits[:, NO_EDGE]).float()
 
 
 def _stream(a: str, b: str, number: int) -> tuple[np.ndarray, int]:

@@ -17,6 +17,52 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 
+class Hops(NamedTuple):
+    """Masked relation markers of walks, and the proteins they stand between.
+
+    Attributes
+    ----------
+    at : Tensor, dtype=int64, shape=(k,)
+        Position of each marker.
+    left, right : Tensor, dtype=int64, shape=(k, 2)
+        Residues of the protein before and after it: first position, and the one after the last.
+    labels : Tensor, dtype=float32, shape=(k,)
+        1 for `[EDGE]`.
+    """
+
+    at: Tensor
+    left: Tensor
+    right: Tensor
+    labels: Tensor
+
+
+class Relations(NamedTuple):
+    """Pairs of proteins to be told apart, one of each pair in the batch.
+
+    Attributes
+    ----------
+    streams : Tensor, dtype=int64, shape=(n,)
+        Streams of the batch that hold one whole, unmasked protein each.
+    nodes : Tensor, dtype=int64, shape=(n,)
+        Which proteins these are.
+    left : Tensor, dtype=int64, shape=(p,)
+        Place in `streams` of one protein of each pair.
+    partners : Tensor, dtype=int64, shape=(p,)
+        The other one, anywhere in the graph.
+    labels : Tensor, dtype=float32, shape=(p,)
+        1 for a training edge.
+    hops : Hops
+        Of the walks in the same batch.
+    """
+
+    streams: Tensor
+    nodes: Tensor
+    left: Tensor
+    partners: Tensor
+    labels: Tensor
+    hops: Hops
+
+
 class Batch(NamedTuple):
     """Packed streams, corrupted, and what to predict.
 
@@ -29,6 +75,8 @@ class Batch(NamedTuple):
         Of the batch in its source.
     pairs : Tensor, dtype=int64, shape=(P, 2), optional
         Streams that are two members of one family.
+    relations : Relations, optional
+        Pairs for the relation decoder.
     """
 
     input_ids: Tensor
@@ -36,6 +84,7 @@ class Batch(NamedTuple):
     labels: Tensor
     number: int
     pairs: Tensor | None = None
+    relations: Relations | None = None
 
 
 class BatchSource(Protocol):

@@ -12,6 +12,7 @@ import numpy as np
 
 from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.walks.residues import ResidueTable
@@ -38,6 +39,8 @@ class TrainGraph(NamedTuple):
         Returns the hashes of all pairs the walks may show.
     save_split : callable
         Writes the split, or the splits by taxon, into a run's folder.
+    sequences : SequenceStore, optional
+        In node order, of one graph in memory.
     """
 
     stream: WalkSource
@@ -45,6 +48,12 @@ class TrainGraph(NamedTuple):
     facts: dict[str, Any]
     seen_edges: Callable[[], np.ndarray]
     save_split: Callable[[Path], None]
+    sequences: SequenceStore | None = None
+
+    @property
+    def default_relation(self) -> str:
+        """What stage 2 trains where nothing is said: a bank needs one graph in memory."""
+        return "marker" if self.sequences is None else "decoder"
 
 
 def open_graphs(options: Stage2Options, max_tokens: int) -> TrainGraph:
@@ -86,6 +95,7 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
         facts,
         lambda: np.unique(pair_hashes(digests, split.train)),
         save_split,
+        dataset.sequences,
     )
 
 

@@ -25,6 +25,7 @@ TRAIN_COLUMNS = (
     "gradient_norm", "tokens_per_second", "seconds",
 )  # fmt: skip
 RELATION_COLUMNS = ("relation_loss", "relation_accuracy")
+PAIR_COLUMNS = ("pair_loss", "pair_accuracy")
 CONTRASTIVE_COLUMNS = ("contrastive_loss", "contrastive_accuracy")
 
 Logits = Callable[[Tensor, Tensor], Tensor]
@@ -194,7 +195,11 @@ class Metrics(Callback):
         seconds = perf_counter() - self._clock
         row = means(self._sum(self.scores))
         loss = row["residue_loss"]
-        weights = {"relation": task.relation_weight, "contrastive": task.contrastive_weight}
+        weights = {
+            "relation": task.relation_weight,
+            "contrastive": task.contrastive_weight,
+            "pair": task.pair_weight,
+        }
         for kind, weight in weights.items():
             term = row[f"{kind}_loss"]
             if term == term:

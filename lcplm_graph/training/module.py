@@ -24,6 +24,7 @@ SCORES = (
     "residue_loss", "residue_correct", "residues",
     "relation_loss", "relation_correct", "relations",
     "contrastive_loss", "contrastive_correct", "views",
+    "pair_loss", "pair_correct", "pairs",
 )  # fmt: skip
 """What a training step sums up, in this order; losses in nats."""
 
@@ -71,7 +72,7 @@ def means(scores: Tensor) -> dict[str, float]:
     def mean(total: float, count: float) -> float:
         return total / count if count else float("nan")
 
-    kinds = ("residue", "relation", "contrastive")
+    kinds = ("residue", "relation", "contrastive", "pair")
     result: dict[str, float] = {}
     for kind, (loss, hits, count) in zip(kinds, scores.view(-1, 3).tolist(), strict=False):
         result |= {f"{kind}_loss": mean(loss, count), f"{kind}_accuracy": mean(hits, count)}
@@ -104,6 +105,7 @@ class MaskedLMTask(LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.options, self.relation_weight = model, options, relation_weight
+        self.pair_weight = 0.0
         self.contrastive, self.contrastive_weight = contrastive, contrastive_weight
         self._no_decay = {f"model.{name}" for name in no_decay_names(model)}
         self._bad: list[int] = []
@@ -142,10 +144,26 @@ class MaskedLMTask(LightningModule):
             output = self.model(ids, cu_seqlens=cu_seqlens, output_hidden_states=True)
             logits, states = output.logits, output.hidden_states[-1]
             contrasted = self.contrastive(states, PackedTokens(ids, cu_seqlens), batch.pairs)
-        scores = torch.cat([score(logits, batch.labels), contrasted])
-        loss = scores[0] / scores[2].clamp(min=1)
-        loss = loss + self.relation_weight * scores[3] / scores[5].clamp(min=1)
-        loss = loss + self.contrastive_weight * scores[6] / scores[8].clamp(min=1)
+        return self.finish_step(batch, logits, torch.zeros_like(contrasted), contrasted)
+
+    def finish_step(
+        self, batch: Batch, logits: Tensor, paired: Tensor, contrasted: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Add up the terms of the loss.
+
+        Parameters
+        ----------
+        batch : Batch
+        logits : Tensor, shape=(T, V)
+        paired, contrasted : Tensor, shape=(3,)
+            Summed loss, hits and number of pairs for the relation decoder, and of homologous views.
+        """
+        contrasted = torch.zeros_like(paired) if contrasted is None else contrasted
+        scores = torch.cat([score(logits, batch.labels), contrasted, paired])
+        weights = (1.0, self.relation_weight, self.contrastive_weight, self.pair_weight)
+        loss = torch.zeros_like(scores[0])
+        for weight, (total, _, count) in zip(weights, scores.view(-1, 3), strict=True):
+            loss = loss + weight * total / count.clamp(min=1)
         if not torch.isfinite(loss.detach()):
             self._bad.append(batch.number)
         return {"loss": loss, "scores": scores.detach()}
@@ -170,20 +188,24 @@ class MaskedLMTask(LightningModule):
         size = self.options.accumulate * self.trainer.world_size
         return range(self.trainer.global_step * size, (self.trainer.global_step + 1) * size)
 
+    def learning_rate(self, name: str) -> float:
+        """Return the highest learning rate of a parameter by its name."""
+        return self.options.lr
+
     def configure_optimizers(self) -> Any:
-        """AdamW with two groups, and a learning rate that is a function of the step alone."""
+        """AdamW in groups, and learning rates that are a function of the step alone."""
         options = self.options
-        decay: list[Tensor] = []
-        plain: list[Tensor] = []
+        groups: dict[tuple[float, float], list[Tensor]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                (plain if name in self._no_decay else decay).append(parameter)
-        groups = [
-            {"params": decay, "weight_decay": options.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
+                decay = 0.0 if name in self._no_decay else options.weight_decay
+                groups.setdefault((self.learning_rate(name), decay), []).append(parameter)
         # Not the fused one: Lightning refuses to clip its gradients in mixed precision.
-        optimizer = torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(
+            [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()],
+            lr=options.lr,
+            betas=(0.9, 0.98),
+        )
 
         def factor(step: int) -> float:
             return learning_rate_factor(

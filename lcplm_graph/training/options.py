@@ -116,6 +116,21 @@ class Stage2Options(TrainOptions):
         Share of the relation markers that is masked.
     relation_weight
         Weight of the markers' loss beside the residues'.
+    relation
+        decoder: a decoder reads the pooled states of two proteins, by themselves with partners from
+        a bank of states, and inside walks beside the marker; marker: the relation markers alone.
+        Default: decoder for one graph, marker for several species.
+    pair_weight
+        Weight of the decoder's loss beside the residues'.
+    decoder_lr
+        Highest learning rate of the decoder.
+    decoder_steps
+        Steps that the decoder is fitted on frozen states before the first step; default: twice
+        the steps, at most 600.
+    walk_share
+        With a decoder: share of a batch's tokens that are walks; the others are single proteins.
+    freeze
+        Layers of the encoder, from the first, that stay as they are.
     split
         What is held out: random, C1, C2, C3, node, cluster, ...
     split_seed
@@ -134,12 +149,28 @@ class Stage2Options(TrainOptions):
     negative_rate: float = 0.5
     relation_rate: float = 0.15
     relation_weight: float = 0.1
+    relation: Literal["decoder", "marker"] | None = None
+    pair_weight: float = 1.0
+    decoder_lr: float = 1e-3
+    decoder_steps: int | None = None
+    walk_share: float = 0.5
+    freeze: int = 0
     split: str = "C3"
     split_seed: int = 0
     eval_pairs: int = 500
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 < self.walk_share < 1 or not self.decoder_lr > 0 or self.pair_weight < 0:
+            raise ConfigError(
+                "walk_share must be between 0 and 1, decoder_lr above 0 and pair_weight not "
+                f"negative, not {self.walk_share}, {self.decoder_lr} and {self.pair_weight}"
+            )
+        if (self.decoder_steps or 0) < 0 or self.freeze < 0:
+            raise ConfigError(
+                f"decoder_steps and freeze must not be negative, not {self.decoder_steps} and "
+                f"{self.freeze}"
+            )
         if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
             raise ConfigError(
                 "relation_rate must be between 0 and 1, relation_weight not negative and "

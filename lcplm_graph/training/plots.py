@@ -13,7 +13,12 @@ from lcplm_graph.figures import new_figure, panels, save
 from lcplm_graph.training.metrics import read_metrics
 
 _SMOOTHING = 0.05
-_CHANCE = {"relation_loss": math.log(2), "relation_auroc": 0.5}
+_CHANCE = {
+    "relation_loss": math.log(2),
+    "relation_auroc": 0.5,
+    "pair_loss": math.log(2),
+    "pair_auroc": 0.5,
+}
 
 
 def draw_loss(folder: Path) -> Path:
@@ -34,6 +39,8 @@ def draw_loss(folder: Path) -> Path:
         ("residues", "residue_loss", "loss, nats per masked residue"),
         ("relation markers", "relation_loss", "loss, nats per masked marker"),
         ("relation markers", "relation_auroc", "AUROC, held-out walks"),
+        ("pairs", "pair_loss", "loss, nats per pair"),
+        ("pairs", "pair_auroc", "AUROC, held-out pairs"),
         ("homologous pairs", "contrastive_loss", "InfoNCE, nats per protein"),
         ("homologous pairs", "contrastive_accuracy", "partner found in the batch"),
     ]

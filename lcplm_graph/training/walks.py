@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.splits.split import Split
-from lcplm_graph.tokens.masking import mask_tokens
+from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE
-from lcplm_graph.training.data import Batch, keyed_generator
+from lcplm_graph.training.data import Batch, Hops, keyed_generator
 from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import means, score
 from lcplm_graph.walks.residues import ResidueTable
@@ -24,7 +24,7 @@ from lcplm_graph.walks.stream import WalkSource
 MASK_RATE = 0.15
 _MASK = 4
 # An AUROC of fewer pairs of a kind says nothing.
-_FEWEST = 20
+FEWEST = 20
 AUROC = "valid_relation_auroc"
 COLUMNS = (
     "valid_residue_loss", "valid_residue_accuracy",
@@ -58,14 +58,32 @@ class WalkBatches:
 
     def batch(self, index: int) -> Batch:
         """Return batch `index`."""
-        packed = self.stream.batch(index, self.max_tokens).packed
+        return self.with_hops(index)[0]
+
+    def with_hops(self, index: int) -> tuple[Batch, Hops]:
+        """Return batch `index`, and its masked markers with the proteins on either side."""
+        walks = self.stream.batch(index, self.max_tokens)
+        packed = walks.packed
         masked = mask_tokens(
             packed.input_ids,
             rate=MASK_RATE,
             relation_rate=self.relation_rate,
             generator=keyed_generator(self.seed, _MASK, index),
         )
-        return Batch(masked.input_ids, packed.cu_seqlens, masked.labels, index)
+        asked = masked.labels[torch.from_numpy(walks.marker_positions)] != IGNORE
+        before = np.flatnonzero(~walks.ends_stream)
+        hops = Hops(
+            *(
+                torch.from_numpy(array)[asked]
+                for array in (
+                    walks.marker_positions,
+                    walks.spans[before],
+                    walks.spans[before + 1],
+                    walks.marker_labels.astype(np.float32),
+                )
+            )
+        )
+        return Batch(masked.input_ids, packed.cu_seqlens, masked.labels, index), hops
 
 
 class Pairs(NamedTuple):
@@ -141,7 +159,7 @@ class HeldOutWalks:
             f"{AUROC}_C{number}": chosen
             for number in (1, 2, 3)
             if np.bincount(self.pairs.is_edge[chosen := classes == number], minlength=2).min()
-            >= _FEWEST
+            >= FEWEST
         }
         per_batch = max(1, max_tokens // (2 * share + 7))
         self.batches = [

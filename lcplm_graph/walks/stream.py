@@ -66,11 +66,16 @@ class WalkTokens:
         return PackedTokens(torch.from_numpy(self.input_ids), torch.from_numpy(self.cu_seqlens))
 
     @property
-    def marker_pairs(self) -> np.ndarray:
-        """The two proteins on either side of each marker, int64 (K, 2), in path order."""
+    def ends_stream(self) -> np.ndarray:
+        """Which proteins are the last of their stream, bool (N,)."""
         last = np.zeros(len(self.nodes), bool)
         last[np.cumsum(self.nodes_per_stream) - 1] = True
-        before = np.flatnonzero(~last)
+        return last
+
+    @property
+    def marker_pairs(self) -> np.ndarray:
+        """The two proteins on either side of each marker, int64 (K, 2), in path order."""
+        before = np.flatnonzero(~self.ends_stream)
         return np.stack([self.nodes[before], self.nodes[before + 1]], axis=1)
 
     def shifted(self, first_node: int) -> WalkTokens:

@@ -1,0 +1,74 @@
+"""`HeldOutPairs`: what the relation decoder knows of pairs that it has not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from lcplm_graph.models.encoders import length_sorted_batches
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.pooling import pool_residues, pooled_dim
+from lcplm_graph.splits.split import Split
+from lcplm_graph.tokens.packing import pack
+from lcplm_graph.tokens.vocabulary import CLS, EOS
+from lcplm_graph.training.walks import FEWEST, Pairs
+from lcplm_graph.walks.residues import ResidueTable
+
+PAIR_AUROC = "valid_pair_auroc"
+
+
+class HeldOutPairs:
+    """Evaluate the decoder on held-out pairs of whole proteins, each encoded once and by itself.
+
+    Parameters
+    ----------
+    split : Split
+    residues : ResidueTable
+    pairs : Pairs
+        Half of them edges.
+    max_tokens : int
+        Tokens of a batch; a longer protein is a batch of its own.
+    """
+
+    def __init__(self, split: Split, residues: ResidueTable, pairs: Pairs, max_tokens: int) -> None:
+        self.pairs = pairs
+        self.nodes, self.ends = np.unique(pairs.nodes, return_inverse=True)
+        self.ends = self.ends.reshape(-1, 2)
+        classes = split.classify(pairs.nodes)
+        self.chosen = {PAIR_AUROC: np.ones(len(classes), bool)} | {
+            f"{PAIR_AUROC}_C{number}": own
+            for number in (1, 2, 3)
+            if np.bincount(pairs.is_edge[own := classes == number], minlength=2).min() >= FEWEST
+        }
+        lengths = residues.lengths[self.nodes]
+        self.batches = length_sorted_batches(lengths, max_tokens)
+        self._tokens = [
+            np.concatenate([[CLS], residues.tokens[first:last].astype(np.int64), [EOS]])
+            for first, last in zip(
+                residues.offsets[self.nodes], residues.offsets[self.nodes + 1], strict=True
+            )
+        ]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures, those by class (C1, C2, C3) where there are any."""
+        return tuple(self.chosen)
+
+    def __call__(self, model: LcPlmForMaskedLM, device: torch.device) -> dict[str, float]:
+        """Return the AUROC of the decoder, over all pairs and by class."""
+        assert model.relation is not None  # stage 2 adds it
+        pool = model.config.pool
+        pooled = torch.zeros(len(self.nodes), pooled_dim(model.config.d_model, pool), device=device)
+        for batch in self.batches:
+            packed = pack([self._tokens[i] for i in batch]).to(device)
+            states = model.bimamba(packed.input_ids, cu_seqlens=packed.cu_seqlens)
+            pooled[torch.from_numpy(batch).to(device)] = pool_residues(
+                states.last_hidden_state.float(), packed, pool
+            )
+        h = model.relation.embed(pooled)
+        score = model.relation(h[:, self.ends[:, 0]], h[:, self.ends[:, 1]]).cpu().numpy()
+        return {
+            name: float(roc_auc_score(self.pairs.is_edge[own], score[own]))
+            for name, own in self.chosen.items()
+        }

@@ -1,0 +1,259 @@
+"""`RelationTask`: stage 2 with a relation decoder and a bank of every protein's latest state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import AdamW
+from tqdm import tqdm
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.encoders import LcPlmEncoder
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
+from lcplm_graph.models.relation import Dropout, RelationDecoder
+from lcplm_graph.process import one_thread
+from lcplm_graph.splits.split import Split
+from lcplm_graph.tokens.packing import PackedTokens
+from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
+from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
+from lcplm_graph.training.graphs import TrainGraph
+from lcplm_graph.training.held_out_pairs import HeldOutPairs
+from lcplm_graph.training.metrics import PAIR_COLUMNS, Logits
+from lcplm_graph.training.module import MaskedLMTask
+from lcplm_graph.training.options import Stage2Options
+from lcplm_graph.training.relations import PairSampler, RelationBatches
+from lcplm_graph.training.run import Run
+from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
+
+CHANNELS, MEMBERS = 128, 4
+"""Width of the decoder, and how many networks it is the mean of."""
+DROPOUT = 0.2
+MOMENTUM = 0.02
+"""Share that a step's states have in the running statistics."""
+_FIT_STEPS = 600
+_DRAW, _DROP = 8, 7
+
+
+def with_decoder(
+    run: Run, options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder, *, resumed: bool
+) -> Run:
+    """Return a run of stage 2 that trains a relation decoder too.
+
+    Parameters
+    ----------
+    run : Run
+        With walks alone.
+    options : Stage2Options
+    graph : TrainGraph
+        One graph in memory.
+    encoder : LcPlmEncoder
+        Gets a decoder if it has none, fitted on its states as they are.
+    resumed : bool
+        Then bank and decoder come from the checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        If the graph is of several species on disk: their proteins have no bank.
+    """
+    if len(graph.held_out) != 1 or graph.sequences is None:
+        raise ConfigError(
+            "the relation decoder needs one graph in memory; give --relation marker for several "
+            "species"
+        )
+    walks, held_out = run.source, run.evaluate
+    assert isinstance(walks, WalkBatches)
+    assert isinstance(held_out, HeldOutWalks)
+    (split, residues), model = graph.held_out[0], encoder.model
+    assert isinstance(model, LcPlmForMaskedLM)  # what stage 2 loads
+    decoder = model.relation
+    if decoder is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            decoder = model.add_relation_decoder(CHANNELS, MEMBERS)
+    sampler = PairSampler(split)
+    width = pooled_dim(model.config.d_model, model.config.pool)
+    bank = torch.zeros(split.num_nodes, width, dtype=torch.float32)
+    if not resumed:
+        proteins = [graph.sequences[node] for node in sampler.seen.tolist()]
+        bank[torch.from_numpy(sampler.seen)] = encoder.embed(
+            proteins, model.config.pool, progress=True
+        )
+        steps = options.decoder_steps
+        steps = min(_FIT_STEPS, 2 * options.steps) if steps is None else steps
+        fit_decoder(decoder, bank, split, steps=steps, seed=options.seed)
+    source = RelationBatches(
+        walks,
+        sampler,
+        residues,
+        max_tokens=options.max_tokens - walks.max_tokens,
+        seed=options.seed,
+    )
+    task = RelationTask(model.train(), options, bank)
+    pairs = HeldOutPairs(split, residues, held_out.pairs, options.max_tokens)
+
+    def evaluate(logits: Logits, device: torch.device) -> dict[str, float]:
+        return held_out(logits, device) | pairs(model, device)
+
+    return replace(
+        run,
+        task=task,
+        source=source,
+        evaluate=evaluate,
+        columns=(*run.columns, *PAIR_COLUMNS, *pairs.columns),
+    )
+
+
+class RelationTask(MaskedLMTask):
+    """Train a masked language model and its relation decoder, with a bank of pooled states.
+
+    Parameters
+    ----------
+    model : LcPlmForMaskedLM
+        With a relation decoder.
+    options : Stage2Options
+    bank : Tensor, dtype=float32, shape=(num_nodes, width)
+        Pooled state of every protein; part of the checkpoint.
+    """
+
+    bank: Tensor
+
+    def __init__(self, model: LcPlmForMaskedLM, options: Stage2Options, bank: Tensor) -> None:
+        super().__init__(model, options, options.relation_weight)
+        self.stage2 = options
+        self.pair_weight = options.pair_weight
+        self.register_buffer("bank", bank)
+        self._fresh: list[tuple[int, Tensor, Tensor]] = []
+        for layer in model.bimamba.backbone.layers[: options.freeze]:
+            layer.requires_grad_(False)
+        if options.freeze:
+            model.bimamba.backbone.embedding.requires_grad_(False)
+
+    @property
+    def decoder(self) -> RelationDecoder:
+        """The decoder of the model."""
+        decoder = self.model.relation
+        assert isinstance(decoder, RelationDecoder)  # stage 2 adds it
+        return decoder
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Return the loss of a batch, and its summed scores."""
+        assert batch.relations is not None  # every batch of `RelationBatches` has some
+        output = self.model(batch.input_ids, cu_seqlens=batch.cu_seqlens, output_hidden_states=True)
+        packed = PackedTokens(batch.input_ids, batch.cu_seqlens)
+        pool = self.model.config.pool  # type: ignore[union-attr]
+        states = output.hidden_states[-1].float()
+        pooled = pool_residues(states, packed, pool)[batch.relations.streams]  # type: ignore[arg-type]
+        paired = self._pair_scores(pooled, batch.relations, batch.number)
+        paired = paired + self._hop_scores(states, output.logits, batch.relations.hops)
+        result = self.finish_step(batch, output.logits, paired)
+        self._fresh.append((batch.number, batch.relations.nodes, pooled.detach()))
+        return result
+
+    def _pair_scores(self, pooled: Tensor, relations: Relations, number: int) -> Tensor:
+        """Sum up loss and hits over pairs whose partners come from the bank."""
+        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, _DROP, number))
+        with torch.autocast(pooled.device.type, enabled=False):
+            a = self.decoder.embed(pooled, dropout)[:, relations.left]
+            b = self.decoder.embed(self.bank[relations.partners], dropout)
+            each = self.decoder.each(a, b, dropout)
+            labels = relations.labels.expand_as(each)
+            # The rarer label counts as much as the other.
+            share = relations.labels.mean().clamp(1e-6, 1 - 1e-6)
+            weight = torch.where(labels > 0, 0.5 / share, 0.5 / (1 - share))
+            loss = F.binary_cross_entropy_with_logits(each, labels, weight, reduction="none")
+        hits = (each.detach().mean(0) > 0) == (relations.labels > 0)
+        return torch.stack([loss.mean(0).sum(), hits.sum().float(), labels.new_tensor(len(hits))])
+
+    def _hop_scores(self, states: Tensor, logits: Tensor, hops: Hops) -> Tensor:
+        """Sum up the same over masked markers, from marker and states inside the walks."""
+        pool = self.model.config.pool  # type: ignore[union-attr]
+        with torch.autocast(states.device.type, enabled=False):
+            a, b = (
+                self.decoder.embed(pool_spans(states, span, pool))  # type: ignore[arg-type]
+                for span in (hops.left, hops.right)
+            )
+            marker = (logits[hops.at, EDGE] - logits[hops.at, NO_EDGE]).float()
+            score = self.decoder(a, b, marker)
+            loss = F.binary_cross_entropy_with_logits(score, hops.labels, reduction="sum")
+        hits = (score.detach() > 0) == (hops.labels > 0)
+        return torch.stack([loss, hits.sum().float(), loss.new_tensor(len(hits))])
+
+    def optimizer_step(self, *args: object, **kwargs: object) -> None:
+        """Step, and then put the states of the step's batches into the bank."""
+        super().optimizer_step(*args, **kwargs)  # type: ignore[arg-type]
+        self._remember()
+
+    def _remember(self) -> None:
+        """Put fresh states into the bank in the order of their batches, those of all ranks."""
+        fresh, self._fresh = self._fresh, []
+        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            gathered: list[list[tuple[int, Tensor, Tensor]]] = [
+                [] for _ in range(torch.distributed.get_world_size())
+            ]
+            own = [(number, nodes.cpu(), states.cpu()) for number, nodes, states in fresh]
+            torch.distributed.all_gather_object(gathered, own)
+            fresh = [item for part in gathered for item in part]
+        for _, nodes, states in sorted(fresh, key=lambda item: item[0]):
+            self.bank[nodes.to(self.bank.device)] = states.to(self.bank)
+            self.decoder.observe(states.to(self.bank.device), MOMENTUM)
+
+    def learning_rate(self, name: str) -> float:
+        """Return the highest learning rate of a parameter by its name."""
+        if name.startswith("model.relation."):
+            return self.stage2.decoder_lr
+        return self.options.lr
+
+
+def fit_decoder(
+    decoder: RelationDecoder, bank: Tensor, split: Split, *, steps: int, seed: int
+) -> RelationDecoder:
+    """Train the decoder alone on frozen states, before stage 2's first step.
+
+    Parameters
+    ----------
+    decoder : RelationDecoder
+    bank : Tensor, shape=(num_nodes, width)
+    split : Split
+    steps : int
+        Of 2048 pairs, half of them negatives; none: only the statistics are set.
+    seed : int
+
+    Returns
+    -------
+    RelationDecoder
+        The same, in place.
+    """
+    rng = np.random.default_rng([seed, _DRAW])
+    positives = split.positives("train")
+    decoder.observe(bank[np.unique(positives)])
+    optimizer = AdamW(decoder.parameters(), lr=3e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 3e-3, total_steps=max(steps, 2), pct_start=0.1
+    )
+    with one_thread():
+        for step in tqdm(range(steps), unit="step", desc="decoder on frozen states", leave=False):
+            if step % 100 == 0:
+                negatives = split.negatives("train", seed=seed * 1000 + step // 100)
+            chosen = np.concatenate(
+                [
+                    positives[rng.integers(len(positives), size=1024)],
+                    negatives[rng.integers(len(negatives), size=1024)],
+                ]
+            )
+            labels = torch.arange(len(chosen)) < 1024
+            dropout = Dropout(DROPOUT, keyed_generator(seed, _DROP, step, 1))
+            a, b = (decoder.embed(bank[chosen[:, side]], dropout) for side in (0, 1))
+            each = decoder.each(a, b, dropout)
+            loss = F.binary_cross_entropy_with_logits(each, labels.float().expand_as(each))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    decoder.zero_grad()
+    return decoder

@@ -1,0 +1,177 @@
+"""Stage 2's pairs: training edges only, the same for any process, and a bank that resumes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcplm_graph.errors import Interrupted
+from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.pairs import is_in, pair_keys
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
+from lcplm_graph.stage2 import train
+from lcplm_graph.tokens.masking import IGNORE
+from lcplm_graph.tokens.vocabulary import MASK
+from lcplm_graph.training.checkpoints import checkpoints_in, newest_intact
+from lcplm_graph.training.metrics import read_metrics
+from lcplm_graph.training.options import Stage2Options
+from lcplm_graph.training.relation_task import RelationTask, fit_decoder
+from lcplm_graph.training.relations import NEGATIVES, PARTNERS, PairSampler, RelationBatches
+from lcplm_graph.training.walks import WalkBatches
+from lcplm_graph.walks.residues import ResidueTable
+from lcplm_graph.walks.sampler import WalkSampler
+from lcplm_graph.walks.stream import WalkStream
+
+LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+
+
+def _split(seed: int, nodes: int = 30, edges: int = 60) -> Split:
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(np.sort(rng.integers(0, nodes, (edges, 2)), axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    held = rng.random(len(pairs)) < 0.3
+    train_pairs = pairs[~held]
+    return Split("random", nodes, train_pairs, train_pairs, pairs[held], np.zeros(held.sum()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 50))
+def test_held_out_edges_never_become_labels(seed: int, batch: int) -> None:
+    split = _split(seed)
+    sampler = PairSampler(split)
+    rng = np.random.default_rng([seed, batch])
+    nodes = np.unique(sampler.nodes(rng, 12))
+    drawn = sampler.pairs(rng, nodes)
+    ends = np.sort(np.stack([nodes[drawn.left], drawn.partners], axis=1), axis=1)
+    keys = pair_keys(ends, split.num_nodes)
+    training = np.sort(pair_keys(split.train, split.num_nodes))
+    assert is_in(keys[drawn.labels], training).all()
+    assert not is_in(keys[~drawn.labels], training).any()
+    assert (ends[:, 0] != ends[:, 1]).all()
+    assert split.seen[nodes].all()
+    assert drawn.labels.sum() == PARTNERS * len(nodes)
+    assert (~drawn.labels).sum() <= NEGATIVES * PARTNERS * len(nodes)
+
+
+@pytest.fixture
+def batches() -> RelationBatches:
+    split = _split(3)
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(LETTERS, n)) for n in rng.integers(20, 90, split.num_nodes)]
+    store = SequenceStore.from_records([f"p{i}" for i in range(split.num_nodes)], sequences)
+    stream = WalkStream(WalkSampler(split, 3, seed=1), store, max_tokens=128, negative_rate=0.5)
+    walks = WalkBatches(stream, max_tokens=256, relation_rate=0.5, seed=1)
+    table = ResidueTable.from_store(store)
+    return RelationBatches(walks, PairSampler(split), table, max_tokens=400, seed=1)
+
+
+def test_a_batch_is_a_function_of_its_number(batches) -> None:
+    for number in (0, 5):
+        first, again = batches.batch(number), batches.batch(number)
+        for a, b in zip(first[:3], again[:3], strict=True):
+            assert torch.equal(a, b)
+        for a, b in zip(first.relations[:5], again.relations[:5], strict=True):
+            assert torch.equal(a, b)
+    assert not torch.equal(batches.batch(1).input_ids, batches.batch(2).input_ids)
+
+
+def test_streams_with_partners_are_whole_and_unmasked(batches) -> None:
+    table = batches.residues
+    for number in range(5):
+        batch = batches.batch(number)
+        relations = batch.relations
+        for stream, node in zip(relations.streams.tolist(), relations.nodes.tolist(), strict=True):
+            first, last = batch.cu_seqlens[stream : stream + 2].tolist()
+            residues = table.tokens[table.offsets[node] : table.offsets[node + 1]]
+            assert batch.input_ids[first + 1 : last - 1].tolist() == residues.tolist()
+            assert (batch.labels[first:last] == IGNORE).all()
+        hops = relations.hops
+        assert (batch.input_ids[hops.at] == MASK).all()
+        assert (hops.left[:, 1] == hops.at - 1).all()
+        assert (hops.right[:, 0] == hops.at + 2).all()
+
+
+def test_fitted_on_frozen_states_it_knows_its_edges() -> None:
+    split = _split(1, nodes=40, edges=80)
+    torch.manual_seed(0)
+    bank = torch.randn(40, 24)
+    torch.manual_seed(0)
+    decoder = fit_decoder(RelationDecoder(24, 16, 2), bank, split, steps=120, seed=0)
+    with torch.inference_mode():
+        h = decoder.embed(bank)
+        negatives = split.negatives("train", seed=5)
+        edge, other = (decoder(h[:, p[:, 0]], h[:, p[:, 1]]) for p in (split.train, negatives))
+    assert edge.mean() > other.mean() + 1
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 2})
+    rng = np.random.default_rng(0)
+    pairs = {tuple(sorted(p)) for p in rng.integers(0, 60, (240, 2)).tolist() if p[0] != p[1]}
+    (tmp_path / "g.tsv").write_text("".join(f"p{a}\tp{b}\n" for a, b in sorted(pairs)))
+    records = (f">p{i}\n{''.join(rng.choice(LETTERS, rng.integers(20, 60)))}\n" for i in range(60))
+    (tmp_path / "g.fasta").write_text("".join(records))
+
+    def make(**more) -> Stage2Options:
+        settings = {
+            "graph": f"pairs:{tmp_path / 'g.tsv'}", "encoder": "random:tiny", "steps": 5,
+            "out": str(tmp_path / "run"), "max_tokens": 512, "walk_tokens": 200, "walk_length": 3,
+            "split": "random", "eval_pairs": 20, "log_every": 1, "devices": 1, "decoder_steps": 20,
+            "relation_rate": 0.5,
+        }  # fmt: skip
+        return Stage2Options(**{**settings, **more})
+
+    return make
+
+
+def _state(folder) -> dict[str, torch.Tensor]:
+    last = newest_intact(checkpoints_in(folder / "checkpoints"))
+    return torch.load(last, weights_only=True)["state_dict"]
+
+
+def test_interrupted_and_resumed_bank_and_weights_are_the_same(options, tmp_path) -> None:
+    train(options(out=str(tmp_path / "whole")))
+    original = RelationTask.training_step
+
+    def stopped(self, batch, batch_idx):
+        if self.trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RelationTask, "training_step", stopped)
+        with pytest.raises(Interrupted):
+            train(options())
+    train(options(resume="auto"))
+    whole, resumed = _state(tmp_path / "whole"), _state(tmp_path / "run")
+    assert whole.keys() == resumed.keys()
+    assert "bank" in whole
+    for key, value in whole.items():
+        assert torch.equal(value, resumed[key]), key
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert rows[-1]["pair_loss"] > 0
+    assert 0 <= rows[-1]["valid_pair_auroc"] <= 1
+
+
+def test_frozen_layers_stay_and_the_decoder_is_exported(options, tmp_path) -> None:
+    from lcplm_graph import load_encoder, score_pairs
+
+    train(options(freeze=2, decoder_steps=0, lr=0.1))
+    before = load_encoder("random:tiny").model.state_dict()
+    trained = load_encoder(tmp_path / "run")
+    after = trained.model.state_dict()
+    frozen = [k for k in before if ".layers." in k or "embedding" in k]
+    assert frozen
+    assert all(torch.equal(before[k], after[k]) for k in frozen)
+    assert not torch.equal(before["lm_head.weight"], after["lm_head.weight"])
+    scores = score_pairs(trained, [("MKTAYIAK", "GAVLIM"), ("GAVLIM", "MKTAYIAK")])
+    assert scores[0] == scores[1]
