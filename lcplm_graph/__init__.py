@@ -23,6 +23,7 @@ _WHERE = {
     "LcPlmForTokenClassification": "lcplm_graph.models.modeling",
     "LcPlmTokenizer": "lcplm_graph.models.tokenizer",
     "show_backends": "lcplm_graph.backends",
+    "PPIScorer": "lcplm_graph.heads.ppi_scorer",
     "score_pairs": "lcplm_graph.models.zero_shot",
     "StringPPI": "lcplm_graph.datasets.string",
     "PairPPI": "lcplm_graph.datasets.pairs",

@@ -10,6 +10,7 @@ from lcplm_graph.command import choose
 
 COMMANDS = {
     "embed": "turn a FASTA file into embeddings",
+    "score": "do two proteins interact: a calibrated probability",
     "predict": "rank partners of a protein, or new edges of a graph",
     "variants": "score variants of a protein, without training",
     "contacts": "see which residues of one protein, or of two, touch",

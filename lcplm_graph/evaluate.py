@@ -253,6 +253,40 @@ class VariantsCommand:
     seed: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class OgbCommand:
+    """Options of ``lcplm evaluate ogb``.
+
+    Parameters
+    ----------
+    archive
+        OGB's zip archive of ogbl-ppa or its folder; fetched by default.
+    sequences
+        FASTA files of STRING v11.0; fetched by default.
+    encoder
+        A name or path, see load_encoder; none: the baselines alone.
+    out
+        Folder to write into.
+    hits
+        K of Hits@K.
+    steps
+        Training steps of a head.
+    members
+        Heads of different seeds.
+    seed
+        Of training.
+    """
+
+    archive: str | None = None
+    sequences: list[str] = several(default=[], metavar="FASTA")
+    encoder: str | None = None
+    out: str = "outputs/evaluate-ogb"
+    hits: int = 100
+    steps: int | None = None
+    members: int = 2
+    seed: int = 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one evaluation.
 
@@ -400,6 +434,20 @@ def _homology(options: HomologyCommand) -> None:
     _finish(report, options.out)
 
 
+def _ogb(options: OgbCommand) -> None:
+    from lcplm_graph.datasets.ogb import OGBLPPA
+    from lcplm_graph.evaluation.ogb import evaluate_ogb
+    from lcplm_graph.heads.fit_link import LINK_FIT
+    from lcplm_graph.models.encoders import load_encoder
+
+    dataset = OGBLPPA(options.archive, options.sequences or None)
+    encoder = None if options.encoder is None else load_encoder(options.encoder)
+    fit = replace(LINK_FIT, seed=options.seed, progress=True)
+    fit = fit if options.steps is None else replace(fit, steps=options.steps)
+    report = evaluate_ogb(dataset, encoder, k=options.hits, fit=fit, members=options.members)
+    _finish(report, options.out)
+
+
 def _finish(report: Report, out: str) -> None:
     path = report.save(out)
     print(report)
@@ -476,6 +524,7 @@ _COMMANDS = {
     "contacts": Command(
         ContactsCommand, _contacts, "which residues touch: P@L on a folder of structures"
     ),
+    "ogb": Command(OgbCommand, _ogb, "ogbl-ppa by OGB's own split and Hits@100"),
 }
 
 

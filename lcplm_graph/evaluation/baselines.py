@@ -15,7 +15,7 @@ from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.evaluation.metrics import FloatArray, finite
 from lcplm_graph.pairs import IntArray, adjacency
 
-LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar")
+LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
 _BLOCK = 4096
 
 
@@ -24,9 +24,9 @@ class LinkBaseline:
 
     Parameters
     ----------
-    name : {"degree", "common_neighbours", "adamic_adar"}
+    name : {"degree", "common_neighbours", "adamic_adar", "resource_allocation"}
         ``log(1 + d(i)) + log(1 + d(j))``; the number of proteins joined to both; the same with
-        each of them weighted by ``1 / log d``.
+        each of them weighted by ``1 / log d``, or by ``1 / d``.
     message : ndarray, dtype=int64, shape=(m, 2)
         Message edges, i < j, for example ``split.message``.
     num_nodes : int
@@ -39,6 +39,7 @@ class LinkBaseline:
     References
     ----------
     .. [1] Adamic & Adar, Social Networks 25, 211 (2003).
+    .. [2] Zhou, Lu & Zhang, European Physical Journal B 71, 623 (2009).
 
     Examples
     --------
@@ -60,6 +61,8 @@ class LinkBaseline:
         if name == "adamic_adar":
             # A common neighbour has at least two edges, so that its logarithm is above 0.
             weight = np.where(degree > 1, 1 / np.log(np.maximum(degree, 2)), 0.0)
+        if name == "resource_allocation":
+            weight = 1 / np.maximum(degree, 1)
         data = np.ones(len(indices))
         self._graph = sparse.csr_array((data, indices, indptr), shape=(num_nodes, num_nodes))
         self._weighted = sparse.csr_array(

@@ -21,7 +21,11 @@ from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.splits.split import Split
 
-SHOWN = {"common_neighbours": "common neighbours", "adamic_adar": "Adamic-Adar"}
+SHOWN = {
+    "common_neighbours": "common neighbours",
+    "adamic_adar": "Adamic-Adar",
+    "resource_allocation": "resource allocation",
+}
 Scores = npt.NDArray[np.float64]
 
 

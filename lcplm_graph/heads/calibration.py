@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
 _CLASSES = 3
 # A class with fewer pairs of either label is calibrated as all pairs together.
@@ -91,6 +90,9 @@ def _platt(score: Floats, label: npt.NDArray[np.bool_]) -> tuple[float, float]:
     prior = float(np.log(max(label.sum(), 1) / max((~label).sum(), 1)))
     if spread == 0 or label.all() or not label.any():
         return 0.0, prior
+    # Imported here: a model that is only used is not calibrated again.
+    from sklearn.linear_model import LogisticRegression
+
     middle = float(score.mean())
     model = LogisticRegression(C=1e6).fit((score[:, None] - middle) / spread, label)
     slope = float(model.coef_[0, 0]) / spread

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -99,6 +98,8 @@ def fit_function(
     valid_rows = valid.nonzero()[:, 0]
 
     def score() -> float:
+        from sklearn.metrics import average_precision_score
+
         predicted = logits(valid_rows).sigmoid().numpy()
         return float(average_precision_score(labels[valid].numpy().ravel(), predicted.ravel()))
 

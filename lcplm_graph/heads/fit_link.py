@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -152,6 +151,8 @@ class _LinkFit:
         return self.model.embed(self.x[nodes], self.edge_index[:, :0], known=known), ends
 
     def _score(self) -> float:
+        from sklearn.metrics import average_precision_score
+
         h = self.model.embed(self.x, self.edge_index, self.edge_weight)
         reached = [
             average_precision_score(

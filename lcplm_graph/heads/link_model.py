@@ -64,6 +64,7 @@ class LinkModel:
         options: FitOptions = LINK_FIT,
         conv: str | None = None,
         decoder: str = "hadamard-mlp",
+        kinds: Sequence[Recipe] | None = None,
         facts: dict[str, Any] | None = None,
     ) -> LinkModel:
         """Train the members and calibrate their mean on the validation pairs.
@@ -82,10 +83,12 @@ class LinkModel:
             pair has a protein with edges, else of the sequences alone.  Another convolution takes
             the place of GraphSAGE; ``none`` is a plain head on the block ``base``.
         decoder : str
+        kinds : sequence of Recipe, optional
+            Instead of what `conv` says.
         facts : dict, optional
         """
         blocks = as_blocks(features)
-        kinds = [replace(kind, decoder=decoder) for kind in _kinds(split, conv)]
+        kinds = [replace(kind, decoder=decoder) for kind in kinds or _kinds(split, conv)]
         recipes = [kinds[number % len(kinds)] for number in range(members)]
         seeds = [options.seed * members + number for number in range(members)]
         heads = [

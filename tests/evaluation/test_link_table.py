@@ -79,7 +79,8 @@ def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
     cells = {(row["class"], row["model"]): row for row in report.rows}
     models = list(dict.fromkeys(row["model"] for row in report.rows))
     assert models == [
-        "degree", "common neighbours", "Adamic-Adar", "composition", "composition + dipeptides",
+        "degree", "common neighbours", "Adamic-Adar", "resource allocation",
+        "composition", "composition + dipeptides",
         "encoder composition", "link model (composition)", "oracle",
     ]  # fmt: skip
     assert set(curves) == {"C1", "C2", "C3"}

@@ -1,0 +1,216 @@
+"""`PPIScorer`: whether two proteins interact, from a model that ships with the package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file
+
+from lcplm_graph.errors import CheckpointError, InputError, UnknownNameError
+from lcplm_graph.heads.link_model import LinkModel
+from lcplm_graph.heads.names import KnownProteins
+from lcplm_graph.heads.nearest import NearestPairs
+from lcplm_graph.heads.recipe import BASE, EXTREMES, Blocks, Recipe
+from lcplm_graph.io import warn_once
+from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.process import one_thread
+
+SCORERS_DIR = Path(__file__).parent / "weights"
+DEFAULT = "lcplm-1m-human"
+TRAINING = "training.safetensors"
+_BLOCK = 1 << 14
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """Answers, in the order of the pairs.
+
+    Attributes
+    ----------
+    names : list of (str, str)
+    probability : ndarray, dtype=float64, shape=(n,)
+        Calibrated at one pair that does not interact per pair that does.
+    uncertainty : ndarray, dtype=float64, shape=(n,)
+        Standard deviation of the members' own probabilities.
+    nearest_training_identity : ndarray, dtype=float64, shape=(n,)
+        Of the nearest training pair, see `NearestPairs`; 0 if none is similar.
+    unlike_training : ndarray, dtype=bool, shape=(n,)
+        A protein whose features lie outside of what training proteins have.
+    """
+
+    names: list[tuple[str, str]]
+    probability: Floats
+    uncertainty: Floats
+    nearest_training_identity: Floats
+    unlike_training: npt.NDArray[np.bool_]
+
+    def rows(self) -> list[tuple[str, str, float, float, float]]:
+        """Return the rows of the table that ``lcplm score`` writes."""
+        numbers = (self.probability, self.uncertainty, self.nearest_training_identity)
+        return [
+            (a, b, *(round(float(column[i]), 4) for column in numbers))  # type: ignore[misc]
+            for i, (a, b) in enumerate(self.names)
+        ]
+
+
+class PPIScorer:
+    """Calibrated probabilities that proteins interact, from their sequences.
+
+    Parameters
+    ----------
+    model : LinkModel
+    encoder : Encoder
+        The one it was trained on.
+    nearest : NearestPairs
+    known : KnownProteins
+        Names that may stand for proteins.
+
+    Examples
+    --------
+    >>> scorer = PPIScorer.from_pretrained()
+    >>> one, other = scorer.score([("TP53", "MDM2"), ("MDM2", "TP53")])
+    >>> bool(abs(one - other) < 1e-6)
+    True
+    """
+
+    def __init__(
+        self, model: LinkModel, encoder: Encoder, nearest: NearestPairs, known: KnownProteins
+    ) -> None:
+        self.model, self.encoder, self.nearest, self.known = model, encoder, nearest, known
+        self._trained = set(nearest.sequences)
+
+    @classmethod
+    def from_pretrained(cls, name: str | None = None) -> PPIScorer:
+        """Load a scorer that ships with the package, or a folder that ``save`` of one wrote.
+
+        Parameters
+        ----------
+        name : str, optional
+            Default: the one that was best on pairs of new proteins.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such scorer.
+        """
+        name = DEFAULT if name is None else str(name)
+        folder = SCORERS_DIR / name if (SCORERS_DIR / name).is_dir() else Path(name)
+        if not folder.is_dir():
+            shipped = ", ".join(sorted(p.name for p in SCORERS_DIR.glob("*") if p.is_dir()))
+            raise UnknownNameError(f"there is no scorer {name!r}; these ship: {shipped}")
+        model = LinkModel.load(folder)
+        try:
+            training = load_file(folder / TRAINING)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{folder}: {TRAINING} is missing") from error
+        known = KnownProteins.embedded(model.facts["data"])
+        rows = known.store.index_of(json.loads(training["ids"].tobytes().decode()))
+        sequences = [known.store[i] for i in rows]
+        nearest = NearestPairs(sequences, training["pairs"].astype(np.int64))
+        return cls(model, load_encoder(model.facts["encoder"]), nearest, known)
+
+    def score(
+        self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None = None
+    ) -> Floats:
+        """Return the probability that each pair interacts, shape (n,).
+
+        Parameters
+        ----------
+        pairs : iterable of (str, str)
+            Each a sequence, or a name: first of `sequences`, then of the training data (STRING
+            id, UniProt accession, gene name).
+        sequences : mapping of str to str, optional
+
+        Raises
+        ------
+        InputError
+            If a pair is not two texts.
+        UnknownNameError
+            If a text is neither a name nor a sequence.
+        """
+        return self._scored(*self._resolved(pairs, sequences))[0]
+
+    def answer(
+        self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None = None
+    ) -> ScoredPairs:
+        """Return probabilities with all that one must know beside them; see `score`."""
+        names, proteins, ends = self._resolved(pairs, sequences)
+        probability, spread, unlike = self._scored(names, proteins, ends)
+        relatives = self.nearest.relatives(proteins)
+        identity = self.nearest.identity(relatives, ends)
+        strange = np.asarray(unlike[ends].any(axis=1), bool)
+        found = ScoredPairs(names, probability, spread, identity, strange)
+        if unlike.any():
+            odd = [name for pair, end in zip(names, ends.tolist(), strict=True)
+                   for name, i in zip(pair, end, strict=True) if unlike[i]]  # fmt: skip
+            shown = ", ".join(name[:20] for name in list(dict.fromkeys(odd))[:3])
+            warn_once(
+                f"{int(unlike.sum())} of {len(proteins)} proteins are unlike anything seen in "
+                f"training, for example {shown}; their probabilities mean little"
+            )
+        return found
+
+    def _resolved(
+        self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None
+    ) -> tuple[list[tuple[str, str]], list[str], IntArray]:
+        """Return names, distinct sequences, and where in them each pair's proteins are."""
+        names: list[tuple[str, str]] = []
+        place: dict[str, int] = {}
+        ends = []
+        for number, pair in enumerate(pairs):
+            if isinstance(pair, str) or len(pair) != 2:
+                raise InputError(f"pair {number} is not two proteins: {str(pair)[:40]!r}")
+            found = [self.known.sequence(str(text), sequences) for text in pair]
+            names.append((str(pair[0]), str(pair[1])))
+            ends.append([place.setdefault(sequence, len(place)) for sequence in found])
+        return names, list(place), np.array(ends, np.int64).reshape(-1, 2)
+
+    def _scored(
+        self, names: list[tuple[str, str]], proteins: list[str], ends: IntArray
+    ) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+        if not len(ends):
+            return np.empty(0), np.empty(0), np.empty(0, bool)
+        blocks = scorer_features(self.encoder, proteins)
+        classes = 3 - np.array([s in self._trained for s in proteins], np.int64)[ends].sum(axis=1)
+        each = member_log_odds(self.model, blocks, ends)
+        sure = self.model.calibration
+        own = sure.probability(each, classes)
+        unlike = distance(self.model, blocks) > self.model.facts["farthest"]
+        return sure.probability(each.mean(axis=0), classes), own.std(axis=0), unlike
+
+
+def scorer_features(encoder: Encoder, sequences: Sequence[str]) -> Blocks:
+    """Return the blocks of sequence-only members, embedded now and kept nowhere."""
+    wide = encoder.embed(sequences, "mean_std_max_min")
+    half = 2 * encoder.dim
+    return {BASE: wide[:, :half], EXTREMES: wide[:, half:]}
+
+
+def member_log_odds(model: LinkModel, blocks: Blocks, ends: IntArray) -> Floats:
+    """Return the log-odds of members without a graph, shape (members, n)."""
+    nothing = torch.empty((2, 0), dtype=torch.int64)
+    found = []
+    with torch.inference_mode(), one_thread():
+        for member, recipe in zip(model.members, model.recipes, strict=True):
+            h = member.embed(recipe.features(blocks), nothing)
+            parts = torch.from_numpy(ends).split(_BLOCK)
+            found.append(torch.cat([member.decode(h, part) for part in parts]).double().numpy())
+    return np.stack(found)
+
+
+def distance(model: LinkModel, blocks: Blocks) -> Floats:
+    """Return how far proteins are from the training proteins: their mean squared feature."""
+    recipe: Recipe = model.recipes[0]
+    with torch.inference_mode():
+        scaled: Any = model.members[0].gnn.scale(recipe.features(blocks))
+    return scaled.double().square().mean(dim=1).numpy()

@@ -1,0 +1,144 @@
+"""Do two proteins interact?  A calibrated probability, from a model that ships with the package.
+
+A and B are names (STRING ids, UniProt accessions, gene names of the human training data), FASTA
+files, or sequences.  Probabilities hold where one pair that does not interact comes with each that
+does; nearest_training_identity is that of the most similar training pair, 0 if none has 30 %.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from lcplm_graph.heads.ppi_scorer import ScoredPairs
+
+COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
+_HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
+# Every answer that is printed is read by someone.
+_PRINTED = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions:
+    """Options of ``lcplm score``.
+
+    Parameters
+    ----------
+    proteins
+        Two proteins: names, FASTA files (each protein of one with each of the other), or sequences.
+    pairs
+        Table of pairs instead: two columns or more, with tabs between.
+    sequences
+        FASTA files with the proteins that the table names.
+    out
+        FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
+    scorer
+        Folder of a scorer; default: the one that ships.
+    """
+
+    proteins: list[str] = positional(metavar="A B", nargs="*", default=[])
+    pairs: str | None = None
+    sequences: list[str] = several(default=[], metavar="FASTA")
+    out: str | None = None
+    scorer: str | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command("score", ScoreOptions, _score, argv, str(__doc__))
+
+
+def _score(options: ScoreOptions) -> None:
+    from lcplm_graph.files.networks import Network, check_suffix, write_network
+
+    if options.out is not None:
+        check_suffix(options.out)
+    sequences = _read_sequences(options.sequences)
+    pairs = _pairs(options, sequences)
+    answer = _answer(options, pairs, sequences)
+    network = Network(COLUMNS, list(answer.rows()), (COLUMNS[0], COLUMNS[1]))
+    if options.out is not None:
+        print(f"{len(pairs):,} pairs; written: {write_network(options.out, network)}")
+        return
+    print("\t".join(COLUMNS))
+    for a, b, *numbers in network.rows:
+        print("\t".join([_short(a), _short(b), *(f"{number:.4f}" for number in numbers)]))
+
+
+def _answer(
+    options: ScoreOptions, pairs: list[tuple[str, str]], sequences: dict[str, str]
+) -> ScoredPairs:
+    from lcplm_graph.heads.ppi_scorer import PPIScorer
+
+    return PPIScorer.from_pretrained(options.scorer).answer(pairs, sequences)
+
+
+def _pairs(options: ScoreOptions, sequences: dict[str, str]) -> list[tuple[str, str]]:
+    if options.pairs is not None:
+        if options.proteins:
+            raise ConfigError("give two proteins or --pairs, not both")
+        found = _read_pairs(Path(options.pairs))
+        if options.out is None and len(found) > _PRINTED:
+            raise ConfigError(f"{len(found):,} pairs are too many to print; give --out FILE.tsv")
+        return found
+    if len(options.proteins) != 2:
+        raise ConfigError(
+            f"give two proteins (names, FASTA files or sequences) or --pairs FILE; got "
+            f"{len(options.proteins)}"
+        )
+    first, second = (_proteins(text, sequences) for text in options.proteins)
+    return list(itertools.product(first, second))
+
+
+def _proteins(text: str, sequences: dict[str, str]) -> list[str]:
+    """Return what an argument names; the records of a file are added to `sequences`."""
+    if not Path(text[:255]).is_file():
+        return [text]
+    store = _read_sequences([text])
+    for name, sequence in store.items():
+        if sequences.setdefault(name, sequence) != sequence:
+            raise DataError("another file has another sequence for this id", path=text, record=name)
+    return list(store)
+
+
+def _read_sequences(paths: Sequence[str]) -> dict[str, str]:
+    if not paths:
+        return {}
+    from lcplm_graph.proteins.store import read_fasta_files
+
+    store = read_fasta_files(paths)
+    return dict(zip(store.ids, store, strict=True))
+
+
+def _read_pairs(path: Path) -> list[tuple[str, str]]:
+    from lcplm_graph.files.tables import rows
+
+    found = []
+    for number, (line, cells) in enumerate(rows(path)):
+        if number == 0 and cells[0].strip().lower() in _HEADERS:
+            continue
+        names = [cell.strip() for cell in cells[:2]]
+        if len(names) < 2 or not all(names):
+            raise DataError(
+                "a line is two proteins with a tab between; this one is not", path=path, line=line
+            )
+        found.append((names[0], names[1]))
+    if not found:
+        raise DataError("the table has no pair", path=path)
+    return found
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:21]}..."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

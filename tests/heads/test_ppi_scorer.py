@@ -1,0 +1,137 @@
+"""The scorer that ships: symmetric, the same alone and among others, honest about odd input."""
+
+import json
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from lcplm_graph import PPIScorer, score
+from lcplm_graph.errors import InputError, SequenceError, UnknownNameError
+from lcplm_graph.heads.nearest import NearestPairs
+from lcplm_graph.heads.ppi_scorer import SCORERS_DIR
+from lcplm_graph.io import forget_warnings
+
+GLOBIN = (
+    "MVLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHFDLSHGSAQVKGHGKKVADALTNAVAHVDDMPNALSALSDLHAHKL"
+)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return PPIScorer.from_pretrained()
+
+
+def test_a_pair_has_one_probability_in_either_order_alone_and_among_others(scorer):
+    rng = np.random.default_rng(0)
+    names = list(dict.fromkeys(scorer.known.store.ids))[:40]
+    pairs = [(names[i], names[j]) for i, j in rng.integers(40, size=(10_000, 2))]
+    everything = scorer.answer(pairs)
+    assert everything.probability.shape == (10_000,)
+    assert ((everything.probability > 0) & (everything.probability < 1)).all()
+    assert np.ptp(everything.probability) > 0.3
+    for i in range(3):
+        (alone,) = scorer.score([pairs[i]])
+        (turned,) = scorer.score([pairs[i][::-1]])
+        assert alone == pytest.approx(everything.probability[i], abs=1e-5)
+        assert turned == pytest.approx(alone, abs=1e-6)
+
+
+def test_names_and_sequences_are_the_same_protein(scorer):
+    sequence = scorer.known.sequence("TP53")
+    by_name, by_sequence = scorer.score([("TP53", "mdm2"), (sequence, "Q00987")])
+    assert by_name == by_sequence
+    (own,) = scorer.score([("my", "TP53")], {"my": GLOBIN})
+    (raw,) = scorer.score([(GLOBIN, "P04637")])
+    assert own == raw
+
+
+def test_any_length_and_identical_proteins(scorer):
+    forget_warnings()
+    long = GLOBIN * 320
+    assert len(long) > 28_000
+    with pytest.warns(UserWarning, match="unlike anything seen"):
+        found = scorer.answer([("M", long), (GLOBIN, GLOBIN), ("A" * 300, GLOBIN)])
+    assert np.isfinite(found.probability).all()
+    assert found.unlike_training.tolist()[0]
+    assert found.unlike_training.tolist()[2]
+    assert found.nearest_training_identity[0] == 0
+
+
+def test_a_training_pair_is_nearest_to_itself(scorer):
+    i = int(np.argmax(np.diff(scorer.nearest._indptr) > 0))
+    j = int(scorer.nearest._indices[scorer.nearest._indptr[i]])
+    a, b = scorer.nearest.sequences[i], scorer.nearest.sequences[j]
+    found = scorer.answer([(a, b), (b, a)])
+    assert found.nearest_training_identity.tolist() == [1.0, 1.0]
+    assert not found.unlike_training.any()
+
+
+def test_the_nearest_pair_is_as_near_as_its_less_similar_protein():
+    rng = np.random.default_rng(1)
+    proteins = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 200)) for _ in range(4)]
+    nearest = NearestPairs(proteins, np.array([[0, 1], [2, 3]]))
+
+    def changed(sequence, share):
+        at = rng.permutation(len(sequence))[: int(share * len(sequence))]
+        letters = list(sequence)
+        for i in at:
+            letters[i] = "W" if letters[i] != "W" else "A"
+        return "".join(letters)
+
+    asked = [changed(proteins[0], 0.1), changed(proteins[1], 0.4), proteins[2]]
+    relatives = nearest.relatives(asked)
+    one, none = nearest.identity(relatives, np.array([[1, 0], [0, 2]]))
+    assert one == pytest.approx(0.6, abs=0.05)
+    assert none == 0
+
+
+def test_nonsense_is_one_sentence(scorer):
+    with pytest.raises(UnknownNameError, match="'TP54_X1' is neither a protein known here"):
+        scorer.score([("TP54_X1", "TP53")])
+    with pytest.raises(InputError, match="pair 0 is not two proteins"):
+        scorer.score(["TP53"])
+    with pytest.raises((SequenceError, UnknownNameError)):
+        scorer.score([("", "TP53")])
+    with pytest.raises(UnknownNameError, match="these ship: lcplm-1m-human"):
+        PPIScorer.from_pretrained("no-such")
+    forget_warnings()
+    with pytest.warns(UserWarning, match="'NOGENE' is no name known here"):
+        scorer.score([("NOGENE", "TP53")])
+
+
+def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
+    assert score.main(["TP53", "MDM2"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    columns = ["protein1", "protein2", "probability", "uncertainty", "nearest_training_identity"]
+    assert header.split("\t") == columns
+    assert 0 < float(row.split("\t")[2]) < 1
+    (tmp_path / "p.fasta").write_text(f">x\n{GLOBIN}\n>y\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQ\n")
+    (tmp_path / "pairs.tsv").write_text("x\ty\t1\ny\tTP53\nx\tx\n")
+    given = ["--pairs", str(tmp_path / "pairs.tsv"), "--sequences", str(tmp_path / "p.fasta")]
+    assert score.main([*given, "--out", str(tmp_path / "out.tsv")]) == 0
+    lines = (tmp_path / "out.tsv").read_text().splitlines()
+    assert lines[0].split("\t") == columns
+    assert [line.split("\t")[:2] for line in lines[1:]] == [["x", "y"], ["y", "TP53"], ["x", "x"]]
+    assert score.main([*given, "--out", str(tmp_path / "out.graphml")]) == 0
+    assert nx.read_graphml(tmp_path / "out.graphml").number_of_edges() == 3
+    assert score.main([str(tmp_path / "p.fasta"), "TP53"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    for wrong, told in (
+        (["TP53"], "got 1"),
+        (["TP5_3", "MDM2"], "neither a protein known here"),
+        (["--pairs", str(tmp_path / "none.tsv")], "none.tsv"),
+    ):
+        assert score.main(wrong) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_the_card_holds_what_was_measured(scorer):
+    folder = SCORERS_DIR / "lcplm-1m-human"
+    facts = json.loads((folder / "config.json").read_text())["facts"]
+    text = (folder / "README.md").read_text()
+    for part, found in facts["test"].items():
+        assert f"| {part} | {found['positives']:,} | {found['auroc']['value']:.3f}" in text
+    assert facts["test"]["all"]["ece"] <= 0.03
+    assert scorer.encoder.fingerprint() == facts["fingerprint"]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6
