@@ -37,7 +37,9 @@ def main() -> None:
 
     # Ranks against all proteins take minutes: `python -m lcplm_graph.evaluate link` has them.
     link = LinkOptions(ranked=0, resamples=20 if options.quick else 100)
-    fit = replace(LINK_FIT, steps=10 if options.quick else LINK_FIT.steps, progress=True)
+    # Half the pairs of a step that `python -m lcplm_graph.evaluate link` takes.
+    steps = 10 if options.quick else LINK_FIT.steps
+    fit = replace(LINK_FIT, steps=steps, batch_size=2048, progress=True)
     report, curves = evaluate_link(
         link_scorers(dataset, split, encoder, fit=fit, members=MEMBERS),
         labelled_pairs(split, link),

@@ -16,6 +16,7 @@ from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.esm2 import Esm2Encoder, esm2_encoder
+from lcplm_graph.models.esmc import esmc_encoder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 from lcplm_graph.process import default_dtype
 from lcplm_graph.tokens.packing import PackedTokens
@@ -99,6 +100,7 @@ def load_encoder(
         ``"composition"`` or ``"dipeptide"``; ``"lcplm-1m"`` and other shipped names;
         ``"random:8m"`` (an untrained encoder of a preset's shape, the same for every call;
         ``"random:8m:7"`` for seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``;
+        ``"esmc:biohub/ESMC-300M-hf"`` likewise;
         a folder of a checkpoint, of a peft adapter or of a training run; a hub id such as
         ``"amazon-science/LC-PLM"``.
     device : str or torch.device, optional
@@ -135,6 +137,8 @@ def load_encoder(
     wanted = dtype_named(dtype)
     if text.startswith("esm2:"):
         encoder: Encoder = esm2_encoder(text, wanted, options)
+    elif text.startswith("esmc:"):
+        encoder = esmc_encoder(text, wanted, options)
     elif text in ("composition", "dipeptide") or text.startswith("random:"):
         _no_options(text, options)
         encoder = _made_encoder(text, wanted)

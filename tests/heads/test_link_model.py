@@ -1,0 +1,149 @@
+"""The parts of the link model: structure by brute force, gates, calibration, files."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.evaluation.metrics import calibration_error
+from lcplm_graph.heads.calibration import Calibration
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.link_model import LinkModel
+from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES
+from lcplm_graph.heads.structure import COLUMNS, PairStructure
+from lcplm_graph.splits.published import PublishedSplit
+from lcplm_graph.splits.split import Labelled, Split
+
+
+def some_graph(seed=0, nodes=14, edges=30):
+    rng = np.random.default_rng(seed)
+    pairs = np.array(list(itertools.combinations(range(nodes - 1), 2)))
+    return pairs[np.sort(rng.permutation(len(pairs))[:edges])], nodes
+
+
+def by_hand(edges, nodes, i, j):
+    """Numbers of a pair in the graph without its own edge, by walking."""
+    near = {v: set() for v in range(nodes)}
+    whole = dict.fromkeys(range(nodes), 0)
+    for a, b in edges.tolist():
+        whole[a] += 1
+        whole[b] += 1
+        if {a, b} != {i, j}:
+            near[a].add(b)
+            near[b].add(a)
+    common = near[i] & near[j]
+    paths = sum(1 / np.sqrt(whole[u] * whole[v]) for u in near[i] for v in near[j] if v in near[u])
+    return len(common), sum(1 / np.log(whole[u]) for u in common), paths
+
+
+def test_structure_is_what_one_counts_by_hand():
+    edges, nodes = some_graph()
+    structure = PairStructure(edges, nodes)
+    known = {tuple(pair) for pair in edges.tolist()}
+    pairs = np.array(list(itertools.combinations(range(nodes), 2)))
+    training, plain = structure.of(pairs, training=True), structure.of(pairs)
+    for (i, j), row, other in zip(pairs.tolist(), training, plain, strict=True):
+        count, adamic, paths = by_hand(edges, nodes, i, j)
+        if row[-1]:
+            found = row[[0, 1, 4]].double().exp() - 1
+            assert found.tolist() == pytest.approx([count, adamic, paths], abs=1e-4)
+        if (i, j) not in known and other[-1]:
+            assert (other[4].double().exp() - 1).item() == pytest.approx(paths, abs=1e-4)
+    # The last protein has no edge: nothing is said about it.
+    assert not plain[(pairs == nodes - 1).any(axis=1)].any()
+    for i, row in enumerate(structure.rows(np.arange(nodes))):
+        own = np.array([[i, j] for j in range(nodes) if j != i])
+        torch.testing.assert_close(row[own[:, 1]], structure.of(own), rtol=1e-5, atol=1e-6)
+    assert len(COLUMNS) == plain.shape[1]
+
+
+def test_in_training_the_own_edge_does_not_tell_by_degree():
+    """A protein with one edge: its positive pair has none left, and neither has a negative."""
+    structure = PairStructure(np.array([[0, 1], [2, 3], [3, 4]]), 5)
+    positive, negative = structure.of(np.array([[0, 1], [0, 3]]), training=True)
+    assert not positive.any()
+    assert not negative.any()
+
+
+def test_gated_features_count_for_known_proteins_only():
+    torch.manual_seed(0)
+    model = LinkPredictor(10, channels=8, conv="none", gated=4).eval()
+    x, edges = torch.randn(3, 10), torch.tensor([[0, 1], [1, 0]])
+    other = x.clone()
+    other[:, 6:] += 1
+    before, after = model.embed(x, edges), model.embed(other, edges)
+    assert not torch.equal(before[0], after[0])
+    assert torch.equal(before[2], after[2])
+
+
+def test_calibration_undoes_an_overconfident_score_class_by_class():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=6000)
+    labels = rng.random(6000) < 1 / (1 + np.exp(-truth))
+    classes = np.repeat([1, 2, 3], 2000)
+    scores = truth * np.array([1, 3, 8])[classes - 1] + 2
+    sure = Calibration.fit(scores, labels, classes)
+    assert calibration_error(labels, sure.probability(scores, classes)) < 0.03
+    raw = 1 / (1 + np.exp(-scores))
+    assert calibration_error(labels, raw) > 0.1
+    assert np.argsort(sure.slope).tolist() == [2, 1, 0]
+    # A score that ranks the wrong way is worth nothing, not its opposite.
+    turned = Calibration.fit(-truth, labels, classes)
+    assert turned.slope == (0.0, 0.0, 0.0)
+    assert Calibration.from_dict(json.loads(json.dumps(sure.as_dict()))) == sure
+
+
+def blocks_of(split, seed=0):
+    torch.manual_seed(seed)
+    widths = {BASE: 8, EXTREMES: 6, COMPOSITION: 4, DIPEPTIDES: 5}
+    return {name: torch.randn(split.num_nodes, width) for name, width in widths.items()}
+
+
+def known_split():
+    edges, nodes = some_graph(nodes=60, edges=400)
+    rng = np.random.default_rng(1)
+    part = rng.permutation(len(edges))
+    return Split("C1", nodes, edges[part[:300]], edges[part[:300]], edges[part[300:]], [0] * 100)
+
+
+def test_members_take_turns_and_a_saved_model_says_the_same(tmp_path):
+    split = known_split()
+    blocks = blocks_of(split)
+    model = LinkModel.fit(
+        blocks, split, members=3, options=FitOptions(steps=4, batch_size=64), facts={"a": 1}
+    )
+    assert [recipe.conv for recipe in model.recipes] == ["GraphSAGE", "none", "GraphSAGE"]
+    assert [recipe.gated for recipe in model.recipes] == ["", DIPEPTIDES, ""]
+    # These features say nothing, so that calibration would leave nothing to compare.
+    model.calibration = Calibration()
+    pairs = split.positives("valid")
+    probability, spread = model.on(blocks, split).probability(pairs)
+    again = LinkModel.load(model.save(tmp_path / "head"))
+    assert again.facts == {"a": 1}
+    found, _ = again.on(blocks, split).probability(pairs)
+    # Weights are kept in half precision.
+    np.testing.assert_allclose(found, probability, atol=5e-3)
+    assert (spread > 0).all()
+    (tmp_path / "head" / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"config.json is missing"):
+        LinkModel.load(tmp_path / "head")
+    with pytest.raises(InputError, match="needs the features 'base'"):
+        model.on({EXTREMES: blocks[EXTREMES]}, split)
+
+
+def test_pairs_of_new_proteins_alone_need_no_graph():
+    rng = np.random.default_rng(0)
+    parts = {}
+    for name, low in (("train", 0), ("valid", 40), ("test", 70)):
+        pairs = np.array(list(itertools.combinations(range(low, low + 30), 2)))
+        parts[name] = Labelled(pairs, rng.random(len(pairs)) < 0.5)
+    split = PublishedSplit.of(parts, 100)
+    model = LinkModel.fit(
+        blocks_of(split), split, members=2, options=FitOptions(steps=3, batch_size=64)
+    )
+    assert [recipe.blocks for recipe in model.recipes] == [(BASE, EXTREMES)] * 2
+    assert all(member.between is None for member in model.members)
