@@ -10,6 +10,7 @@ file is trained on; homologues of human proteins are in it, as they are in D-SCR
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from lcplm_graph import AddProteinFeatures, PairPPI, StringPPI, load_encoder
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.evaluation.models import random_twin, shown_name
-from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
@@ -57,7 +58,7 @@ def main() -> None:
     for name, features in named.items():
         produce = AddProteinFeatures(features, progress=True)
         x, y = produce(human).x, produce(other).x
-        heads = fit_link_members(x, split, range(options.members), FitOptions(progress=True))
+        heads = fit_link_members(x, split, range(options.members), replace(LINK_FIT, progress=True))
 
         def score(pairs: np.ndarray, heads=heads, y=y) -> np.ndarray:
             return np.stack([scored(head, y, pairs) for head in heads])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,8 +15,7 @@ from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.features.store import cached_embeddings
-from lcplm_graph.heads.fit import FitOptions
-from lcplm_graph.heads.fit_link import message_graph
+from lcplm_graph.heads.fit_link import LINK_FIT, message_graph
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.encoders import LcPlmEncoder
@@ -86,7 +86,7 @@ def _head_scores(
 ) -> dict[str, np.ndarray]:
     def compute() -> dict[str, np.ndarray]:
         x = cached_embeddings(model.encoder, dataset.sequences, model.pool, progress=True)
-        fit = FitOptions(steps=options.steps, progress=True)
+        fit = replace(LINK_FIT, steps=options.steps, progress=True)
         heads = fit_link_members(x, split, range(options.members), fit)
         members = [_scores(head, x, split, classes) for head in heads]
         return {part.name: np.stack([m[part.name] for m in members]) for part in classes}
