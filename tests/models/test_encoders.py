@@ -19,7 +19,7 @@ from lcplm_graph.errors import (
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import Esm2Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
-from lcplm_graph.models.pooling import POOLS
+from lcplm_graph.models.pooling import POOLS, pooled_dim
 from lcplm_graph.models.zero_shot import score_pairs
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, encode_protein
 
@@ -57,7 +57,7 @@ def test_embedding_alone_equals_embedding_in_a_batch(name: str, pool: str) -> No
     encoder = ENCODERS[name]()
     together = encoder.embed(PROTEINS, pool, max_tokens=40)
     alone = torch.cat([encoder.embed([p], pool) for p in PROTEINS])
-    assert together.shape == (5, encoder.dim * (2 if pool == "mean_std" else 1))
+    assert together.shape == (5, pooled_dim(encoder.dim, pool))
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -98,7 +98,7 @@ def test_esm2_with_absolute_positions_has_a_limit_and_names_what_is_longer() -> 
     encoder = esm2(position_embedding_type="absolute", max_position_embeddings=24)
     assert encoder.max_length == 20
     encoder.embed(["M" * 20])
-    with pytest.raises(InputError, match=r"at most 20 residues.*1 sequences .*number 1, 21"):
+    with pytest.raises(InputError, match=r"at most 20 residues.*1 sequences .*first: 1, 21"):
         encoder.embed(["M", "M" * 21])
 
 
