@@ -19,6 +19,7 @@ from lcplm_graph.datasets.cache import (
     GraphFilter,
     GraphTransform,
 )
+from lcplm_graph.datasets.node_strings import index_by_node
 from lcplm_graph.errors import InputError
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -67,7 +68,7 @@ class ProteinDataset(InMemoryDataset):
         super().__init__(
             root, transform, pre_transform, pre_filter, log=False, force_reload=force_reload
         )
-        self.data = cache.graph()
+        self.data = index_by_node(cache.graph())
 
     def build(self) -> Built:
         """Make the graph, its sequences in node order, and counts of what was dropped."""
@@ -114,10 +115,15 @@ class ProteinDataset(InMemoryDataset):
 
     def _built(self) -> Built:
         data, sequences, report = self.build()
+        index_by_node(data)
         if self.pre_filter is not None and not self.pre_filter(data):
             raise InputError("pre_filter rejects the graph, and there is no other")
         if self.pre_transform is not None:
             data = self.pre_transform(data)
+            ids = getattr(data, "protein_id", None)
+            if ids is not None and list(ids) != sequences.ids:
+                # Nodes were dropped or put in another order.
+                sequences = sequences.select(sequences.index_of(ids))
         return Built(data, sequences, report)
 
 

@@ -8,28 +8,35 @@ folder, and no one has to ask whether an old one still fits.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
 import pickle
+import shutil
+import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict
 
+import numpy as np
 import torch
 from filelock import FileLock
 from torch_geometric.data import Data
 
-from lcplm_graph.errors import DataError
+from lcplm_graph.datasets.identity import transform_identity
+from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
 # Raised when `build` of a class changes what it makes of the same files.
-_FORMAT = 1
+_FORMAT = 2
+_NOT_KEPT = "-not-kept"
 
 PathLike = str | os.PathLike[str]
 GraphTransform = Callable[[Data], Data]
@@ -87,12 +94,22 @@ class DiskCache:
     root : path-like
         Directory of the ``raw`` and ``processed`` files of a dataset.
     name : str
-        Names everything that decides the content.
+        Names everything that decides the content, but for the hooks.
+    hooks : Hooks, optional
+        `pre_transform` and `pre_filter` decide the content too. Where one of them has no
+        identity (see `transform_identity`), the content is made anew every time, and removed at
+        the end.
     """
 
-    def __init__(self, root: PathLike, name: str) -> None:
+    def __init__(self, root: PathLike, name: str, hooks: Hooks | None = None) -> None:
         self.root = Path(root)
-        self.folder = self.root / "processed" / name
+        self.folder = self.root / "processed" / f"{name}{_hooks_name(hooks or {})}"
+        if not self._is_kept:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    @property
+    def _is_kept(self) -> bool:
+        return not self.folder.name.endswith(_NOT_KEPT)
 
     def graph(self) -> Data:
         """Read the graph, memory-mapped.
@@ -104,7 +121,7 @@ class DiskCache:
         """
         path = self.folder / DATA
         try:
-            content, _, kind = torch.load(path, mmap=True, weights_only=True)
+            content, _, kind = _load(path)
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise DataError(
                 f"the processed graph is damaged ({error}); give force_reload=True", path=path
@@ -133,10 +150,78 @@ class DiskCache:
             with atomic_path(self.folder / REPORT) as temporary:
                 temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
             with atomic_path(self.folder / DATA) as temporary:
-                # As InMemoryDataset.save, which would hold two copies of the file in memory.
-                torch.save((data.to_dict(), None, type(data)), temporary)
+                _save(data, temporary)
         counts = ", ".join(f"{key} {value}" for key, value in report.items())
         logger.info("%s: %s", self.folder.name, counts)
+
+
+def _save(data: Data, path: Path) -> None:
+    """Write a graph, after it is clear that it can be read again.
+
+    Raises
+    ------
+    InputError
+        If it cannot, with the name of the attribute.
+    """
+    content = {
+        key: list(value) if isinstance(value, list) else value
+        for key, value in data.to_dict().items()
+    }
+    # As InMemoryDataset.save, which would hold two copies of the file in memory.
+    try:
+        torch.save((content, None, type(data)), path)
+        _load(path)
+    except Exception as error:  # whatever an object says that cannot be pickled, or read back
+        for key, value in content.items():
+            if not _can_be_kept(value):
+                raise InputError(
+                    f"`{key}` of the graph is of type {type(value).__name__}, which cannot be "
+                    "stored; let pre_transform give tensors, numbers, text, or lists and "
+                    "dictionaries of these, or use it as transform"
+                ) from error
+        raise InputError(
+            f"a graph of type {type(data).__name__} cannot be stored; let pre_transform return "
+            "a Data, or use it as transform"
+        ) from error
+
+
+def _load(file: Any) -> Any:
+    with torch.serialization.safe_globals(_numpy_globals()):
+        return torch.load(file, mmap=isinstance(file, Path), weights_only=True)
+
+
+def _can_be_kept(value: Any) -> bool:
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        _load(buffer)
+    except Exception:  # see `_save`
+        return False
+    return True
+
+
+def _numpy_globals() -> list[Any]:
+    """List what the pickle of an array or a number of NumPy names: nothing that runs code."""
+    kinds = [np.dtype(kind) for kind in "?bBhHiIlLqQefdFDUS"]
+    rebuild = [np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    return [np.ndarray, np.dtype, *rebuild, *dict.fromkeys(type(kind) for kind in kinds)]
+
+
+def _hooks_name(hooks: Hooks) -> str:
+    """Name the hooks that decide the content; nothing if there are none."""
+    given = {name: hooks.get(name) for name in ("pre_transform", "pre_filter")}
+    if not any(given.values()):
+        return ""
+    known = {name: transform_identity(hook) for name, hook in given.items()}  # type: ignore[arg-type]
+    lacking = [name for name, identity in known.items() if identity is None]
+    if lacking:
+        warn_once(
+            f"{' and '.join(lacking)} hold code of your own, which may change: what it makes is "
+            "not kept, and made anew every time; use it as transform to keep the rest"
+        )
+        return f"-{uuid.uuid4().hex[:16]}{_NOT_KEPT}"
+    return f"-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}"
 
 
 class MemoryCache:
@@ -185,12 +270,11 @@ def cache_of_files(
         If a file is missing.
     """
     described: list[Any] = [options, _FORMAT]
-    described += [repr(hooks.get(name)) for name in ("pre_transform", "pre_filter")]
     for role, paths in inputs.items():
         described += [[role, *_identity(path)] for path in paths]
     text = json.dumps(described, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return DiskCache(cache_root(root), f"{owner}-{key}")
+    return DiskCache(cache_root(root), f"{owner}-{key}", hooks)
 
 
 def as_paths(paths: Any) -> list[Path]:

@@ -105,7 +105,7 @@ class StringPPI(PPIDataset):
         self.min_score, self.offline = min_score, offline
         self._own_root = root is not None
         place = _default_root(self.cards) if root is None else root
-        super().__init__(DiskCache(place, f"{self.score}-{min_score}"), **hooks)
+        super().__init__(DiskCache(place, f"{self.score}-{min_score}", hooks), **hooks)
 
     @property
     def raw_file_names(self) -> list[str]:

@@ -5,6 +5,7 @@ PyG's loaders otherwise need ``pyg-lib`` or ``torch-sparse``, which have to be c
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,10 @@ def node_loader(
         proteins in it.
     """
     sampler = NeighborSampler(data.edge_index, int(data.num_nodes or 0), num_neighbors, seed)
+    graph, lists = _without_lists(data)
     return NodeLoader(
-        data,
+        graph,
+        transform=lists,
         node_sampler=sampler,
         input_nodes=nodes,
         batch_size=batch_size,
@@ -190,8 +193,10 @@ def link_loader(
     negative = split.negatives(part, negatives, ratio, seed)
     pairs = np.concatenate([positive, negative])
     label = (torch.arange(len(pairs)) < len(positive)).to(torch.float32)
+    graph, lists = _without_lists(data)
     return LinkLoader(
-        data,
+        graph,
+        transform=lists,
         link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),
         edge_label_index=torch.from_numpy(np.ascontiguousarray(pairs.T)),
         edge_label=label,
@@ -200,6 +205,32 @@ def link_loader(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+class _NodeLists:
+    """Give a batch its part of what the nodes hold in lists, which PyG's loaders do not take."""
+
+    def __init__(self, lists: dict[str, list[Any]]) -> None:
+        self.lists = lists
+
+    def __call__(self, batch: Data) -> Data:
+        for key, values in self.lists.items():
+            batch[key] = [values[i] for i in batch.n_id.tolist()]
+        return batch
+
+
+def _without_lists(data: Data) -> tuple[Data, _NodeLists]:
+    lists = {
+        key: list(value)
+        for key, value in data.to_dict().items()
+        if isinstance(value, list | tuple) and data.is_node_attr(key)
+    }
+    graph = copy.copy(data)
+    for key in lists:
+        del graph[key]
+    # The ids may have been all that told how many nodes there are.
+    graph.num_nodes = data.num_nodes
+    return graph, _NodeLists(lists)
 
 
 def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:

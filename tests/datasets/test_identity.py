@@ -1,0 +1,115 @@
+"""What a transform made is never taken for what another makes, and what is stored can be read."""
+
+import numpy as np
+import pytest
+import torch
+import torch_geometric.transforms as T
+from torch_geometric.utils import to_networkx
+
+from lcplm_graph.datasets.identity import transform_identity
+from lcplm_graph.datasets.node_strings import NodeStrings
+from lcplm_graph.datasets.pairs import PairPPI
+from lcplm_graph.errors import InputError, LcPlmWarning
+from lcplm_graph.heads.loaders import link_loader, node_loader
+from lcplm_graph.io import forget_warnings
+
+
+class Mark(T.BaseTransform):
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, data):
+        data.k = torch.tensor(self.k)
+        return data
+
+
+@pytest.fixture
+def load(tmp_path):
+    (tmp_path / "p.tsv").write_text("a\tb\t1\nb\tc\t1\nc\td\t1\na\td\t1\na\te\t0\n")
+    (tmp_path / "p.fasta").write_text(">a\nMKT\n>b\nMVL\n>c\nMGA\n>d\nMGG\n>e\nMEE\n")
+    forget_warnings()
+    return lambda **hooks: PairPPI(
+        tmp_path / "p.tsv", tmp_path / "p.fasta", root=tmp_path / "kept", **hooks
+    )
+
+
+def test_a_transform_of_a_package_is_kept_under_its_content(load, monkeypatch):
+    lengths = (2, 3, 2, 5)
+    widths = [load(pre_transform=T.AddRandomWalkPE(k))[0].random_walk_pe.shape[1] for k in lengths]
+    assert widths == [2, 3, 2, 5]
+    monkeypatch.setattr(PairPPI, "build", lambda self: pytest.fail("built again"))
+    for k in lengths:
+        assert load(pre_transform=T.AddRandomWalkPE(k))[0].random_walk_pe.shape[1] == k
+    assert transform_identity(T.AddRandomWalkPE(2)) == transform_identity(T.AddRandomWalkPE(2))
+    both = T.Compose([T.ToUndirected(), T.Constant(1.0)])
+    assert transform_identity(both) not in (None, transform_identity(T.Constant(1.0)))
+
+
+def test_code_of_ones_own_is_not_kept_and_never_another_ones(load, tmp_path):
+    def closure(k):
+        def pre(data):
+            data.k = torch.tensor(k)
+            return data
+
+        return pre
+
+    with pytest.warns(LcPlmWarning, match="pre_transform hold code of your own"):
+        assert [int(load(pre_transform=closure(k))[0].k) for k in range(4)] == [0, 1, 2, 3]
+    assert [int(load(pre_transform=Mark(k))[0].k) for k in (1, 2)] == [1, 2]
+    assert [int(load(pre_transform=T.Compose([Mark(k)]))[0].k) for k in (1, 2)] == [1, 2]
+    assert load(pre_filter=lambda data: True)[0].num_nodes == 5
+    with pytest.raises(InputError, match="pre_filter rejects"):
+        load(pre_filter=lambda data: False)
+    assert not hasattr(load()[0], "k")
+    import gc
+
+    gc.collect()
+    assert not list((tmp_path / "kept" / "processed").glob("*not-kept/data.pt"))
+
+
+def test_what_can_be_stored_is_read_back_and_what_cannot_is_named(load):
+    arrays = {
+        "array": np.array([3, 3]),
+        "floats": np.ones((2, 2), np.float32),
+        "names": np.array(["a", "bc"]),
+        "number": np.float64(2.5),
+        "nested": {"a": [1, "b", None]},
+    }
+    for again in (False, True):
+        data = load(force_reload=again, pre_transform=lambda d: d.update(dict(arrays)))[0]
+        for key, value in arrays.items():
+            np.testing.assert_equal(data[key], value)
+    for wrong in (object(), lambda: 0, {1, 2} and Mark(1), np.array([object()], dtype=object)):
+        with pytest.raises(InputError, match=r"`odd` of the graph is of type \w+, which cannot"):
+            load(pre_transform=lambda d, wrong=wrong: d.update({"odd": wrong}))
+
+
+def test_lists_of_the_nodes_are_taken_apart_with_them(load):
+    dataset = load()
+    data = dataset[0]
+    assert data.protein_id == ["a", "b", "c", "d", "e"] and isinstance(data.protein_id, list)
+    assert T.RemoveIsolatedNodes()(dataset[0]).protein_id == ["a", "b", "c", "d"]
+    assert data.subgraph(torch.tensor([3, 1])).protein_id in (["d", "b"], ["b", "d"])
+    assert data.subgraph(torch.tensor([True, False, True, False, False])).protein_id == ["a", "c"]
+    graph = to_networkx(data, node_attrs=["protein_id"])
+    assert graph.nodes[4]["protein_id"] == "e"
+    train, valid, test = T.RandomLinkSplit(is_undirected=True)(data)
+    assert train.protein_id == valid.protein_id == test.protein_id == data.protein_id
+    kept = load(pre_transform=T.RemoveIsolatedNodes())
+    assert kept[0].protein_id == kept.sequences.ids == ["a", "b", "c", "d"]
+    names = NodeStrings("abc")
+    assert names[1] == names[torch.tensor(1)] == names[np.int64(1)] == "b"
+    assert names[1:] == ["b", "c"] and names[[2, 0]] == ["c", "a"]
+    assert names[np.array([], np.int64)] == []
+    with pytest.raises(IndexError, match="mask of 2 for 3"):
+        names[torch.tensor([True, False])]
+
+
+def test_our_loaders_give_each_batch_its_names(load):
+    dataset = load()
+    data = dataset[0]
+    for batch in node_loader(data, torch.arange(5), [2], batch_size=2):
+        assert batch.protein_id == [data.protein_id[i] for i in batch.n_id]
+    split = dataset.split("random", seed=0, valid=0.25, test=0.25)
+    for batch in link_loader(data, split, "train", [2], batch_size=2):
+        assert batch.protein_id == [data.protein_id[i] for i in batch.n_id]
