@@ -17,7 +17,7 @@ from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+from lcplm_graph.proteins.store import read_fasta_files
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.sets import PARTS
 from lcplm_graph.splits.split import Labelled
@@ -150,9 +150,12 @@ class PublishedPairs:
         tables = {part: read_labelled_table(path) for part, path in paths.items()}
         store = read_fasta_files(sequences)
         named = [name for table in tables.values() for pair in table.ends for name in pair]
-        rows_of = store.index_of(dict.fromkeys(named))
-        self.sequences = store.select(rows_of[rows_of >= 0])
-        parts = {part: _labelled(table, self.sequences) for part, table in tables.items()}
+        names = list(dict.fromkeys(named))
+        rows = store.match(names, "tables and sequences").tolist()
+        used = {row: i for i, row in enumerate(dict.fromkeys(row for row in rows if row >= 0))}
+        node_of = {name: used.get(row, -1) for name, row in zip(names, rows, strict=True)}
+        self.sequences = store.select(list(used))
+        parts = {part: _labelled(table, node_of) for part, table in tables.items()}
         self.split = PublishedSplit.of(parts, len(self.sequences))
         self.report = {part: _counts(parts[part], tables[part]) for part in PARTS}
         self.report["in common"] = self._in_common(allow_leakage)
@@ -193,12 +196,17 @@ class PublishedPairs:
         return found
 
 
-def _labelled(table: LabelledTable, store: SequenceStore) -> Labelled:
-    ends = store.index_of(name for pair in table.ends for name in pair).reshape(-1, 2)
+def _labelled(table: LabelledTable, node_of: dict[str, int]) -> Labelled:
+    nodes = [node_of[name] for pair in table.ends for name in pair]
+    ends = np.array(nodes, np.int64).reshape(-1, 2)
     known = (ends >= 0).all(axis=1)
     for row in np.flatnonzero(~known):
         missing = [name for name, i in zip(table.ends[row], ends[row], strict=True) if i < 0]
         table.fault("rows of proteins without a sequence", ", ".join(missing))
+    itself = known & (ends[:, 0] == ends[:, 1])
+    for row in np.flatnonzero(itself):
+        table.fault("pairs of two spellings of one protein", " ".join(table.ends[row]))
+    known &= ~itself
     labels = np.array(table.labels, bool)[known]
     if labels.all() or not labels.any():
         raise DataError(

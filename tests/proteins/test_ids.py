@@ -8,7 +8,8 @@ import pytest
 from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.datasets.memory import from_dataframe, from_networkx
 from lcplm_graph.datasets.pairs import PairPPI
-from lcplm_graph.errors import LcPlmWarning
+from lcplm_graph.datasets.published import PublishedPairs
+from lcplm_graph.errors import LcPlmWarning, LeakageError
 from lcplm_graph.features.transform import graph_and_sequences
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.proteins.ids import accession_of, match_by_accession
@@ -165,3 +166,17 @@ def test_the_door_of_annotations(tmp_path, fasta):
     )
     assert dataset[0].protein_id == IDS
     assert dataset[0].y.tolist() == [[True]] * 3
+
+
+def test_the_door_of_published_tables(tmp_path, fasta):
+    for part in ("train", "valid", "test"):
+        (tmp_path / part).write_text("")
+    (tmp_path / "train").write_text("P12345\tQ67890\t1\nP12345\tENSP00000000001\t0\n")
+    (tmp_path / "valid").write_text("P12345\tQ67890\t1\nsp|P12345|A_B\tENSP00000000001\t0\n")
+    (tmp_path / "test").write_text("tr|Q67890|C_D\tENSP00000000001\t1\nP12345\tQ67890\t0\n")
+    paths = [tmp_path / part for part in ("train", "valid", "test")]
+    published = PublishedPairs(*paths, [fasta], allow_leakage=True)
+    assert published.sequences.ids == IDS
+    assert published.split.published["test"].pairs.tolist() == [[1, 2], [0, 1]]
+    with pytest.raises(LeakageError):
+        PublishedPairs(*paths, [fasta])
