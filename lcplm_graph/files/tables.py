@@ -122,7 +122,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     for numbers, lines in _line_blocks(path):
         trimmed = pc.utf8_trim_whitespace(lines).to_pylist()
-        yield from zip(numbers.tolist(), trimmed, strict=True)
+        # A line of other blanks than ASCII's is blank too.
+        yield from ((n, text) for n, text in zip(numbers.tolist(), trimmed, strict=True) if text)
 
 
 class BadTable(Exception):
