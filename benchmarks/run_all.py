@@ -20,7 +20,7 @@ from pathlib import Path
 from timing import cpu_name, table
 
 HERE = Path(__file__).parent
-OBO = HERE.parent / "datasets" / "string_human_core" / "go.obo.gz"
+OBO = HERE.parent / "cards" / "string_human_core" / "go.obo.gz"
 OURS = ("lcplm-graph", "torch", "numba", "numpy", "pyarrow")
 PEERS = ("transformers", "mambapy", "pecanpy", "networkx", "pandas", "biopython", "obonet", "scipy")
 # What is run, in full and in quick form.

@@ -17,7 +17,7 @@ import runpy
 import subprocess
 from pathlib import Path
 
-BUILD = Path(__file__).parents[1] / "datasets" / "string_human_core" / "build.py"
+BUILD = Path(__file__).parents[1] / "cards" / "string_human_core" / "build.py"
 
 
 def mmseqs(work: Path, *arguments: str) -> None:

@@ -145,3 +145,11 @@ def test_old_module_names_still_import() -> None:
     assert module.__spec__ is spec and module.__name__ == f"lcplm_graph.{new}"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_folder_at_the_top_shadows_a_package() -> None:
+    """A folder on sys.path is a package to Python: ours must not be Hugging Face's `datasets`."""
+    root = Path(lcplm_graph.__file__).resolve().parents[1]
+    code = "from importlib.machinery import PathFinder; "
+    code += f"raise SystemExit(PathFinder.find_spec('datasets', [{str(root)!r}]) is not None)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -54,7 +54,7 @@ def installed(tmp_path_factory):
 
 def test_no_junk_and_nothing_missing(installed):
     files = {str(p.relative_to(installed)) for p in installed.rglob("*") if p.is_file()}
-    cards = {f"lcplm_graph/_cards/{name.removeprefix('datasets/')}" for name in tracked("datasets")}
+    cards = {f"lcplm_graph/_cards/{name.removeprefix('cards/')}" for name in tracked("cards")}
     assert {name for name in files if "_cards" in name} == cards
     assert tracked("lcplm_graph") <= files
     strange = [

@@ -1,6 +1,6 @@
 """Dataset cards: what exists, where it is, under which licence, with which checksum.
 
-A card is the file ``datasets/<name>/card.toml``; it sits in the source checkout and, installed,
+A card is the file ``cards/<name>/card.toml``; it sits in the source checkout and, installed,
 inside the package.  Cards with a ``{...}`` placeholder in their URLs serve a family of
 datasets: ``string:10090`` is the card `string` with the taxon 10090 filled in.
 """
@@ -132,7 +132,7 @@ class Card:
 
 def card_folder() -> Path:
     """Directory of the cards: inside the installed package, or beside it in a checkout."""
-    for folder in (_PACKAGE / "_cards", _PACKAGE.parent / "datasets"):
+    for folder in (_PACKAGE / "_cards", _PACKAGE.parent / "cards"):
         if any(folder.glob("*/card.toml")):
             return folder
     raise ConfigError("no dataset cards are installed; install lcplm-graph again")
