@@ -121,7 +121,7 @@ def from_networkx(
     """
     if not isinstance(graph, nx.Graph):
         raise InputError(f"this is no NetworkX graph but {type(graph).__name__}")
-    nodes = _ids(graph.nodes, "nodes")
+    nodes = _ids(list(graph.nodes), "nodes")
     name_of = dict(zip(graph.nodes, nodes, strict=True))
     if len(set(nodes)) < len(nodes):
         raise InputError("two nodes have one name as text, as 1 and '1'")

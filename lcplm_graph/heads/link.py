@@ -37,6 +37,7 @@ class LinkPredictor(Head):
 
     Examples
     --------
+    >>> import torch
     >>> model = LinkPredictor(20, channels=8, conv="GCN").eval()
     >>> x, edges = torch.rand(3, 20), torch.tensor([[0, 1], [1, 0]])
     >>> model(x, edges, torch.tensor([[0, 2], [2, 0]]))[0].shape

@@ -475,7 +475,7 @@ def _match_prefix(
     if inside == stored_inside and not (inside and new):
         return dict(tensors)
     if inside and stored_inside:
-        return {k: v for k, v in tensors.items() if k.startswith(_PREFIX)}
+        return {k: v for k, v in tensors.items() if k.startswith(_PREFIX) or k in wanted}
     if inside:
         # The encoder alone; only classification models may get a new head.
         return {_PREFIX + k: v for k, v in tensors.items()}

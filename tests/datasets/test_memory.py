@@ -114,7 +114,7 @@ def test_every_node_with_a_sequence_is_kept():
         (nx.Graph([("1", 1)]), SEQUENCES, "two nodes have one name"),
         (nx.Graph(), SEQUENCES, "no edge joins"),
         (nx.Graph([("a", "b")]), ["MKT", "MV"], "not list"),
-        (nx.Graph([("a", "b")]), {"a": "MKT", "b": 5}, "the sequence of 'b' is 5"),
+        (nx.Graph([("a", "b")]), {"a": "MKT", "b": 5}, "that of 'b' is 5"),
         ({"a": "b"}, SEQUENCES, "no NetworkX graph but dict"),
     ],
 )

@@ -33,6 +33,9 @@ def test_link_baselines_equal_networkx(seed):
         "degree": [np.log1p(graph.degree[i]) + np.log1p(graph.degree[j]) for i, j in asked],
         "common_neighbours": [len(list(nx.common_neighbors(graph, i, j))) for i, j in asked],
         "adamic_adar": [s for _, _, s in nx.adamic_adar_index(graph, asked.tolist())],
+        "resource_allocation": [
+            s for _, _, s in nx.resource_allocation_index(graph, asked.tolist())
+        ],
     }
     for name in LINK_BASELINES:
         baseline = LinkBaseline(name, edges, 30)

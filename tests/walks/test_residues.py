@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lcplm_graph.errors import DataError, SequenceError
+from lcplm_graph.errors import DataError
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.vocabulary import encode_residues
 from lcplm_graph.walks.residues import ResidueTable
@@ -24,7 +24,7 @@ def test_rows_are_the_encoded_proteins():
 
 
 def test_a_bad_letter_names_the_protein():
-    with pytest.raises(SequenceError, match="P1"):
+    with pytest.raises(ValueError, match="P1"):
         ResidueTable.from_store(store_of("MKT", "MK7"))
 
 
