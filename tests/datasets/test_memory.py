@@ -47,7 +47,7 @@ def test_networkx_there_and_back(kind):
         frozenset("ab"): 0.5,
         frozenset("bc"): 1.0,
     }
-    by_store = from_networkx(graph, SequenceStore.from_records(SEQUENCES, SEQUENCES.values()))
+    by_store = from_networkx(graph, SequenceStore.from_records(list(SEQUENCES), SEQUENCES.values()))
     assert by_store[0].edge_index.tolist() == dataset[0].edge_index.tolist()
 
 
