@@ -1,4 +1,4 @@
-"""One look for every figure: colours, markers, direct labels, and how a figure is saved.
+"""One look for every figure: colours, markers, the forest plot, and how a figure is saved.
 
 Colour says which features a model reads, the marker says what it does with them, so one model looks
 the same in every figure.  Figures are drawn without a display.
@@ -7,19 +7,16 @@ the same in every figure.  Figures are drawn without a display.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lcplm_graph.io import atomic_path
 
 # Okabe & Ito's colours, told apart by all common kinds of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-GREY = "#8C8C8C"
 _FEATURES = (
     ("lcplm-g", "#009E73"),
     ("LC-PLM-G", "#009E73"),
@@ -73,44 +70,6 @@ def panels(figure: Figure, rows: int, columns: int, **settings: Any) -> Any:
     """Return an array (rows, columns) of axes in the look of this project."""
     with rc_context(_SETTINGS):
         return figure.subplots(rows, columns, squeeze=False, **settings)
-
-
-def label_ends(axis: Axes, ends: Sequence[tuple[str, float, str]], gap: float = 0.055) -> None:
-    """Write names beside the right ends of lines, moved apart where they would overlap.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-        Its limits are final.
-    ends : sequence of (str, float, str)
-        Text, height of the line's end in data coordinates, colour.
-    gap : float
-        Least distance of two texts, as a share of the axis.
-    """
-    low, high = axis.get_ylim()
-    order = sorted(range(len(ends)), key=lambda i: ends[i][1])
-    wanted = np.array([(ends[i][1] - low) / (high - low) for i in order])
-    for i, place in zip(order, _spread(wanted, gap), strict=True):
-        text, _, colour = ends[i]
-        axis.annotate(
-            text, (1.0, float(place)), xytext=(6, 0), xycoords="axes fraction",
-            textcoords="offset points", va="center", color=colour, fontsize=8,
-        )  # fmt: skip
-
-
-def _spread(wanted: np.ndarray, gap: float) -> np.ndarray:
-    """Move ascending places apart by at least `gap`, each as little as can be."""
-    blocks: list[list[float]] = []  # sum of (place - own offset), count
-    for place in wanted:
-        blocks.append([float(place), 1])
-        while len(blocks) > 1 and (
-            blocks[-1][0] / blocks[-1][1] - blocks[-2][0] / blocks[-2][1] < gap * blocks[-2][1]
-        ):
-            total, count = blocks.pop()
-            blocks[-1][0] += total - gap * blocks[-1][1] * count
-            blocks[-1][1] += count
-    places = [total / count + gap * i for total, count in blocks for i in range(int(count))]
-    return np.asarray(places)
 
 
 def draw_forest(

@@ -1,13 +1,10 @@
-"""The look of figures: one model, one look; labels that do not overlap."""
+"""The look of figures: one model, one look, and a plot that is drawn whole."""
 
 from __future__ import annotations
 
 import matplotlib.image
-import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lcplm_graph.figures import _spread, draw_forest, look
+from lcplm_graph.figures import draw_forest, look
 
 MODELS = (
     "degree", "common neighbours", "Adamic", "composition", "composition + dipeptides",
@@ -23,14 +20,6 @@ def test_colour_says_features_and_marker_says_method() -> None:
     plain, gnn, link = (look(f"lcplm-1m{more}") for more in ("", " + GraphSAGE", ", link model"))
     assert plain["color"] == gnn["color"] == link["color"]
     assert len({plain["marker"], gnn["marker"], link["marker"]}) == 3
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_labels_keep_their_order_and_distance(places) -> None:
-    wanted = np.sort(np.array(places))
-    found = _spread(wanted, 0.05)
-    assert (np.diff(found) >= 0.05 - 1e-9).all()
-    assert abs(found.mean() - wanted.mean()) < 1e-9
 
 
 def test_forest_is_drawn_whole(tmp_path) -> None:

@@ -41,12 +41,12 @@ def score_pairs(
     pairs : iterable of (str, str)
         Sequences of the two proteins; see `lcplm_graph.strings.string_pairs`.
     by : {"decoder", "stream", "marker"}, optional
-        ``decoder`` encodes each protein once, by itself, and decodes pairs of pooled states:
-        thousands of pairs a second.  ``stream`` lays a pair out as a walk of two proteins,
-        ``<cls> [BON] a [EON] <mask> [BON] b [EON] <eos>``, and decodes the two states there
-        together with the marker.  ``marker`` takes ``logit([EDGE]) - logit([NO_EDGE])`` of the
-        masked marker alone.  The last two average over both orders.  Default: ``decoder`` if the
-        model has one, else ``marker``, as published checkpoints need.
+        ``decoder`` encodes each protein once, by itself, and decodes pairs of pooled states.
+        ``stream`` lays a pair out as a walk of two proteins, ``<cls> [BON] a [EON] <mask> [BON] b
+        [EON] <eos>``, and decodes the two states there together with the marker. ``marker`` takes
+        ``logit([EDGE]) - logit([NO_EDGE])`` of the masked marker alone. The last two average over
+        both orders. Default: ``decoder`` if the model has one, else ``marker``, as published
+        checkpoints need.
     max_tokens : int
         Tokens per batch; a longer protein or pair is a batch of its own and is never cut.
     progress : bool
