@@ -42,6 +42,10 @@ class BackendError(LcPlmError, RuntimeError):
     """A compute backend was asked for that cannot run here."""
 
 
+class PluginError(LcPlmError, RuntimeError):
+    """What another installed package adds by an entry point cannot be used."""
+
+
 class DataError(LcPlmError, ValueError):
     """A data file does not hold what it should.
 
