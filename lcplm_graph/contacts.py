@@ -59,16 +59,16 @@ class ContactsOptions:
 
 def contacts(options: ContactsOptions) -> None:
     """Compute, write and print."""
-    import torch
     from tqdm import tqdm
 
     from lcplm_graph.models.masked_lm import load_masked_lm
+    from lcplm_graph.process import default_device
     from lcplm_graph.tasks.contacts import contact_map, interface_map, pair_layouts, protein_layout
     from lcplm_graph.tasks.pictures import draw_map
     from lcplm_graph.tasks.precision import long_range_line
 
     names, sequences, known = _proteins(options)
-    lm = load_masked_lm(options.encoder, "cuda" if torch.cuda.is_available() else None)
+    lm = load_masked_lm(options.encoder, default_device())
     between = len(sequences) == 2
     layouts = pair_layouts(lm, *sequences) if between else (protein_layout(lm, sequences[0]),)
     tokens = sum(layout.tokens for layout in layouts)

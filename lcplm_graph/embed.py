@@ -111,8 +111,10 @@ def _device(name: str | None) -> torch.device:
     """
     import torch
 
+    from lcplm_graph.process import default_device
+
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return default_device()
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import Command, positional, run_subcommand, several
 from lcplm_graph.errors import ConfigError
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from lcplm_graph.evaluation.link import LinkOptions
     from lcplm_graph.evaluation.link_task import LinkTask
     from lcplm_graph.evaluation.report import Report
+    from lcplm_graph.heads.fit import FitOptions
     from lcplm_graph.models.encoders import Encoder
-    from lcplm_graph.models.masked_lm import MaskedLM
 
 Pool = Literal["mean", "mean_std", "cls", "max"]
 Aspect = Literal["MF", "BP", "CC"]
@@ -300,36 +299,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _link(options: LinkCommand) -> None:
-    from lcplm_graph.evaluation.link import evaluate_link
-    from lcplm_graph.evaluation.scorers import link_scorers
+    from lcplm_graph.evaluation.link import LinkOptions
     from lcplm_graph.heads.fit_link import LINK_FIT
 
-    link, task = _link_task(options)
+    ranked = (0 if options.test_pairs else 100) if options.ranked is None else options.ranked
+    link = LinkOptions(
+        negatives=options.negatives,
+        ratio=options.ratio,
+        ranked=ranked,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    task = _link_task(options, link)
     encoder, pool = _encoder(options)
-    leaked = task.guard(encoder, allow_leakage=options.allow_leakage)
-    fit = replace(LINK_FIT, seed=options.seed, progress=True)
-    scorers = link_scorers(
-        task.dataset,
-        task.split,
+    report, curves = task.evaluate(
         encoder,
+        link,
+        allow_leakage=options.allow_leakage,
         pool=pool,
         conv=options.conv,
         decoder=options.decoder,
         context=options.context,
-        fit=fit if options.steps is None else replace(fit, steps=options.steps),
+        fit=_fit(LINK_FIT, options.steps, options.seed),
         members=options.members,
     )
-    report, curves = evaluate_link(scorers, task.classes, task.split, options=link, leaked=leaked)
-    report.facts = {"graph": task.name, "encoder": encoder.name, **report.facts, **task.facts}
     task.draw(options.out, encoder, pool, curves)
     _finish(report, options.out)
 
 
-def _link_task(options: LinkCommand) -> tuple[LinkOptions, LinkTask]:
-    from lcplm_graph.evaluation.link import LinkOptions
+def _link_task(options: LinkCommand, link: LinkOptions) -> LinkTask:
     from lcplm_graph.evaluation.link_task import LinkTask
 
-    published = options.test_pairs is not None
     given = {
         "--valid-pairs": options.valid_pairs,
         "--test-pairs": options.test_pairs,
@@ -341,17 +341,9 @@ def _link_task(options: LinkCommand) -> tuple[LinkOptions, LinkTask]:
             f"a published split is --graph pairs:TRAIN with --valid-pairs, --test-pairs and "
             f"--sequences; {' and '.join(missing)} is missing"
         )
-    ranked = (0 if published else 100) if options.ranked is None else options.ranked
-    link = LinkOptions(
-        negatives=options.negatives,
-        ratio=options.ratio,
-        ranked=ranked,
-        resamples=options.resamples,
-        seed=options.seed,
-    )
     if options.valid_pairs is None or options.test_pairs is None:
-        return link, LinkTask.of_graph(options.graph, options.split, link)
-    task = LinkTask.of_tables(
+        return LinkTask.of_graph(options.graph, options.split, link)
+    return LinkTask.of_tables(
         options.graph.removeprefix("pairs:"),
         options.valid_pairs,
         options.test_pairs,
@@ -359,78 +351,71 @@ def _link_task(options: LinkCommand) -> tuple[LinkOptions, LinkTask]:
         link,
         allow_leakage=options.allow_leakage,
     )
-    return link, task
 
 
 def _function(options: FunctionCommand) -> None:
-    from lcplm_graph.datasets.go import GOFunction
-    from lcplm_graph.evaluation.function import FUNCTION_FIT, FunctionOptions, evaluate_function
-    from lcplm_graph.evaluation.plots import draw_bars
-    from lcplm_graph.go.annotations import EVIDENCE_SETS
+    from lcplm_graph.evaluation.function import FUNCTION_FIT, FunctionOptions
+    from lcplm_graph.evaluation.function_task import FunctionTask, draw_function
 
     encoder, pool = _encoder(options)
+    task = FunctionTask(
+        data=options.data,
+        annotations=options.annotations,
+        later_annotations=options.later_annotations,
+        ontology=options.ontology,
+        sequences=options.sequences,
+        evidence=options.evidence,
+        exclude=options.exclude,
+        split=options.split,
+        min_proteins=options.min_proteins,
+        seed=options.seed,
+    )
     chosen = FunctionOptions(
         pool=pool,
         conv=options.conv,
         resamples=options.resamples,
         seed=options.seed,
-        fit=replace(FUNCTION_FIT, steps=options.steps, seed=options.seed, progress=True),
+        fit=_fit(FUNCTION_FIT, options.steps, options.seed),
     )
-    evidence = options.evidence
-    joined: Report | None = None
-    bars: dict[str, dict[str, Any]] = {}
-    for aspect in options.aspect:
-        dataset = GOFunction(
-            None if options.annotations else options.data,
-            aspect=aspect,
-            annotations=options.annotations,
-            later_annotations=options.later_annotations,
-            ontology=options.ontology,
-            sequences=options.sequences,
-            evidence=evidence[0] if evidence[0] in EVIDENCE_SETS and not evidence[1:] else evidence,
-            exclude=options.exclude,
-            split=options.split,
-            min_proteins=options.min_proteins,
-            seed=options.seed,
-        )
-        report = evaluate_function(dataset, encoder, aspect, chosen)
-        bars[aspect] = {row["model"]: row["fmax"] for row in report.rows}
-        if joined is None:
-            joined = report
-        else:
-            joined.rows += report.rows
-            joined.facts |= report.facts
-    assert joined is not None  # the parser gives at least one aspect
-    source = options.data if not options.annotations else ", ".join(map(str, options.annotations))
-    split = "by time" if options.later_annotations else options.split
-    joined.facts = {"data": source, "split": split, "encoder": encoder.name, **joined.facts}
-    draw_bars(Path(options.out) / "fmax.png", bars, "Protein function", "Fmax")
-    _finish(joined, options.out)
+    report = task.evaluate(options.aspect, encoder, chosen)
+    draw_function(report, options.out)
+    _finish(report, options.out)
 
 
 def _homology(options: HomologyCommand) -> None:
     from lcplm_graph.datasets.homology import RemoteHomology
-    from lcplm_graph.evaluation.homology import HomologyOptions, evaluate_homology, read_known
-    from lcplm_graph.evaluation.plots import draw_bars, draw_embeddings
-    from lcplm_graph.features.store import cached_embeddings
+    from lcplm_graph.evaluation.homology import HomologyOptions
+    from lcplm_graph.evaluation.homology_task import HomologyTask
 
-    dataset = RemoteHomology(options.source, options.labels)
+    task = HomologyTask(options.source, RemoteHomology(options.source, options.labels))
     encoder, pool = _encoder(options)
-    known = read_known(options.known) if options.known else None
     chosen = HomologyOptions(pool=pool, level=options.level, seed=options.seed, progress=True)
-    report = evaluate_homology(dataset, encoder, known, chosen)
-    report.facts = {"data": options.source, "encoder": encoder.name, **report.facts}
-    out, data = Path(options.out), dataset[0]
-    bars: dict[str, dict[str, Any]] = {}
-    for row in report.rows:
-        if row["top1"] is not None:
-            bars.setdefault(row["part"], {})[row["model"]] = row["top1"]
-    draw_bars(out / "top1.png", bars, f"Remote homology: {options.level}", "top-1 accuracy")
-    names = getattr(data, f"{options.level}_names", None)
-    codes = data[options.level].tolist()
-    groups = [None if c < 0 else (names[c] if names else str(c)) for c in codes]
-    x = cached_embeddings(encoder, dataset.sequences, pool)
-    draw_embeddings(out / "embeddings.png", x, groups, f"{encoder.name}, by {options.level}")
+    report = task.evaluate(encoder, chosen, options.known)
+    task.draw(options.out, report, encoder, chosen)
+    _finish(report, options.out)
+
+
+def _variants(options: VariantsCommand) -> None:
+    from lcplm_graph.evaluation.models import masked_lms
+    from lcplm_graph.evaluation.variants import evaluate_variants, read_assays
+
+    assays = read_assays(options.reference, options.folder, options.alignments)
+    ((title, lm),) = masked_lms(options.encoder).items()
+    report = evaluate_variants(
+        assays, lm, title, options.method, max_tokens=options.max_tokens, seed=options.seed
+    )
+    _finish(report, options.out)
+
+
+def _contacts(options: ContactsCommand) -> None:
+    from lcplm_graph.evaluation.contacts import chains_of, draw_contacts, evaluate_contacts
+    from lcplm_graph.evaluation.models import masked_lms
+
+    chains = chains_of(options.folder, options.least, options.most)
+    models = masked_lms(options.encoder, untrained=options.untrained)
+    report = evaluate_contacts(chains, models, max_tokens=options.max_tokens, seed=options.seed)
+    report.facts = {"structures": options.folder, **report.facts}
+    draw_contacts(report, options.out)
     _finish(report, options.out)
 
 
@@ -442,68 +427,28 @@ def _ogb(options: OgbCommand) -> None:
 
     dataset = OGBLPPA(options.archive, options.sequences or None)
     encoder = None if options.encoder is None else load_encoder(options.encoder)
-    fit = replace(LINK_FIT, seed=options.seed, progress=True)
-    fit = fit if options.steps is None else replace(fit, steps=options.steps)
+    fit = _fit(LINK_FIT, options.steps, options.seed)
     report = evaluate_ogb(dataset, encoder, k=options.hits, fit=fit, members=options.members)
     _finish(report, options.out)
+
+
+def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
+    from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.process import default_device
+
+    encoder = load_encoder(options.encoder, default_device())
+    return encoder, options.pool or encoder.pool
+
+
+def _fit(defaults: FitOptions, steps: int | None, seed: int) -> FitOptions:
+    steps = defaults.steps if steps is None else steps
+    return replace(defaults, steps=steps, seed=seed, progress=True)
 
 
 def _finish(report: Report, out: str) -> None:
     path = report.save(out)
     print(report)
     print(f"\nwritten: {path.parent}/results.json and pictures")
-
-
-def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
-    import torch
-
-    from lcplm_graph.models.encoders import load_encoder
-
-    encoder = load_encoder(options.encoder)
-    return encoder.to("cuda" if torch.cuda.is_available() else "cpu"), options.pool or encoder.pool
-
-
-def _contacts(options: ContactsCommand) -> None:
-    from lcplm_graph.evaluation.contacts import chains_of, evaluate_contacts
-    from lcplm_graph.figures import draw_forest
-
-    chains = chains_of(options.folder, options.least, options.most)
-    models = _masked_lms(options.encoder, options.untrained)
-    report = evaluate_contacts(chains, models, max_tokens=options.max_tokens, seed=options.seed)
-    report.facts = {"structures": options.folder, **report.facts}
-    parts: dict[str, dict[str, Any]] = {}
-    for row in report.rows:
-        if row["pl"] is not None:
-            parts.setdefault(row["range"], {})[row["model"]] = row["pl"]
-    draw_forest(Path(options.out) / "contacts.png", parts, "P@L", report.title)
-    _finish(report, options.out)
-
-
-def _masked_lms(name: str, untrained: bool) -> dict[str, MaskedLM]:
-    import torch
-
-    from lcplm_graph.evaluation.models import random_twin, shown_name
-    from lcplm_graph.models.masked_lm import load_masked_lm
-
-    lm: Any = load_masked_lm(name, "cuda" if torch.cuda.is_available() else None)
-    models: dict[str, MaskedLM] = {shown_name(lm): lm}
-    if untrained:
-        twin: Any = random_twin(lm)
-        if twin is None:
-            raise ConfigError(f"--untrained needs an LC-PLM that was trained, not {name}")
-        models[f"{lm.name} untrained"] = twin
-    return models
-
-
-def _variants(options: VariantsCommand) -> None:
-    from lcplm_graph.evaluation.variants import evaluate_variants, read_assays
-
-    assays = read_assays(options.reference, options.folder, options.alignments)
-    ((title, lm),) = _masked_lms(options.encoder, untrained=False).items()
-    report = evaluate_variants(
-        assays, lm, title, options.method, max_tokens=options.max_tokens, seed=options.seed
-    )
-    _finish(report, options.out)
 
 
 _COMMANDS = {

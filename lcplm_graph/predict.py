@@ -143,19 +143,17 @@ def _edges(options: PredictOptions) -> None:
 
 
 def _trained(options: PredictOptions) -> _Trained:
-    import torch
-
     from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.process import default_device
     from lcplm_graph.splits.make import make_split
 
     dataset = load_graph(options.graph)
-    encoder = load_encoder(options.encoder)
-    encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = load_encoder(options.encoder, default_device())
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)

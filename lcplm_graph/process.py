@@ -42,6 +42,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def default_device() -> torch.device:
+    """Return the first GPU if CUDA runs here, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Let torch make tensors of this dtype inside the block, whatever the caller's default is."""

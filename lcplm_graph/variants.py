@@ -61,16 +61,15 @@ def score(options: VariantsOptions) -> None:
     """Run the job and print what it writes."""
     if options.all_singles == (options.variants is not None):
         raise ConfigError("give either --all-singles or --variants FILE")
-    import torch
-
     from lcplm_graph.models.masked_lm import load_masked_lm
+    from lcplm_graph.process import default_device
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.tasks.variant_job import VariantJob
     from lcplm_graph.tasks.variant_table import variants_of
 
     proteins = SequenceStore.from_fasta(options.fasta)
     chosen = None if options.variants is None else variants_of(options.variants, proteins)
-    lm = load_masked_lm(options.encoder, "cuda" if torch.cuda.is_available() else None)
+    lm = load_masked_lm(options.encoder, default_device())
     job = VariantJob(
         lm=lm,
         proteins=proteins,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from lcplm_graph.errors import DataError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
 from lcplm_graph.evaluation.report import Report
+from lcplm_graph.figures import draw_forest
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.tasks.contacts import contact_map, protein_layout
 from lcplm_graph.tasks.passes import FloatArray
@@ -125,6 +127,15 @@ def evaluate_contacts(
             each = {n: float(v) for n, v in zip(known, columns["pl"], strict=True)}
             report.rows.append({"range": part, "model": title, **means, "per_chain": each})
     return report
+
+
+def draw_contacts(report: Report, out: str | os.PathLike[str]) -> None:
+    """Draw P@L by range and model into a folder."""
+    parts: dict[str, dict[str, Any]] = {}
+    for row in report.rows:
+        if row["pl"] is not None:
+            parts.setdefault(row["range"], {})[row["model"]] = row["pl"]
+    draw_forest(Path(out) / "contacts.png", parts, "P@L", report.title)
 
 
 def _mean(values: npt.NDArray[np.float64], resamples: int, seed: int) -> Interval | float | None:

@@ -14,8 +14,10 @@ from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.datasets.published import PublishedPairs, facts
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluation.guard import LEAKED, check_encoder
-from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
+from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_embeddings, draw_reliability, draw_roc_pr
+from lcplm_graph.evaluation.report import Report
+from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.splits.make import SPLIT_KINDS
@@ -91,6 +93,49 @@ class LinkTask:
         told = facts(dataset.report) | {"classes of the test file": _by_class(dataset.split)}
         leaked = LEAKED if shared else ""
         return cls(str(train), dataset, dataset.split, classes, leaked, told)
+
+    def evaluate(
+        self,
+        encoder: Encoder,
+        options: LinkOptions,
+        *,
+        allow_leakage: bool = False,
+        **scorers: Any,
+    ) -> tuple[Report, Curves]:
+        """Measure every row of the table.
+
+        Parameters
+        ----------
+        encoder : Encoder
+        options : LinkOptions
+        allow_leakage : bool
+            Mark an encoder that saw held-out pairs instead of refusing it.
+        **scorers
+            Options of `link_scorers`.
+
+        Returns
+        -------
+        report : Report
+        curves : dict
+            Class to model to (labels, scores).
+
+        Raises
+        ------
+        LeakageError
+            If the encoder saw held-out pairs.
+        """
+        leaked = self.guard(encoder, allow_leakage=allow_leakage)
+        rows = link_scorers(self.dataset, self.split, encoder, **scorers)
+        report, curves = evaluate_link(
+            rows, self.classes, self.split, options=options, leaked=leaked
+        )
+        report.facts = {
+            "graph": self.name,
+            "encoder": encoder.name,
+            **report.facts,
+            **self.facts,
+        }
+        return report, curves
 
     def guard(self, encoder: Encoder, *, allow_leakage: bool = False) -> str:
         """Refuse or mark an encoder that saw held-out pairs; return the mark of this table."""

@@ -6,7 +6,10 @@ from typing import Any
 
 import torch
 
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import Encoder, LcPlmEncoder
+from lcplm_graph.models.masked_lm import MaskedLM, load_masked_lm
+from lcplm_graph.process import default_device
 
 
 def shown_name(encoder: Encoder) -> str:
@@ -26,3 +29,21 @@ def random_twin(encoder: Encoder) -> Encoder | None:
         make: Any = type(encoder.model)
         model = make(encoder.model.config)
     return LcPlmEncoder(model.eval(), "random-init").eval().to(encoder.device)
+
+
+def masked_lms(name: str, *, untrained: bool = False) -> dict[str, MaskedLM]:
+    """Load a masked language model, and with `untrained` its random twin, by their names in tables.
+
+    Raises
+    ------
+    ConfigError
+        If there is no twin: only an LC-PLM that was trained has one.
+    """
+    lm: Any = load_masked_lm(name, default_device())
+    models: dict[str, MaskedLM] = {shown_name(lm): lm}
+    if untrained:
+        twin: Any = random_twin(lm)
+        if twin is None:
+            raise ConfigError(f"only a trained LC-PLM has an untrained twin; {name} is not one")
+        models[f"{lm.name} untrained"] = twin
+    return models

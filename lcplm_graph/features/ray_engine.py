@@ -20,7 +20,7 @@ import torch
 from lcplm_graph.errors import BackendError, ConfigError
 from lcplm_graph.features.engines import Engine, Recipe
 from lcplm_graph.models.encoders import Encoder
-from lcplm_graph.process import keep_freed_memory, use_torch_threads
+from lcplm_graph.process import default_device, keep_freed_memory, use_torch_threads
 
 # A task takes seconds on a processor, and its values some ten MB of the object store.
 _RESIDUES_PER_TASK = 1 << 16
@@ -174,4 +174,4 @@ def _encoder_of(reference: Any) -> Encoder:
     torch.set_num_threads(1)
     use_torch_threads()
     keep_freed_memory()
-    return ray.get(reference).to("cuda" if torch.cuda.is_available() else "cpu")
+    return ray.get(reference).to(default_device())
