@@ -31,7 +31,7 @@ class ProteinDataset(InMemoryDataset):
     """Proteins as the nodes of one PyG `Data`, with the sequence of every node.
 
     Subclasses implement `build`, and `raw_file_names` and `download` where there is something
-    to fetch.  ``dataset[0]`` has at least `protein_id` (list of str) and `num_nodes`.
+    to fetch.  ``dataset[0]`` has at least `protein_id` (`NodeStrings`) and `num_nodes`.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class PPIDataset(ProteinDataset):
     """A protein interaction network: the edges of the graph can be split.
 
     ``dataset[0]`` has `edge_index` (both directions, sorted), `edge_weight` (float32 in [0, 1]),
-    `protein_id` (list of str) and `num_nodes`. Parameters are those of `ProteinDataset`.
+    `protein_id` (`NodeStrings`) and `num_nodes`. Parameters are those of `ProteinDataset`.
     """
 
     def split(self, kind: str = "C3", seed: int = 0, **options: Any) -> Split:

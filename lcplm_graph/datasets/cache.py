@@ -35,7 +35,7 @@ from lcplm_graph.proteins.store import SequenceStore
 logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
 # Raised when `build` of a class changes what it makes of the same files.
-_FORMAT = 2
+_FORMAT = 3
 _NOT_KEPT = "-not-kept"
 
 PathLike = str | os.PathLike[str]
@@ -163,10 +163,7 @@ def _save(data: Data, path: Path) -> None:
     InputError
         If it cannot, with the name of the attribute.
     """
-    content = {
-        key: list(value) if isinstance(value, list) else value
-        for key, value in data.to_dict().items()
-    }
+    content = data.to_dict()
     # As InMemoryDataset.save, which would hold two copies of the file in memory.
     try:
         torch.save((content, None, type(data)), path)

@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 
 from lcplm_graph.datasets.base import ProteinDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, as_paths, cache_of_files
+from lcplm_graph.datasets.node_strings import GraphStrings
 from lcplm_graph.errors import ConfigError, DataError, UnknownNameError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
@@ -282,9 +283,9 @@ class GOFunction(ProteinDataset):
         ontology = self.ontology
         y = torch.from_numpy(labels[:, columns].toarray())
         data = Data(y=y, num_nodes=len(proteins), protein_id=proteins.tolist())
-        data.go_terms = [ontology.terms[i] for i in columns]
-        data.go_names = [ontology.names[i] for i in columns]
-        data.go_aspect = ontology.aspects[columns].tolist()
+        data.go_terms = GraphStrings(ontology.terms[i] for i in columns)
+        data.go_names = GraphStrings(ontology.names[i] for i in columns)
+        data.go_aspect = GraphStrings(ontology.aspects[columns].tolist())
         data.go_parents = torch.from_numpy(go_labels.parents_among(ontology, columns).copy())
         labelled = y.any(dim=1)
         for key, mask in zip(("train_mask", "val_mask", "test_mask"), parts, strict=True):

@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 
 from lcplm_graph.datasets.base import ProteinDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, as_paths, cache_of_files
+from lcplm_graph.datasets.node_strings import GraphStrings
 from lcplm_graph.datasets.tape import PARTS, read_tape
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
@@ -164,7 +165,7 @@ def _number_levels(family: pd.Series) -> Data:
         names = names.where(parts.str[depth - 1] != "0", None)
         codes, unique = pd.factorize(names, sort=True)
         data[level] = torch.from_numpy(codes.astype(np.int64))
-        data[f"{level}_names"] = list(unique)
+        data[f"{level}_names"] = GraphStrings(unique.tolist())
     return data
 
 

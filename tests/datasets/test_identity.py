@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch_geometric.transforms as T
-from torch_geometric.utils import to_networkx
 
 from lcplm_graph.datasets.identity import transform_identity
-from lcplm_graph.datasets.node_strings import NodeStrings
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError, LcPlmWarning
@@ -85,25 +83,9 @@ def test_what_can_be_stored_is_read_back_and_what_cannot_is_named(load):
             load(pre_transform=lambda d, wrong=wrong: d.update({"odd": wrong}))
 
 
-def test_lists_of_the_nodes_are_taken_apart_with_them(load):
-    dataset = load()
-    data = dataset[0]
-    assert data.protein_id == ["a", "b", "c", "d", "e"] and isinstance(data.protein_id, list)
-    assert T.RemoveIsolatedNodes()(dataset[0]).protein_id == ["a", "b", "c", "d"]
-    assert data.subgraph(torch.tensor([3, 1])).protein_id in (["d", "b"], ["b", "d"])
-    assert data.subgraph(torch.tensor([True, False, True, False, False])).protein_id == ["a", "c"]
-    graph = to_networkx(data, node_attrs=["protein_id"])
-    assert graph.nodes[4]["protein_id"] == "e"
-    train, valid, test = T.RandomLinkSplit(is_undirected=True)(data)
-    assert train.protein_id == valid.protein_id == test.protein_id == data.protein_id
+def test_sequences_follow_the_nodes_that_are_left(load):
     kept = load(pre_transform=T.RemoveIsolatedNodes())
     assert kept[0].protein_id == kept.sequences.ids == ["a", "b", "c", "d"]
-    names = NodeStrings("abc")
-    assert names[1] == names[torch.tensor(1)] == names[np.int64(1)] == "b"
-    assert names[1:] == ["b", "c"] and names[[2, 0]] == ["c", "a"]
-    assert names[np.array([], np.int64)] == []
-    with pytest.raises(IndexError, match="mask of 2 for 3"):
-        names[torch.tensor([True, False])]
 
 
 def test_our_loaders_give_each_batch_its_names():
