@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 
 import lcplm_graph
 
@@ -12,7 +13,7 @@ author = "The lcplm-graph developers"
 release = version = lcplm_graph.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
@@ -20,7 +21,13 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
+# Tutorials are kept without outputs and run as the site is built; "off" leaves that out.
+nb_execution_mode = os.environ.get("LCPLM_DOCS_EXECUTE", "auto")
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_output_stderr = "remove"
+nb_merge_streams = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_generate = True

@@ -73,8 +73,8 @@ class Recipe:
         return cls(**{**values, "blocks": tuple(values["blocks"])})
 
 
-#: Kinds that were best on validation pairs, see docs/evaluation.md: the mean of the first two where
-#: proteins have edges, the third where all pairs asked about are of new proteins.
+#: Kinds that were best on validation pairs, see docs/notebook/evaluation.md: the mean of the first
+#: two where proteins have edges, the third where all pairs asked about are of new proteins.
 WITH_GRAPH = (
     Recipe(conv="GraphSAGE", structure=True),
     Recipe(structure=True, blocks=(BASE, COMPOSITION), gated=DIPEPTIDES),
