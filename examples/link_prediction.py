@@ -11,7 +11,7 @@ from pathlib import Path
 from lcplm_graph import StringPPI, load_encoder
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
-from lcplm_graph.evaluation.plots import draw_roc_pr
+from lcplm_graph.evaluation.plots import draw_auroc, draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
@@ -50,7 +50,8 @@ def main() -> None:
     print(f"\n{report}")
     report.save(options.out)
     draw_roc_pr(options.out / "roc_pr.png", curves, 10, "string_human_core, stub-matched negatives")
-    print(f"\nwritten: {options.out}/results.json, {options.out}/roc_pr.png")
+    draw_auroc(options.out / "forest.png", report, "string_human_core, stub-matched negatives")
+    print(f"\nwritten: {options.out}/results.json, roc_pr.png and forest.png beside it")
 
 
 if __name__ == "__main__":

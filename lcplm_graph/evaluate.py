@@ -323,7 +323,7 @@ def _link(options: LinkCommand) -> None:
         fit=_fit(LINK_FIT, options.steps, options.seed),
         members=options.members,
     )
-    task.draw(options.out, encoder, pool, curves)
+    task.draw(options.out, encoder, pool, report, curves)
     _finish(report, options.out)
 
 

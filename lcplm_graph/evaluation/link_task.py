@@ -15,10 +15,15 @@ from lcplm_graph.datasets.published import PublishedPairs, facts
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluation.guard import LEAKED, check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, evaluate_link, labelled_pairs
-from lcplm_graph.evaluation.plots import draw_embeddings, draw_reliability, draw_roc_pr
+from lcplm_graph.evaluation.plots import (
+    draw_auroc,
+    draw_embeddings,
+    draw_reliability,
+    draw_roc_pr,
+)
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.evaluation.scorers import link_scorers
-from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.heads.recipe import BASE, link_features
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.splits.make import SPLIT_KINDS
 from lcplm_graph.splits.split import Split
@@ -145,10 +150,16 @@ class LinkTask:
         return self.leaked or seen
 
     def draw(
-        self, out: str | os.PathLike[str], encoder: Encoder, pool: str, curves: Curves
+        self,
+        out: str | os.PathLike[str],
+        encoder: Encoder,
+        pool: str,
+        report: Report,
+        curves: Curves,
     ) -> None:
-        """Draw ROC and precision-recall, reliability, and the embeddings by degree."""
+        """Draw AUROC by class, ROC and precision-recall, reliability, embeddings by degree."""
         folder = Path(out)
+        draw_auroc(folder / "forest.png", report, self.name)
         draw_roc_pr(folder / "roc_pr.png", curves, self._ratio(), self.name)
         last = {part: list(models.items())[-1] for part, models in curves.items()}
         sure = {
@@ -156,7 +167,8 @@ class LinkTask:
             for part, (_, (labels, scores)) in last.items()
         }
         draw_reliability(folder / "reliability.png", sure, next(iter(last.values()))[0])
-        x = cached_embeddings(encoder, self.dataset.sequences, pool)
+        # The same features as the heads': others would be a second pass over all proteins.
+        x = link_features(encoder, self.dataset.sequences, pool=pool)[BASE]
         degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
         bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
         draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree")

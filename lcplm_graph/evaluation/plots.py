@@ -13,7 +13,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lcplm_graph.evaluation.metrics import auroc, average_precision
-from lcplm_graph.figures import COLOURS, look, new_figure, save
+from lcplm_graph.evaluation.report import Report
+from lcplm_graph.figures import COLOURS, draw_forest, look, new_figure, save
 from lcplm_graph.figures import panels as make_panels
 
 Curves = Mapping[str, tuple[Any, Any]]
@@ -101,6 +102,14 @@ def _names(axis: Axes, value: Mapping[str, float], what: str, bottom: bool) -> N
             va="bottom" if bottom else "top", color=colour, fontsize=8,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
+
+
+def draw_auroc(path: str | os.PathLike[str], report: Report, title: str) -> None:
+    """Draw the AUROC of every row of a link table with its interval, one panel per class."""
+    parts: dict[str, dict[str, Any]] = {}
+    for row in report.rows:
+        parts.setdefault(row["class"], {})[row["model"]] = row["auroc"]
+    draw_forest(path, parts, "AUROC", title, chance=0.5)
 
 
 def draw_reliability(

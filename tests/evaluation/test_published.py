@@ -11,8 +11,11 @@ from lcplm_graph import evaluate
 from lcplm_graph.datasets.published import PublishedPairs, read_labelled_table
 from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
+from lcplm_graph.evaluation.link_task import LinkTask
 from lcplm_graph.evaluation.scorers import Scorer
+from lcplm_graph.heads.recipe import link_features
 from lcplm_graph.io import forget_warnings
+from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 
 LETTERS = ("ACDE", "FGHI", "KLMN", "PQRS")
 
@@ -94,6 +97,23 @@ def test_the_published_split_is_measured_as_it_is(folder, capsys):
     assert rows["degree"]["auroc"]["value"] == 0.5
     assert "C3: " + f"{len(table):,} pairs" in capsys.readouterr().out
     assert "0 proteins of train and test" in told["facts"]["in common"]
+    drawn = {path.name for path in (folder / "out").glob("*.png")}
+    assert drawn == {"forest.png", "roc_pr.png", "reliability.png", "embeddings.png"}
+
+
+def test_pictures_need_no_second_pass_over_the_proteins(folder, monkeypatch):
+    options = LinkOptions(ranked=0, resamples=5)
+    tables = (str(folder / f"{part}.tsv.gz") for part in ("train", "valid", "test"))
+    fasta = [str(folder / "train.fasta.gz"), str(folder / "rest.fasta.gz")]
+    task = LinkTask.of_tables(*tables, fasta, options)
+    encoder = load_encoder("random:1m")
+    link_features(encoder, task.dataset.sequences)
+    monkeypatch.setattr(LcPlmEncoder, "embed", None)
+    rng = np.random.default_rng(0)
+    scorer = Scorer("noise", lambda p: rng.random(len(p)), lambda q: q)
+    report, curves = evaluate_link([scorer], task.classes, task.split, options=options)
+    task.draw(folder, encoder, encoder.pool, report, curves)
+    assert (folder / "embeddings.png").is_file()
 
 
 def test_numbers_are_those_of_scikit_learn_in_the_files_order(folder):
