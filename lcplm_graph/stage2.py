@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lcplm_graph.command import run_command
 from lcplm_graph.training.options import Stage2Options
+
+if TYPE_CHECKING:
+    from lcplm_graph.models.encoders import LcPlmEncoder
+    from lcplm_graph.training.graphs import TrainGraph
+    from lcplm_graph.training.run import Run
 
 _WALK_TOKENS = 1024
 
@@ -37,29 +44,11 @@ def train(options: Stage2Options) -> None:
 def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     from lcplm_graph.training.architectures import load_trainable
     from lcplm_graph.training.graphs import open_graphs
-    from lcplm_graph.training.metrics import RELATION_COLUMNS
-    from lcplm_graph.training.module import MaskedLMTask
     from lcplm_graph.training.plots import draw_loss
-    from lcplm_graph.training.run import Run, run_training
-    from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
+    from lcplm_graph.training.run import run_training
 
     tokens = options.walk_tokens or min(_WALK_TOKENS, options.max_tokens)
     graph = open_graphs(options, tokens)
-    by_decoder = (options.relation or graph.default_relation) == "decoder"
-    source = WalkBatches(
-        graph.stream,
-        max_tokens=round(options.walk_share * options.max_tokens)
-        if by_decoder
-        else options.max_tokens,
-        relation_rate=options.relation_rate,
-        seed=options.seed,
-    )
-    held_out = HeldOutWalks(
-        graph.held_out,
-        share=tokens // options.walk_length,
-        count=options.eval_pairs,
-        max_tokens=options.max_tokens,
-    )
     encoder = load_trainable(options.encoder)
     facts = {
         "stage": 2,
@@ -68,26 +57,66 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
         "encoder_fingerprint": encoder.fingerprint(),
         **graph.facts,
     }
+    relation = options.relation or graph.default_relation
+    make = _frozen if relation == "frozen" else _on_walks
+    run = make(options, graph, encoder, relation, checkpoint is not None)
 
     def finish(folder: Path) -> None:
         graph.save_split(folder)
         draw_loss(folder)
 
+    run_training(
+        options,
+        replace(
+            run,
+            facts=facts,
+            before=encoder.model.record,
+            seen_edges=graph.seen_edges,
+            finish=finish,
+        ),
+        checkpoint,
+    )
+
+
+def _frozen(
+    options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder, relation: str, resumed: bool
+) -> Run:
+    from lcplm_graph.training.frozen_task import frozen_task
+    from lcplm_graph.training.run import Run
+
+    return Run(*frozen_task(options, graph, encoder))
+
+
+def _on_walks(
+    options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder, relation: str, resumed: bool
+) -> Run:
+    from lcplm_graph.training.metrics import RELATION_COLUMNS
+    from lcplm_graph.training.module import MaskedLMTask
+    from lcplm_graph.training.relation_task import with_decoder
+    from lcplm_graph.training.run import Run
+    from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
+
+    by_decoder = relation == "decoder"
+    share = options.walk_share if by_decoder else 1.0
+    source = WalkBatches(
+        graph.stream,
+        max_tokens=round(share * options.max_tokens),
+        relation_rate=options.relation_rate,
+        seed=options.seed,
+    )
+    held_out = HeldOutWalks(
+        graph.held_out,
+        share=graph.stream.max_tokens // options.walk_length,
+        count=options.eval_pairs,
+        max_tokens=options.max_tokens,
+    )
     run = Run(
         task=MaskedLMTask(encoder.model.train(), options, options.relation_weight),
         source=source,
         evaluate=held_out,
         columns=(*RELATION_COLUMNS, *held_out.columns),
-        facts=facts,
-        before=encoder.model.record,
-        seen_edges=graph.seen_edges,
-        finish=finish,
     )
-    if by_decoder:
-        from lcplm_graph.training.relation_task import with_decoder
-
-        run = with_decoder(run, options, graph, encoder, resumed=checkpoint is not None)
-    run_training(options, run, checkpoint)
+    return with_decoder(run, options, graph, encoder, resumed=resumed) if by_decoder else run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

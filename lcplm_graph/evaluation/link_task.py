@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lcplm_graph.datasets.load import load_graph
+from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.datasets.published import PublishedPairs, facts
-from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluation.guard import LEAKED, check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, evaluate_link, labelled_pairs
 from lcplm_graph.evaluation.plots import (
@@ -25,7 +24,6 @@ from lcplm_graph.evaluation.report import Report
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.recipe import BASE, link_features
 from lcplm_graph.models.encoders import Encoder
-from lcplm_graph.splits.make import SPLIT_KINDS
 from lcplm_graph.splits.split import Split
 
 _DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "degree 20+"))
@@ -65,13 +63,7 @@ class LinkTask:
             If a saved split is of another graph.
         """
         dataset = load_graph(graph)
-        made = dataset.split(kind=split, seed=options.seed) if split in SPLIT_KINDS else None
-        made = Split.load(split) if made is None else made
-        if made.num_nodes != len(dataset.sequences):
-            raise ConfigError(
-                f"{split} splits a graph of {made.num_nodes} proteins, but {graph} "
-                f"has {len(dataset.sequences)}; give the graph it was made for"
-            )
+        made = graph_split(dataset, split, options.seed)
         published = getattr(dataset[0], "neg_edge_index", None)
         published = None if published is None else published.numpy().T
         classes = labelled_pairs(made, options, published)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -104,6 +104,32 @@ def _by_decoder(
     return torch.cat(chunks) if chunks else torch.empty(0, dtype=torch.float32)
 
 
+def stream_states(
+    encoder: LcPlmEncoder,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    max_tokens: int = MAX_TOKENS,
+    progress: bool = False,
+) -> Tensor:
+    """Pool the two proteins of every pair inside a stream of both, the first one first.
+
+    Parameters
+    ----------
+    encoder, pairs, max_tokens, progress
+        As in `score_pairs`.
+
+    Returns
+    -------
+    Tensor, dtype=float32, shape=(n, 2, width)
+    """
+    streams = [_stream(a, b, number) for number, (a, b) in enumerate(string_pairs(pairs))]
+
+    def of_batch(packed: PackedTokens, markers: Tensor) -> Tensor:
+        return torch.stack(_states_and_marker(encoder, packed, markers)[:2], dim=1)
+
+    return _over_streams(encoder, streams, of_batch, max_tokens, progress)
+
+
 def _in_streams(
     encoder: LcPlmEncoder,
     decoder: RelationDecoder | None,
@@ -114,36 +140,56 @@ def _in_streams(
     streams = [
         _stream(a, b, number) for number, pair in enumerate(pairs) for a, b in (pair, pair[::-1])
     ]
-    lengths = np.array([len(ids) for ids, _ in streams], dtype=np.int64)
-    scores = torch.empty(len(streams), dtype=torch.float32)
-    bar = tqdm(total=len(pairs), unit="pair", disable=not progress)
-    with torch.inference_mode(), reused_memory(), bar:
-        for batch in length_sorted_batches(lengths, max_tokens):
-            packed = pack([streams[i][0] for i in batch])
-            markers = torch.tensor([streams[i][1] for i in batch], dtype=torch.int64)
-            scores[torch.from_numpy(batch)] = _stream_scores(encoder, decoder, packed, markers)
-            bar.update(len(batch) / 2)
-    return scores.view(-1, 2).mean(1)
+
+    def of_batch(packed: PackedTokens, markers: Tensor) -> Tensor:
+        if decoder is None:
+            at = packed.cu_seqlens[:-1].long() + markers
+            return _marker(encoder.logits(packed)[at])
+        a, b, marker = _states_and_marker(encoder, packed, markers)
+        return decoder(decoder.embed(a), decoder.embed(b), marker)
+
+    return _over_streams(encoder, streams, of_batch, max_tokens, progress).view(-1, 2).mean(1)
 
 
-def _stream_scores(
-    encoder: LcPlmEncoder, decoder: RelationDecoder | None, packed: PackedTokens, markers: Tensor
+def _over_streams(
+    encoder: LcPlmEncoder,
+    streams: Sequence[tuple[np.ndarray, int]],
+    of_batch: Callable[[PackedTokens, Tensor], Tensor],
+    max_tokens: int,
+    progress: bool,
 ) -> Tensor:
-    packed = packed.to(encoder.device)
+    """Compute something of every stream, from a batch and the places of its masked markers."""
+    lengths = np.array([len(ids) for ids, _ in streams], dtype=np.int64)
+    found: list[Tensor] = []
+    batches = length_sorted_batches(lengths, max_tokens)
+    bar = tqdm(total=len(streams), unit="stream", disable=not progress)
+    with torch.inference_mode(), reused_memory(), bar:
+        for batch in batches:
+            packed = pack([streams[i][0] for i in batch]).to(encoder.device)
+            markers = torch.tensor([streams[i][1] for i in batch], device=encoder.device)
+            found.append(of_batch(packed, markers).float().cpu())
+            bar.update(len(batch))
+    if not found:
+        return torch.empty(0, dtype=torch.float32)
+    order = torch.from_numpy(np.concatenate(batches))
+    return torch.cat(found)[order.argsort()]
+
+
+def _states_and_marker(
+    encoder: LcPlmEncoder, packed: PackedTokens, markers: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     starts = packed.cu_seqlens.long()
-    at = starts[:-1] + markers.to(encoder.device)
-    if decoder is None:
-        return _marker(encoder.logits(packed)[at]).cpu()
+    at = starts[:-1] + markers
     output = encoder.model(
         packed.input_ids, cu_seqlens=packed.cu_seqlens, output_hidden_states=True
     )
-    left = torch.stack([starts[:-1] + 2, at - 1], dim=1)
-    right = torch.stack([at + 2, starts[1:] - 2], dim=1)
-    pool = encoder.model.config.pool
-    a, b = (
-        decoder.embed(pool_spans(output.hidden_states[-1], span, pool)) for span in (left, right)
+    spans = (
+        torch.stack([starts[:-1] + 2, at - 1], dim=1),
+        torch.stack([at + 2, starts[1:] - 2], dim=1),
     )
-    return decoder(a, b, _marker(output.logits[at])).cpu()
+    pool = encoder.model.config.pool
+    left, right = (pool_spans(output.hidden_states[-1], span, pool) for span in spans)
+    return left, right, _marker(output.logits[at])
 
 
 def _marker(logits: Tensor) -> Tensor:

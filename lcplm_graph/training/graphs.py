@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.datasets.load import load_graph
+from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
@@ -64,7 +64,7 @@ def open_graphs(options: Stage2Options, max_tokens: int) -> TrainGraph:
 
 def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
     dataset = load_graph(options.graph)
-    split = dataset.split(kind=options.split, seed=options.split_seed)
+    split = graph_split(dataset, options.split, options.split_seed)
     sampler = WalkSampler(
         split, options.walk_length, options.p, options.q, options.weighted, options.seed
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
 from lcplm_graph.models.encoders import length_sorted_batches
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
+from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import CLS, EOS
@@ -16,6 +18,49 @@ from lcplm_graph.training.walks import FEWEST, Pairs
 from lcplm_graph.walks.residues import ResidueTable
 
 PAIR_AUROC = "valid_pair_auroc"
+
+
+class PairAurocs:
+    """AUROC over held-out pairs, and over those of a class (C1, C2, C3) where there are enough.
+
+    Parameters
+    ----------
+    split : Split
+    pairs : Pairs
+        Half of them edges.
+    """
+
+    def __init__(self, split: Split, pairs: Pairs) -> None:
+        self.pairs = pairs
+        classes = split.classify(pairs.nodes)
+        self.chosen = {PAIR_AUROC: np.ones(len(classes), bool)} | {
+            f"{PAIR_AUROC}_C{number}": own
+            for number in (1, 2, 3)
+            if np.bincount(pairs.is_edge[own := classes == number], minlength=2).min() >= FEWEST
+        }
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the figures."""
+        return tuple(self.chosen)
+
+    def __call__(self, decoder: RelationDecoder, states: Tensor, ends: Tensor) -> dict[str, float]:
+        """Return the figures of a decoder.
+
+        Parameters
+        ----------
+        decoder : RelationDecoder
+        states : Tensor, shape=(n, width)
+            Pooled states of proteins.
+        ends : Tensor, dtype=int64, shape=(p, 2)
+            Rows of the states, for every pair.
+        """
+        h = decoder.embed(states)
+        score = decoder(h[:, ends[:, 0]], h[:, ends[:, 1]]).cpu().numpy()
+        return {
+            name: float(roc_auc_score(self.pairs.is_edge[own], score[own]))
+            for name, own in self.chosen.items()
+        }
 
 
 class HeldOutPairs:
@@ -32,15 +77,9 @@ class HeldOutPairs:
     """
 
     def __init__(self, split: Split, residues: ResidueTable, pairs: Pairs, max_tokens: int) -> None:
-        self.pairs = pairs
-        self.nodes, self.ends = np.unique(pairs.nodes, return_inverse=True)
-        self.ends = self.ends.reshape(-1, 2)
-        classes = split.classify(pairs.nodes)
-        self.chosen = {PAIR_AUROC: np.ones(len(classes), bool)} | {
-            f"{PAIR_AUROC}_C{number}": own
-            for number in (1, 2, 3)
-            if np.bincount(pairs.is_edge[own := classes == number], minlength=2).min() >= FEWEST
-        }
+        self.aurocs = PairAurocs(split, pairs)
+        self.nodes, ends = np.unique(pairs.nodes, return_inverse=True)
+        self.ends = torch.from_numpy(ends.reshape(-1, 2))
         lengths = residues.lengths[self.nodes]
         self.batches = length_sorted_batches(lengths, max_tokens)
         self._tokens = [
@@ -53,7 +92,7 @@ class HeldOutPairs:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the figures, those by class (C1, C2, C3) where there are any."""
-        return tuple(self.chosen)
+        return self.aurocs.columns
 
     def __call__(self, model: LcPlmForMaskedLM, device: torch.device) -> dict[str, float]:
         """Return the AUROC of the decoder, over all pairs and by class."""
@@ -66,9 +105,4 @@ class HeldOutPairs:
             pooled[torch.from_numpy(batch).to(device)] = pool_residues(
                 states.last_hidden_state.float(), packed, pool
             )
-        h = model.relation.embed(pooled)
-        score = model.relation(h[:, self.ends[:, 0]], h[:, self.ends[:, 1]]).cpu().numpy()
-        return {
-            name: float(roc_auc_score(self.pairs.is_edge[own], score[own]))
-            for name, own in self.chosen.items()
-        }
+        return self.aurocs(model.relation, pooled, self.ends.to(device))

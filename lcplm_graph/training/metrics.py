@@ -194,8 +194,9 @@ class Metrics(Callback):
     def _train_row(self, trainer: Trainer, task: MaskedLMTask) -> dict[str, float]:
         seconds = perf_counter() - self._clock
         row = means(self._sum(self.scores))
-        loss = row["residue_loss"]
+        loss = 0.0
         weights = {
+            "residue": 1.0,
             "relation": task.relation_weight,
             "contrastive": task.contrastive_weight,
             "pair": task.pair_weight,

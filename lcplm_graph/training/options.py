@@ -118,21 +118,24 @@ class Stage2Options(TrainOptions):
         Weight of the markers' loss beside the residues'.
     relation
         decoder: a decoder reads the pooled states of two proteins, by themselves with partners from
-        a bank of states, and inside walks beside the marker; marker: the relation markers alone.
+        a bank of states, and inside walks beside the marker; marker: the relation markers alone;
+        frozen: a decoder alone, on states of an encoder that stays as it is, by batches of 2048
+        pairs and without walks, which takes minutes and is the control of what decoder gains.
         Default: decoder for one graph, marker for several species.
     pair_weight
         Weight of the decoder's loss beside the residues'.
     decoder_lr
-        Highest learning rate of the decoder.
+        Highest learning rate of the decoder; default 1e-3, and 3e-3 if it is trained alone.
     decoder_steps
         Steps that the decoder is fitted on frozen states before the first step; default: twice
-        the steps, at most 600.
+        the steps, at most 600.  With frozen there is nothing before the first step.
     walk_share
         With a decoder: share of a batch's tokens that are walks; the others are single proteins.
     freeze
         Layers of the encoder, from the first, that stay as they are.
     split
-        What is held out: random, C1, C2, C3, node, cluster, ...
+        What is held out: random, C1, C2, C3, node, cluster, ..., or a saved split, whose path ends
+        in .json (one graph in memory only).
     split_seed
         Seed of the split.
     eval_pairs
@@ -149,9 +152,9 @@ class Stage2Options(TrainOptions):
     negative_rate: float = 0.5
     relation_rate: float = 0.15
     relation_weight: float = 0.1
-    relation: Literal["decoder", "marker"] | None = None
+    relation: Literal["decoder", "marker", "frozen"] | None = None
     pair_weight: float = 1.0
-    decoder_lr: float = 1e-3
+    decoder_lr: float | None = None
     decoder_steps: int | None = None
     walk_share: float = 0.5
     freeze: int = 0
@@ -161,7 +164,7 @@ class Stage2Options(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.walk_share < 1 or not self.decoder_lr > 0 or self.pair_weight < 0:
+        if not 0 < self.walk_share < 1 or self._no_rate() or self.pair_weight < 0:
             raise ConfigError(
                 "walk_share must be between 0 and 1, decoder_lr above 0 and pair_weight not "
                 f"negative, not {self.walk_share}, {self.decoder_lr} and {self.pair_weight}"
@@ -177,3 +180,6 @@ class Stage2Options(TrainOptions):
                 f"eval_pairs at least 1, not {self.relation_rate}, {self.relation_weight} and "
                 f"{self.eval_pairs}"
             )
+
+    def _no_rate(self) -> bool:
+        return self.decoder_lr is not None and not self.decoder_lr > 0

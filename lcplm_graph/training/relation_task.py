@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim import AdamW
-from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder
-from lcplm_graph.process import one_thread
-from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
 from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
+from lcplm_graph.training.fit_decoder import (
+    CHANNELS,
+    DROP,
+    DROPOUT,
+    MEMBERS,
+    fit_decoder,
+)
 from lcplm_graph.training.graphs import TrainGraph
 from lcplm_graph.training.held_out_pairs import HeldOutPairs
 from lcplm_graph.training.metrics import PAIR_COLUMNS, Logits
@@ -30,13 +33,9 @@ from lcplm_graph.training.relations import PairSampler, RelationBatches
 from lcplm_graph.training.run import Run
 from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 
-CHANNELS, MEMBERS = 128, 4
-"""Width of the decoder, and how many networks it is the mean of."""
-DROPOUT = 0.2
 MOMENTUM = 0.02
 """Share that a step's states have in the running statistics."""
 _FIT_STEPS = 600
-_DRAW, _DROP = 8, 7
 
 
 def with_decoder(
@@ -71,19 +70,17 @@ def with_decoder(
     assert isinstance(held_out, HeldOutWalks)
     (split, residues), model = graph.held_out[0], encoder.model
     assert isinstance(model, LcPlmForMaskedLM)  # what stage 2 loads
-    decoder = model.relation
-    if decoder is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
-            decoder = model.add_relation_decoder(CHANNELS, MEMBERS)
     sampler = PairSampler(split)
     width = pooled_dim(model.config.d_model, model.config.pool)
     bank = torch.zeros(split.num_nodes, width, dtype=torch.float32)
     if not resumed:
-        proteins = [graph.sequences[node] for node in sampler.seen.tolist()]
-        bank[torch.from_numpy(sampler.seen)] = encoder.embed(
-            proteins, model.config.pool, progress=True
+        # Before there is a new decoder: states are kept by what the encoder is made of.
+        proteins = graph.sequences.select(sampler.seen)
+        bank[torch.from_numpy(sampler.seen)] = cached_embeddings(
+            encoder, proteins, model.config.pool, progress=True
         )
+    decoder = give_decoder(model, options.seed)
+    if not resumed:
         steps = options.decoder_steps
         steps = min(_FIT_STEPS, 2 * options.steps) if steps is None else steps
         fit_decoder(decoder, bank, split, steps=steps, seed=options.seed)
@@ -109,6 +106,16 @@ def with_decoder(
     )
 
 
+def give_decoder(model: LcPlmForMaskedLM, seed: int) -> RelationDecoder:
+    """Return the model's decoder; one that has none gets a new one."""
+    if model.relation is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model.add_relation_decoder(CHANNELS, MEMBERS)
+    assert model.relation is not None  # it has one now
+    return model.relation
+
+
 class RelationTask(MaskedLMTask):
     """Train a masked language model and its relation decoder, with a bank of pooled states.
 
@@ -122,6 +129,7 @@ class RelationTask(MaskedLMTask):
     """
 
     bank: Tensor
+    default_decoder_lr = 1e-3
 
     def __init__(self, model: LcPlmForMaskedLM, options: Stage2Options, bank: Tensor) -> None:
         super().__init__(model, options, options.relation_weight)
@@ -149,15 +157,15 @@ class RelationTask(MaskedLMTask):
         pool = self.model.config.pool  # type: ignore[union-attr]
         states = output.hidden_states[-1].float()
         pooled = pool_residues(states, packed, pool)[batch.relations.streams]  # type: ignore[arg-type]
-        paired = self._pair_scores(pooled, batch.relations, batch.number)
+        paired = self.pair_scores(pooled, batch.relations, batch.number)
         paired = paired + self._hop_scores(states, output.logits, batch.relations.hops)
         result = self.finish_step(batch, output.logits, paired)
         self._fresh.append((batch.number, batch.relations.nodes, pooled.detach()))
         return result
 
-    def _pair_scores(self, pooled: Tensor, relations: Relations, number: int) -> Tensor:
+    def pair_scores(self, pooled: Tensor, relations: Relations, number: int) -> Tensor:
         """Sum up loss and hits over pairs whose partners come from the bank."""
-        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, _DROP, number))
+        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, DROP, number))
         with torch.autocast(pooled.device.type, enabled=False):
             a = self.decoder.embed(pooled, dropout)[:, relations.left]
             b = self.decoder.embed(self.bank[relations.partners], dropout)
@@ -206,54 +214,5 @@ class RelationTask(MaskedLMTask):
     def learning_rate(self, name: str) -> float:
         """Return the highest learning rate of a parameter by its name."""
         if name.startswith("model.relation."):
-            return self.stage2.decoder_lr
+            return self.stage2.decoder_lr or self.default_decoder_lr
         return self.options.lr
-
-
-def fit_decoder(
-    decoder: RelationDecoder, bank: Tensor, split: Split, *, steps: int, seed: int
-) -> RelationDecoder:
-    """Train the decoder alone on frozen states, before stage 2's first step.
-
-    Parameters
-    ----------
-    decoder : RelationDecoder
-    bank : Tensor, shape=(num_nodes, width)
-    split : Split
-    steps : int
-        Of 2048 pairs, half of them negatives; none: only the statistics are set.
-    seed : int
-
-    Returns
-    -------
-    RelationDecoder
-        The same, in place.
-    """
-    rng = np.random.default_rng([seed, _DRAW])
-    positives = split.positives("train")
-    decoder.observe(bank[np.unique(positives)])
-    optimizer = AdamW(decoder.parameters(), lr=3e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 3e-3, total_steps=max(steps, 2), pct_start=0.1
-    )
-    with one_thread():
-        for step in tqdm(range(steps), unit="step", desc="decoder on frozen states", leave=False):
-            if step % 100 == 0:
-                negatives = split.negatives("train", seed=seed * 1000 + step // 100)
-            chosen = np.concatenate(
-                [
-                    positives[rng.integers(len(positives), size=1024)],
-                    negatives[rng.integers(len(negatives), size=1024)],
-                ]
-            )
-            labels = torch.arange(len(chosen)) < 1024
-            dropout = Dropout(DROPOUT, keyed_generator(seed, _DROP, step, 1))
-            a, b = (decoder.embed(bank[chosen[:, side]], dropout) for side in (0, 1))
-            each = decoder.each(a, b, dropout)
-            loss = F.binary_cross_entropy_with_logits(each, labels.float().expand_as(each))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    decoder.zero_grad()
-    return decoder

@@ -21,9 +21,11 @@ from lcplm_graph.stage2 import train
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import MASK
 from lcplm_graph.training.checkpoints import checkpoints_in, newest_intact
+from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_decoder
+from lcplm_graph.training.frozen_task import FrozenTask
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.options import Stage2Options
-from lcplm_graph.training.relation_task import RelationTask, fit_decoder
+from lcplm_graph.training.relation_task import RelationTask
 from lcplm_graph.training.relations import NEGATIVES, PARTNERS, PairSampler, RelationBatches
 from lcplm_graph.training.walks import WalkBatches
 from lcplm_graph.walks.residues import ResidueTable
@@ -175,3 +177,49 @@ def test_frozen_layers_stay_and_the_decoder_is_exported(options, tmp_path) -> No
     assert not torch.equal(before["lm_head.weight"], after["lm_head.weight"])
     scores = score_pairs(trained, [("MKTAYIAK", "GAVLIM"), ("GAVLIM", "MKTAYIAK")])
     assert scores[0] == scores[1]
+
+
+def test_the_decoder_alone_is_trained_and_resumes_to_the_same_bytes(options, tmp_path) -> None:
+    from lcplm_graph import load_encoder
+
+    train(options(relation="frozen", steps=6, out=str(tmp_path / "whole")))
+    original = FrozenTask.training_step
+
+    def stopped(self, batch, batch_idx):
+        if self.trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FrozenTask, "training_step", stopped)
+        with pytest.raises(Interrupted):
+            train(options(relation="frozen", steps=6))
+    train(options(relation="frozen", steps=6, resume="auto"))
+    files = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "run")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    before, trained = load_encoder("random:tiny"), load_encoder(tmp_path / "run")
+    after = trained.model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.model.state_dict().items())
+    assert len(trained.seen_edges()) > 100
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert rows[-1]["pair_loss"] < rows[1]["pair_loss"]
+    assert 0 <= rows[-1]["valid_pair_auroc"] <= 1
+
+
+def test_a_saved_split_is_taken_as_it_is(options, tmp_path) -> None:
+    train(options(relation="frozen", steps=1, split="C3"))
+    saved = tmp_path / "run" / "split.json"
+    train(options(relation="frozen", steps=1, split=str(saved), out=str(tmp_path / "again")))
+    again = Split.load(tmp_path / "again" / "split")
+    assert again.fingerprint == Split.load(saved).fingerprint
+    assert again.kind == "C3"
+
+
+def test_fitted_on_states_of_pairs_it_tells_them_apart() -> None:
+    torch.manual_seed(0)
+    states = torch.randn(300, 2, 12)
+    labels = (states[:, 0, 0] * states[:, 1, 0] > 0).numpy()
+    decoder = fit_decoder_on(new_decoder(12, 0), states, labels, steps=60, seed=0)
+    with torch.inference_mode():
+        score = decoder(*(decoder.embed(states[:, side]) for side in (0, 1))).numpy()
+    assert score[labels].mean() > score[~labels].mean() + 1
