@@ -28,7 +28,7 @@ from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.ppi_scorer import TRAINING, distance
 from lcplm_graph.heads.recipe import BASE, EXTREMES, Recipe, link_features
 from lcplm_graph.io import atomic_path
-from lcplm_graph.splits.sets import TEST, VALID
+from lcplm_graph.splits.parts import PARTS, Part
 from lcplm_graph.splits.split import Split
 
 CANDIDATES = (Recipe(), Recipe(blocks=(BASE, EXTREMES)))
@@ -45,19 +45,22 @@ def leak_free_split(dataset: StringPPI, seed: int) -> Split:
     across, kept = clusters.dropped, clusters.train
     ends = np.sort(part[across], axis=1)
     # One training protein and one of a single held-out part.
-    c2 = {p: across[(ends[:, 0] == -1) & (ends[:, 1] == p)] for p in (VALID, TEST)}
+    c2 = {
+        p: across[(ends[:, 0] == Part.TRAIN) & (ends[:, 1] == p)] for p in (Part.VALID, Part.TEST)
+    }
     aside = rng.random(len(kept)) < C1_SHARE
     to_test = rng.random(len(kept)) < 0.5
     seen = np.zeros(clusters.num_nodes, bool)
     seen[kept[~aside].ravel()] = True
-    c1 = {VALID: kept[aside & ~to_test], TEST: kept[aside & to_test]}
-    held = {p: np.concatenate([c1[p], c2[p], clusters.positives(name)])
-            for p, name in ((VALID, "valid"), (TEST, "test"))}  # fmt: skip
+    c1 = {Part.VALID: kept[aside & ~to_test], Part.TEST: kept[aside & to_test]}
+    held = {
+        part: np.concatenate([c1[part], c2[part], clusters.positives(part)]) for part in PARTS[1:]
+    }
     info = {"made by": "benchmarks/train_ppi_scorer.py", "seed": seed, "clusters": clusters.info}
     return Split(
         "node", clusters.num_nodes, kept[~aside], kept[~aside],
-        np.concatenate([held[VALID], held[TEST]]),
-        np.repeat([VALID, TEST], [len(held[VALID]), len(held[TEST])]).astype(np.int8),
+        np.concatenate(list(held.values())),
+        np.repeat(list(held), [len(pairs) for pairs in held.values()]).astype(np.int8),
         node_part=part, info=info,
     ).check()  # fmt: skip
 

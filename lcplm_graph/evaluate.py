@@ -93,7 +93,7 @@ class LinkCommand(EvaluateOptions):
     valid_pairs: str | None = None
     test_pairs: str | None = None
     sequences: list[str] = several(default=[], metavar="FASTA")
-    split: str = "node"
+    split: str = "node"  # not the default kind: its table has all three classes
     negatives: Literal["stub_matched", "uniform", "hard", "published"] = "stub_matched"
     ratio: float = 1.0
     conv: str | None = None

@@ -22,6 +22,7 @@ from lcplm_graph.datasets.cache import (
 from lcplm_graph.datasets.node_strings import index_by_node
 from lcplm_graph.errors import InputError
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits import DEFAULT_KIND
 
 if TYPE_CHECKING:
     from lcplm_graph.splits.split import Split
@@ -134,7 +135,7 @@ class PPIDataset(ProteinDataset):
     `protein_id` (`NodeStrings`) and `num_nodes`. Parameters are those of `ProteinDataset`.
     """
 
-    def split(self, kind: str = "C3", seed: int = 0, **options: Any) -> Split:
+    def split(self, kind: str = DEFAULT_KIND, seed: int = 0, **options: Any) -> Split:
         """Divide the edges for training and evaluation; see `splits.make_split`.
 
         Parameters

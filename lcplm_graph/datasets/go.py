@@ -24,7 +24,7 @@ from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import Annotations, evidence_codes
 from lcplm_graph.go.ontology import Ontology, aspect_code
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.splits.sets import TEST, TRAIN, VALID
+from lcplm_graph.splits.parts import PARTS, Part, Parts, random_parts
 
 Paths = PathLike | list[PathLike]
 
@@ -176,21 +176,21 @@ class GOFunction(ProteinDataset):
         annotated = go_labels.has_any(own)
         extra: dict[str, Any] = {}
         if later is None:
-            parts, counts = self._parts(annotated, digests, store)
+            part, counts = self._parts(annotated, digests, store)
             labels, gained, report = own, None, report | counts
         else:
             after, _ = go_labels.label_matrix(later, self.ontology, proteins, self.exclude)
             gained = go_labels.gain(before, after, in_aspect)
             new = gained.none | gained.limited
-            train, valid, _ = go_labels.random_parts(annotated, digests, self.valid, 0, self.seed)
-            parts = (train, valid, new)
+            part = random_parts(annotated, digests, self.valid, 0, self.seed)
+            part[new] = Part.TEST
             labels = _with_rows(own, gained.gained, new)
             extra = {
                 f"{kind}_knowledge_mask": torch.from_numpy(mask)
                 for kind, mask in zip(("no", "limited", "partial"), gained[1:], strict=True)
             }
-        columns = self._columns(labels, parts[0])
-        data = self._data(labels, parts, columns, proteins)
+        columns = self._columns(labels, part == Part.TRAIN)
+        data = self._data(labels, part, columns, proteins)
         for key, value in extra.items():
             data[key] = value
         if gained is not None:
@@ -202,10 +202,9 @@ class GOFunction(ProteinDataset):
 
     def _parts(
         self, annotated: npt.NDArray[np.bool_], digests: Any, store: SequenceStore
-    ) -> tuple[tuple[npt.NDArray[np.bool_], ...], dict[str, int]]:
+    ) -> tuple[Parts, dict[str, int]]:
         if self.split_kind == "random":
-            drawn = go_labels.random_parts(annotated, digests, self.valid, self.test, self.seed)
-            return drawn, {}
+            return random_parts(annotated, digests, self.valid, self.test, self.seed), {}
         if not len(store):
             raise ConfigError("split='cluster' compares sequences: give `sequences`")
         # Imported here, because it compiles kernels that no other split needs.
@@ -214,7 +213,8 @@ class GOFunction(ProteinDataset):
         rng = np.random.default_rng(self.seed)
         part, info = cluster_parts(store, rng, self.valid, self.test)
         removed = {"proteins_taken_out_at_border": info["proteins_taken_out_at_border"]}
-        return tuple(annotated & (part == p) for p in (TRAIN, VALID, TEST)), removed
+        part[~annotated] = Part.NOWHERE
+        return part, removed
 
     def _candidates(self) -> SequenceStore | None:
         """Return the proteins that are there to be annotated, if that is known beforehand."""
@@ -276,7 +276,7 @@ class GOFunction(ProteinDataset):
     def _data(
         self,
         labels: sparse.csr_array,
-        parts: tuple[npt.NDArray[np.bool_], ...],
+        part: Parts,
         columns: npt.NDArray[np.int64],
         proteins: pd.Index,
     ) -> Data:
@@ -288,8 +288,8 @@ class GOFunction(ProteinDataset):
         data.go_aspect = GraphStrings(ontology.aspects[columns].tolist())
         data.go_parents = torch.from_numpy(go_labels.parents_among(ontology, columns).copy())
         labelled = y.any(dim=1)
-        for key, mask in zip(("train_mask", "val_mask", "test_mask"), parts, strict=True):
-            data[key] = torch.from_numpy(mask) & labelled
+        for one in PARTS:
+            data[one.mask] = torch.from_numpy(part == one) & labelled
         if self._graph is not None:
             data.edge_index = self._graph[0].edge_index
             data.edge_weight = self._graph[0].edge_weight

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 from lcplm_graph.datasets.base import ProteinDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, as_paths, cache_of_files
 from lcplm_graph.datasets.node_strings import GraphStrings
-from lcplm_graph.datasets.tape import PARTS, read_tape
+from lcplm_graph.datasets.tape import TAPE_PARTS, read_tape
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
@@ -114,7 +114,7 @@ def _from_tape(source: Path) -> tuple[Data, SequenceStore, dict[str, Any]]:
     labels = torch.tensor(frame["labels"].tolist(), dtype=torch.int64)
     data = Data()
     data.fold, data.superfamily, data.family = labels.unbind(dim=1)
-    for part, mask in PARTS.items():
+    for part, mask in TAPE_PARTS.items():
         if (frame["part"] == part).any():
             data[mask] = torch.from_numpy((frame["part"] == part).to_numpy().copy())
     store = SequenceStore.from_records(ids, frame["sequence"])

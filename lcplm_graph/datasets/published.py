@@ -18,8 +18,8 @@ from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.store import read_fasta_files
+from lcplm_graph.splits.parts import PARTS
 from lcplm_graph.splits.published import PublishedSplit
-from lcplm_graph.splits.sets import PARTS
 from lcplm_graph.splits.split import Labelled
 
 _NO_LABEL = ("", "na", "nan", "none", "null", "?", "-")
@@ -146,7 +146,8 @@ class PublishedPairs:
         *,
         allow_leakage: bool = False,
     ) -> None:
-        paths = dict(zip(PARTS, (train, valid, test), strict=True))
+        given = zip(PARTS, (train, valid, test), strict=True)
+        paths = {part.label: path for part, path in given}
         tables = {part: read_labelled_table(path) for part, path in paths.items()}
         store = read_fasta_files(sequences)
         named = [name for table in tables.values() for pair in table.ends for name in pair]
@@ -157,7 +158,7 @@ class PublishedPairs:
         self.sequences = store.select(list(used))
         parts = {part: _labelled(table, node_of) for part, table in tables.items()}
         self.split = PublishedSplit.of(parts, len(self.sequences))
-        self.report = {part: _counts(parts[part], tables[part]) for part in PARTS}
+        self.report = {part: _counts(parts[part], tables[part]) for part in paths}
         self.report["in common"] = self._in_common(allow_leakage)
         for table in tables.values():
             _say(table)

@@ -23,7 +23,7 @@ from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import open_stream
 
 #: Parts of TAPE's split and the names of their masks.
-PARTS = {
+TAPE_PARTS = {
     "train": "train_mask",
     "valid": "val_mask",
     "test_fold_holdout": "test_fold_mask",
@@ -53,7 +53,7 @@ def read_tape(folder: str | Path) -> Iterator[tuple[str, str, str, tuple[int, ..
         If no part is there, or a record is damaged, forbidden or incomplete.
     """
     found = False
-    for part in PARTS:
+    for part in TAPE_PARTS:
         for path in _files_of(Path(folder), part):
             found = True
             records = _read_lmdb(path) if ".lmdb" in path.name else _read_json(path)

@@ -21,7 +21,7 @@ from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.recipe import WITH_GRAPH, link_features
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.splits.sets import TEST, VALID
+from lcplm_graph.splits.parts import Part
 from lcplm_graph.splits.split import Split
 
 #: OGB's K of ogbl-ppa.
@@ -106,7 +106,7 @@ def _split(dataset: OGBLPPA) -> Split:
     test = np.unique(np.sort(_pairs(data.test_edge), axis=1), axis=0)
     return Split(
         "published", int(data.num_nodes), train, train, np.concatenate([valid, test]),
-        np.repeat([VALID, TEST], [len(valid), len(test)]).astype(np.int8),
+        np.repeat([Part.VALID, Part.TEST], [len(valid), len(test)]).astype(np.int8),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from scipy import sparse
 
 from lcplm_graph.go.annotations import Annotations, read_annotations
 from lcplm_graph.go.ontology import ROOTS, Ontology
-from lcplm_graph.seeds import checked_seed
 
 
 def read_all(paths: Iterable[str | os.PathLike[str]]) -> Annotations:
@@ -148,33 +147,6 @@ def gain(
 def has_any(matrix: sparse.csr_array) -> npt.NDArray[np.bool_]:
     """Mask of the rows that are not empty."""
     return np.diff(matrix.indptr) > 0
-
-
-def random_parts(
-    candidates: npt.NDArray[np.bool_], groups: Any, valid: float, test: float, seed: int
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Share candidates out to train, validation and test, a group (equal sequences) as a whole.
-
-    Parameters
-    ----------
-    candidates : ndarray, dtype=bool, shape=(n,)
-        Proteins to share out.
-    groups : array-like, shape (n,)
-        Proteins with the same value stay together.
-    valid, test : float
-        Fractions of the groups.
-    seed : int
-        The same seed gives the same masks.
-    """
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
-    members = np.unique(group[candidates])
-    order = np.random.default_rng(checked_seed(seed)).permutation(members)
-    n_test, n_valid = round(test * len(order)), round(valid * len(order))
-    part = np.zeros(group.max(initial=0) + 1, dtype=np.int8)
-    part[order[:n_test]] = 2
-    part[order[n_test : n_test + n_valid]] = 1
-    own = part[group]
-    return candidates & (own == 0), candidates & (own == 1), candidates & (own == 2)
 
 
 def parents_among(ontology: Ontology, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from lcplm_graph.proteins.ids import match_by_accession
 from lcplm_graph.proteins.search import choose_method, homologous_pairs
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.kinds import Assignment, Parts, Request, by_proteins, share_groups
-from lcplm_graph.splits.sets import NOWHERE, TEST, TRAIN, VALID
+from lcplm_graph.splits.parts import Part
 
 
 def greedy_clusters(pairs: IntArray, lengths: npt.NDArray[np.integer]) -> IntArray:
@@ -160,7 +160,7 @@ def cluster_parts(
     node_part = share_groups(groups, rng, valid, test)
     removed = _clear_border(node_part, similar)
     # A search has a direction, so the border is searched once more, from held-out to training.
-    for earlier, later in (([TRAIN], [VALID, TEST]), ([VALID], [TEST])):
+    for earlier, later in (([Part.TRAIN], [Part.VALID, Part.TEST]), ([Part.VALID], [Part.TEST])):
         left, right = (np.flatnonzero(np.isin(node_part, parts)) for parts in (later, earlier))
         hits = find(store.select(left), store.select(right)).pairs
         removed += _clear_border(node_part, np.stack([left[hits[:, 0]], right[hits[:, 1]]], axis=1))
@@ -177,9 +177,9 @@ def cluster_parts(
 def _clear_border(node_part: Parts, similar: IntArray) -> int:
     """Take held-out proteins with a homologue in an earlier part out of the split, in place."""
     removed = 0
-    for part in (TRAIN, VALID):
+    for part in (Part.TRAIN, Part.VALID):
         ends = node_part[similar]
         later = similar[(ends == part).any(axis=1)[:, None] & (ends > part)]
         removed += len(np.unique(later))
-        node_part[later] = NOWHERE
+        node_part[later] = Part.NOWHERE
     return removed

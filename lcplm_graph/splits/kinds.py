@@ -11,9 +11,7 @@ import numpy.typing as npt
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import PairGraph, rows_of_columns
-from lcplm_graph.splits.sets import NOWHERE, TEST, TRAIN, VALID
-
-Parts = npt.NDArray[np.int8]
+from lcplm_graph.splits.parts import Part, Parts
 
 
 class Request(NamedTuple):
@@ -67,7 +65,7 @@ def node_pairs(request: Request) -> Assignment:
     graph = request.graph
     node_part = _share(graph.num_nodes, request)
     part = by_proteins(graph, node_part, inside=True, across=True).pair_part
-    rows = np.flatnonzero((node_part[graph.pairs] == TRAIN).all(axis=1))
+    rows = np.flatnonzero((node_part[graph.pairs] == Part.TRAIN).all(axis=1))
     shared = _share(len(rows), request)
     returned = _return_unseen(graph._replace(pairs=graph.pairs[rows]), shared)
     part[rows] = shared
@@ -87,9 +85,9 @@ def species_pairs(
         missing = sorted({*valid_taxa, *test_taxa} - set(species.tolist()))
         if missing:
             raise InputError(f"No protein of this graph is of taxon {missing[0]}.")
-        node_part = np.full(graph.num_nodes, TRAIN, np.int8)
-        node_part[np.isin(species, np.asarray(valid_taxa))] = VALID
-        node_part[np.isin(species, np.asarray(test_taxa))] = TEST
+        node_part = np.full(graph.num_nodes, Part.TRAIN, np.int8)
+        node_part[np.isin(species, np.asarray(valid_taxa))] = Part.VALID
+        node_part[np.isin(species, np.asarray(test_taxa))] = Part.TEST
     else:
         groups = np.unique(species, return_inverse=True)[1]
         if groups.max(initial=0) < 2:
@@ -123,9 +121,9 @@ def temporal_pairs(
         )
     if valid_from > test_from:
         raise ConfigError(f"valid_from ({valid_from}) lies after test_from ({test_from}).")
-    part = np.full(len(when), TRAIN, np.int8)
-    part[when >= valid_from] = VALID if request.valid > 0 else TRAIN
-    part[when >= test_from] = TEST
+    part = np.full(len(when), Part.TRAIN, np.int8)
+    part[when >= valid_from] = Part.VALID if request.valid > 0 else Part.TRAIN
+    part[when >= test_from] = Part.TEST
     return Assignment(part, info={"valid_from": valid_from, "test_from": test_from})
 
 
@@ -137,10 +135,10 @@ def share_groups(
     A group is taken when that brings the part nearer to its fraction than leaving it.
     """
     sizes = np.bincount(groups)
-    room = {TEST: test * len(groups), VALID: valid * len(groups)}
-    group_part = np.full(len(sizes), TRAIN, np.int8)
+    room = {Part.TEST: test * len(groups), Part.VALID: valid * len(groups)}
+    group_part = np.full(len(sizes), Part.TRAIN, np.int8)
     for group in rng.permutation(len(sizes)):
-        for part in (TEST, VALID):
+        for part in (Part.TEST, Part.VALID):
             if sizes[group] <= 2 * room[part]:
                 room[part] -= sizes[group]
                 group_part[group] = part
@@ -157,10 +155,10 @@ def by_proteins(
     held-out part, `across` those of one such protein and a training one; the rest is dropped.
     """
     ends = node_part[graph.pairs]
-    train = (ends == TRAIN).sum(axis=1)
-    part = np.full(len(ends), NOWHERE, np.int8)
-    part[train == 2] = TRAIN
-    held_out = ends.max(axis=1, initial=NOWHERE)
+    train = (ends == Part.TRAIN).sum(axis=1)
+    part = np.full(len(ends), Part.NOWHERE, np.int8)
+    part[train == 2] = Part.TRAIN
+    held_out = ends.max(axis=1, initial=Part.NOWHERE)
     if inside:
         same = (train == 0) & (ends[:, 0] == ends[:, 1])
         part[same] = held_out[same]
@@ -169,7 +167,9 @@ def by_proteins(
         seen = np.zeros(graph.num_nodes, bool)
         seen[graph.pairs[train == 2].ravel()] = True
         border = (
-            (train == 1) & seen[graph.pairs].any(axis=1) & (ends.min(axis=1, initial=0) == TRAIN)
+            (train == 1)
+            & seen[graph.pairs].any(axis=1)
+            & (ends.min(axis=1, initial=0) == Part.TRAIN)
         )
         part[border] = held_out[border]
     return Assignment(part, node_part)
@@ -177,20 +177,20 @@ def by_proteins(
 
 def _share(count: int, request: Request) -> Parts:
     """Draw `valid` and `test` fractions of `count` things."""
-    part = np.full(count, TRAIN, np.int8)
+    part = np.full(count, Part.TRAIN, np.int8)
     order = request.rng.permutation(count)
     n_test = round(request.test * count)
-    part[order[:n_test]] = TEST
-    part[order[n_test : n_test + round(request.valid * count)]] = VALID
+    part[order[:n_test]] = Part.TEST
+    part[order[n_test : n_test + round(request.valid * count)]] = Part.VALID
     return part
 
 
 def _return_unseen(graph: PairGraph, part: Parts) -> int:
     """Give held-out pairs that are not C1 back to training, in place; return how many."""
     seen = np.zeros(graph.num_nodes, bool)
-    seen[graph.pairs[part == TRAIN].ravel()] = True
-    back = (part >= VALID) & ~seen[graph.pairs].all(axis=1)
-    part[back] = TRAIN
+    seen[graph.pairs[part == Part.TRAIN].ravel()] = True
+    back = (part >= Part.VALID) & ~seen[graph.pairs].all(axis=1)
+    part[back] = Part.TRAIN
     return int(back.sum())
 
 

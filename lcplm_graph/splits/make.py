@@ -10,8 +10,9 @@ import numpy.typing as npt
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.pairs import pair_graph, pair_hashes, single_graph
 from lcplm_graph.seeds import checked_seed
-from lcplm_graph.splits.kinds import KINDS, Assignment, Parts, Request
-from lcplm_graph.splits.sets import NOWHERE, TEST, TRAIN, VALID
+from lcplm_graph.splits import DEFAULT_KIND
+from lcplm_graph.splits.kinds import KINDS, Assignment, Request
+from lcplm_graph.splits.parts import Part, Parts
 from lcplm_graph.splits.split import Split
 
 SPLIT_KINDS = (*KINDS, "cluster")
@@ -19,7 +20,7 @@ SPLIT_KINDS = (*KINDS, "cluster")
 
 def make_split(
     data: Any,
-    kind: str = "random",
+    kind: str = DEFAULT_KIND,
     *,
     seed: int = 0,
     valid: float = 0.1,
@@ -35,7 +36,8 @@ def make_split(
     data : torch_geometric.data.Data or dataset
         The graph, undirected, each edge in one or both directions.
     kind : str
-        Pairs are shared out by `random` (any pair), `C1` (both proteins stay in training) and
+        By default held-out pairs join two proteins that training never saw (`C3`). Pairs are
+        shared out by `random` (any pair), `C1` (both proteins stay in training) and
         `temporal` (the newest pairs). Proteins are shared out by `C2` (one protein is new), `C3`
         (both are), `node` (all three classes in one split), `cluster` (`C3` over clusters of
         similar sequences, no homologue across the border) and `species`.
@@ -107,11 +109,11 @@ def make_split(
     if sequences is not None and len(sequences) == graph.num_nodes:
         repeated = _drop_repeated(part, pair_hashes(sequences.digests(), graph.pairs))
         info = {**info, "held_out_pairs_repeated_by_sequence": repeated}
-    train = graph.pairs[part == TRAIN]
+    train = graph.pairs[part == Part.TRAIN]
     supervised = rng.permutation(len(train)) < round(disjoint * len(train))
     message = ~supervised
-    weight = None if graph.weight is None else graph.weight[part == TRAIN][message]
-    held_out = part >= VALID
+    weight = None if graph.weight is None else graph.weight[part == Part.TRAIN][message]
+    held_out = part >= Part.VALID
     split = Split(
         kind=kind,
         num_nodes=graph.num_nodes,
@@ -120,7 +122,7 @@ def make_split(
         held_out=graph.pairs[held_out],
         held_out_part=part[held_out],
         message_weight=weight,
-        dropped=graph.pairs[part == NOWHERE],
+        dropped=graph.pairs[part == Part.NOWHERE],
         node_part=node_part,
         info={"seed": seed, "valid": valid, "test": test, "disjoint": disjoint, **info},
     )
@@ -134,9 +136,13 @@ def _drop_repeated(part: Parts, hashes: npt.NDArray[np.uint64]) -> int:
     Copies of a gene have one sequence under several ids: under other ids the pair was seen.
     """
     repeated = 0
-    for earlier, later in ((TRAIN, VALID), (TRAIN, TEST), (VALID, TEST)):
+    for earlier, later in (
+        (Part.TRAIN, Part.VALID),
+        (Part.TRAIN, Part.TEST),
+        (Part.VALID, Part.TEST),
+    ):
         again = (part == later) & np.isin(hashes, hashes[part == earlier])
-        part[again] = NOWHERE
+        part[again] = Part.NOWHERE
         repeated += int(again.sum())
     return repeated
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.pairs import IntArray, pair_keys
-from lcplm_graph.splits.sets import PARTS, TEST, VALID
+from lcplm_graph.splits.parts import PARTS, Part
 from lcplm_graph.splits.split import Labelled, Split
 
 KIND = "published"
@@ -55,7 +55,9 @@ class PublishedSplit(Split):
             message=edges["train"],
             supervision=edges["train"],
             held_out=np.concatenate(held_out),
-            held_out_part=np.repeat([VALID, TEST], list(map(len, held_out))).astype(np.int8),
+            held_out_part=np.repeat([Part.VALID, Part.TEST], list(map(len, held_out))).astype(
+                np.int8
+            ),
             info=info or {},
             published=parts,
         )
@@ -74,7 +76,9 @@ class PublishedSplit(Split):
     @cached_property
     def known(self) -> IntArray:
         """Positives of all parts, shape (k, 2), sorted."""
-        return np.unique(np.concatenate([_edges(self.published[name]) for name in PARTS]), axis=0)
+        return np.unique(
+            np.concatenate([_edges(self.published[part.label]) for part in PARTS]), axis=0
+        )
 
     def shared_proteins(self, first: str, second: str) -> IntArray:
         """Return the proteins that occur in both parts."""

@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.pairs import IntArray, as_pairs, pair_keys
-
-NOWHERE, TRAIN, VALID, TEST = -2, -1, 0, 1
-PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+from lcplm_graph.splits.parts import Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class EdgeSets:
         self._sort("supervision")
         self._sort("held_out", "held_out_part", np.int8)
         self._sort("dropped")
-        if not np.isin(self.held_out_part, (VALID, TEST)).all():
+        if not np.isin(self.held_out_part, (Part.VALID, Part.TEST)).all():
             raise InputError("held_out_part may hold 0 (valid) and 1 (test) only.")
         if self.node_part is not None:
             node_part = np.asarray(self.node_part, np.int8)
@@ -85,19 +83,18 @@ class EdgeSets:
         pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
         return (3 - self.seen[pairs].sum(axis=1)).astype(np.int8)
 
-    def positives(self, part: str) -> IntArray:
+    def positives(self, part: str | Part) -> IntArray:
         """Return the positives of `train` (the supervision pairs), `valid` or `test`."""
-        if part not in PARTS:
-            raise InputError(f"There is no part {part!r}; choose one of {', '.join(PARTS)}.")
-        if part == "train":
+        part = Part.of(part)
+        if part is Part.TRAIN:
             return self.supervision
-        return self.held_out[self.held_out_part == PARTS[part]]
+        return self.held_out[self.held_out_part == part]
 
     def counts(self) -> dict[str, int]:
         """Return the number of pairs of each set and class."""
         result = {name: len(getattr(self, name)) for name in ("message", "supervision", "dropped")}
-        for name in ("valid", "test"):
-            chosen = self.held_out_part == PARTS[name]
+        for part in (Part.VALID, Part.TEST):
+            name, chosen = part.label, self.held_out_part == part
             result[name] = int(chosen.sum())
             for number in (1, 2, 3):
                 result[f"{name}_C{number}"] = int((self.held_out_class[chosen] == number).sum())

@@ -7,6 +7,7 @@ from typing import Literal
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.splits import DEFAULT_KIND
 
 FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes")
 """Options that may differ between a run and its resumption: they do not touch the result."""
@@ -158,7 +159,7 @@ class Stage2Options(TrainOptions):
     decoder_steps: int | None = None
     walk_share: float = 0.5
     freeze: int = 0
-    split: str = "C3"
+    split: str = DEFAULT_KIND
     split_seed: int = 0
     eval_pairs: int = 500
 

@@ -15,6 +15,7 @@ from lcplm_graph.files.catalog import load_card
 from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import EXPERIMENTAL
 from lcplm_graph.go.ontology import Ontology
+from lcplm_graph.splits.parts import PARTS, random_parts
 
 ROOT, BINDING, PROTEIN, KINASE, ION = (f"GO:{n:07d}" for n in (3674, 5488, 5515, 19900, 43167))
 PROCESS, GROWTH = "GO:0008150", "GO:0040007"
@@ -136,9 +137,10 @@ def test_cached_and_reproducible(files):
 
 def test_equal_sequences_stay_in_one_part():
     groups = np.repeat(np.arange(50), 4)
-    parts = go_labels.random_parts(np.ones(200, dtype=bool), groups, 0.2, 0.2, seed=1)
-    assert [int(mask.sum()) for mask in parts] == [120, 40, 40]
-    for mask in parts:
+    drawn = random_parts(np.ones(200, dtype=bool), groups, 0.2, 0.2, seed=1)
+    masks = [drawn == part for part in PARTS]
+    assert [int(mask.sum()) for mask in masks] == [120, 40, 40]
+    for mask in masks:
         assert set(np.bincount(groups[mask], minlength=50)) <= {0, 4}
 
 

@@ -15,7 +15,7 @@ from lcplm_graph.pairs import degrees, pair_keys
 from lcplm_graph.splits.leakage import leakage_report
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.negatives import NEGATIVE_KINDS
-from lcplm_graph.splits.sets import NOWHERE, PARTS
+from lcplm_graph.splits.parts import PARTS, Part
 
 pytestmark = pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
 
@@ -58,7 +58,7 @@ def test_negatives_keep_the_rules(kind, split_kind, seed):
         if split.node_part is not None:
             own = set(split.node_part[split.positives(part)].ravel().tolist())
             assert set(split.node_part[pairs].ravel().tolist()) <= own
-            assert NOWHERE not in own
+            assert Part.NOWHERE not in own
         if kind != "uniform" or split.node_part is not None:
             expected = np.bincount(split.classify(split.positives(part)), minlength=4)
             found = np.bincount(split.classify(pairs), minlength=4)
