@@ -32,6 +32,11 @@ class Registry(Generic[T]):
     **ours : str
         Where our own lie: ``name="package.module:attribute"``, or a module alone.
 
+    Attributes
+    ----------
+    changes : int
+        How often a name was added or removed.
+
     Examples
     --------
     >>> numbers = Registry("number", "lcplm_graph.numbers", pi="math:pi")
@@ -43,6 +48,7 @@ class Registry(Generic[T]):
         self.kind, self.group = kind, group
         self._ours = {name: EntryPoint(name, place, group) for name, place in ours.items()}
         self._loaded: dict[str, T] = {}
+        self.changes = 0
 
     def add(self, name: str, value: T | str) -> None:
         """Register a thing, or the place it is imported from, in this process alone.
@@ -54,6 +60,7 @@ class Registry(Generic[T]):
         """
         if name in self._places or name in self._loaded:
             raise PluginError(f"there is a {self.kind} {name!r} already; choose another name")
+        self.changes += 1
         if isinstance(value, str):
             self._places[name] = EntryPoint(name, value, self.group)
         else:
@@ -61,6 +68,7 @@ class Registry(Generic[T]):
 
     def remove(self, name: str) -> None:
         """Forget a name."""
+        self.changes += 1
         self._places.pop(name, None)
         self._loaded.pop(name, None)
 

@@ -38,3 +38,12 @@ def check_packed(op: str, cu_seqlens: Tensor, u: Tensor) -> None:
             f"{op}: cu_seqlens must be int32 of shape (S + 1,) with S >= 1, not "
             f"{str(cu_seqlens.dtype).removeprefix('torch.')} of shape {tuple(cu_seqlens.shape)}"
         )
+
+
+def at_least_float32(
+    x: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bring a layer's operands to the dtype of the computation; without a bias it is zeros."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    bias = x.new_zeros(len(weight), dtype=dtype) if bias is None else bias.to(dtype)
+    return x.to(dtype), weight.to(dtype), bias

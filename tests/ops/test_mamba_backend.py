@@ -13,11 +13,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lcplm_graph.errors import BackendError
+from lcplm_graph import backends
 from lcplm_graph.ops.causal_conv import causal_conv
-from lcplm_graph.ops.causal_conv.mamba import causal_conv_mamba
-from lcplm_graph.ops.selective_scan import selective_scan
-from lcplm_graph.ops.selective_scan.mamba import selective_scan_mamba
+from lcplm_graph.ops.causal_conv import mamba as conv_kernel
+from lcplm_graph.ops.selective_scan import ScanOperands, selective_scan
+from lcplm_graph.ops.selective_scan import mamba as scan_kernel
 
 CU = torch.tensor([0, 1, 4, 23, 40], dtype=torch.int32)
 
@@ -71,11 +71,12 @@ def test_scan(reverse: bool, with_residual: bool, with_gate: bool) -> None:
     D, bias = torch.randn(2, 6, generator=generator, dtype=torch.float64)
     residual = residual if with_residual else None
     z = z if with_gate else None
-    got = selective_scan_mamba(u, delta, A, B, C, D, bias, residual, z, CU, reverse)
-    expected = selective_scan(
-        u, delta, A, B, C, D, delta_bias=bias, residual=residual, z=z, cu_seqlens=CU,
-        reverse=reverse, backend="reference",
-    )  # fmt: skip
+    operands = {
+        "u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": bias,
+        "residual": residual, "z": z, "cu_seqlens": CU, "reverse": reverse,
+    }  # fmt: skip
+    got, _ = scan_kernel.run(ScanOperands(**operands))
+    expected = selective_scan(**operands, backend="reference")
     torch.testing.assert_close(got, expected)
 
 
@@ -86,12 +87,17 @@ def test_conv(reverse: bool) -> None:
     x = torch.randn(40, 6, generator=generator, dtype=torch.float64)
     weight = torch.randn(6, 4, generator=generator, dtype=torch.float64)
     bias = torch.randn(6, generator=generator, dtype=torch.float64)
-    got = causal_conv_mamba(x, weight, bias, CU, reverse)
+    got = conv_kernel.run(x, weight, bias, CU, reverse)
     expected = causal_conv(x, weight, bias, cu_seqlens=CU, reverse=reverse, backend="reference")
     torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.usefixtures("stand_ins")
-def test_conv_of_a_width_that_the_kernel_lacks() -> None:
-    with pytest.raises(BackendError, match="2 to 4 taps, not 5"):
-        causal_conv_mamba(torch.zeros(40, 6), torch.zeros(6, 5), torch.zeros(6), CU, False)
+def test_says_what_the_kernels_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_installed", lambda _: "1.0")
+    usable, reason = conv_kernel.supports("cuda", torch.float32, taps=5)
+    assert not usable
+    assert reason == "causal-conv1d computes 2 to 4 taps, not 5"
+    assert conv_kernel.supports("cuda", torch.float32, taps=4)[0]
+    assert scan_kernel.supports("cuda", torch.float32)[0]
+    assert not scan_kernel.supports("cuda", torch.float32, stateful=True)[0]
+    assert not scan_kernel.supports("cpu", torch.float32)[0]

@@ -17,9 +17,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from lcplm_graph.ops.causal_conv import triton_kernels as conv
-from lcplm_graph.ops.selective_scan import triton as scan
 from lcplm_graph.ops.selective_scan import triton_gradients as gradients
 from lcplm_graph.ops.selective_scan import triton_kernels as kernels
+from lcplm_graph.ops.selective_scan import triton_ops as scan
 
 CHANNELS = {"CHANNELS": 128}
 FORWARD = {"TOKENS": scan.TOKENS, **CHANNELS}

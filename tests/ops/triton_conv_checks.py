@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lcplm_graph.ops.causal_conv import causal_conv
-from lcplm_graph.ops.causal_conv.triton import INTERPRETED, TOKENS, conv_op
+from lcplm_graph.ops.causal_conv.triton_ops import INTERPRETED, TOKENS, conv_op
 from lcplm_graph.tokens.packing import cu_seqlens_of
 
 DEVICE = "cpu" if INTERPRETED else "cuda"

@@ -12,7 +12,7 @@ from test_selective_scan import operands, relative
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_stateful
-from lcplm_graph.ops.selective_scan.triton import INTERPRETED, TOKENS, TOKENS_BACKWARD, scan_op
+from lcplm_graph.ops.selective_scan.triton_ops import INTERPRETED, TOKENS, TOKENS_BACKWARD, scan_op
 from lcplm_graph.tokens.packing import cu_seqlens_of
 
 DEVICE = "cpu" if INTERPRETED else "cuda"

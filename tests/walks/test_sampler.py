@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.ops import random_walk as operation
+from lcplm_graph.ops.random_walk import cpu
 from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.sampler import WalkSampler
 
@@ -108,14 +108,14 @@ class _Chunks(Dataset):
         return 10
 
     def __getitem__(self, index):
-        assert operation.runs_serially()
+        assert cpu.runs_serially()
         return torch.from_numpy(self.sampler.walks(300 * index, 300 * (index + 1)))
 
 
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_survive_a_parallel_region_of_their_parent(start):
     sampler = WalkSampler(make_split(), 8, p=0.25, q=4.0, weighted=True)
-    assert not operation.runs_serially()
+    assert not cpu.runs_serially()
     expected = sampler.walks(0, 3000)
     assert numba.threading_layer()  # raises unless a parallel region has run
     loader = DataLoader(

@@ -7,11 +7,36 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
+from lcplm_graph.ops.checks import at_least_float32
+from lcplm_graph.ops.vector_ir import LANES
 from lcplm_graph.process import use_torch_threads
+
+
+def supports(
+    device: str, dtype: torch.dtype, *, forced: bool = False, taps: int = 4
+) -> tuple[bool, str]:
+    """Whether a call can be computed, and why or why not."""
+    return numba_supports(device, dtype)
+
+
+def run(
+    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool
+) -> Tensor:
+    """Compute what the reference computes, the channels padded to a multiple of 16."""
+    x, weight, bias = at_least_float32(x, weight, bias)
+    channels = x.shape[1]
+    if extra := -channels % LANES:
+        x, weight, bias = (
+            F.pad(x, (0, extra)), F.pad(weight, (0, 0, 0, extra)), F.pad(bias, (0, extra))
+        )  # fmt: skip
+        return conv_op(x, weight, bias, cu_seqlens, reverse)[:, :channels]
+    return conv_op(x, weight, bias, cu_seqlens, reverse)
 
 
 def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:

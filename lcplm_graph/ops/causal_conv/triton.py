@@ -1,96 +1,26 @@
-"""The Triton backend as `torch.library` custom ops with autograd.
-
-Input in float16, bfloat16 or float32, any number of channels; computed in float32.
-"""
+"""The Triton backend: any dtype up to float32, any number of channels and taps."""
 
 from __future__ import annotations
 
 import torch
-import triton
 from torch import Tensor
 
-from lcplm_graph.ops.causal_conv.triton_kernels import activation_backward, convolution
-from lcplm_graph.ops.tiles import cut_into_tiles
-from lcplm_graph.ops.triton_math import (
-    INTERPRETED,
-    channel_block,
-    check_runnable,
-    on_device_of,
-    warps,
-    with_unit_columns,
-)
-
-TOKENS = 4 if INTERPRETED else 16
-CHANNELS = 4 if INTERPRETED else 128
+from lcplm_graph.backends import triton_supports
 
 
-def _grid_and_sizes(table: Tensor, weight: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
-    channels, taps = weight.shape
-    block = channel_block(channels, CHANNELS)
-    sizes = {"TOKENS": TOKENS, "CHANNELS": block, "TAPS": taps, "num_warps": warps(block)}
-    return (len(table), triton.cdiv(channels, block)), sizes
+def supports(
+    device: str, dtype: torch.dtype, *, forced: bool = False, taps: int = 4
+) -> tuple[bool, str]:
+    """Whether a call can be computed, and why or why not."""
+    return triton_supports(device, dtype, forced)
 
 
-@torch.library.custom_op("lcplm::causal_conv_triton", mutates_args=())
-def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
-    """Return ``silu(conv(x) + bias)``, shape (T, E), float32."""
-    check_runnable("causal_conv", x)
-    tokens, channels = x.shape
-    x, taps = with_unit_columns(x), weight.T.contiguous()
-    table = cut_into_tiles(cu_seqlens, tokens, TOKENS).table
-    grid, sizes = _grid_and_sizes(table, weight)
-    out = weight.new_empty(tokens, channels)
-    with on_device_of(x):
-        convolution[grid](
-            x, x.stride(0), taps, bias, table, out, channels,
-            ACTIVATE=True, REVERSE=reverse, **sizes,
-        )  # fmt: skip
-    return out
+def run(
+    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool
+) -> Tensor:
+    """Compute what the reference computes; the kernel takes float32 parameters."""
+    from lcplm_graph.ops.causal_conv.triton_ops import conv_op
 
-
-@conv_op.register_fake
-def _(x, weight, bias, cu_seqlens, reverse):
-    return weight.new_empty(x.shape)
-
-
-@torch.library.custom_op("lcplm::causal_conv_triton_backward", mutates_args=())
-def conv_backward_op(
-    dout: Tensor, x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return dx, dweight (E, K) and dbias."""
-    check_runnable("causal_conv", x)
-    tokens, channels = x.shape
-    x, taps = with_unit_columns(x), weight.T.contiguous()
-    table = cut_into_tiles(cu_seqlens, tokens, TOKENS).table
-    grid, sizes = _grid_and_sizes(table, weight)
-    dtotal, dx = weight.new_empty(tokens, channels), x.new_empty(tokens, channels)
-    shares = weight.new_empty(len(table), len(taps) + 1, channels)
-    with on_device_of(x):
-        activation_backward[grid](
-            x, x.stride(0), taps, bias, table, dout, dtotal, shares, channels,
-            REVERSE=reverse, **sizes,
-        )  # fmt: skip
-        convolution[grid](
-            dtotal, channels, taps, bias, table, dx, channels,
-            ACTIVATE=False, REVERSE=not reverse, **sizes,
-        )  # fmt: skip
-    sums = shares.sum(0)
-    return dx, sums[:-1].T.contiguous(), sums[-1].clone()
-
-
-@conv_backward_op.register_fake
-def _(dout, x, weight, bias, cu_seqlens, reverse):
-    return x.new_empty(x.shape), weight.new_empty(weight.shape), bias.new_empty(bias.shape)
-
-
-def _setup_context(ctx, inputs, output):
-    *tensors, ctx.reverse = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _backward(ctx, dout):
-    grads = conv_backward_op(dout.contiguous(), *ctx.saved_tensors, ctx.reverse)
-    return (*grads, None, None)
-
-
-conv_op.register_autograd(_backward, setup_context=_setup_context)
+    zeros = weight.new_zeros(len(weight), dtype=torch.float32)
+    bias = zeros if bias is None else bias.float()
+    return conv_op(x, weight.float(), bias, cu_seqlens, reverse)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import operator
 from typing import TYPE_CHECKING
 
-from lcplm_graph.errors import InputError, UnknownNameError
+from lcplm_graph.backends import choose_kernel
+from lcplm_graph.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw
 
-BACKENDS = ("numba", "reference")
-
-
-def runs_serially() -> bool:
-    """Whether walks run on one thread here, as they do in the workers of `multiprocessing`.
-
-    Workers that each start a thread per core fight for cores.
-    """
-    return multiprocessing.parent_process() is not None
+OP = "random_walk"
 
 
 def random_walk(
@@ -32,7 +24,7 @@ def random_walk(
     first: int,
     count: int,
     length: int,
-    backend: str = "numba",
+    backend: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take walks `first` to ``first + count - 1`` of the endless list of walks under a seed.
 
@@ -52,8 +44,9 @@ def random_walk(
         Which walks; both at least 0.
     length : int
         Nodes per walk, at least 1.
-    backend : {"numba", "reference"}
-        Compiled, or plain Python (same walks, about a thousand times slower).
+    backend : {"numba", "reference"}, optional
+        Compiled, or plain Python (same walks, about a thousand times slower); see
+        `lcplm_graph.backends`.
 
     Returns
     -------
@@ -71,8 +64,8 @@ def random_walk(
     ------
     InputError
         If `first`, `count` or `length` is out of range, or the law is weighted and the graph not.
-    UnknownNameError
-        If `backend` is not one of those above.
+    UnknownNameError, BackendError
+        If `backend` is not known, or has no walks.
 
     Notes
     -----
@@ -97,14 +90,4 @@ def random_walk(
     if law.weighted and not len(graph.weight) and len(graph.indices):
         raise InputError("a weighted walk needs a graph with weights; this one has none")
     seed = operator.index(seed) % (1 << 64)
-    if backend == "reference":
-        from lcplm_graph.ops.random_walk import reference
-
-        return reference.random_walk(graph, law, seed, first, count, length)
-    if backend == "numba":
-        from lcplm_graph.ops.random_walk import cpu
-
-        # Few walks are done before threads have woken up.
-        parallel = count > 4 * cpu.BLOCK and not runs_serially()
-        return cpu.random_walk(graph, law, seed, first, count, length, parallel=parallel)
-    raise UnknownNameError(f"unknown backend {backend!r}; known are {', '.join(BACKENDS)}")
+    return choose_kernel(OP, requested=backend).run(graph, law, seed, first, count, length)

@@ -5,11 +5,14 @@ The same numbers as `reference`, which also explains them.
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any
 
 import numpy as np
+import torch
 from numba import njit, prange
 
+from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.random_walk import reference
 from lcplm_graph.ops.random_walk.tables import TWO32, WalkGraph, WalkLaw
 from lcplm_graph.process import use_torch_threads
@@ -24,15 +27,21 @@ LOW32 = U(0xFFFFFFFF)
 UNIT = 2.0**-53
 
 
-def random_walk(
-    graph: WalkGraph,
-    law: WalkLaw,
-    seed: int,
-    first: int,
-    count: int,
-    length: int,
-    *,
-    parallel: bool = True,
+def supports(device: str, dtype: torch.dtype, *, forced: bool = False) -> tuple[bool, str]:
+    """Whether walks can be taken, and why or why not."""
+    return numba_supports(device, dtype)
+
+
+def runs_serially() -> bool:
+    """Whether walks run on one thread here, as they do in the workers of `multiprocessing`.
+
+    Workers that each start a thread per core fight for cores.
+    """
+    return multiprocessing.parent_process() is not None
+
+
+def run(
+    graph: WalkGraph, law: WalkLaw, seed: int, first: int, count: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take walks `first` to ``first + count - 1``; see the package's `random_walk`."""
     nodes = np.full((count, length), -1, np.int32)
@@ -41,10 +50,12 @@ def random_walk(
         U(reference.derive_key(seed, reference.START)),
         U(reference.derive_key(seed, reference.WALK)),
     )
+    # Few walks are done before threads have woken up.
+    parallel = count > 4 * BLOCK and not runs_serially()
     if parallel:
         use_torch_threads()
-    run = _walk_parallel if parallel else _walk_serial
-    run(graph, law, keys[0], keys[1], first, nodes, negative)
+    walk = _walk_parallel if parallel else _walk_serial
+    walk(graph, law, keys[0], keys[1], first, nodes, negative)
     return nodes, negative
 
 

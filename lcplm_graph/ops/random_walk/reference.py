@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 import numpy as np
+import torch
 
 from lcplm_graph.ops.random_walk.tables import TWO32, WalkGraph, WalkLaw
 
@@ -80,7 +81,14 @@ def start_node(key: int, index: int, num_nodes: int) -> int:
             return node
 
 
-def random_walk(
+def supports(device: str, dtype: torch.dtype, *, forced: bool = False) -> tuple[bool, str]:
+    """Whether walks can be taken, and why or why not."""
+    if device != "cpu":
+        return False, f"runs on the CPU only, the data are on {device}"
+    return True, "plain Python, hop by hop"
+
+
+def run(
     graph: WalkGraph, law: WalkLaw, seed: int, first: int, count: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take walks `first` to ``first + count - 1``; see the package's `random_walk`."""

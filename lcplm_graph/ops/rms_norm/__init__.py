@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
-import torch.nn.functional as F
 from torch import Tensor
 
-from lcplm_graph.backends import backend_status
+from lcplm_graph.backends import choose_kernel
+from lcplm_graph.ops.checks import check_floats, check_shape
 
 __all__ = ["rms_norm"]
 
 OP = "rms_norm"
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str | None = None) -> Tensor:
     r"""Return :math:`x / \sqrt{\mathrm{mean}(x^2) + \epsilon} \cdot w` over the last axis.
 
     On the CPU a kernel passes over `x` once, and once more for gradients, where PyTorch's own
@@ -22,22 +20,22 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, dtype=float32, shape=(T, d)
-    weight : Tensor, dtype=float32, shape=(d,)
+    x : Tensor, shape=(..., d)
+    weight : Tensor, shape=(d,)
     eps : float
+    backend : str, optional
+        See `lcplm_graph.backends`; chosen automatically if not given.
 
     Returns
     -------
-    Tensor, dtype=float32, shape=(T, d)
+    Tensor, dtype and shape of `x`
+
+    Raises
+    ------
+    InputError
+        If a shape, dtype or device does not fit.
     """
-    if x.dim() == 2 and not x.shape[1] % 16 and _kernel_runs(x):
-        from lcplm_graph.ops.rms_norm.cpu import norm_op
-
-        return norm_op(x, weight, eps)[0]
-    return F.rms_norm(x, weight.shape, weight, eps)
-
-
-def _kernel_runs(x: Tensor) -> bool:
-    asked = os.environ.get("LCPLM_BACKEND") or "auto"
-    usable = backend_status(OP, "numba", x.device.type, x.dtype).usable
-    return asked in ("auto", "numba") and usable
+    check_floats(OP, x, weight=weight)
+    check_shape(OP, "weight", weight, x.shape[-1:])
+    kernel = choose_kernel(OP, x, requested=backend, width=x.shape[-1])
+    return kernel.run(x, weight, eps)

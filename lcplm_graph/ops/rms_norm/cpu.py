@@ -5,12 +5,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32
 from lcplm_graph.ops.rms_norm.kernels import norm_backward, norm_forward
+from lcplm_graph.ops.vector_ir import LANES
 from lcplm_graph.process import use_torch_threads
 
 BLOCKS = 32
 """Blocks of rows whose gradients of the weight are summed apart: fixed, whatever the threads."""
+
+
+def supports(
+    device: str, dtype: torch.dtype, *, forced: bool = False, width: int = 16
+) -> tuple[bool, str]:
+    """Whether a call can be computed, and why or why not."""
+    if dtype != torch.float32:
+        return False, f"computes in float32, the data are {str(dtype).removeprefix('torch.')}"
+    if width % LANES:
+        return False, f"takes widths that are a multiple of {LANES}, not {width}"
+    return numba_supports(device, dtype)
+
+
+def run(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Compute what the reference computes."""
+    if x.dim() == 2:
+        return norm_op(x, weight, eps)[0]
+    return norm_op(x.reshape(-1, x.shape[-1]), weight, eps)[0].view(x.shape)
 
 
 @torch.library.custom_op("lcplm::rms_norm", mutates_args=(), device_types="cpu")

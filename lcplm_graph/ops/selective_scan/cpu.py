@@ -6,18 +6,28 @@ Float32 on the CPU, any number of channels that is a multiple of 16, and 1, 2, 4
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.selective_scan.kernels import (
     CHUNK,
     GROUP,
+    BackwardInputs,
+    Gradients,
+    Inputs,
+    Outputs,
     gate_backward,
     scan_backward,
     scan_forward,
 )
+from lcplm_graph.ops.selective_scan.operands import ScanOperands
 from lcplm_graph.ops.vector_ir import LANES, LOG2E
 from lcplm_graph.process import use_torch_threads
 
@@ -32,6 +42,61 @@ MAX_PART = 8
 
 WIDTHS = (8, 4, 2, 1)
 """Vectors of channels that a forward job may own, best first."""
+
+
+def supports(
+    device: str, dtype: torch.dtype, *, forced: bool = False, stateful: bool = False
+) -> tuple[bool, str]:
+    """Whether a call can be computed, and why or why not."""
+    return numba_supports(device, dtype)
+
+
+def run(operands: ScanOperands) -> tuple[Tensor, Tensor]:
+    """Compute what the reference computes; the last states are empty unless asked for.
+
+    Any shape is brought into the form of the kernels: 16 channels at a time, at most 16 states.
+    """
+    x = _with_whole_vectors(operands.at_least_float32())
+    channels, (padded, n_states) = operands.u.shape[1], x.A.shape
+    u, D, residual = x.u, x.D, x.residual
+    D = u.new_zeros(padded) if D is None else D
+    bias = u.new_zeros(padded) if x.delta_bias is None else x.delta_bias
+    save = torch.is_grad_enabled() and any(tensor.requires_grad for _, tensor in x.floats())
+    out, last_states, start = u, [], 0
+    while start < n_states:
+        count = next(n for n in STATE_COUNTS if n <= n_states - start)
+        part = slice(start, start + count)
+        start += count
+        arguments = (
+            u, x.delta, x.A[:, part], x.B[:, part], x.C[:, part], D, bias, x.delta_weight, residual,
+            x.z if start == n_states else None, x.cu_seqlens,
+            None if x.initial_state is None else x.initial_state[:, :, part], x.reverse,
+        )  # fmt: skip
+        if x.overwrite and not save and start == n_states and u.is_contiguous():
+            out, last = u, scan_over_op(*arguments)
+        else:
+            out, _, _, last = scan_op(*arguments, save)
+        last_states.append(last)
+        if start < n_states:
+            # The parts of the sum over states are added up through the residual.
+            residual, D = out, torch.zeros_like(D)
+    out = out[:, :channels]
+    if not x.stateful:
+        return out, out.new_empty(0)
+    return out, from_lanes(torch.cat(last_states, dim=2), padded)[:, :channels]
+
+
+def _with_whole_vectors(x: ScanOperands) -> ScanOperands:
+    """Pad the channels to a multiple of 16."""
+    extra = -x.u.shape[1] % LANES
+    if not extra:
+        return x
+    by_columns = {"u", "D", "delta_bias", "residual", "z"}
+    by_rows = {"A", "initial_state", "delta_weight"}
+    by_columns |= {"delta"} if x.delta_weight is None else set()
+    padding = {**dict.fromkeys(by_columns, (0, extra)), **dict.fromkeys(by_rows, (0, 0, 0, extra))}
+    padded: dict[str, Any] = {k: F.pad(v, padding[k]) for k, v in x.floats() if k in padding}
+    return replace(x, **padded)
 
 
 def _first_chunks(cu: np.ndarray) -> np.ndarray:
@@ -77,32 +142,28 @@ def _log2_rows(A: Tensor) -> Tensor:
     return (A.detach() * LOG2E).T.contiguous()
 
 
-def _scan(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
-    delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
-    initial_state: Tensor | None, reverse: bool, save: bool, out: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+def _scan(x: ScanOperands, save: bool, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Write the output to `out`, which may be `u`; returns what `scan_op` does beside it."""
     use_torch_threads()
-    tokens, channels = u.shape
-    n_states = A.shape[1]
-    known = streams_of(cu_seqlens, tokens)
+    tokens, channels = x.u.shape
+    n_states = x.A.shape[1]
+    known = streams_of(x.cu_seqlens, tokens)
     cu, chunk_of = known.cu, known.derived(_first_chunks)
     streams = len(cu) - 1
-    y = float32(tokens if save and z is not None else 0, channels)
+    y = float32(tokens if save and x.z is not None else 0, channels)
     saved = float32(int(chunk_of[-1]) if save else 0, channels, n_states)
     last = float32(streams, channels // LANES, n_states, LANES)
-    initial = None if initial_state is None else _to_lanes(initial_state)
-    rank = 0 if delta_weight is None else delta_weight.shape[1]
-    weight = None if delta_weight is None else _weight_blocks(delta_weight)
-    delta_rows, z_rows, b_rows, c_rows = rows(delta), rows(z), rows(B), rows(C)
-    scan_forward(
-        (0,) * n_states, _width(channels // LANES, torch.get_num_threads()), flat(u),
-        *delta_rows, rank, flat(weight), flat(delta_bias), flat(_log2_rows(A)),
-        *b_rows, *c_rows, flat(D), flat(residual), residual is not None,
-        *z_rows, z is not None, cu, chunk_of, flat(initial), initial is not None,
-        reverse, save, flat(y), flat(out), flat(saved), flat(last),
+    initial = None if x.initial_state is None else _to_lanes(x.initial_state)
+    rank = 0 if x.delta_weight is None else x.delta_weight.shape[1]
+    weight = None if x.delta_weight is None else _weight_blocks(x.delta_weight)
+    inputs = Inputs(
+        flat(x.u), *rows(x.delta), rank, flat(weight), flat(x.delta_bias), flat(_log2_rows(x.A)),
+        *rows(x.B), *rows(x.C), flat(x.D), flat(x.residual), x.residual is not None,
+        *rows(x.z), x.z is not None, flat(initial), initial is not None,
     )  # fmt: skip
+    results = Outputs(flat(out), flat(last), flat(y), flat(saved))
+    width = _width(channels // LANES, torch.get_num_threads())
+    scan_forward((0,) * n_states, width, inputs, cu, chunk_of, x.reverse, save, results)
     return y, saved, last
 
 
@@ -117,11 +178,12 @@ def scan_op(
     The last states are of shape (S, E / 16, N, 16); see `from_lanes`.
     """
     out = float32(u.shape)
-    rest = _scan(
-        u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state,
-        reverse, save, out,
+    operands = ScanOperands(
+        u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias, delta_weight=delta_weight,
+        residual=residual, z=z, cu_seqlens=cu_seqlens, initial_state=initial_state,
+        reverse=reverse,
     )  # fmt: skip
-    return out, *rest
+    return out, *_scan(operands, save, out)
 
 
 @torch.library.custom_op("lcplm::selective_scan_over", mutates_args=("u",), device_types="cpu")
@@ -131,10 +193,12 @@ def scan_over_op(
     initial_state: Tensor | None, reverse: bool,
 ) -> Tensor:  # fmt: skip
     """Write the output over `u`, which must be contiguous; returns the last states."""
-    return _scan(
-        u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state,
-        reverse, False, u,
-    )[2]  # fmt: skip
+    operands = ScanOperands(
+        u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias, delta_weight=delta_weight,
+        residual=residual, z=z, cu_seqlens=cu_seqlens, initial_state=initial_state,
+        reverse=reverse,
+    )  # fmt: skip
+    return _scan(operands, False, u)[2]
 
 
 @scan_over_op.register_fake
@@ -180,14 +244,14 @@ def scan_backward_op(
     da = float32(n_blocks, channels // LANES, n_states, LANES)
     dd, dbias = float32(n_blocks, channels), float32(n_blocks, channels)
     db, dc = (float32(n_groups, tokens, n_states) for _ in range(2))
-    b_rows, c_rows = rows(B), rows(C)
     part = min(n_states, MAX_PART)
-    scan_backward(
-        (0,) * part, n_states // part, flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)),
-        *b_rows, *c_rows, flat(D), cu, chunk_of, blocks, reverse,
+    inputs = BackwardInputs(
+        flat(u), flat(delta), flat(delta_bias), flat(_log2_rows(A)), *rows(B), *rows(C), flat(D),
         flat(dy if gated else dout), flat(saved),
-        flat(du), flat(ddelta), flat(da), flat(dd), flat(dbias), flat(db), flat(dc),
     )  # fmt: skip
+    grads = Gradients(*map(flat, (du, ddelta, da, dd, dbias, db, dc)))
+    template = (0,) * part
+    scan_backward(template, n_states // part, inputs, cu, chunk_of, blocks, reverse, grads)
     dA = from_lanes(da.sum(0, keepdim=True), channels)[0]
     return du, ddelta, dA, db.sum(0), dc.sum(0), dd.sum(0), dbias.sum(0), dy, dz
 

@@ -11,6 +11,8 @@ All arrays are flat float32; ``ld_*`` is the distance between rows.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit, prange
 
@@ -48,6 +50,71 @@ DT, U, DTU, DY, SLOPE, GB, GHA, STATES = (i * CHUNK * LANES for i in range(8))
 ZERO = np.float32(0.0)
 LN2 = np.float32(0.6931471805599453)
 
+
+class Inputs(NamedTuple):
+    """Operands of a forward pass; the README beside has their shapes.
+
+    What is not given has an array of one element, which is never read.
+    """
+
+    u: Any
+    delta: Any
+    ld_delta: int
+    rank: int
+    weight: Any
+    bias: Any
+    a: Any
+    b: Any
+    ld_b: int
+    c: Any
+    ld_c: int
+    d: Any
+    residual: Any
+    has_residual: bool
+    z: Any
+    ld_z: int
+    has_gate: bool
+    initial: Any
+    has_initial: bool
+
+
+class Outputs(NamedTuple):
+    """What a forward pass writes: ungated outputs and states before chunks for gradients only."""
+
+    out: Any
+    last: Any
+    y: Any
+    saved: Any
+
+
+class BackwardInputs(NamedTuple):
+    """Operands of a backward pass: step sizes are whole, `dy` is the gradient before the gate."""
+
+    u: Any
+    delta: Any
+    bias: Any
+    a: Any
+    b: Any
+    ld_b: int
+    c: Any
+    ld_c: int
+    d: Any
+    dy: Any
+    saved: Any
+
+
+class Gradients(NamedTuple):
+    """What a backward pass writes: `a`, `d`, `bias` by stream block, `b`, `c` by channel group."""
+
+    u: Any
+    delta: Any
+    a: Any
+    d: Any
+    bias: Any
+    b: Any
+    c: Any
+
+
 part_of_kernel = njit(fastmath=FAST, nogil=True)
 parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
@@ -64,18 +131,20 @@ def _next(block, count, step, row):
 
 
 @part_of_kernel
-def _step_sizes(work, steps, first, step, ahead, at, delta, ld_delta, rank, weight, bias_e):
+def _step_sizes(work, steps, first, step, ahead, e, x):
     """Write softplus(delta + bias) of 16 channels to `work`, for tokens ``first + k * step``.
 
     The elements `ahead` are prefetched: rows are too far apart for the processor to foresee them.
-    With a rank, delta is the product of `rank` numbers a token and of `weight` from `at` on.
+    With a rank, delta is the product of `rank` numbers a token and of a block of the weight.
     """
+    delta, ld_delta, rank, weight, at = x.delta, x.ld_delta, x.rank, x.weight, e * x.rank
+    bias_e = simd.load(x.bias, e)
     if rank == 0:
         for k in range(steps):
-            source = (first + k * step) * ld_delta + at
+            source = (first + k * step) * ld_delta + e
             simd.prefetch_read(delta, source + ahead)
-            x = simd.load(delta, source)
-            simd.store(work, k * LANES, simd.softplus(simd.add(x, bias_e)))
+            size = simd.add(simd.load(delta, source), bias_e)
+            simd.store(work, k * LANES, simd.softplus(size))
         return
     whole = steps // len(STEPS_AT_ONCE) * len(STEPS_AT_ONCE)
     for k in range(0, whole, len(STEPS_AT_ONCE)):
@@ -99,17 +168,16 @@ def _step_sizes(work, steps, first, step, ahead, at, delta, ld_delta, rank, weig
 
 @part_of_kernel
 def _stretch(
-    template, work, states, states_at, steps, first, step, ahead, e, u, a, d, b, ld_b, c, ld_c,
-    residual, has_residual, z, ld_z, has_gate, out, saved, saved_at, save,
-):  # fmt: skip
+    template, work, states, states_at, steps, first, step, ahead, e, x, out, saved, saved_at, save
+):
     """Replace the step sizes in `work` by the outputs, and the states by those after the steps.
 
     With `save` the states before every chunk are kept.  The elements `ahead`, and what `_write`
     needs, are prefetched.
     """
     simd.own_frame()
-    channels = d.shape[0]
-    a_e, d_e = load_states(template, a, e, channels), simd.load(d, e)
+    channels = x.d.shape[0]
+    a_e, d_e = load_states(template, x.a, e, channels), simd.load(x.d, e)
     h = load_states(template, states, states_at, LANES)
     for k in range(steps):
         if save and k % CHUNK == 0:
@@ -119,50 +187,48 @@ def _stretch(
                 simd.prefetch_write(saved, at + n * LANES + channels * len(template))
         t = first + k * step
         at = t * channels + e
-        simd.prefetch_read(u, at + ahead)
+        simd.prefetch_read(x.u, at + ahead)
         simd.prefetch_write(out, at)
-        if has_gate:
-            simd.prefetch_read(z, t * ld_z + e)
-        u_t, dt = simd.load(u, at), simd.load(work, k * LANES)
+        if x.has_gate:
+            simd.prefetch_read(x.z, t * x.ld_z + e)
+        u_t, dt = simd.load(x.u, at), simd.load(work, k * LANES)
         y_t = simd.mul(u_t, d_e)
-        if has_residual:
-            simd.prefetch_read(residual, at + ahead)
-            y_t = simd.add(y_t, simd.load(residual, at))
-        h, y_t = scan_step(h, a_e, dt, simd.mul(dt, u_t), y_t, b, t * ld_b, c, t * ld_c)
+        if x.has_residual:
+            simd.prefetch_read(x.residual, at + ahead)
+            y_t = simd.add(y_t, simd.load(x.residual, at))
+        h, y_t = scan_step(h, a_e, dt, simd.mul(dt, u_t), y_t, x.b, t * x.ld_b, x.c, t * x.ld_c)
         simd.store(work, k * LANES, y_t)
     store_states(states, states_at, LANES, h)
 
 
 @part_of_kernel
-def _write(work, steps, first, step, e, channels, z, ld_z, has_gate, save, y, out):
+def _write(work, steps, first, step, e, x, save, y, out):
     """Write the outputs in `work`, gated where there is a gate."""
+    channels = x.d.shape[0]
     for k in range(steps):
         t = first + k * step
         at = t * channels + e
         y_t = simd.load(work, k * LANES)
-        if has_gate:
+        if x.has_gate:
             if save:
                 simd.store(y, at, y_t)
-            z_t = simd.load(z, t * ld_z + e)
+            z_t = simd.load(x.z, t * x.ld_z + e)
             y_t = simd.mul(y_t, simd.mul(z_t, simd.sigmoid(z_t)))
         simd.store(out, at, y_t)
 
 
 @parallel_kernel
-def scan_forward(
-    template, width, u, delta, ld_delta, rank, weight, bias, a, b, ld_b, c, ld_c, d,
-    residual, has_residual, z, ld_z, has_gate,
-    cu, chunk_of, initial, has_initial, reverse, save, y, out, saved, last,
-):  # fmt: skip
-    """Write `out`; with `save` also the ungated `y` and the state before every chunk.
+def scan_forward(template, width, x, cu, chunk_of, reverse, save, results):
+    """Write outputs and last states; with `save` also ungated outputs and states before chunks.
 
     A job takes `width` vectors of channels of a stream along it, so that it reads whole lengths of
     a row; that changes no result.
     """
     n_states = len(template)
-    channels = d.shape[0]
+    channels = x.d.shape[0]
     streams = cu.shape[0] - 1
     blocks = channels // LANES
+    last = results.last  # Numba loses what a parallel loop writes to a field.
     step = -1 if reverse else 1
     # Channels outermost: every thread gets all streams, so ragged lengths balance.
     for job in prange(streams * ((blocks + width - 1) // width)):
@@ -172,9 +238,9 @@ def scan_forward(
         begin, end = cu[s], cu[s + 1]
         states_at = (s * channels + first_block * LANES) * n_states
         states = simd.scratch(count * n_states * LANES)
-        if has_initial:
+        if x.has_initial:
             for i in range(count * n_states * LANES):
-                states[i] = initial[states_at + i]
+                states[i] = x.initial[states_at + i]
         else:
             states[:] = 0
         # Step sizes, then outputs: three short loops overlap better than one long one.
@@ -184,17 +250,13 @@ def scan_forward(
             first = _token(i, begin, end, reverse)
             for block in range(count):
                 e = (first_block + block) * LANES
-                _step_sizes(
-                    work, steps, first, step, _next(block, count, step, ld_delta),
-                    e * rank if rank else e, delta, ld_delta, rank, weight, simd.load(bias, e),
-                )  # fmt: skip
+                _step_sizes(work, steps, first, step, _next(block, count, step, x.ld_delta), e, x)
                 _stretch(
                     template, work, states, block * n_states * LANES, steps, first, step,
-                    _next(block, count, step, channels), e, u, a, d, b, ld_b, c, ld_c,
-                    residual, has_residual, z, ld_z, has_gate, out,
-                    saved, ((chunk_of[s] + i // CHUNK) * channels + e) * n_states, save,
+                    _next(block, count, step, channels), e, x, results.out, results.saved,
+                    ((chunk_of[s] + i // CHUNK) * channels + e) * n_states, save,
                 )  # fmt: skip
-                _write(work, steps, first, step, e, channels, z, ld_z, has_gate, save, y, out)
+                _write(work, steps, first, step, e, x, save, results.y, results.out)
         for i in range(count * n_states * LANES):
             last[states_at + i] = states[i]
 
@@ -220,36 +282,37 @@ def gate_backward(y, z, ld_z, dout, dy, dz, channels):
 
 
 @part_of_kernel
-def _gather(tape, steps, first, step, ahead, e, channels, delta, u, dy, bias_e, du, ddelta):
+def _gather(tape, steps, first, step, ahead, e, x, grads):
     """Put what a chunk's gradients need on `tape`: rows are too far apart to stay in the cache.
 
     The elements `ahead`, and those that `_scatter` writes, are prefetched.
     """
+    channels, bias_e = x.d.shape[0], simd.load(x.bias, e)
     for k in range(steps):
         at = (first + k * step) * channels + e
-        simd.prefetch_read(delta, at + ahead)
-        simd.prefetch_read(u, at + ahead)
-        simd.prefetch_read(dy, at + ahead)
-        simd.prefetch_write(du, at)
-        simd.prefetch_write(ddelta, at)
-        x, u_t, own = simd.add(simd.load(delta, at), bias_e), simd.load(u, at), k * LANES
-        dt = simd.softplus(x)
+        simd.prefetch_read(x.delta, at + ahead)
+        simd.prefetch_read(x.u, at + ahead)
+        simd.prefetch_read(x.dy, at + ahead)
+        simd.prefetch_write(grads.u, at)
+        simd.prefetch_write(grads.delta, at)
+        size, u_t, own = simd.add(simd.load(x.delta, at), bias_e), simd.load(x.u, at), k * LANES
+        dt = simd.softplus(size)
         simd.store(tape, DT + own, dt)
         simd.store(tape, U + own, u_t)
         simd.store(tape, DTU + own, simd.mul(dt, u_t))
-        simd.store(tape, DY + own, simd.load(dy, at))
-        # The slope of softplus(x), its sigmoid, is exp(x - softplus(x)).
-        simd.store(tape, SLOPE + own, simd.exp(simd.sub(x, dt)))
+        simd.store(tape, DY + own, simd.load(x.dy, at))
+        # The slope of softplus, the sigmoid, is exp(x - softplus(x)).
+        simd.store(tape, SLOPE + own, simd.exp(simd.sub(size, dt)))
         simd.store(tape, GB + own, simd.splat(ZERO))
         simd.store(tape, GHA + own, simd.splat(ZERO))
 
 
 @part_of_kernel
 def _back(
-    template, tape, steps, first, step, a, a_at, channels, saved, saved_at, carry, sums, states_at,
-    b, b_at, ld_b, c, c_at, ld_c, lanes, lanes_at, ld_lanes,
+    template, tape, steps, first, step, e, n, x, saved_at, carry, sums, states_at,
+    lanes, lanes_at, ld_lanes,
 ):  # fmt: skip
-    """Replay a chunk from its saved states, then go back through it, with part of the states.
+    """Replay a chunk from its saved states, then go back through it, with states from `n` on.
 
     `carry` holds the gradients of the states, `sums` those of A; sums over states that the
     gradients of u and delta need are added to `tape`, dB and dC to `lanes`.
@@ -257,13 +320,14 @@ def _back(
     simd.own_frame()
     width = len(template) * LANES
     decays = STATES + (CHUNK + 1) * width
-    a_e = load_states(template, a, a_at, channels)
-    h = load_states(template, saved, saved_at, LANES)
+    channels = x.d.shape[0]
+    a_e = load_states(template, x.a, n * channels + e, channels)
+    h = load_states(template, x.saved, saved_at, LANES)
     store_states(tape, STATES, LANES, h)
     for k in range(steps):
         h = replay_step(
             h, a_e, simd.load(tape, DT + k * LANES), simd.load(tape, DTU + k * LANES),
-            b, (first + k * step) * ld_b + b_at,
+            x.b, (first + k * step) * x.ld_b + n,
             tape, STATES + (k + 1) * width, decays + k * width,
         )  # fmt: skip
     grad = load_states(template, carry, states_at, LANES)
@@ -272,7 +336,7 @@ def _back(
         t = first + k * step
         grad, da_e, gb, gha = backward_step(
             grad, da_e, a_e, simd.load(tape, DT + k * LANES), simd.load(tape, DTU + k * LANES),
-            simd.load(tape, DY + k * LANES), b, t * ld_b + b_at, c, t * ld_c + c_at,
+            simd.load(tape, DY + k * LANES), x.b, t * x.ld_b + n, x.c, t * x.ld_c + n,
             tape, STATES + k * width, decays + k * width, lanes, lanes_at + k * ld_lanes,
         )  # fmt: skip
         add_to(tape, GB + k * LANES, gb)
@@ -282,8 +346,9 @@ def _back(
 
 
 @part_of_kernel
-def _scatter(tape, steps, first, step, e, channels, d_e, du, ddelta, sums, dd_at, dbias_at):
+def _scatter(tape, steps, first, step, e, x, grads, sums, dd_at, dbias_at):
     """Write the gradients of u and delta, and add to those of D and the bias in `sums`."""
+    channels, d_e = x.d.shape[0], simd.load(x.d, e)
     dd_e, dbias_e = simd.load(sums, dd_at), simd.load(sums, dbias_at)
     for k in range(steps):
         at, own = (first + k * step) * channels + e, k * LANES
@@ -293,8 +358,8 @@ def _scatter(tape, steps, first, step, e, channels, d_e, du, ddelta, sums, dd_at
         gb, gha = simd.load(tape, GB + own), simd.load(tape, GHA + own)
         ddt = simd.fma(gha, simd.splat(LN2), simd.mul(u_t, gb))
         ddelta_t = simd.mul(ddt, simd.load(tape, SLOPE + own))
-        simd.store(ddelta, at, ddelta_t)
-        simd.store(du, at, simd.fma(dt, gb, simd.mul(d_e, dy_t)))
+        simd.store(grads.delta, at, ddelta_t)
+        simd.store(grads.u, at, simd.fma(dt, gb, simd.mul(d_e, dy_t)))
         dbias_e = simd.add(dbias_e, ddelta_t)
         dd_e = simd.fma(u_t, dy_t, dd_e)
     simd.store(sums, dd_at, dd_e)
@@ -302,19 +367,18 @@ def _scatter(tape, steps, first, step, e, channels, d_e, du, ddelta, sums, dd_at
 
 
 @parallel_kernel
-def scan_backward(
-    template, parts, u, delta, bias, a, b, ld_b, c, ld_c, d, cu, chunk_of, blocks, reverse, dy,
-    saved, du, ddelta, da, dd, dbias, db, dc,
-):  # fmt: skip
-    """Write all gradients; `da`, `dd`, `dbias` per stream block, `db`, `dc` per channel group.
+def scan_backward(template, parts, x, cu, chunk_of, blocks, reverse, grads):
+    """Write all gradients.
 
     The states are worked on in `parts` of as many as `template` has, at most 8, so that they, their
     gradients and the sum of dA stay in registers.  ``blocks[p]:blocks[p + 1]`` are the streams of
     block p.
     """
     n_states = parts * len(template)
-    channels = d.shape[0]
-    tokens = u.shape[0] // channels
+    channels = x.d.shape[0]
+    tokens = x.u.shape[0] // channels
+    # Numba loses what a parallel loop writes to a field.
+    da, dd, dbias, db, dc = grads.a, grads.d, grads.bias, grads.b, grads.c
     groups = (channels + GROUP - 1) // GROUP
     step = -1 if reverse else 1
     for job in prange((blocks.shape[0] - 1) * groups):
@@ -345,21 +409,18 @@ def scan_backward(
                         ahead = -CHUNK * step * channels - offset
                         saved_ahead = (-channels - offset) * n_states
                     for n in range(n_states):
-                        simd.prefetch_read(saved, saved_at + saved_ahead + n * LANES)
-                    _gather(
-                        tape, steps, first, step, ahead, e, channels, delta, u, dy,
-                        simd.load(bias, e), du, ddelta,
-                    )  # fmt: skip
+                        simd.prefetch_read(x.saved, saved_at + saved_ahead + n * LANES)
+                    _gather(tape, steps, first, step, ahead, e, x, grads)
                     for part in range(parts):
                         n = part * len(template)
                         _back(
-                            template, tape, steps, first, step, a, n * channels + e, channels,
-                            saved, saved_at + n * LANES, carry, sums, offset * n_states + n * LANES,
-                            b, n, ld_b, c, n, ld_c, lanes, part * LANES, parts * LANES,
+                            template, tape, steps, first, step, e, n, x, saved_at + n * LANES,
+                            carry, sums, offset * n_states + n * LANES,
+                            lanes, part * LANES, parts * LANES,
                         )  # fmt: skip
                     _scatter(
-                        tape, steps, first, step, e, channels, simd.load(d, e), du, ddelta,
-                        sums, dd_at + offset, dbias_at + offset,
+                        tape, steps, first, step, e, x, grads, sums, dd_at + offset,
+                        dbias_at + offset,
                     )  # fmt: skip
                 for k in range(steps):
                     for part in range(parts):

@@ -9,40 +9,43 @@ values and gradients of ours.  What is not: the CUDA kernels themselves, which n
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from lcplm_graph.backends import cuda_package_supports
 from lcplm_graph.ops.padding import PaddedLayout
+from lcplm_graph.ops.selective_scan.operands import ScanOperands
 
 
-def selective_scan_mamba(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    residual: Tensor | None,
-    z: Tensor | None,
-    cu_seqlens: Tensor,
-    reverse: bool,
-) -> Tensor:
-    """Compute what `selective_scan_reference` computes, without initial states."""
+def supports(
+    device: str, dtype: torch.dtype, *, forced: bool = False, stateful: bool = False
+) -> tuple[bool, str]:
+    """Whether a call can be computed, and why or why not."""
+    usable, reason = cuda_package_supports("mamba_ssm", device)
+    if usable and stateful:
+        return False, "cannot carry a state between chunks"
+    return usable, reason
+
+
+def run(operands: ScanOperands) -> tuple[Tensor, Tensor]:
+    """Compute what the reference computes, without initial states; there are no last states."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
-    layout = PaddedLayout(cu_seqlens, reverse)
+    x = operands.at_least_float32().multiplied_out()
+    residual, z = x.residual, x.z
+    layout = PaddedLayout(x.cu_seqlens, x.reverse)
     # With a residual the gate must wait until the sum, so it is applied here.
     gate = None if z is None or residual is not None else layout.pad(z)
     y = layout.unpad(
         selective_scan_fn(
-            layout.pad(u),
-            layout.pad(delta),
-            A,
-            layout.pad(B),
-            layout.pad(C),
-            D,
+            layout.pad(x.u),
+            layout.pad(x.delta),
+            x.A,
+            layout.pad(x.B),
+            layout.pad(x.C),
+            x.D,
             z=gate,
-            delta_bias=delta_bias,
+            delta_bias=x.delta_bias,
             delta_softplus=True,
         )
     )
@@ -50,4 +53,4 @@ def selective_scan_mamba(
         y = y + residual
         if z is not None:
             y = y * (z * z.sigmoid())
-    return y
+    return y, y.new_empty(0)
