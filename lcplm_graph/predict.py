@@ -11,19 +11,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import Command, positional, run_subcommand
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from lcplm_graph.datasets.base import PPIDataset
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.models.encoders import Encoder
+    from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.splits.split import Split
+
+_FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +77,18 @@ class PartnersOptions(PredictOptions):
 
     Parameters
     ----------
-    fasta
-        Proteins; those of the graph are recognised by their sequences.
+    proteins
+        FASTA files, whose proteins are recognised by their sequences, or names of proteins of the
+        graph: gene names, UniProt accessions, STRING ids.
     """
 
-    fasta: str = positional(metavar="NEW.fasta")
+    proteins: list[str] = positional(metavar="NEW.fasta|NAME", nargs="+")
     top: int = 20
 
 
 @dataclass(frozen=True)
 class _Trained:
-    dataset: Any
+    dataset: PPIDataset
     split: Split
     encoder: Encoder
     features: dict[str, Tensor]
@@ -95,15 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _partners(options: PartnersOptions) -> None:
+    from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.files.networks import Network, check_suffix, write_network
     from lcplm_graph.heads.inference import partners_of
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.pairs import adjacency
-    from lcplm_graph.proteins.store import SequenceStore
 
     check_suffix(options.out)
-    store = SequenceStore.from_fasta(options.fasta)
-    given = _trained(options)
+    dataset = load_graph(options.graph)
+    store = _asked(dataset, options.proteins)
+    given = _trained(options, dataset)
     features = link_features(given.encoder, store, progress=True)
     indptr, indices = adjacency(given.split.known, given.split.num_nodes)
     nodes = _nodes_of(given.dataset.sequences.digests(), store.digests())
@@ -123,11 +130,12 @@ def _partners(options: PartnersOptions) -> None:
 
 
 def _edges(options: PredictOptions) -> None:
+    from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.files.networks import Network, check_suffix, write_network
     from lcplm_graph.heads.inference import new_edges
 
     check_suffix(options.out)
-    given = _trained(options)
+    given = _trained(options, load_graph(options.graph))
     found = new_edges(given.model.on(given.features, given.split), options.top, progress=True)
     names, symbols = _names(given.dataset)
     each = zip(found.pairs.tolist(), found.probability, found.spread, strict=True)
@@ -142,8 +150,22 @@ def _edges(options: PredictOptions) -> None:
     print(f"written: {write_network(options.out, network)}")
 
 
-def _trained(options: PredictOptions) -> _Trained:
-    from lcplm_graph.datasets.load import load_graph
+def _asked(dataset: PPIDataset, proteins: Sequence[str]) -> SequenceStore:
+    """Return the proteins asked about: records of files, and those of the graph by their names."""
+    from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+
+    files = [text for text in proteins if Path(text).is_file()]
+    store = read_fasta_files(files)
+    named = list(dict.fromkeys(text for text in proteins if text not in files))
+    sequences = dict(zip(store.ids, store, strict=True))
+    for name in named:
+        if Path(name).suffix.lower() in _FASTA:
+            raise DataError("no such file; check the path", path=name)
+        sequences.setdefault(name, dataset.sequences[dataset.node(name)])
+    return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
+def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
@@ -152,7 +174,6 @@ def _trained(options: PredictOptions) -> _Trained:
     from lcplm_graph.process import default_device
     from lcplm_graph.splits.make import make_split
 
-    dataset = load_graph(options.graph)
     encoder = load_encoder(options.encoder, default_device())
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
 from torch_geometric.data import InMemoryDataset
 
 from lcplm_graph.datasets.cache import (
@@ -19,8 +22,10 @@ from lcplm_graph.datasets.cache import (
     GraphFilter,
     GraphTransform,
 )
+from lcplm_graph.datasets.lookup import Protein, is_one, transformed
 from lcplm_graph.datasets.node_strings import index_by_node
 from lcplm_graph.errors import InputError
+from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits import DEFAULT_KIND
 
@@ -32,14 +37,16 @@ class ProteinDataset(InMemoryDataset):
     """Proteins as the nodes of one PyG `Data`, with the sequence of every node.
 
     Subclasses implement `build`, and `raw_file_names` and `download` where there is something
-    to fetch.  ``dataset[0]`` has at least `protein_id` (`NodeStrings`) and `num_nodes`.
+    to fetch.  ``dataset[0]`` has at least `protein_id` (`NodeStrings`) and `num_nodes`;
+    ``dataset["TP53"]`` is a `Protein`, by id, accession or gene name.
 
     Parameters
     ----------
     cache : Cache
         Keeps what `build` makes; see `DiskCache` and `cache_of_files`.
     transform, pre_transform, pre_filter : callable, optional
-        As everywhere in PyG.
+        As everywhere in PyG; a transform finds the sequences as `data.sequences`, so
+        `AddProteinFeatures` may be one, or a part of a `Compose`.
     force_reload : bool
         Process the raw files again.
 
@@ -74,6 +81,49 @@ class ProteinDataset(InMemoryDataset):
     def build(self) -> Built:
         """Make the graph, its sequences in node order, and counts of what was dropped."""
         raise NotImplementedError
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            return self._protein(self.node(index))
+        if self.transform is None or not is_one(index):
+            return super().__getitem__(index)
+        data = self.get(self.indices()[index])
+        return transformed(self.transform, data, self.sequences)
+
+    def node(self, name: str) -> int:
+        """Return the node of a protein.
+
+        Parameters
+        ----------
+        name : str
+            Its id in any usual spelling, gene name or accession.
+
+        Raises
+        ------
+        UnknownNameError
+            If no protein is called so, with the nearest name that one has, or several are.
+        """
+        return self.names.row(name, "of this dataset")
+
+    @cached_property
+    def names(self) -> NameIndex:
+        """What the proteins are called."""
+        return NameIndex(self.sequences.ids, *self._symbols())
+
+    def _symbols(self) -> list[list[str]]:
+        symbols = getattr(self.get(0), "symbol", None)
+        return [] if symbols is None else [list(symbols)]
+
+    def _protein(self, node: int) -> Protein:
+        data, store = self.get(0), self.sequences
+        symbols, edges = self._symbols(), data.edge_index
+        return Protein(
+            node=node,
+            id=store.ids[node],
+            symbol=symbols[0][node] if symbols else None,
+            sequence=store[node] if len(store) else None,
+            degree=None if edges is None else int((edges[0] == node).sum()),
+        )
 
     @property
     def raw_paths(self) -> list[str]:
@@ -120,7 +170,7 @@ class ProteinDataset(InMemoryDataset):
         if self.pre_filter is not None and not self.pre_filter(data):
             raise InputError("pre_filter rejects the graph, and there is no other")
         if self.pre_transform is not None:
-            data = self.pre_transform(data)
+            data = transformed(self.pre_transform, data, sequences)
             ids = getattr(data, "protein_id", None)
             if ids is not None and list(ids) != sequences.ids:
                 # Nodes were dropped or put in another order.
@@ -134,6 +184,34 @@ class PPIDataset(ProteinDataset):
     ``dataset[0]`` has `edge_index` (both directions, sorted), `edge_weight` (float32 in [0, 1]),
     `protein_id` (`NodeStrings`) and `num_nodes`. Parameters are those of `ProteinDataset`.
     """
+
+    def neighbors(self, name: str) -> pd.DataFrame:
+        """Return the partners of a protein, the most certain first.
+
+        Parameters
+        ----------
+        name : str
+            As in `node`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `protein_id`, `symbol` (where the graph has gene names) and `weight`.
+
+        Raises
+        ------
+        UnknownNameError
+            As `node`.
+        """
+        node, data = self.node(name), self.get(0)
+        edges = np.flatnonzero(data.edge_index[0].numpy() == node)
+        weight = data.edge_weight.numpy()[edges]
+        order = np.argsort(-weight, kind="stable")
+        partners = data.edge_index[1].numpy()[edges][order]
+        columns = {"protein_id": [self.sequences.ids[i] for i in partners]}
+        for symbols in self._symbols():
+            columns["symbol"] = [symbols[i] for i in partners]
+        return pd.DataFrame(columns).assign(weight=weight[order])
 
     def split(self, kind: str = DEFAULT_KIND, seed: int = 0, **options: Any) -> Split:
         """Divide the edges for training and evaluation; see `splits.make_split`.

@@ -14,6 +14,7 @@ from torch_geometric.utils import to_undirected
 
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, MemoryCache
+from lcplm_graph.datasets.pair_table import check_scale
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
@@ -47,6 +48,7 @@ def from_dataframe(
     source: str = "protein1",
     target: str = "protein2",
     weight: str | None = None,
+    scale: float = 1.0,
 ) -> MemoryPPI:
     """Make a PPI dataset of an edge list.
 
@@ -60,7 +62,10 @@ def from_dataframe(
     source, target : str
         Columns of ids: text, or whole numbers.
     weight : str, optional
-        Column of weights in [0, 1]; 1 by default. Of repeated pairs the largest counts.
+        Column of weights in [0, 1], or up to `scale`; 1 by default. Of repeated pairs the largest
+        counts.
+    scale : float
+        The highest weight there can be, 1000 in STRING's units; weights are divided by it.
 
     Returns
     -------
@@ -87,8 +92,10 @@ def from_dataframe(
             there = ", ".join(map(str, frame.columns)) or "none"
             raise InputError(f"no column {name}; there are {there}")
     a, b = _ids(frame[source], source), _ids(frame[target], target)
-    given = np.ones(len(frame)) if weight is None else frame[weight]
-    return _assemble(a, b, _weights(given, a, b), _as_store(sequences), nodes=())
+    weights = np.ones(len(frame), np.float32)
+    if weight is not None:
+        weights = _weights(frame[weight], a, b, check_scale(scale))
+    return _assemble(a, b, weights, _as_store(sequences), nodes=())
 
 
 def from_networkx(
@@ -96,6 +103,7 @@ def from_networkx(
     sequences: SequenceStore | Mapping[Any, str] | pd.Series | str = "sequence",
     *,
     weight: str = "weight",
+    scale: float = 1.0,
 ) -> MemoryPPI:
     """Make a PPI dataset of a NetworkX graph whose nodes are protein ids.
 
@@ -106,13 +114,15 @@ def from_networkx(
     sequences : SequenceStore, mapping, pandas.Series indexed by id, or str
         Sequence of each node, or the node attribute that holds it.
     weight : str
-        Edge attribute in [0, 1]; edges without it have weight 1.
+        Edge attribute in [0, 1], or up to `scale`; edges without it have weight 1.
+    scale : float
+        The highest weight there can be, 1000 in STRING's units; weights are divided by it.
 
     Returns
     -------
     MemoryPPI
-        Nodes without an edge, or with one to themselves only, are kept; those without a sequence
-        are dropped and counted.
+        Its graph has `symbol` if all nodes have that attribute. Nodes without an edge, or with one
+        to themselves only, are kept; those without a sequence are dropped and counted.
 
     Raises
     ------
@@ -128,10 +138,21 @@ def from_networkx(
     if isinstance(sequences, str):
         held = nx.get_node_attributes(graph, sequences)
         sequences = {name_of[node]: text for node, text in held.items() if text}
-    edges = list(graph.edges(data=weight, default=1))
+    edges = list(graph.edges(data=weight, default=check_scale(scale)))
     a, b = ([name_of[edge[side]] for edge in edges] for side in (0, 1))
-    weights = _weights([edge[2] for edge in edges], a, b)
-    return _assemble(a, b, weights, _as_store(sequences), nodes)
+    weights = _weights([edge[2] for edge in edges], a, b, scale)
+    dataset = _assemble(a, b, weights, _as_store(sequences), nodes)
+    symbols = {name_of[node]: str(s) for node, s in graph.nodes(data="symbol") if s is not None}
+    return _with_symbols(dataset, symbols)
+
+
+def _with_symbols(dataset: MemoryPPI, symbols: Mapping[str, str]) -> MemoryPPI:
+    """Name the proteins, if all of them have a name."""
+    data = dataset.get(0)
+    if not all(name in symbols for name in data.protein_id):
+        return dataset
+    data.symbol = [symbols[name] for name in data.protein_id]
+    return MemoryPPI(data, dataset.sequences, dataset.report)
 
 
 def to_networkx(dataset: PPIDataset) -> nx.Graph:
@@ -145,13 +166,17 @@ def to_networkx(dataset: PPIDataset) -> nx.Graph:
     Returns
     -------
     networkx.Graph
-        Node attribute ``sequence``, edge attribute ``weight``.
+        Node attributes ``sequence``, and ``symbol`` where the dataset has gene names; edge
+        attribute ``weight``.
     """
     graph: nx.Graph = nx.Graph()
     ids = dataset.sequences.ids
     graph.add_nodes_from(
         (name, {"sequence": text}) for name, text in zip(ids, dataset.sequences, strict=True)
     )
+    symbols = getattr(dataset[0], "symbol", None)
+    if symbols is not None:
+        nx.set_node_attributes(graph, dict(zip(ids, symbols, strict=True)), "symbol")
     edges = to_dataframe(dataset)
     graph.add_weighted_edges_from(edges.itertuples(index=False))
     return graph
@@ -198,20 +223,20 @@ def _ids(values: Iterable[Any], column: str) -> list[str]:
     return [str(value) for value in found]
 
 
-def _weights(values: Any, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+def _weights(values: Any, a: Sequence[str], b: Sequence[str], scale: float) -> np.ndarray:
     given = pd.Series(values)
     numbers = pd.to_numeric(given, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = ~((numbers >= 0) & (numbers <= 1))
+    wrong = ~((numbers >= 0) & (numbers <= scale))
     if wrong.any():
         row = int(np.argmax(wrong))
         value = given.iloc[row]
         edge = f"row {row}: the edge {a[row]} - {b[row]} has weight"
         if np.isfinite(numbers[row]):
-            fault = f"{numbers[row]:g}, which is outside [0, 1]; scale the weights"
+            fault = f"{numbers[row]:g}, which is outside [0, {scale:g}]; give the highest as scale"
         else:
-            fault = f"{value!r}, which is no number in [0, 1]"
+            fault = f"{value!r}, which is no number in [0, {scale:g}]"
         raise InputError(f"{edge} {fault}")
-    return numbers.astype(np.float32)
+    return (numbers / scale).astype(np.float32)
 
 
 def _assemble(

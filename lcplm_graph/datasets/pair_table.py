@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.tables import LINE, read_table, rows
 
 _COMMENT = ("#",)
@@ -29,7 +29,9 @@ _VALUE_HEADER = re.compile(
 )
 
 
-def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[pd.DataFrame, str]:
+def read_pairs(
+    path: str | os.PathLike[str], third: str | None = None, scale: float = 1.0
+) -> tuple[pd.DataFrame, str]:
     """Read a table of pairs.
 
     Parameters
@@ -39,6 +41,8 @@ def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[
         begin with ``#`` do not count.
     third : {"label", "score"}, optional
         What the third column is; found out by default.
+    scale : float
+        The highest score there can be: 1000 in STRING's units.  Scores are divided by it.
 
     Returns
     -------
@@ -64,7 +68,21 @@ def read_pairs(path: str | os.PathLike[str], third: str | None = None) -> tuple[
     if width == 2:
         return frame.assign(value=np.ones(len(frame), np.float32)), "none"
     values = _numbers(table, path)
-    return frame.assign(value=values), _kind_of(values, third, table, path)
+    kind = _kind_of(values, third, table, path, check_scale(scale))
+    return frame.assign(value=values / np.float32(scale if kind == "score" else 1)), kind
+
+
+def check_scale(scale: float) -> float:
+    """Return a scale that scores can be divided by.
+
+    Raises
+    ------
+    ConfigError
+        If it is no number above 0.
+    """
+    if isinstance(scale, bool) or not (np.isfinite(scale) and scale > 0):
+        raise ConfigError(f"scale is the highest score there can be, as 1000, not {scale!r}")
+    return scale
 
 
 def _layout(path: Path) -> tuple[int, int]:
@@ -111,15 +129,20 @@ def _numbers(table: pa.Table, path: Path) -> np.ndarray:
     raise DataError("the third column holds something that is no number", path=path)
 
 
-def _kind_of(values: np.ndarray, third: str | None, table: pa.Table, path: Path) -> str:
+def _kind_of(
+    values: np.ndarray, third: str | None, table: pa.Table, path: Path, scale: float
+) -> str:
     is_label = (values == 0) | (values == 1)
-    kind = third or ("label" if is_label.all() else "score")
-    right = is_label if kind == "label" else (values >= 0) & (values <= 1)
+    # Who gives a scale has scores.
+    kind = third or ("label" if is_label.all() and scale == 1 else "score")
+    right = is_label if kind == "label" else (values >= 0) & (values <= scale)
     if not right.all():
         row = int(np.argmin(right))
-        wanted = "0 or 1" if kind == "label" else "a label 0 or 1 or a score in [0, 1]"
+        wanted = "0 or 1" if kind == "label" else f"a label 0 or 1 or a score in [0, {scale:g}]"
+        percent = kind == "score" and scale == 1 and values.min() >= 0 and values.max() <= 1000
+        advice = "; give scale=1000 for scores of STRING" if percent else ""
         raise DataError(
-            f"the third column is {wanted}, here it is {values[row]:g}",
+            f"the third column is {wanted}, here it is {values[row]:g}{advice}",
             path=path,
             line=table[LINE][row].as_py(),
         )

@@ -14,7 +14,7 @@ from torch_geometric.utils import to_undirected
 
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, cache_of_files
-from lcplm_graph.datasets.pair_table import read_pairs
+from lcplm_graph.datasets.pair_table import check_scale, read_pairs
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
@@ -26,9 +26,10 @@ class PairPPI(PPIDataset):
     """A graph from a table of pairs (D-SCRIPT, PRING, your own) and a FASTA file.
 
     The table has two or three tab-separated columns without blanks around: two ids, and a label
-    (0 or 1) or a score in [0, 1]. A header line is recognised by usual names of columns, as
-    ``protein1``, ``id_a`` or ``label``; lines that begin with ``#`` are left out. An id that the
-    FASTA file spells otherwise (``sp|P12345|NAME`` for ``P12345``) is matched by its accession.
+    (0 or 1) or a score in [0, 1], or up to `scale`. A header line is recognised by usual names of
+    columns, as ``protein1``, ``id_a`` or ``label``; lines that begin with ``#`` are left out. An id
+    that the FASTA file spells otherwise (``sp|P12345|NAME`` for ``P12345``) is matched by its
+    accession.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ class PairPPI(PPIDataset):
         Sequences; by default the one FASTA file beside the table with the same stem.
     third : {"label", "score"}, optional
         What the third column is; by default ``label`` if it holds 0 and 1 only.
+    scale : float
+        The highest score there can be, 1000 in STRING's units; weights are scores divided by it.
     all_proteins : bool
         Also make nodes of proteins of the FASTA file that no pair names.
     root, transform, pre_transform, pre_filter, force_reload
@@ -56,8 +59,8 @@ class PairPPI(PPIDataset):
     ------
     DataError
         With file and line: wrong number of columns, a label that is not 0 or 1, a score outside
-        [0, 1], an empty id, text that is not UTF-8, a web page, a binary or truncated file, or
-        no pair left.
+        [0, `scale`], an empty id, text that is not UTF-8, a web page, a binary or truncated file,
+        or no pair left.
 
     Notes
     -----
@@ -73,6 +76,7 @@ class PairPPI(PPIDataset):
         fasta: PathLike | None = None,
         *,
         third: str | None = None,
+        scale: float = 1.0,
         all_proteins: bool = False,
         root: PathLike | None = None,
         **hooks: Unpack[Hooks],
@@ -80,15 +84,16 @@ class PairPPI(PPIDataset):
         if third not in (None, "label", "score"):
             raise ConfigError(f"`third` is 'label' or 'score', not {third!r}")
         table = Path(str(pairs).removeprefix("pairs:"))
-        self.third, self.all_proteins = third, all_proteins
+        self.third, self.all_proteins, self.scale = third, all_proteins, check_scale(scale)
         self.inputs = {"pairs": [table], "sequences": [Path(fasta or _fasta_beside(table))]}
-        options = {"third": third, "all_proteins": all_proteins}
+        options: dict[str, Any] = {"third": third, "all_proteins": all_proteins}
+        options |= {"scale": scale} if scale != 1 else {}
         super().__init__(cache_of_files("PairPPI", self.inputs, options, root, hooks), **hooks)
 
     def build(self) -> Built:
         """Make the graph of the positives, its sequences, and counts of what was dropped."""
         path = self.inputs["pairs"][0]
-        table, kind = read_pairs(path, self.third)
+        table, kind = read_pairs(path, self.third, self.scale)
         store = SequenceStore.from_fasta(self.inputs["sequences"][0])
         pairs, values, report = _clean(table, kind, store, str(path))
         if not len(pairs):

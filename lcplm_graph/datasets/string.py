@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
@@ -24,12 +25,14 @@ from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, DiskCache, Hooks, PathLike
 from lcplm_graph.datasets.link_faults import MAX_SCORE
 from lcplm_graph.datasets.links import Links, both_directions, read_links
-from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.errors import ConfigError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card, list_cards, load_card
 from lcplm_graph.files.download import cache_root, data_root, fetch_card_file
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.ids import accession_of
+from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.strings import string_list
 
 CHANNELS = (
     "neighborhood",
@@ -143,7 +146,7 @@ class StringPPI(PPIDataset):
             Columns `protein_id`, `alias`, `source`; only proteins of the graph.  The embedded
             graph knows gene symbols, UniProt accessions and Entrez gene numbers.
         """
-        return self._alias_table().to_pandas()
+        return self._alias_table.to_pandas()
 
     def translate(self, names: Iterable[str]) -> pd.DataFrame:
         """Find the proteins that other databases call by these names.
@@ -157,10 +160,37 @@ class StringPPI(PPIDataset):
         Returns
         -------
         pandas.DataFrame
-            Columns `alias`, `protein_id`; a name of several proteins has a row for each.
+            Columns `alias`, `protein_id`, in the order of `names`.  An unknown name has a missing
+            `protein_id`, and one warning counts them; a name of several proteins has a row for
+            each.
         """
-        return find_aliases(self._alias_table(), names)
+        wanted = string_list(names, "names")
+        found = find_aliases(self._alias_table, wanted)
+        lost = set(wanted) - set(found["alias"])
+        if lost:
+            shown = ", ".join(repr(name) for name in sorted(lost)[:3])
+            warn_once(f"{len(lost)} of {len(set(wanted))} names are unknown here, as {shown}")
+        return pd.DataFrame({"alias": wanted}).merge(found, how="left", on="alias")
 
+    @cached_property
+    def names(self) -> NameIndex:
+        """What the proteins are called, by STRING and then by other databases."""
+        return NameIndex(self.sequences.ids, *self._symbols(), more=self._rows_of_aliases)
+
+    def _rows_of_aliases(self, words: Sequence[str]) -> dict[str, list[int]]:
+        try:
+            found = find_aliases(self._alias_table, words)
+        except DownloadError as error:
+            warn_once(f"only STRING's ids and gene names are known: {error}")
+            return {}
+        rows: dict[str, list[int]] = {}
+        for alias, row in zip(
+            found["alias"], self.sequences.index_of(found["protein_id"]), strict=True
+        ):
+            rows.setdefault(alias, []).append(int(row))
+        return rows
+
+    @cached_property
     def _alias_table(self) -> pa.Table:
         tables = [
             embedded_aliases(self._path(card, "info"))

@@ -34,14 +34,15 @@ def renamed(annotations: Annotations, names: pd.DataFrame) -> Annotations:
         As read.
     names : pandas.DataFrame
         Columns `alias` (the name in the annotations) and `protein_id`.  Copies of a gene often
-        share an accession: each of its proteins gets the annotation.  A name that is not there
-        stays, and counts as another protein.
+        share an accession: each of its proteins gets the annotation.  A name that is not there,
+        or whose protein is missing, stays, and counts as another protein.
 
     Returns
     -------
     Annotations
         Its counts also have ``names_translated`` and ``names_of_several_proteins``.
     """
+    names = names.dropna(subset="protein_id")
     table = annotations.table.merge(names, how="left", left_on="protein", right_on="alias")
     table["protein"] = table["protein_id"].fillna(table["protein"])
     per_name = names["alias"].value_counts()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lcplm_graph.errors import UnknownNameError
 from lcplm_graph.files.catalog import load_card
-from lcplm_graph.files.tables import rows
+from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 
 # A shorter word that no one knows is more likely a mistyped gene name than a protein.
@@ -23,12 +23,12 @@ class KnownProteins:
     Attributes
     ----------
     store : SequenceStore
-    place : dict of str to int
-        Where in it the protein of a name is.
+    names : NameIndex
+        Of the proteins, in the order of the store.
     """
 
     store: SequenceStore
-    place: dict[str, int]
+    names: NameIndex
 
     @classmethod
     def embedded(cls, name: str) -> KnownProteins:
@@ -38,38 +38,47 @@ class KnownProteins:
         assert sequences is not None
         assert info is not None
         store = SequenceStore.from_fasta(sequences)
-        place = {name: i for i, name in enumerate(store.ids)}
-        table = rows(info)
-        next(table)
-        for _, (protein, symbol, accession, *_) in table:
-            at = place[protein]
-            for alias in (symbol, accession, protein.partition(".")[2]):
-                place.setdefault(alias, at)
-        return cls(store, place)
+        table = first_columns(info, ("protein", "symbol", "accession")).to_pandas()
+        table = table.set_index("protein").reindex(store.ids).fillna("")
+        return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]))
 
-    def sequence(self, text: str, more: Mapping[str, str] | None = None) -> str:
+    @classmethod
+    def of(cls, sequences: Mapping[str, str]) -> KnownProteins:
+        """Take names with their sequences."""
+        store = SequenceStore.from_records(sequences.keys(), sequences.values())
+        return cls(store, NameIndex(store.ids))
+
+    def known(self, name: str) -> str | None:
+        """Return the sequence of a name; None if nobody has it.
+
+        Raises
+        ------
+        UnknownNameError
+            If proteins of different sequences have it.
+        """
+        rows = self.names.find(name)
+        if len({self.store[row] for row in rows}) > 1:
+            self.names.row(name)
+        return self.store[rows[0]] if rows else None
+
+    def sequence(self, text: str) -> str:
         """Return the sequence that a text stands for: a name, or itself.
 
         Raises
         ------
         UnknownNameError
-            If it is neither.
+            If it is neither, or a name of several proteins.
         """
         word = text.strip()
-        if more is not None and word in more:
-            return more[word]
-        if word in self.place:
-            return self.store[self.place[word]]
-        if word.upper() in self.place:
-            return self.store[self.place[word.upper()]]
+        found = self.known(word)
+        if found is not None:
+            return found
         letters = "".join(word.split()).upper().removesuffix("*")
         if not (letters.isascii() and letters.isalpha()):
-            close = difflib.get_close_matches(word.upper(), self.place, n=1)
-            near = f", did you mean {close[0]}?," if close else ""
             raise UnknownNameError(
                 f"{word[:40]!r} is neither a protein known here (an id, an accession, a gene "
-                f"name){near} nor a sequence of letters"
+                f"name) nor a sequence of letters{self.names.near(word)}"
             )
         if len(letters) < _SHORT:
-            warn_once(f"{word!r} is no name known here and is taken as a sequence")
+            warn_once(f"{word!r} is no name known here{self.names.near(word)}; taken as a sequence")
         return letters

@@ -127,8 +127,8 @@ class PPIScorer:
         Parameters
         ----------
         pairs : iterable of (str, str)
-            Each a sequence, or a name: first of `sequences`, then of the training data (STRING
-            id, UniProt accession, gene name).
+            Each a sequence, or a name: first of `sequences` (ids in any usual spelling), then of
+            the training data (STRING id, UniProt accession, gene name).
         sequences : mapping of str to str, optional
 
         Raises
@@ -164,15 +164,20 @@ class PPIScorer:
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None
     ) -> tuple[list[tuple[str, str]], list[str], IntArray]:
         """Return names, distinct sequences, and where in them each pair's proteins are."""
+        given = KnownProteins.of(sequences) if sequences else None
+        read: dict[str, str] = {}
         names: list[tuple[str, str]] = []
         place: dict[str, int] = {}
         ends = []
         for number, pair in enumerate(pairs):
             if isinstance(pair, str) or len(pair) != 2:
                 raise InputError(f"pair {number} is not two proteins: {str(pair)[:40]!r}")
-            found = [self.known.sequence(str(text), sequences) for text in pair]
+            for text in map(str, pair):
+                if text not in read:
+                    own = given.known(text) if given else None
+                    read[text] = self.known.sequence(text) if own is None else own
             names.append((str(pair[0]), str(pair[1])))
-            ends.append([place.setdefault(sequence, len(place)) for sequence in found])
+            ends.append([place.setdefault(read[str(text)], len(place)) for text in pair])
         return names, list(place), np.array(ends, np.int64).reshape(-1, 2)
 
     def _scored(

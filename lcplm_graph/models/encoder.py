@@ -104,10 +104,7 @@ class Encoder(nn.Module):
         """
         pool = self.pool if pool is None else pool
         check_pool(pool)
-        texts = string_list(sequences)
-        names = sequences.ids if isinstance(sequences, SequenceStore) else range(len(texts))
-        self._check_lengths(texts, names)
-        check_proteins(texts, names)
+        texts = self._checked(sequences)
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
         out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
@@ -115,6 +112,41 @@ class Encoder(nn.Module):
             for batch in length_sorted_batches(lengths, max_tokens):
                 chosen = [texts[i] for i in batch]
                 out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()
+                bar.update(int(lengths[batch].sum()))
+        return out
+
+    def embed_residues(
+        self, sequences: Iterable[str], *, max_tokens: int = MAX_TOKENS, progress: bool = False
+    ) -> list[Tensor]:
+        """Embed residues, without gradients, in length-sorted batches.
+
+        Parameters
+        ----------
+        sequences, max_tokens, progress
+            As in `embed`.
+
+        Returns
+        -------
+        list of Tensor, dtype=float32, shape=(L, dim)
+            One row a residue, without ``<cls>`` and ``<eos>``; in the order given, on the CPU.
+
+        Raises
+        ------
+        InputError, SequenceError
+            As `embed`.
+        """
+        texts = self._checked(sequences)
+        lengths = np.array([len(s) for s in texts], dtype=np.int64)
+        out: list[Tensor] = [torch.empty(0)] * len(texts)
+        bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
+        # Tensors of inference mode could not be trained on.
+        with torch.no_grad(), reused_memory(), bar:
+            for batch in length_sorted_batches(lengths, max_tokens):
+                packed = self.tokenize([texts[i] for i in batch]).to(self.device)
+                states = self.encode(packed).float().cpu()
+                bounds = packed.cu_seqlens.tolist()
+                for i, begin, end in zip(batch, bounds, bounds[1:], strict=False):
+                    out[i] = states[begin + 1 : end - 1].clone()
                 bar.update(int(lengths[batch].sum()))
         return out
 
@@ -146,6 +178,14 @@ class Encoder(nn.Module):
 
     def _identity(self) -> str:
         return type(self).__name__
+
+    def _checked(self, sequences: Iterable[str]) -> list[str]:
+        """Return the sequences as a list; before any work it is clear that all can be taken."""
+        texts = string_list(sequences)
+        names = sequences.ids if isinstance(sequences, SequenceStore) else range(len(texts))
+        self._check_lengths(texts, names)
+        check_proteins(texts, names)
+        return texts
 
     def _check_lengths(self, sequences: Sequence[str], names: Sequence[str | int]) -> None:
         if self.max_length is None:

@@ -47,8 +47,24 @@ def test_networkx_there_and_back(kind):
         frozenset("ab"): 0.5,
         frozenset("bc"): 1.0,
     }
+    assert not nx.get_node_attributes(back, "symbol")
+    nx.set_node_attributes(graph, {name: name.upper() for name in SEQUENCES}, "symbol")
+    named = to_networkx(from_networkx(graph))
+    assert nx.get_node_attributes(named, "symbol")["b"] == "B"
     by_store = from_networkx(graph, SequenceStore.from_records(list(SEQUENCES), SEQUENCES.values()))
     assert by_store[0].edge_index.tolist() == dataset[0].edge_index.tolist()
+
+
+def test_scores_up_to_a_thousand():
+    frame = pd.DataFrame({"protein1": ["a", "b"], "protein2": ["b", "c"], "w": [700, 1000]})
+    dataset = from_dataframe(frame, SEQUENCES, weight="w", scale=1000)
+    assert to_dataframe(dataset)["weight"].tolist() == pytest.approx([0.7, 1.0])
+    assert from_dataframe(frame, SEQUENCES, scale=1000)[0].edge_weight.unique().tolist() == [1.0]
+    graph = nx.Graph()
+    graph.add_edge("a", "b", weight=500)
+    graph.add_edge("b", "c")
+    weights = to_dataframe(from_networkx(graph, SEQUENCES, scale=1000))["weight"]
+    assert weights.tolist() == [0.5, 1.0]
 
 
 def test_what_does_not_fit_is_refused():

@@ -134,3 +134,19 @@ def write(folder, text):
     path = folder / "x.tsv"
     path.write_bytes(text.encode())
     return path
+
+
+def test_scores_of_other_scales(tmp_path):
+    scores = "a\tb\t900\nb\td\t1\n"
+    with pytest.raises(DataError, match=r"here it is 900; give scale=1000 for scores of STRING"):
+        make(tmp_path, scores)
+    weights = make(tmp_path, scores, scale=1000)[0].edge_weight
+    assert sorted(set(weights.tolist())) == pytest.approx([0.001, 0.9])
+    labels = make(tmp_path, "a\tb\t1\n", scale=1000)
+    assert labels[0].edge_weight.tolist() == pytest.approx([0.001, 0.001])
+    with pytest.raises(DataError, match=r"a score in \[0, 500\], here it is 900"):
+        make(tmp_path, scores, scale=500)
+    with pytest.raises(
+        ConfigError, match="scale is the highest score there can be, as 1000, not 0"
+    ):
+        make(tmp_path, scores, scale=0)

@@ -22,10 +22,12 @@ from lcplm_graph.errors import (
     DataError,
     DownloadError,
     InputError,
+    LcPlmWarning,
     UnknownNameError,
 )
 from lcplm_graph.files import catalog
 from lcplm_graph.files.catalog import load_card
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.splits.leakage import leakage_report
 from lcplm_graph.splits.make import make_split
 
@@ -222,14 +224,38 @@ def test_names_of_other_databases(string_server):
     text += "|7.P1 A UniProt_AC|7.P2 B BLAST_UniProt_AC|7.P3 C UniProt_AC"
     content = text.replace(" ", "\t").replace("|", "\n").encode()
     string_server.put("7.protein.aliases.v12.0.txt.gz", gzip.compress(content))
-    found = StringPPI(7).translate(["A", "B", "C", "D"])
-    assert found.to_numpy().tolist() == [["A", "7.P0"], ["A", "7.P1"], ["C", "7.P3"]]
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="2 of 4 names are unknown here, as 'B', 'D'"):
+        found = StringPPI(7).translate(["A", "B", "C", "D"])
+    assert found.fillna("-").to_numpy().tolist() == [
+        ["A", "7.P0"], ["A", "7.P1"], ["B", "-"], ["C", "7.P3"], ["D", "-"],
+    ]  # fmt: skip
+    with pytest.raises(UnknownNameError, match="'A' is a name of 2 proteins"):
+        StringPPI(7)["A"]
+    assert StringPPI(7).neighbors("C")["protein_id"].tolist()
 
 
 def test_names_in_the_embedded_graph(core):
-    found = core.translate(["P20645", "M6PR", "4074", "nobody"])
-    assert found["alias"].tolist() == ["M6PR", "P20645", "4074"]
-    assert set(found["protein_id"]) == {"9606.ENSP00000000412"}
+    names = ["P20645", "nobody", "M6PR", "4074", "nobody"]
+    found = core.translate(names)
+    assert found["alias"].tolist() == names
+    assert found["protein_id"].isna().tolist() == [name == "nobody" for name in names]
+    assert set(found["protein_id"].dropna()) == {"9606.ENSP00000000412"}
+    spelt = ("TP53", "P04637", "sp|P04637|P53_HUMAN", "7157", "ENSP00000269305")
+    assert {core[name].id for name in spelt} == {"9606.ENSP00000269305"}
+    assert core["TP53"].degree == len(core.neighbors("TP53")) == 79
+
+
+def test_without_the_alias_file_gene_names_are_still_known(string_server):
+    forget_warnings()
+    dataset = StringPPI(7)
+    assert dataset[dataset[0].symbol[0]].node == 0
+    string_server.files.pop("/7.protein.aliases.v12.0.txt.gz")
+    with (
+        pytest.warns(LcPlmWarning, match="only STRING's ids and gene names are known"),
+        pytest.raises(UnknownNameError, match="'Q99999' is no protein of this dataset"),
+    ):
+        dataset["Q99999"]
 
 
 def test_pyg_hooks(string_server, tmp_path):

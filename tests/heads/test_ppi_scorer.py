@@ -44,6 +44,8 @@ def test_names_and_sequences_are_the_same_protein(scorer):
     (own,) = scorer.score([("my", "TP53")], {"my": GLOBIN})
     (raw,) = scorer.score([(GLOBIN, "P04637")])
     assert own == raw
+    (spelt,) = scorer.score([("Q9MINE", "sp|P04637|P53_HUMAN")], {"tr|Q9MINE|X_Y": GLOBIN})
+    assert spelt == raw
 
 
 def test_any_length_and_identical_proteins(scorer):

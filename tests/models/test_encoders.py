@@ -73,6 +73,21 @@ def test_mean_is_over_residues_only(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("make", [lcplm, esm2])
+def test_residues_are_one_tensor_a_protein_in_the_order_given(make) -> None:
+    encoder = make()
+    proteins = [*PROTEINS, "GAVLIM*"]
+    found = encoder.embed_residues(proteins, max_tokens=64)
+    assert [tuple(x.shape) for x in found] == [
+        (len(p.removesuffix("*")), encoder.dim) for p in proteins
+    ]
+    means = torch.stack([x.mean(0) for x in found])
+    torch.testing.assert_close(means, encoder.embed(proteins, "mean"), rtol=1e-4, atol=1e-5)
+    assert not found[0].is_inference()
+    with pytest.raises(SequenceError, match="protein 1"):
+        encoder.embed_residues(["MKT", "M1"])
+
+
 def test_composition_counts() -> None:
     vector = load_encoder("composition").embed(["LLAX"])[0]
     assert vector[:3].tolist() == [0.5, 0.25, 0.0]

@@ -1,0 +1,55 @@
+"""Names of proteins: which one is meant, and what is said where none or several are."""
+
+from __future__ import annotations
+
+import pytest
+
+from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.proteins.names import NameIndex
+
+IDS = ["9606.ENSP1", "9606.ENSP2", "9606.ENSP3", "sp|P12345|AATM_RABIT"]
+SYMBOLS = ["TP53", "MDM2", "Trp53", "TP53B"]
+
+
+@pytest.fixture
+def index() -> NameIndex:
+    asked = {"7157": [0], "P04637": [0], "shared": [1, 2]}
+    return NameIndex(IDS, SYMBOLS, more=lambda words: {w: asked[w] for w in words if w in asked})
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("9606.ENSP2", 1),
+        ("ENSP2", 1),
+        (" TP53 ", 0),
+        ("tp53", 0),
+        ("TRP53", 2),
+        ("P12345", 3),
+        ("sp|P12345|OTHER", 3),
+        ("7157", 0),
+        ("p04637", 0),
+        ("sp|P04637|P53_HUMAN", 0),
+    ],
+)
+def test_every_usual_spelling_is_found(index: NameIndex, name: str, row: int) -> None:
+    assert index.row(name) == row
+
+
+def test_another_species_is_another_protein(index: NameIndex) -> None:
+    assert index.find("10090.ENSP1") == []
+
+
+def test_unknown_and_ambiguous_names_are_told(index: NameIndex) -> None:
+    with pytest.raises(UnknownNameError, match="'TP54' is no protein here, did you mean TP53?"):
+        index.row("TP54")
+    with pytest.raises(
+        UnknownNameError, match="'shared' is a name of 2 proteins here: 9606.ENSP2, 9606.ENSP3;"
+    ):
+        index.row("shared")
+
+
+def test_a_stronger_kind_of_name_wins() -> None:
+    index = NameIndex(["a", "b"], ["b", "x"])
+    assert index.find("b") == [1]
+    assert NameIndex(["1", "2"], ["X", "x"]).find("X") == [0]
