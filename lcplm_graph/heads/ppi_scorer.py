@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
+from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, InputError, UnknownNameError
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
-from lcplm_graph.heads.recipe import BASE, EXTREMES, Blocks, Recipe
+from lcplm_graph.heads.recipe import WIDE, Blocks, Recipe, wide_blocks
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray
@@ -27,6 +29,11 @@ SCORERS_DIR = Path(__file__).parent / "weights"
 DEFAULT = "lcplm-1m-human"
 TRAINING = "training.safetensors"
 _BLOCK = 1 << 14
+# Sums of many terms end differently in their last bits for another number of rows; double precision
+# has some to spare, and what is left of the log-odds does not depend on the other pairs.
+_DIGITS = 9
+# Features of so many proteins are kept, 3 kB each for lcplm-1m.
+_KEPT = 20_000
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,6 +73,9 @@ class ScoredPairs:
 class PPIScorer:
     """Calibrated probabilities that proteins interact, from their sequences.
 
+    A pair has one answer to the last bit, in either order, alone or among thousands.  The features
+    of proteins are kept for later calls.
+
     Parameters
     ----------
     model : LinkModel
@@ -79,15 +89,18 @@ class PPIScorer:
     --------
     >>> scorer = PPIScorer.from_pretrained()
     >>> one, other = scorer.score([("TP53", "MDM2"), ("MDM2", "TP53")])
-    >>> bool(abs(one - other) < 1e-6)
+    >>> bool(one == other)
     True
     """
 
     def __init__(
         self, model: LinkModel, encoder: Encoder, nearest: NearestPairs, known: KnownProteins
     ) -> None:
-        self.model, self.encoder, self.nearest, self.known = model, encoder, nearest, known
+        members = [copy.deepcopy(member).double() for member in model.members]
+        self.model, self.encoder = replace(model, members=members), encoder
+        self.nearest, self.known = nearest, known
         self._trained = set(nearest.sequences)
+        self._rows: dict[str, Tensor] = {}
 
     @classmethod
     def from_pretrained(cls, name: str | None = None) -> PPIScorer:
@@ -185,7 +198,7 @@ class PPIScorer:
     ) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
         if not len(ends):
             return np.empty(0), np.empty(0), np.empty(0, bool)
-        blocks = scorer_features(self.encoder, proteins)
+        blocks = self._features(proteins)
         classes = 3 - np.array([s in self._trained for s in proteins], np.int64)[ends].sum(axis=1)
         each = member_log_odds(self.model, blocks, ends)
         sure = self.model.calibration
@@ -193,12 +206,16 @@ class PPIScorer:
         unlike = distance(self.model, blocks) > self.model.facts["farthest"]
         return sure.probability(each.mean(axis=0), classes), own.std(axis=0), unlike
 
-
-def scorer_features(encoder: Encoder, sequences: Sequence[str]) -> Blocks:
-    """Return the blocks of sequence-only members, embedded now and kept nowhere."""
-    wide = encoder.embed(sequences, "mean_std_max_min")
-    half = 2 * encoder.dim
-    return {BASE: wide[:, :half], EXTREMES: wide[:, half:]}
+    def _features(self, sequences: list[str]) -> Blocks:
+        """Return the blocks of sequence-only members, float64; proteins are embedded one by one."""
+        new = [sequence for sequence in sequences if sequence not in self._rows]
+        if len(self._rows) + len(new) > _KEPT:
+            self._rows, new = {}, sequences
+        # With others in its batch a protein's features would differ in their last bits.
+        made = self.encoder.embed(new, WIDE, max_tokens=1) if new else []
+        self._rows.update(zip(new, made, strict=True))
+        wide = torch.stack([self._rows[sequence] for sequence in sequences]).double()
+        return wide_blocks(wide)
 
 
 def member_log_odds(model: LinkModel, blocks: Blocks, ends: IntArray) -> Floats:
@@ -209,8 +226,8 @@ def member_log_odds(model: LinkModel, blocks: Blocks, ends: IntArray) -> Floats:
         for member, recipe in zip(model.members, model.recipes, strict=True):
             h = member.embed(recipe.features(blocks), nothing)
             parts = torch.from_numpy(ends).split(_BLOCK)
-            found.append(torch.cat([member.decode(h, part) for part in parts]).double().numpy())
-    return np.stack(found)
+            found.append(torch.cat([member.decode(h, part) for part in parts]).numpy())
+    return np.stack(found).round(_DIGITS)
 
 
 def distance(model: LinkModel, blocks: Blocks) -> Floats:

@@ -19,7 +19,8 @@ from lcplm_graph.proteins.store import SequenceStore
 Blocks = Mapping[str, Tensor]
 BASE, EXTREMES, COMPOSITION, DIPEPTIDES = "base", "extremes", "composition", "dipeptides"
 _LETTERS = 20
-_WIDE = "mean_std_max_min"
+#: Pooling that has both `BASE` and `EXTREMES`.
+WIDE = "mean_std_max_min"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,12 @@ WITH_GRAPH = (
 SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)),)
 
 
+def wide_blocks(wide: Tensor) -> dict[str, Tensor]:
+    """Divide features of the pooling `WIDE`, shape (n, 4 dim), into two blocks."""
+    base, extremes = wide.chunk(2, dim=1)
+    return {BASE: base, EXTREMES: extremes}
+
+
 def link_features(
     encoder: Encoder,
     sequences: SequenceStore | Sequence[str],
@@ -102,12 +109,10 @@ def link_features(
     pool = pool or encoder.pool
     if isinstance(encoder, CompositionEncoder) or pool != "mean_std":
         return {BASE: cached_embeddings(encoder, sequences, pool, progress=progress)}
-    wide = cached_embeddings(encoder, sequences, _WIDE, progress=progress)
+    wide = cached_embeddings(encoder, sequences, WIDE, progress=progress)
     letters = cached_embeddings(load_encoder("dipeptide"), sequences, progress=progress)
-    half = 2 * encoder.dim
     return {
-        BASE: wide[:, :half],
-        EXTREMES: wide[:, half:],
+        **wide_blocks(wide),
         COMPOSITION: letters[:, :_LETTERS],
         DIPEPTIDES: letters[:, _LETTERS:],
     }
