@@ -26,6 +26,7 @@ from lcplm_graph.pairs import (
     pair_keys,
 )
 from lcplm_graph.seeds import checked_seed
+from lcplm_graph.splits.parts import Part
 from lcplm_graph.splits.sets import EdgeSets
 
 NEGATIVE_KINDS = ("stub_matched", "uniform", "hard")
@@ -48,7 +49,11 @@ class _Group(NamedTuple):
 
 
 def sample_negatives(
-    split: EdgeSets, part: str, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
+    split: EdgeSets,
+    part: str | Part,
+    kind: str = "stub_matched",
+    ratio: float = 1.0,
+    seed: int = 0,
 ) -> IntArray:
     """Draw negatives for one part of a split.
 
@@ -62,8 +67,8 @@ def sample_negatives(
         proteins (of the right parts, where proteins were split): a degree-only score looks good
         on it. `hard` draws two proteins that share a partner, class by class.
     ratio : float
-        Negatives per positive: ``round(ratio * positives)`` per class are returned. A class that
-        has not so many is said by a warning that counts them.
+        Negatives per positive: ``round(ratio * positives)`` per class are returned. Where a class
+        has fewer, a warning counts them.
     seed : int
 
     Returns
@@ -84,6 +89,7 @@ def sample_negatives(
         )
     if not 0 < ratio < np.inf:
         raise InputError(f"ratio={ratio} must be a finite number above 0.")
+    part = Part.of(part).label
     positives = split.positives(part)
     if not len(positives):
         raise InputError(f"The {part} part has no positives to draw negatives for.")

@@ -62,9 +62,11 @@ class PublishedSplit(Split):
             published=parts,
         )
 
-    def labelled(self, part: str, kind: str = KIND, ratio: float = 1.0, seed: int = 0) -> Labelled:
+    def labelled(
+        self, part: str | Part, kind: str = KIND, ratio: float = 1.0, seed: int = 0
+    ) -> Labelled:
         """Return the pairs of a part as published; `kind`, `ratio` and `seed` change nothing."""
-        return self.published[part]
+        return self.published[Part.of(part).label]
 
     @cached_property
     def seen(self) -> npt.NDArray[np.bool_]:

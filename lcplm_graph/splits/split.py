@@ -21,6 +21,7 @@ from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.splits.negatives import sample_negatives
+from lcplm_graph.splits.parts import Part
 from lcplm_graph.splits.sets import EdgeSets
 
 #: Kinds whose held-out pairs must not share a protein with training.
@@ -96,7 +97,7 @@ class Split(EdgeSets):
     """
 
     def negatives(
-        self, part: str, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
+        self, part: str | Part, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
     ) -> IntArray:
         """Draw pairs not known to interact; see `lcplm_graph.splits.negatives`.
 
@@ -120,7 +121,7 @@ class Split(EdgeSets):
         return sample_negatives(self, part, kind, ratio, seed)
 
     def labelled(
-        self, part: str, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
+        self, part: str | Part, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
     ) -> Labelled:
         """Return the positives of a part, then negatives drawn as `negatives` does."""
         positives = self.positives(part)

@@ -67,6 +67,7 @@ def test_parts_have_one_number_and_one_name(graph):
     for part in PARTS:
         assert Part.of(part) is Part.of(part.label) is part
         assert np.array_equal(split.positives(part), split.positives(part.label))
+        assert np.array_equal(split.negatives(part), split.negatives(part.label))
     with pytest.raises(InputError, match="no part 'val'; choose one of train, valid, test"):
         split.positives("val")
 
