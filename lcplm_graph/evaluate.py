@@ -72,6 +72,8 @@ class LinkCommand(EvaluateOptions):
         proteins with edges.
     decoder
         From two states to log-odds.
+    predictor
+        Class of the heads: link, or one that an installed package adds (lcplm_graph.heads).
     context
         Embed proteins inside walks (LC-PLM-G).
     ranked
@@ -98,6 +100,7 @@ class LinkCommand(EvaluateOptions):
     ratio: float = 1.0
     conv: str | None = None
     decoder: Literal["dot", "hadamard-mlp", "bilinear"] = "hadamard-mlp"
+    predictor: str = "link"
     context: Literal["walks"] | None = None
     ranked: int | None = None
     resamples: int = 200
@@ -319,6 +322,7 @@ def _link(options: LinkCommand) -> None:
         pool=pool,
         conv=options.conv,
         decoder=options.decoder,
+        head=options.predictor,
         context=options.context,
         fit=_fit(LINK_FIT, options.steps, options.seed),
         members=options.members,

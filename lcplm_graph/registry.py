@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
 
-from lcplm_graph.errors import PluginError, UnknownNameError
+from lcplm_graph.errors import ConfigError, LcPlmError, PluginError, UnknownNameError
 from lcplm_graph.io import warn_once
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 class Registry(Generic[T]):
@@ -80,6 +82,54 @@ class Registry(Generic[T]):
         """Whether this package itself brings the thing."""
         return name in self._ours
 
+    def owner(self, name: str) -> str:
+        """Return the package that brings a name, for messages."""
+        return _package(self._places[name]) if name in self._places else "this process"
+
+    def make(self, name: str, *arguments: Any, base: type[M], **options: Any) -> M:
+        """Call what a name stands for and return what it makes.
+
+        Parameters
+        ----------
+        name : str
+        *arguments, **options
+            Of the call.
+        base : type
+            What it must be an instance of.
+
+        Raises
+        ------
+        UnknownNameError
+            If the name is not known.
+        ConfigError
+            If it does not take these arguments.
+        PluginError
+            If another package's code cannot be imported, fails, or makes something else.
+        """
+        call: Any = self[name]
+        if not callable(call):
+            raise PluginError(f"{self._said(name)} cannot be called; it is {call!r}")
+        if not self.is_ours(name):
+            _check_arguments(call, self._said(name), arguments, options)
+        try:
+            made = call(*arguments, **options)
+        except LcPlmError:
+            raise
+        except Exception as error:
+            if self.is_ours(name):
+                raise
+            raise PluginError(
+                f"{self._said(name)} failed: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(made, base):
+            raise PluginError(
+                f"{self._said(name)} makes a {type(made).__name__}, not a {base.__name__}"
+            )
+        return made
+
+    def _said(self, name: str) -> str:
+        return f"the {self.kind} {name!r} of the package {self.owner(name)}"
+
     def __contains__(self, name: object) -> bool:
         return name in self._places or name in self._loaded
 
@@ -124,6 +174,16 @@ class Registry(Generic[T]):
                 f"the {self.kind} {place.name!r} of the package {_package(place)} cannot be "
                 f"imported from {place.value}: {type(error).__name__}: {error}"
             ) from error
+
+
+def _check_arguments(call: Any, said: str, arguments: Any, options: dict[str, Any]) -> None:
+    try:
+        inspect.signature(call).bind(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"{said} does not take these options: {error}") from error
+    except ValueError:
+        # Some compiled callables have no signature to look at.
+        return
 
 
 def _package(place: EntryPoint) -> str:

@@ -2,27 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcplm_graph.datasets.base import PPIDataset
-from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.files.catalog import list_cards
+from lcplm_graph.registry import Registry
 
 if TYPE_CHECKING:
     from lcplm_graph.splits.split import Split
 
 
+def _ours() -> dict[str, str]:
+    string = "lcplm_graph.datasets.string:StringPPI"
+    names = ["string", *(card.name for card in list_cards() if card.kind == "ppi")]
+    return {**dict.fromkeys(names, string), "pairs": "lcplm_graph.datasets.pairs:PairPPI"}
+
+
+GRAPHS: Registry[Callable[[str], PPIDataset]] = Registry(
+    "dataset", "lcplm_graph.datasets", **_ours()
+)
+"""Graphs by the first word of their name; each is called with the whole name."""
+
+
 def load_graph(name: str) -> PPIDataset:
-    """Load a graph with its sequences: a STRING network by name, or ``pairs:FILE``.
+    """Load a graph with its sequences by what ``--graph`` takes.
+
+    Parameters
+    ----------
+    name : str
+        A STRING network, ``pairs:FILE``, or ``NAME`` or ``NAME:...`` of an installed package
+        that has the entry point `NAME` in the group ``lcplm_graph.datasets``.
+
+    Raises
+    ------
+    UnknownNameError
+        If the name is not known.
+    PluginError
+        If another package's dataset fails.
 
     Examples
     --------
     >>> load_graph("string_human_core")[0].num_nodes
     7728
     """
-    return PairPPI(name) if name.startswith("pairs:") else StringPPI(name)
+    key = name.partition(":")[0]
+    return GRAPHS.make(key, name, base=PPIDataset) if key in GRAPHS else StringPPI(name)
 
 
 def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:

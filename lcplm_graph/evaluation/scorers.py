@@ -59,6 +59,7 @@ def link_scorers(
     pool: str | None = None,
     conv: str | None = None,
     decoder: str = "hadamard-mlp",
+    head: str = "link",
     context: str | None = None,
     fit: FitOptions = LINK_FIT,
     members: int = 4,
@@ -75,8 +76,8 @@ def link_scorers(
     encoder : Encoder
     pool, context
         Of the encoder's features, see `AddProteinFeatures`.
-    conv, decoder
-        Of the link model; `decoder` of all heads.
+    conv, decoder, head
+        Of the link model; `decoder` and `head` (see `link_head`) of all heads.
     fit : FitOptions
     members : int
         Heads of a row, trained from different seeds; their mean log-odds are the row's score.
@@ -91,7 +92,9 @@ def link_scorers(
         yield Scorer(SHOWN.get(name, name), baseline.score, baseline.rows)
 
     def trained(x: Blocks | Tensor, conv: str | None = "none") -> Scorer:
-        model = LinkModel.fit(x, split, members=members, options=fit, conv=conv, decoder=decoder)
+        model = LinkModel.fit(
+            x, split, members=members, options=fit, conv=conv, decoder=decoder, head=head
+        )
         return model_scorer(model.on(x, split))
 
     def features(used: Encoder, **options: Any) -> Tensor:

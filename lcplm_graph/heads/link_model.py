@@ -20,6 +20,7 @@ from lcplm_graph.errors import CheckpointError, InputError
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
+from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe
@@ -64,6 +65,7 @@ class LinkModel:
         options: FitOptions = LINK_FIT,
         conv: str | None = None,
         decoder: str = "hadamard-mlp",
+        head: str = "link",
         kinds: Sequence[Recipe] | None = None,
         facts: dict[str, Any] | None = None,
     ) -> LinkModel:
@@ -83,12 +85,14 @@ class LinkModel:
             pair has a protein with edges, else of the sequences alone.  Another convolution takes
             the place of GraphSAGE; ``none`` is a plain head on the block ``base``.
         decoder : str
+        head : str
+            Class of the members, see `link_head`.
         kinds : sequence of Recipe, optional
             Instead of what `conv` says.
         facts : dict, optional
         """
         blocks = as_blocks(features)
-        kinds = [replace(kind, decoder=decoder) for kind in kinds or _kinds(split, conv)]
+        kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds or _kinds(split, conv)]
         recipes = [kinds[number % len(kinds)] for number in range(members)]
         seeds = [options.seed * members + number for number in range(members)]
         heads = [
@@ -179,8 +183,9 @@ def _member(recipe: Recipe, weights: dict[str, Tensor], number: int) -> LinkPred
         if name.startswith(prefix)
     }
     gated = own.get("gnn.project_known.0.weight")
-    member = LinkPredictor(
-        len(own["gnn.scale.running_mean"]),
+    member = link_head(
+        recipe.head,
+        in_channels=len(own["gnn.scale.running_mean"]),
         conv=recipe.conv,
         decoder=recipe.decoder,
         structure=recipe.structure,

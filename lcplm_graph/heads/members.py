@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, fit_link
+from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.process import in_threads
@@ -49,11 +50,11 @@ def fit_link_members(
     return fit_members([(head, x) for head in heads], split, seeds, options)
 
 
-def untrained(seed: int, **arguments: Any) -> LinkPredictor:
-    """Make a link predictor from a seed; torch's generator stays as it was."""
+def untrained(seed: int, head: str = "link", **arguments: Any) -> LinkPredictor:
+    """Make a link predictor (see `link_head`) from a seed; torch's generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LinkPredictor(**arguments)
+        return link_head(head, **arguments)
 
 
 def fit_members(

@@ -38,6 +38,8 @@ class Recipe:
     gated : str
         Block that counts for proteins with edges only; empty for none.
     decoder : str
+    head : str
+        Class of the member, see `link_head`.
     """
 
     conv: str = "none"
@@ -45,6 +47,7 @@ class Recipe:
     blocks: tuple[str, ...] = (BASE,)
     gated: str = ""
     decoder: str = "hadamard-mlp"
+    head: str = "link"
 
     def features(self, blocks: Blocks) -> Tensor:
         """Put the blocks side by side, the gated one last."""
@@ -54,7 +57,7 @@ class Recipe:
         return torch.cat([blocks[name] for name in names if name in blocks], dim=1)
 
     def arguments(self, blocks: Blocks) -> dict[str, Any]:
-        """Return the arguments of `LinkPredictor`."""
+        """Return the arguments of `untrained`."""
         gated = blocks[self.gated].shape[1] if self.gated in blocks else 0
         return {
             "in_channels": self.features(blocks).shape[1],
@@ -62,6 +65,7 @@ class Recipe:
             "decoder": self.decoder,
             "structure": self.structure,
             "gated": gated,
+            "head": self.head,
         }
 
     def as_dict(self) -> dict[str, Any]:

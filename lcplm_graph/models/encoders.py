@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ from lcplm_graph.models.checkpoints import HUB_OPTIONS, dtype_named, first_line,
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
-from lcplm_graph.models.esm2 import Esm2Encoder, esm2_encoder
-from lcplm_graph.models.esmc import esmc_encoder
+from lcplm_graph.models.esm2 import Esm2Encoder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 from lcplm_graph.process import default_dtype
+from lcplm_graph.registry import Registry
 from lcplm_graph.tokens.packing import PackedTokens
 
 if TYPE_CHECKING:
@@ -86,6 +87,21 @@ class LcPlmEncoder(Encoder):
         return json.dumps({k: getattr(config, k) for k in keys}, sort_keys=True)
 
 
+_HERE = "lcplm_graph.models.encoders"
+ENCODERS: Registry[Callable[..., Encoder]] = Registry(
+    "encoder",
+    "lcplm_graph.encoders",
+    composition=f"{_HERE}:_made_encoder",
+    dipeptide=f"{_HERE}:_made_encoder",
+    random=f"{_HERE}:_made_encoder",
+    esm2="lcplm_graph.models.esm2:esm2_encoder",
+    esmc="lcplm_graph.models.esmc:esmc_encoder",
+    **dict.fromkeys(shipped_encoders(), f"{_HERE}:_shipped_encoder"),
+)
+"""Encoders by the first word of their name; each is called with the whole name."""
+_PREFIXES = ("random", "esm2", "esmc")
+
+
 def load_encoder(
     name: str | Path,
     device: str | torch.device | None = None,
@@ -101,15 +117,16 @@ def load_encoder(
         ``"random:8m"`` (an untrained encoder of a preset's shape, the same for every call;
         ``"random:8m:7"`` for seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``;
         ``"esmc:biohub/ESMC-300M-hf"`` likewise;
-        a folder of a checkpoint, of a peft adapter or of a training run; a hub id such as
-        ``"amazon-science/LC-PLM"``.
+        ``NAME`` or ``NAME:...`` of an installed package that has the entry point `NAME` in the
+        group ``lcplm_graph.encoders``; a folder of a checkpoint, of a peft adapter or of a
+        training run; a hub id such as ``"amazon-science/LC-PLM"``.
     device : str or torch.device, optional
         Default: the CPU.
     dtype : {"float32", "bfloat16", "auto"} or torch.dtype, optional
         Of the weights, default float32; ``"auto"`` is what the checkpoint was stored as. States
         and embeddings are float32 in any case.
     **options
-        For hub ids: ``revision``, ``local_files_only``, ``cache_dir``, ``token``,
+        For hub ids and encoders of other packages: ``revision``, ``local_files_only``, ``cache_dir``, ``token``,
         ``force_download`` and ``subfolder``.
 
     Returns
@@ -125,6 +142,8 @@ def load_encoder(
         If the device or an option is not usable.
     CheckpointError
         If a checkpoint cannot be read.
+    PluginError
+        If another package's encoder fails.
 
     Examples
     --------
@@ -135,18 +154,21 @@ def load_encoder(
     if unknown := set(options) - set(HUB_OPTIONS):
         raise ConfigError(f"load_encoder does not know {', '.join(sorted(unknown))}")
     wanted = dtype_named(dtype)
-    if text.startswith("esm2:"):
-        encoder: Encoder = esm2_encoder(text, wanted, options)
-    elif text.startswith("esmc:"):
-        encoder = esmc_encoder(text, wanted, options)
-    elif text in ("composition", "dipeptide") or text.startswith("random:"):
-        _no_options(text, options)
-        encoder = _made_encoder(text, wanted)
-    elif text in shipped_encoders() or (text.startswith("lcplm-") and not Path(text).exists()):
-        encoder = _lcplm_encoder(shipped_folder(text), text, wanted, options)
+    key, colon, _ = text.partition(":")
+    if key in ENCODERS and bool(colon) == (key in _PREFIXES) and ENCODERS.is_ours(key):
+        encoder = ENCODERS.make(key, text, wanted, base=Encoder, **options)
+    elif key in ENCODERS and not ENCODERS.is_ours(key):
+        given = {} if dtype is None else {"dtype": wanted}
+        encoder = ENCODERS.make(key, text, base=Encoder, **given, **options)
+    elif text.startswith("lcplm-") and not Path(text).exists():
+        encoder = _shipped_encoder(text, wanted, **options)
     else:
         encoder = _lcplm_encoder(name, text, wanted, options)
     return _on_device(encoder.eval(), device)
+
+
+def _shipped_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encoder:
+    return _lcplm_encoder(shipped_folder(name), name, dtype, options)
 
 
 def _on_device(encoder: Encoder, device: str | torch.device | None) -> Encoder:
@@ -184,8 +206,9 @@ def _lcplm_encoder(
     return LcPlmEncoder(model, name, seen_edges=model.record.seen_edges)
 
 
-def _made_encoder(name: str, dtype: str | torch.dtype) -> Encoder:
+def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encoder:
     """Return an encoder that is read from no files."""
+    _no_options(name, options)
     if not name.startswith("random:"):
         if dtype not in ("auto", torch.float32):
             raise ConfigError(f"encoder {name!r} has no weights, so dtype {dtype} means nothing")

@@ -76,7 +76,7 @@ class Esm2MaskedLM(Esm2Encoder):
         return self.lm_head(self.encode(packed).to(self.lm_head.dense.weight.dtype)).float()
 
 
-def esm2_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -> Esm2Encoder:
+def esm2_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Esm2Encoder:
     """Load ``esm2:...``, a folder or a hub id.
 
     Raises

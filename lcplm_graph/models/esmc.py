@@ -43,7 +43,7 @@ class EsmcEncoder(Encoder):
         return str(self.model.config.to_json_string())
 
 
-def esmc_encoder(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -> EsmcEncoder:
+def esmc_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> EsmcEncoder:
     """Load ``esmc:...``, a folder or a hub id such as ``esmc:biohub/ESMC-300M-hf``.
 
     Raises
