@@ -59,10 +59,15 @@ def _write_broken(site):
     (site / "lcplm_broken.py").write_text(code)
 
 
+@pytest.fixture(scope="module")
+def families(_installed):
+    return load_graph("toy-families")
+
+
 class TestDataset(PPIDatasetCase):
-    @pytest.fixture(scope="class")
-    def dataset(self):
-        return load_graph("toy-families")
+    @pytest.fixture
+    def dataset(self, families):
+        return families
 
 
 class TestEncoder(EncoderCase):

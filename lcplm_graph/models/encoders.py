@@ -126,8 +126,8 @@ def load_encoder(
         Of the weights, default float32; ``"auto"`` is what the checkpoint was stored as. States
         and embeddings are float32 in any case.
     **options
-        For hub ids and encoders of other packages: ``revision``, ``local_files_only``, ``cache_dir``, ``token``,
-        ``force_download`` and ``subfolder``.
+        For hub ids, and encoders of other packages: ``revision``, ``local_files_only``,
+        ``cache_dir``, ``token``, ``force_download`` and ``subfolder``.
 
     Returns
     -------
