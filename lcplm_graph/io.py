@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
+import itertools
 import os
 import shutil
-import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lcplm_graph.errors import LcPlmError, LcPlmWarning, WriteError
 
@@ -36,14 +39,26 @@ def _names_the_place(write: Write) -> Write:
 
     @functools.wraps(write)
     def named(path: str | os.PathLike[str], **options: str) -> Iterator[Path]:
-        try:
+        with written(path):
             yield from write(path, **options)
-        except OSError as error:
-            if isinstance(error, LcPlmError) or error.errno not in _REASONS:
-                raise
-            raise WriteError(f"cannot write {path}: {_REASONS[error.errno]}") from error
 
     return named
+
+
+@contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one sentence that `path` cannot be written and why, where the system gives a number.
+
+    Raises
+    ------
+    WriteError
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, LcPlmError) or error.errno not in _REASONS:
+            raise
+        raise WriteError(f"cannot write {path}: {_REASONS[error.errno]}") from error
 
 
 @contextmanager
@@ -79,18 +94,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept last, because many writers choose a format by it.
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem[:100]}-", suffix=f".part{path.suffix}", dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _sync(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with claimed_name(path.parent, f".{path.stem[:100]}", f".part{path.suffix}") as temporary:
+        temporary.touch()
+        try:
+            yield temporary
+            _sync(temporary)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -103,7 +115,8 @@ def staged_files(folder: str | os.PathLike[str], *, last: str = "") -> Iterator[
     folder : path-like
         Created if need be; its other files stay.
     last : str
-        Name of the file to move last: the one without which readers ignore the others.
+        Name of the file to move last: the one without which readers ignore the others.  One that
+        is there goes first.
 
     Yields
     ------
@@ -112,12 +125,14 @@ def staged_files(folder: str | os.PathLike[str], *, last: str = "") -> Iterator[
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=folder) as name:
-        staging = Path(name)
+    with _claimed_folder(folder, ".staging") as staging:
         yield staging
-        for path in sorted(staging.iterdir(), key=lambda path: (path.name == last, path.name)):
+        for path in staging.iterdir():
             _sync(path)
             os.chmod(path, 0o666 & ~_umask())
+        if last:
+            (folder / last).unlink(missing_ok=True)
+        for path in sorted(staging.iterdir(), key=lambda path: (path.name == last, path.name)):
             os.replace(path, folder / path.name)
 
 
@@ -147,23 +162,67 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".part", dir=path.parent))
-    try:
+    with _claimed_folder(path.parent, f".{path.name}") as staging:
+        old = staging.with_suffix(".old")
+        if old.exists() and not path.exists():
+            # Where a kill came between the two steps below.
+            os.replace(old, path)
         yield staging
         for file in staging.rglob("*"):
             if file.is_file():
                 _sync(file)
         os.chmod(staging, 0o777 & ~_umask())
+        # A folder cannot be replaced by one call; the old one steps aside first.
+        shutil.rmtree(old, ignore_errors=True)
         if path.exists():
-            # A folder cannot be replaced by one call; the old one steps aside first.
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".old", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(staging, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(staging, path)
+            os.replace(path, old)
+        os.replace(staging, path)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def claimed_name(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
+    """Give a name in a folder that no other process uses at the same time.
+
+    It is the same name again and again, so that what a killed process leaves behind is written
+    over by the next one instead of piling up.  A lock, which ends with the process, lies beside it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where it is; it exists.
+    stem, suffix : str
+        Of the name.
+    """
+    for number in itertools.count():
+        path = folder / f"{stem}{f'-{number}' if number else ''}{suffix}"
+        lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            continue
+        except NotImplementedError:  # a file system without locks
+            path = folder / f"{stem}-{os.getpid()}-{threading.get_ident()}{suffix}"
+            break
+    try:
+        yield path
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        # Before it is released: who waits for it sees that it is another file now.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def _claimed_folder(parent: Path, stem: str) -> Iterator[Path]:
+    """Give a new, empty folder that goes when the block ends."""
+    with claimed_name(parent, stem, ".part") as folder:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

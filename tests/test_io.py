@@ -46,3 +46,33 @@ def test_other_errors_stay_as_they_are(tmp_path):
 def test_what_is_no_seed(seed):
     with pytest.raises(ConfigError, match="a seed is a whole number"):
         checked_seed(seed)
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path):
+    (tmp_path / ".x.part.txt").write_text("half")
+    (tmp_path / ".m.part").mkdir()
+    (tmp_path / ".m.part" / "half").touch()
+    (tmp_path / ".m.part.lock").touch()
+    with atomic_path(tmp_path / "x.txt") as temporary:
+        temporary.write_text("whole")
+    with whole_folder(tmp_path / "m") as made:
+        (made / "a").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "x.txt"]
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["a"]
+
+
+def test_two_that_write_one_file_do_not_meet(tmp_path):
+    with atomic_path(tmp_path / "x") as first, atomic_path(tmp_path / "x") as second:
+        assert first != second
+        first.write_text("1")
+        second.write_text("2")
+    assert (tmp_path / "x").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_that_had_stepped_aside_comes_back(tmp_path):
+    (tmp_path / ".m.old").mkdir()
+    (tmp_path / ".m.old" / "a").touch()
+    with pytest.raises(KeyError), whole_folder(tmp_path / "m"):
+        raise KeyError
+    assert [path.name for path in (tmp_path / "m").iterdir()] == ["a"]

@@ -160,6 +160,11 @@ class ProteinDataset(InMemoryDataset):
         """Whether there are files to make."""
         return self.cache.folder is not None
 
+    def _process(self) -> None:
+        # PyG's own writes two files more, which say by `repr` what the cache's name says already,
+        # and stop the loading for ever when a kill leaves one of them half.
+        self.process()
+
     def process(self) -> None:
         """Fill the cache."""
         self.cache.fill(self._built, again=self.force_reload)

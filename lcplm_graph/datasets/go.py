@@ -24,6 +24,7 @@ from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import Annotations, evidence_codes
 from lcplm_graph.go.ontology import Ontology, aspect_code
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.parts import PARTS, Part, Parts, random_parts
 
 Paths = PathLike | list[PathLike]
@@ -135,7 +136,8 @@ class GOFunction(ProteinDataset):
         codes = evidence_codes(evidence)
         self.evidence: list[str] | None = None if codes is None else sorted(codes)
         self.exclude, self.min_proteins = sorted(exclude), min_proteins
-        self.temporal, self.valid, self.test, self.seed = temporal, valid, test, seed
+        self.temporal, self.valid, self.test = temporal, valid, test
+        self.seed = checked_seed(seed)
         self.split_kind = split
         self._graph = graph
         options = {

@@ -18,6 +18,7 @@ import numpy as np
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import FloatArray, checked, finite
 from lcplm_graph.pairs import IntArray
+from lcplm_graph.seeds import checked_seed
 
 
 class Interval(NamedTuple):
@@ -76,7 +77,9 @@ def bootstrap_pairs(
             weight = drawn[ends].prod(axis=1)
             used = weight > 0
             if label[used].any() and not label[used].all():
-                chosen = np.random.default_rng([seed, k, 1]).integers(len(each), size=len(each))
+                chosen = np.random.default_rng([checked_seed(seed), k, 1]).integers(
+                    len(each), size=len(each)
+                )
                 yield metric(label[used], each[chosen][:, used].mean(axis=0), weight[used])
 
     return _interval(metric(label, score, np.ones(len(label))), values(), resamples, level)
@@ -143,7 +146,7 @@ def _draws(count: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     if count < 2 or resamples < 2:
         raise InputError(f"{resamples} resamples of {count} proteins make no interval.")
     for k in range(resamples):
-        rng = np.random.default_rng([seed, k])
+        rng = np.random.default_rng([checked_seed(seed), k])
         yield np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_pairs, bootstrap_proteins
 from lcplm_graph.io import atomic_path
+from lcplm_graph.seeds import checked_seed
 
 Table = dict[str, dict[str, Interval]]
 Bootstrap = Callable[[Callable[..., float]], Interval]
@@ -196,7 +197,7 @@ def _generators(seed: int) -> Iterator[np.random.Generator | None]:
     """None for the value itself, which comes first; then one for each resample."""
     yield None
     for k in count():
-        yield np.random.default_rng([seed, k, 1])
+        yield np.random.default_rng([checked_seed(seed), k, 1])
 
 
 def group_sums(values: Any, groups: Any) -> np.ndarray:

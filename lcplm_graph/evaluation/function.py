@@ -22,6 +22,7 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.seeds import checked_seed
 
 Scores = npt.NDArray[np.float64]
 COLUMNS = {
@@ -197,7 +198,7 @@ def _head(
     labels = data.y[torch.from_numpy(rows)]
     train, valid, test = (torch.from_numpy(parts[p][rows]) for p in ("train", "val", "test"))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
+        torch.manual_seed(checked_seed(options.seed))
         model = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.evaluation.ranking import sensitivity_to_first_false_positive, top_k_hits
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.files.tables import rows
 from lcplm_graph.models.encoders import Encoder, load_encoder
 
 Ints = npt.NDArray[np.int64]
@@ -182,18 +183,22 @@ def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
     if not path.is_file():
         raise DataError("no such file", path=path)
     known: dict[str, dict[str, float]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        if "method" not in (reader.fieldnames or ()):
-            raise DataError("no column 'method' in the header", path=path, line=1)
-        for record in reader:
-            name = record.pop("method")
-            try:
-                known[name] = {part: float(value) for part, value in record.items() if value}
-            except (TypeError, ValueError):
-                raise DataError(
-                    "a cell is no number", path=path, line=reader.line_num, record=name
-                ) from None
+    table = rows(path)
+    line, header = next(table, (1, []))
+    if "method" not in header or len(set(header)) < len(header):
+        raise DataError("no header with one column 'method'", path=path, line=line)
+    for line, cells in table:
+        if len(cells) != len(header):
+            message = f"{len(cells)} columns, the header has {len(header)}"
+            raise DataError(message, path=path, line=line)
+        record = dict(zip(header, cells, strict=True))
+        name = record.pop("method")
+        try:
+            known[name] = {part: float(value) for part, value in record.items() if value}
+        except ValueError:
+            raise DataError("a cell is no number", path=path, line=line, record=name) from None
+        if not all(map(math.isfinite, known[name].values())):
+            raise DataError("a cell is no finite number", path=path, line=line, record=name)
     return known
 
 

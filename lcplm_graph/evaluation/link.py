@@ -27,6 +27,7 @@ from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit_link import validation
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import in_threads
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -147,7 +148,7 @@ def _share_of(published: IntArray | None, share: float, seed: int) -> IntArray:
         raise InputError(
             "this graph comes without published negatives; draw stub_matched, uniform or hard ones"
         )
-    order = np.random.default_rng([seed, 23]).permutation(len(published))
+    order = np.random.default_rng([checked_seed(seed), 23]).permutation(len(published))
     return published[order[: round(share * len(published))]]
 
 
@@ -280,7 +281,7 @@ def _decided(
 def _mrr(scorer: Scorer, part: ClassPairs, split: Split, options: LinkOptions) -> Interval | None:
     if not options.ranked:
         return None
-    rng = np.random.default_rng([options.seed, 17])
+    rng = np.random.default_rng([checked_seed(options.seed), 17])
     chosen = rng.permutation(len(part.positives))[: options.ranked]
     ranks = rank_partners(
         scorer.rows, part.positives[np.sort(chosen)], split.known, split.num_nodes

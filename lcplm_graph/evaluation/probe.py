@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import FloatArray, finite
+from lcplm_graph.seeds import checked_seed
 
 #: Weights of the penalty, from strong to weak; tried in turn until one is worse than the best.
 STRENGTHS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -128,7 +129,7 @@ def _without_a_tenth(
     classes: npt.NDArray[np.int64], seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Split the rows at random; every class keeps a row in the first part."""
-    order = np.random.default_rng(seed).permutation(len(classes))
+    order = np.random.default_rng(checked_seed(seed)).permutation(len(classes))
     _, kept = np.unique(classes[order], return_index=True)
     spare = np.delete(order, kept)
     if not len(spare):

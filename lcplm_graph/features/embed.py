@@ -19,7 +19,7 @@ import numpy as np
 from filelock import Timeout
 from tqdm import tqdm
 
-from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.errors import ConfigError, InputError, LcPlmError
 from lcplm_graph.features.engines import Engine, Recipe, here
 from lcplm_graph.features.formats import Embeddings, check_ids, info_of, writer_for
 from lcplm_graph.features.job_folder import JobFolder, Progress
@@ -187,6 +187,8 @@ class EmbedJob:
             yield
         except Timeout:
             raise InputError(f"{self.out}: another process is writing this file") from None
+        except LcPlmError:
+            raise
         except OSError as error:
             raise ConfigError(f"{self.out} cannot be written ({error.strerror})") from error
 

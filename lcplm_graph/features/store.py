@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -159,14 +158,17 @@ class FeatureStore:
             )
         return _as_keys(digests.view(np.uint64)), rows
 
-    def _write(self, digests: np.ndarray, values: np.ndarray) -> None:
+    def _write(self, digests: np.ndarray, values: np.ndarray) -> Path:
         tensors: dict[str, np.ndarray] = {
             "digests": np.ascontiguousarray(digests).view(np.int64),
             "values": np.ascontiguousarray(values, dtype=np.float32),
         }
-        name = f"shard-{uuid.uuid4().hex}.safetensors"
-        with atomic_path(self.folder / name) as temporary:
+        # Named by its proteins, so that what a kill left half is the same file when run again.
+        name = hashlib.sha256(tensors["digests"].tobytes()).hexdigest()[:32]
+        path = self.folder / f"shard-{name}.safetensors"
+        with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata={"key": self.key})
+        return path
 
     def _merge(self) -> None:
         """Join many shards; the old ones go only after the joined one is there."""
@@ -177,9 +179,10 @@ class FeatureStore:
         keys = np.concatenate([part[0] for part in parts])
         _, first = np.unique(keys, return_index=True)
         rows = np.concatenate([part[1] for part in parts])[first]
-        self._write(keys[first].view("<u8").reshape(-1, 2), rows)
+        joined = self._write(keys[first].view("<u8").reshape(-1, 2), rows)
         for path in old:
-            path.unlink(missing_ok=True)
+            if path != joined:
+                path.unlink(missing_ok=True)
 
 
 def check_features(values: np.ndarray | Tensor, names: Sequence[str | int] | None = None) -> None:

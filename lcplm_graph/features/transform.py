@@ -25,6 +25,7 @@ from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
 from lcplm_graph.pairs import single_graph
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkStream
@@ -107,7 +108,8 @@ class AddProteinFeatures(BaseTransform):
             raise ConfigError("inside a walk a protein has no <cls> of its own; pool otherwise")
         self.pool, self.context, self.split, self.sequences = pool, context, split, sequences
         self.walk_length, self.walks_per_protein = walk_length, walks_per_protein
-        self.walk_tokens, self.seed, self.max_tokens = walk_tokens, seed, max_tokens
+        self.walk_tokens, self.max_tokens = walk_tokens, max_tokens
+        self.seed = checked_seed(seed)
         self.progress = progress
 
     def forward(self, data: Any) -> Data:

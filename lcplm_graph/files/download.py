@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-import pooch
 from filelock import FileLock
 
 from lcplm_graph.errors import ChecksumError, DataError, DownloadError
@@ -245,8 +244,6 @@ def _is_ready(path: Path, expected: Expected) -> bool:
 
 
 def _download(path: Path, expected: Expected, by_hand: str) -> None:
-    # pooch tells how to pin every file it is not told the hash of; the record does that here.
-    pooch.get_logger().setLevel("WARNING")
     digests: list[str] = []
 
     def check(part: Path) -> None:
@@ -263,9 +260,7 @@ def _download(path: Path, expected: Expected, by_hand: str) -> None:
         by_hand=by_hand,
         check=check,
     )
-    pooch.retrieve(
-        expected.url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader
-    )
+    downloader(expected.url, path)
     path.chmod(0o644)
     _write_record(path, expected.url, digests[-1])
 

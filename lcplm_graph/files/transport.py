@@ -1,4 +1,4 @@
-"""A pooch downloader over HTTP with resume, retries and a progress bar."""
+"""A downloader over HTTP with resume, retries and a progress bar."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ class ResumingDownloader:
         #: Whether the server told neither the size nor where the file ends.
         self.unannounced = False
 
-    def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: Any) -> None:
-        """Download `url` to `output_file`; the protocol of pooch."""
+    def __call__(self, url: str, output_file: str | os.PathLike[str]) -> None:
+        """Download `url` to `output_file`."""
         shown, begun = shown_url(url), time.monotonic()
         last: Exception = _TryAgain("no attempt was made")
         for attempt in range(ATTEMPTS):
@@ -142,8 +142,9 @@ class ResumingDownloader:
                 f"network and run again: what has arrived is kept and resumed. {self.by_hand}."
             ) from None
         self.check(self.partial)
-        os.replace(self.partial, output_file)
+        # First, as nobody would look for it later.
         self._validator.unlink(missing_ok=True)
+        os.replace(self.partial, output_file)
 
     def _transfer(self, url: str, deadline: float) -> None:
         have, before = self._resumable()

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.dropout import own_generators
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.process import one_thread
+from lcplm_graph.seeds import checked_seed
 
 Model = TypeVar("Model", bound=nn.Module)
 # Of the steps; then the rate falls to nothing as a half cosine.
@@ -59,6 +60,19 @@ class FitOptions:
     isolate: float = 0.3
     seed: int = 0
     progress: bool = False
+
+    def __post_init__(self) -> None:
+        checked_seed(self.seed)
+        for name in ("steps", "batch_size", "every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
+            raise ConfigError(
+                f"lr must be above 0 and weight_decay not negative, not "
+                f"{self.lr} and {self.weight_decay}"
+            )
+        if not 0 <= self.isolate <= 1:
+            raise ConfigError(f"isolate is a share from 0 to 1, not {self.isolate}")
 
 
 def fit_function(

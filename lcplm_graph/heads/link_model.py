@@ -25,7 +25,7 @@ from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe
 from lcplm_graph.heads.structure import PairStructure
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import staged_files
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Split
@@ -125,10 +125,11 @@ class LinkModel:
             "calibration": self.calibration.as_dict(),
             "facts": self.facts,
         }
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(weights, temporary)
-        with atomic_path(folder / CONFIG) as temporary:
-            temporary.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+        # The configuration last, and an older one first away: a kill leaves no mixture of two.
+        with staged_files(folder, last=CONFIG) as staging:
+            save_file(weights, staging / WEIGHTS)
+            text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
+            (staging / CONFIG).write_text(text, encoding="utf-8")
         return folder
 
     @classmethod

@@ -24,6 +24,7 @@ from torch_geometric.sampler import (
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit_link import message_graph
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
 
@@ -60,7 +61,8 @@ class NeighborSampler(BaseSampler):
         self.sources = index[0][self.order].astype(np.int64)
         self.indptr = np.zeros(num_nodes + 1, np.int64)
         np.cumsum(np.bincount(index[1], minlength=num_nodes), out=self.indptr[1:])
-        self.num_nodes, self.num_neighbors, self.seed = num_nodes, list(num_neighbors), seed
+        self.num_nodes, self.num_neighbors = num_nodes, list(num_neighbors)
+        self.seed = checked_seed(seed)
 
     def sample_from_nodes(self, index: NodeSamplerInput, **_kwargs: Any) -> SamplerOutput:
         """Sample around proteins; they come first in the batch, in their order."""

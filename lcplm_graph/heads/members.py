@@ -53,7 +53,8 @@ def fit_link_members(
 def untrained(seed: int, head: str = "link", **arguments: Any) -> LinkPredictor:
     """Make a link predictor (see `link_head`) from a seed; torch's generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # A large seed times the number of members may be more than torch takes.
+        torch.manual_seed(seed % (1 << 63))
         return link_head(head, **arguments)
 
 

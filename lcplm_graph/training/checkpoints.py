@@ -124,7 +124,7 @@ class TimedCheckpoints(Checkpoint):
 
     def _tidy(self, step: int) -> None:
         """Remove what a kill left half written, and set aside what lies ahead of this step."""
-        for rest in self.folder.glob(".step-*.part.ckpt"):
+        for rest in self.folder.glob(".step-*.part.ckpt*"):
             rest.unlink()
         for path in checkpoints_in(self.folder):
             if step_of(path) > step:

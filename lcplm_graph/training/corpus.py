@@ -15,6 +15,7 @@ from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import cache_root, fetch_card_file
 from lcplm_graph.io import atomic_path, sha256_of
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.clusters import read_clusters
 
 FIRST_EDGE = 128
@@ -122,7 +123,7 @@ def one_of_each(groups: np.ndarray, seed: int) -> np.ndarray:
     ndarray, dtype=int64, shape=(number of groups,)
         In the order of the groups.
     """
-    order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
+    order = np.random.default_rng([checked_seed(seed), len(groups)]).permutation(len(groups))
     return order[np.unique(groups[order], return_index=True)[1]]
 
 
@@ -184,7 +185,7 @@ def choose_held_out(lengths: np.ndarray, eval_tokens: int, seed: int) -> np.ndar
     for number in range(int(bins.max()) + 1 if len(bins) else 0):
         members = np.flatnonzero(bins == number)
         most = int(len(members) * _HELD_OUT_SHARE)
-        order = np.random.default_rng([seed, number]).permutation(members)[:most]
+        order = np.random.default_rng([checked_seed(seed), number]).permutation(members)[:most]
         enough = int(np.searchsorted(np.cumsum(lengths[order]), eval_tokens)) + 1
         chosen.append(order[:enough])
     return np.sort(np.concatenate(chosen))

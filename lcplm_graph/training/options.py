@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 
 FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes")
@@ -78,14 +80,19 @@ class TrainOptions:
     eval_every: int = 1000
 
     def __post_init__(self) -> None:
+        for name in ("seed", "split_seed"):
+            checked_seed(getattr(self, name, 0))
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name} must be a finite number, not {value}")
         for name in ("steps", "max_tokens", "accumulate", "nodes", "log_every", "eval_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("lr", "clip", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("warmup", "weight_decay", "seed"):
-            if getattr(self, name) < 0:
+        for name in ("warmup", "weight_decay"):
+            if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops.random_walk import random_walk
 from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw, make_law
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.graph import open_graph, save_graph, walk_graph
 
@@ -87,7 +88,7 @@ class WalkSampler:
             raise InputError(f"a walk needs a length of at least 1 protein, not {length}")
         self.p, self.q, self.weighted = p, q, bool(weighted)
         self._law = make_law(p=p, q=q, weighted=weighted)
-        self.seed = operator.index(seed)
+        self.seed = checked_seed(seed)
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the graph's tables as ``.npy`` files, which `open` maps instead of reading."""

@@ -24,6 +24,7 @@ from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
 from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
@@ -166,7 +167,7 @@ class ShardedWalkStream(WalkSource):
         self.starts = np.cumsum([0, *(shard.num_nodes for shard in shards)])
         self._options: dict[str, Any] = {"length": length, "p": p, "q": q, "weighted": weighted}
         self._negative_rate = negative_rate
-        self._key = derive_key(operator.index(seed) % (1 << 64), _SPECIES)
+        self._key = derive_key(checked_seed(seed), _SPECIES)
         self._open = lru_cache(maxsize=_OPEN_SHARDS)(self._stream)
 
     def locate(self, index: int) -> tuple[int, int]:

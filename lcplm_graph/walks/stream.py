@@ -13,6 +13,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.ops.random_walk.reference import derive_key
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.seeds import checked_seed
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.walks.assemble import fill, measure
 from lcplm_graph.walks.residues import ResidueTable
@@ -210,7 +211,7 @@ class WalkStream(WalkSource):
         self.sampler = sampler
         self.max_tokens = operator.index(max_tokens)
         self.negative_rate = float(negative_rate)
-        self.seed = sampler.seed if seed is None else operator.index(seed)
+        self.seed = sampler.seed if seed is None else checked_seed(seed)
         self.residues = store if isinstance(store, ResidueTable) else ResidueTable.from_store(store)
         self._check_sizes()
 
