@@ -1,4 +1,4 @@
-"""Another package adds a dataset, an encoder and a head by entry points, and commands take them."""
+"""Another package adds a dataset, an encoder, a head and a kernel; commands take them."""
 
 import json
 import sys
@@ -10,15 +10,18 @@ import pytest
 from cases.dataset import PPIDatasetCase
 from cases.encoder import EncoderCase
 from cases.head import LinkHeadCase
+from cases.kernel import KernelCase
 
 from lcplm_graph.__main__ import main
+from lcplm_graph.backends import KERNELS
 from lcplm_graph.datasets.load import GRAPHS, load_graph
 from lcplm_graph.errors import ConfigError, PluginError
 from lcplm_graph.heads.kinds import HEADS
 from lcplm_graph.models.encoders import ENCODERS, load_encoder
 
 PACKAGE = Path(__file__).parent / "third_party"
-NAMES = {"toy-families": GRAPHS, "toy-charges": ENCODERS, "toy-distance": HEADS}
+NAMES = ("toy-families", "toy-charges", "toy-distance", "rms_norm.toy")
+REGISTRIES = (GRAPHS, ENCODERS, HEADS, KERNELS)
 BROKEN = {
     "lcplm_graph.datasets": {"bad-list": "list"},
     "lcplm_graph.encoders": {"bad-import": "nothing_there", "bad-call": "fails"},
@@ -36,10 +39,10 @@ def _installed(tmp_path_factory):
     _write_broken(site)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        for registry in (GRAPHS, ENCODERS, HEADS):
+        for registry in REGISTRIES:
             patch.delitem(registry.__dict__, "_places", raising=False)
         yield
-    for registry in (GRAPHS, ENCODERS, HEADS):
+    for registry in REGISTRIES:
         registry.__dict__.pop("_places", None)
         for name in NAMES:
             registry.remove(name)
@@ -78,6 +81,12 @@ class TestEncoder(EncoderCase):
 
 class TestHead(LinkHeadCase):
     name = "toy-distance"
+
+
+class TestKernel(KernelCase):
+    @pytest.fixture
+    def kernel(self):
+        return "rms_norm", "toy"
 
 
 def test_nothing_of_it_is_imported_before_it_is_asked_for():

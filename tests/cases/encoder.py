@@ -8,7 +8,7 @@ import torch
 
 from lcplm_graph.errors import SequenceError
 from lcplm_graph.models.encoder import Encoder
-from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.models.pooling import POOLS, pooled_dim
 
 PROTEINS = ["MKTAYIAKQRQISFVK", "M", "GAVLIM", "MSDNEMSDNEMSDNEMSDNE", "ACDX"]
 
@@ -39,7 +39,7 @@ class EncoderCase(ABC):
         assert states.dtype == torch.float32
         assert bool(states.isfinite().all())
 
-    @pytest.mark.parametrize("pool", ["mean", "mean_std", "max"])
+    @pytest.mark.parametrize("pool", POOLS)
     def test_a_protein_does_not_depend_on_its_batch_mates(self, encoder, pool):
         together = encoder.embed(PROTEINS, pool, max_tokens=30)
         alone = torch.cat([encoder.embed([protein], pool) for protein in PROTEINS])

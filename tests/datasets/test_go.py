@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cases.dataset import ProteinDatasetCase
 
 from lcplm_graph import StringPPI
 from lcplm_graph.datasets.go import GOFunction
@@ -66,6 +67,12 @@ def files(tmp_path):
         "root": tmp_path / "root",
         "min_proteins": 1,
     }
+
+
+class TestGoFunction(ProteinDatasetCase):
+    @pytest.fixture
+    def dataset(self, files):
+        return GOFunction(**files, valid=0, test=0)
 
 
 def labels_of(dataset):

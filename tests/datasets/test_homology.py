@@ -10,6 +10,7 @@ import tarfile
 import lmdb
 import numpy as np
 import pytest
+from cases.dataset import ProteinDatasetCase
 
 from lcplm_graph.datasets.homology import RemoteHomology
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
@@ -56,6 +57,14 @@ def check(dataset):
         assert data.superfamily[rows].tolist() == [10, 11]
         assert data.family[rows].tolist() == [20, 21]
         assert dataset.sequences[rows[1]] == "MKT" + "ACDEFG"[number] * 2
+
+
+class TestRemoteHomology(ProteinDatasetCase):
+    @pytest.fixture
+    def dataset(self, tmp_path):
+        for part in PARTS:
+            write_json(tmp_path / f"remote_homology_{part}.json", records_of(part))
+        return RemoteHomology(tmp_path, root=tmp_path / "root")
 
 
 @pytest.mark.parametrize(("suffix", "write"), [("lmdb", write_lmdb), ("json", write_json)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import pytest
+from cases.dataset import PPIDatasetCase
 
 from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.datasets.pairs import PairPPI
@@ -19,6 +21,18 @@ def make(tmp_path, pairs=PAIRS, **options):
     (tmp_path / "mine.tsv").write_text(pairs)
     (tmp_path / "mine.fasta").write_text(FASTA)
     return PairPPI(tmp_path / "mine.tsv", root=tmp_path / "root", **options)
+
+
+class TestPairPPI(PPIDatasetCase):
+    split_options: ClassVar = {"valid": 0.3, "test": 0.3}
+
+    @pytest.fixture
+    def dataset(self, tmp_path):
+        ends = [(i, (i + step) % 60) for i in range(60) for step in (1, 2, 5)]
+        (tmp_path / "ring.tsv").write_text("".join(f"p{a}\tp{b}\n" for a, b in ends))
+        text = "".join(f">p{i}\nMK{'ACDEFGHIKL'[i % 10] * (i + 1)}\n" for i in range(60))
+        (tmp_path / "ring.fasta").write_text(text)
+        return PairPPI(tmp_path / "ring.tsv", root=tmp_path / "root")
 
 
 def test_dirt_is_counted_and_said(tmp_path):

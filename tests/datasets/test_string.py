@@ -12,6 +12,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from cases.dataset import PPIDatasetCase
 from torch_geometric.utils import is_undirected, to_networkx
 
 from lcplm_graph import StringPPI
@@ -368,6 +369,12 @@ def test_split_of_a_dataset(core):
     parts = [set(split.positives(part).ravel().tolist()) for part in ("train", "valid", "test")]
     assert min(map(len, parts)) > 300
     assert len(set.union(*parts)) == sum(map(len, parts))
+
+
+class TestStringPPI(PPIDatasetCase):
+    @pytest.fixture
+    def dataset(self, core):
+        return core
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from cases.head import HeadCase, LinkHeadCase
 from sklearn.metrics import roc_auc_score
 from torch_geometric.data import Data
 
@@ -41,6 +42,32 @@ def planted(seed=0, nodes=160, groups=8, edges=900):
     x = np.eye(groups)[group] + 0.3 * rng.normal(size=(nodes, groups))
     graph = Data(edge_index=torch.from_numpy(np.ascontiguousarray(both)), num_nodes=nodes)
     return graph, torch.from_numpy(x.astype(np.float32)), torch.from_numpy(group)
+
+
+class TestDot(LinkHeadCase):
+    name, options = "link", {"decoder": "dot"}
+
+
+class TestHadamardMlp(LinkHeadCase):
+    name, options = "link", {"decoder": "hadamard-mlp"}
+
+
+class TestBilinear(LinkHeadCase):
+    name, options = "link", {"decoder": "bilinear"}
+
+
+class TestFunction(HeadCase):
+    name, options = "function", {"num_terms": 5}
+
+    def logits(self, head, graph):
+        return head(*graph, rows=torch.tensor([0, 3, 11]))
+
+
+class TestHomology(HeadCase):
+    name, options = "homology", {"num_classes": 4}
+
+    def logits(self, head, graph):
+        return head(graph[0])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases.encoder import EncoderCase
 
 from lcplm_graph import load_encoder
 from lcplm_graph.errors import (
@@ -19,7 +20,6 @@ from lcplm_graph.errors import (
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import Esm2Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
-from lcplm_graph.models.pooling import POOLS, pooled_dim
 from lcplm_graph.models.zero_shot import score_pairs
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, encode_protein
 
@@ -51,41 +51,10 @@ ENCODERS = {
 }
 
 
-@pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("name", ENCODERS)
-def test_embedding_alone_equals_embedding_in_a_batch(name: str, pool: str) -> None:
-    encoder = ENCODERS[name]()
-    together = encoder.embed(PROTEINS, pool, max_tokens=40)
-    alone = torch.cat([encoder.embed([p], pool) for p in PROTEINS])
-    assert together.shape == (5, pooled_dim(encoder.dim, pool))
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_mean_is_over_residues_only(name: str) -> None:
-    encoder = ENCODERS[name]()
-    packed = encoder.tokenize(PROTEINS[:1])
-    with torch.no_grad():
-        states = encoder.encode(packed)
-    assert states.shape == (24, encoder.dim)
-    torch.testing.assert_close(
-        encoder.embed(PROTEINS[:1])[0], states[1:-1].mean(0), rtol=1e-4, atol=1e-6
-    )
-
-
-@pytest.mark.parametrize("make", [lcplm, esm2])
-def test_residues_are_one_tensor_a_protein_in_the_order_given(make) -> None:
-    encoder = make()
-    proteins = [*PROTEINS, "GAVLIM*"]
-    found = encoder.embed_residues(proteins, max_tokens=64)
-    assert [tuple(x.shape) for x in found] == [
-        (len(p.removesuffix("*")), encoder.dim) for p in proteins
-    ]
-    means = torch.stack([x.mean(0) for x in found])
-    torch.testing.assert_close(means, encoder.embed(proteins, "mean"), rtol=1e-4, atol=1e-5)
-    assert not found[0].is_inference()
-    with pytest.raises(SequenceError, match="protein 1"):
-        encoder.embed_residues(["MKT", "M1"])
+class TestOurs(EncoderCase):
+    @pytest.fixture(params=ENCODERS)
+    def make(self, request):
+        return ENCODERS[request.param]
 
 
 def test_composition_counts() -> None:

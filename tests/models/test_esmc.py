@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases.encoder import EncoderCase
 
 from lcplm_graph import load_encoder
 from lcplm_graph.errors import CheckpointError
@@ -21,6 +22,12 @@ def tiny():
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
     )
     return transformers.EsmcModel(config).eval()
+
+
+class TestEsmC(EncoderCase):
+    @pytest.fixture
+    def make(self):
+        return lambda: EsmcEncoder(tiny(), "esmc:tiny").eval()
 
 
 def test_it_loads_from_a_folder_and_no_protein_depends_on_its_batch(tmp_path):
