@@ -241,6 +241,19 @@ def test_figures_name_their_command(page: Path) -> None:
         assert re.search(r"[Mm]ade by\s+`(?:python|lcplm) ", below), f"{name_of(page)}: {picture}"
 
 
+NOTEBOOKS = sorted((DOCS / "tutorials").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=name_of)
+def test_notebooks_are_stored_bare(notebook: Path) -> None:
+    """Their outputs are made when the site is built; what they import is there."""
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+    for block in blocks(notebook, "python"):
+        check_imports(block)
+    assert notebook.stem in (DOCS / "tutorials" / "index.md").read_text()
+
+
 def test_ci_runs_the_commands_of_the_readme() -> None:
     commands = [block for block in blocks(README, "bash") if "-m venv" in block]
     assert len(commands) == 2
