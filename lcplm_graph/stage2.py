@@ -12,7 +12,8 @@ from lcplm_graph.command import run_command
 from lcplm_graph.training.options import Stage2Options
 
 if TYPE_CHECKING:
-    from lcplm_graph.models.encoders import LcPlmEncoder
+    from lcplm_graph.models.encoders import Encoder
+    from lcplm_graph.training.esm2_graph import GraphModel
     from lcplm_graph.training.graphs import TrainGraph
     from lcplm_graph.training.run import Run
 
@@ -42,14 +43,14 @@ def train(options: Stage2Options) -> None:
 
 
 def _train(options: Stage2Options, checkpoint: Path | None) -> None:
-    from lcplm_graph.training.architectures import load_trainable
+    from lcplm_graph.training.esm2_graph import load_for_graph
     from lcplm_graph.training.graphs import open_graphs
     from lcplm_graph.training.plots import draw_loss
     from lcplm_graph.training.run import run_training
 
     tokens = options.walk_tokens or min(_WALK_TOKENS, options.max_tokens)
     graph = open_graphs(options, tokens)
-    encoder = load_trainable(options.encoder)
+    model, encoder = load_for_graph(options.encoder, options.lora)
     facts = {
         "stage": 2,
         "graph": options.graph,
@@ -59,7 +60,7 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     }
     relation = options.relation or graph.default_relation
     make = _frozen if relation == "frozen" else _on_walks
-    run = make(options, graph, encoder, relation, checkpoint is not None)
+    run = make(options, graph, model, encoder, relation, checkpoint is not None)
 
     def finish(folder: Path) -> None:
         graph.save_split(folder)
@@ -70,7 +71,7 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
         replace(
             run,
             facts=facts,
-            before=encoder.model.record,
+            before=model.record,
             seen_edges=graph.seen_edges,
             finish=finish,
         ),
@@ -79,16 +80,26 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
 
 
 def _frozen(
-    options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder, relation: str, resumed: bool
+    options: Stage2Options,
+    graph: TrainGraph,
+    model: GraphModel,
+    encoder: Encoder,
+    relation: str,
+    resumed: bool,
 ) -> Run:
     from lcplm_graph.training.frozen_task import frozen_task
     from lcplm_graph.training.run import Run
 
-    return Run(*frozen_task(options, graph, encoder))
+    return Run(*frozen_task(options, graph, model, encoder))
 
 
 def _on_walks(
-    options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder, relation: str, resumed: bool
+    options: Stage2Options,
+    graph: TrainGraph,
+    model: GraphModel,
+    encoder: Encoder,
+    relation: str,
+    resumed: bool,
 ) -> Run:
     from lcplm_graph.training.metrics import RELATION_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
@@ -111,12 +122,12 @@ def _on_walks(
         max_tokens=options.max_tokens,
     )
     run = Run(
-        task=MaskedLMTask(encoder.model.train(), options, options.relation_weight),
+        task=MaskedLMTask(model.train(), options, options.relation_weight),
         source=source,
         evaluate=held_out,
         columns=(*RELATION_COLUMNS, *held_out.columns),
     )
-    return with_decoder(run, options, graph, encoder, resumed=resumed) if by_decoder else run
+    return with_decoder(run, options, graph, model, encoder, resumed=resumed) if by_decoder else run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -187,6 +187,11 @@ def read_tensors(
         layers or the width is not that of the configuration.
     """
     _check_sizes(stored_shapes(folder, variant), config, folder)
+    return stored_tensors(folder, variant)
+
+
+def stored_tensors(folder: Path, variant: str | None = None) -> dict[str, Tensor]:
+    """Return every tensor of a checkpoint as it is stored; raises as `read_tensors`."""
     tensors: dict[str, Tensor] = {}
     for file in _weight_files(folder, variant):
         with _opened(file) as opened:

@@ -24,6 +24,7 @@ from lcplm_graph.tokens.packing import PackedTokens
 
 if TYPE_CHECKING:
     from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
+    from lcplm_graph.models.relation import RelationDecoder
 
 
 class LcPlmEncoder(Encoder):
@@ -76,6 +77,11 @@ class LcPlmEncoder(Encoder):
             )
         output = self.model(packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window)
         return output.logits
+
+    @property
+    def relation(self) -> RelationDecoder | None:
+        """The decoder of pairs, if stage 2 gave the model one."""
+        return getattr(self.model, "relation", None)
 
     def seen_edges(self) -> np.ndarray | None:
         """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""

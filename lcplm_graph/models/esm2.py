@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,12 @@ from lcplm_graph.models.checkpoints import (
     refuse_not_finite,
     resolve_checkpoint,
     stored_shapes,
+    stored_tensors,
 )
 from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.models.folder import ModelFolder, Record
+from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
 
 if TYPE_CHECKING:
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 _LAYER = re.compile(r"(?:^|\.)encoder\.layer\.(\d+)\.")
 # Predicts contacts from attention; the residue states do not depend on it.
 _NOT_NEEDED = "contact_head."
+RELATION = "relation."
+"""How the names of the relation decoder's weights begin."""
 
 
 class Esm2Encoder(Encoder):
@@ -38,12 +45,25 @@ class Esm2Encoder(Encoder):
     ----------
     model : EsmModel
     name : str
+    relation : RelationDecoder, optional
+        Of an ESM-2-G, see `lcplm_graph.stage2`.
+    seen_edges : ndarray of uint64, optional
+        Sorted hashes of the pairs of stage 2.
     """
 
-    def __init__(self, model: EsmModel, name: str) -> None:
+    def __init__(
+        self,
+        model: EsmModel,
+        name: str,
+        relation: RelationDecoder | None = None,
+        seen_edges: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
-        self.model, self.name = model, name
+        self.model, self.name, self._seen_edges = model, name, seen_edges
+        if relation is not None:
+            self.relation = relation
         self.dim = model.config.hidden_size
+        self.pool = getattr(model.config, "pool", self.pool)
         if model.config.position_embedding_type == "absolute":
             # Two positions are taken by <cls> and <eos>, and numbering starts after <pad>.
             self.max_length = model.config.max_position_embeddings - 4
@@ -53,6 +73,10 @@ class Esm2Encoder(Encoder):
         input_ids, mask = pad(packed)
         states = self.model(input_ids, attention_mask=mask).last_hidden_state
         return states.flatten(0, 1)[pad_mask_to_cu_seqlens(mask)[0]].float()
+
+    def seen_edges(self) -> np.ndarray | None:
+        """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""
+        return self._seen_edges
 
     def _identity(self) -> str:
         return self.model.config.to_json_string()
@@ -86,19 +110,54 @@ def esm2_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Esm2Enc
     """
     from transformers import EsmModel
 
-    return Esm2Encoder(_load(EsmModel, name, dtype, options, add_pooling_layer=False), name)
+    model, folder = _load(EsmModel, name, dtype, options, add_pooling_layer=False)
+    return Esm2Encoder(
+        model, name, _relation(folder, model.config), ModelFolder(folder).record().seen_edges
+    )
+
+
+def esm2_for_training(name: str) -> tuple[EsmForMaskedLM, RelationDecoder | None, Record]:
+    """Load ``esm2:...`` for stage 2: the masked LM, its decoder and its past, if it has any.
+
+    Raises as `esm2_encoder`.
+    """
+    from transformers import EsmForMaskedLM
+
+    model, folder = _load(EsmForMaskedLM, name, torch.float32, {})
+    model.config.pool = getattr(model.config, "pool", "mean")
+    return model, _relation(folder, model.config), ModelFolder(folder).record()
+
+
+def _relation(folder: Path, config: Any) -> RelationDecoder | None:
+    """Read the decoder of pairs that stage 2 put beside ESM-2's weights."""
+    if not getattr(config, "relation_channels", 0):
+        return None
+    width = pooled_dim(config.hidden_size, config.pool)
+    decoder = RelationDecoder(width, config.relation_channels, config.relation_members)
+    stored = {
+        key.removeprefix(RELATION): value
+        for key, value in stored_tensors(folder).items()
+        if key.startswith(RELATION)
+    }
+    try:
+        decoder.load_state_dict(stored)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder}: its relation decoder does not fit {CONFIG} ({first_line(error)})"
+        ) from error
+    return decoder.eval()
 
 
 def esm2_masked_lm(name: str, dtype: str | torch.dtype, options: dict[str, Any]) -> Esm2MaskedLM:
     """Load ``esm2:...`` with its output layer; raises as `esm2_encoder`."""
     from transformers import EsmForMaskedLM
 
-    return Esm2MaskedLM(_load(EsmForMaskedLM, name, dtype, options), name).eval()
+    return Esm2MaskedLM(_load(EsmForMaskedLM, name, dtype, options)[0], name).eval()
 
 
 def _load(
     model_class: Any, name: str, dtype: str | torch.dtype, options: dict[str, Any], **shape: Any
-) -> Any:
+) -> tuple[Any, Path]:
     source = name.removeprefix("esm2:")
     try:
         folder = resolve_checkpoint(source, **options)
@@ -133,7 +192,7 @@ def _load(
             f"{wrong[0]}; the files do not belong to this configuration"
         )
     refuse_not_finite(model.state_dict(), folder)
-    return model.eval()
+    return model.eval(), folder
 
 
 def _check_config(folder: Path) -> None:

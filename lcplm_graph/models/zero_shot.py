@@ -36,8 +36,8 @@ def score_pairs(
 
     Parameters
     ----------
-    encoder : LcPlmEncoder
-        An LC-PLM-G: without stage 2 the scores mean nothing.
+    encoder : LcPlmEncoder or Esm2Encoder
+        An LC-PLM-G, or an ESM-2-G: without stage 2 the scores mean nothing.
     pairs : iterable of (str, str)
         Sequences of the two proteins; see `lcplm_graph.strings.string_pairs`.
     by : {"decoder", "stream", "marker"}, optional
@@ -66,13 +66,12 @@ def score_pairs(
     SequenceError
         If a sequence is empty or holds a character that is no letter.
     """
-    if not isinstance(encoder, LcPlmEncoder):
+    decoder: RelationDecoder | None = getattr(encoder, "relation", None)
+    if decoder is None and not isinstance(encoder, LcPlmEncoder):
         raise ConfigError(
             f"{encoder.name} has no masked-LM head; scoring pairs needs an LC-PLM encoder"
         )
     texts = string_pairs(pairs)
-    decoder = getattr(encoder.model, "relation", None)
-    assert decoder is None or isinstance(decoder, RelationDecoder)
     by = by or ("marker" if decoder is None else "decoder")
     if by not in WAYS:
         raise ConfigError(f"by={by!r} is not a way to score pairs; choose one of {', '.join(WAYS)}")
@@ -83,11 +82,13 @@ def score_pairs(
     if by == "decoder":
         assert decoder is not None  # checked above
         return _by_decoder(encoder, decoder, texts, max_tokens, progress)
+    if not isinstance(encoder, LcPlmEncoder):
+        raise ConfigError(f"{encoder.name} scores pairs by='decoder' only; it is no LC-PLM")
     return _in_streams(encoder, decoder if by == "stream" else None, texts, max_tokens, progress)
 
 
 def _by_decoder(
-    encoder: LcPlmEncoder, decoder: RelationDecoder, pairs: Pairs, max_tokens: int, progress: bool
+    encoder: Encoder, decoder: RelationDecoder, pairs: Pairs, max_tokens: int, progress: bool
 ) -> Tensor:
     """Encode every distinct protein once, then decode the pairs."""
     place: dict[str, int] = {}

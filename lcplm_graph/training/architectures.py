@@ -33,14 +33,16 @@ class Esm2ForPacked(nn.Module):
     Parameters
     ----------
     config : transformers.EsmConfig
+    esm2 : transformers.EsmForMaskedLM, optional
+        Default: an untrained one.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, esm2: Any = None) -> None:
         from transformers import EsmForMaskedLM
 
         super().__init__()
         self.config = config
-        self.esm2 = EsmForMaskedLM(config)
+        self.esm2 = EsmForMaskedLM(config) if esm2 is None else esm2
         # The contact head takes no part in masked-LM training.
         self.esm2.esm.contact_head.requires_grad_(False)
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.store import cached_embeddings
-from lcplm_graph.models.encoders import LcPlmEncoder
-from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.tokens.vocabulary import EDGE
 from lcplm_graph.training.data import Batch, Hops, Relations
+from lcplm_graph.training.esm2_graph import GraphModel
 from lcplm_graph.training.fit_decoder import NEGATIVES_FOR, draw_pairs, known_pairs
 from lcplm_graph.training.graphs import TrainGraph
 from lcplm_graph.training.held_out_pairs import PairAurocs
@@ -32,7 +32,7 @@ _DRAW = 9
 
 
 def frozen_task(
-    options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder
+    options: Stage2Options, graph: TrainGraph, model: GraphModel, encoder: Encoder
 ) -> tuple[FrozenTask, PairBatches, Evaluate, tuple[str, ...]]:
     """Return what a run needs that trains a decoder alone: task, batches, evaluation, columns.
 
@@ -43,11 +43,10 @@ def frozen_task(
     """
     if graph.sequences is None:
         raise ConfigError("--relation frozen needs one graph in memory")
-    (split, _), model = graph.held_out[0], encoder.model
-    assert isinstance(model, LcPlmForMaskedLM)  # what stage 2 loads
+    split, _ = graph.held_out[0]
     asked = held_out_pairs(split, options.eval_pairs)
     needed = np.union1d(np.flatnonzero(split.seen), asked.nodes)
-    width = pooled_dim(model.config.d_model, model.config.pool)
+    width = pooled_dim(model.config.hidden_size, model.config.pool)
     bank = torch.zeros(split.num_nodes, width, dtype=torch.float32)
     bank[torch.from_numpy(needed)] = cached_embeddings(
         encoder, graph.sequences.select(needed), model.config.pool, progress=True
@@ -108,7 +107,7 @@ class FrozenTask(RelationTask):
 
     default_decoder_lr = 3e-3
 
-    def __init__(self, model: LcPlmForMaskedLM, options: Stage2Options, bank: Tensor) -> None:
+    def __init__(self, model: GraphModel, options: Stage2Options, bank: Tensor) -> None:
         super().__init__(model, options, bank)
         model.requires_grad_(False)
         self.decoder.requires_grad_(True)

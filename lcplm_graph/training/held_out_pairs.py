@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from lcplm_graph.models.encoders import length_sorted_batches
-from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import CLS, EOS
+from lcplm_graph.training.esm2_graph import GraphModel
 from lcplm_graph.training.walks import FEWEST, Pairs
 from lcplm_graph.walks.residues import ResidueTable
 
@@ -94,15 +94,20 @@ class HeldOutPairs:
         """Names of the figures, those by class (C1, C2, C3) where there are any."""
         return self.aurocs.columns
 
-    def __call__(self, model: LcPlmForMaskedLM, device: torch.device) -> dict[str, float]:
+    def __call__(self, model: GraphModel, device: torch.device) -> dict[str, float]:
         """Return the AUROC of the decoder, over all pairs and by class."""
         assert model.relation is not None  # stage 2 adds it
         pool = model.config.pool
-        pooled = torch.zeros(len(self.nodes), pooled_dim(model.config.d_model, pool), device=device)
+        pooled = torch.zeros(
+            len(self.nodes), pooled_dim(model.config.hidden_size, pool), device=device
+        )
         for batch in self.batches:
             packed = pack([self._tokens[i] for i in batch]).to(device)
-            states = model.bimamba(packed.input_ids, cu_seqlens=packed.cu_seqlens)
+            output = model(
+                packed.input_ids, cu_seqlens=packed.cu_seqlens, output_hidden_states=True
+            )
+            assert output.hidden_states is not None  # asked for
             pooled[torch.from_numpy(batch).to(device)] = pool_residues(
-                states.last_hidden_state.float(), packed, pool
+                output.hidden_states[-1].float(), packed, pool
             )
         return self.aurocs(model.relation, pooled, self.ends.to(device))

@@ -107,7 +107,8 @@ class Stage2Options(TrainOptions):
         several species with commas between them (string:9606,10090), or pairs:FILE with a FASTA
         file beside it.
     encoder
-        Where to start: a shipped encoder, a folder, a hub id, or random:<preset>.
+        Where to start: a shipped encoder, a folder, a hub id, random:<preset>, or esm2:<folder or
+        hub id> for an ESM-2-G.
     walk_length
         Proteins of a walk.
     walk_tokens
@@ -141,6 +142,9 @@ class Stage2Options(TrainOptions):
         With a decoder: share of a batch's tokens that are walks; the others are single proteins.
     freeze
         Layers of the encoder, from the first, that stay as they are.
+    lora
+        With an esm2: encoder: rank of adapters of its layers, which then stay as they are; 0
+        trains them whole.
     split
         What is held out: random, C1, C2, C3, node, cluster, ..., or a saved split, whose path ends
         in .json (one graph in memory only).
@@ -166,6 +170,7 @@ class Stage2Options(TrainOptions):
     decoder_steps: int | None = None
     walk_share: float = 0.5
     freeze: int = 0
+    lora: int = 0
     split: str = DEFAULT_KIND
     split_seed: int = 0
     eval_pairs: int = 500
@@ -177,10 +182,10 @@ class Stage2Options(TrainOptions):
                 "walk_share must be between 0 and 1, decoder_lr above 0 and pair_weight not "
                 f"negative, not {self.walk_share}, {self.decoder_lr} and {self.pair_weight}"
             )
-        if (self.decoder_steps or 0) < 0 or self.freeze < 0:
+        if (self.decoder_steps or 0) < 0 or self.freeze < 0 or self.lora < 0:
             raise ConfigError(
-                f"decoder_steps and freeze must not be negative, not {self.decoder_steps} and "
-                f"{self.freeze}"
+                f"decoder_steps, freeze and lora must not be negative, not {self.decoder_steps}, "
+                f"{self.freeze} and {self.lora}"
             )
         if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
             raise ConfigError(

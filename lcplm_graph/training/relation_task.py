@@ -10,13 +10,13 @@ from torch import Tensor
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.store import cached_embeddings
-from lcplm_graph.models.encoders import LcPlmEncoder
-from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
 from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
+from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
 from lcplm_graph.training.fit_decoder import (
     CHANNELS,
     DROP,
@@ -39,7 +39,13 @@ _FIT_STEPS = 600
 
 
 def with_decoder(
-    run: Run, options: Stage2Options, graph: TrainGraph, encoder: LcPlmEncoder, *, resumed: bool
+    run: Run,
+    options: Stage2Options,
+    graph: TrainGraph,
+    model: GraphModel,
+    encoder: Encoder,
+    *,
+    resumed: bool,
 ) -> Run:
     """Return a run of stage 2 that trains a relation decoder too.
 
@@ -50,8 +56,10 @@ def with_decoder(
     options : Stage2Options
     graph : TrainGraph
         One graph in memory.
-    encoder : LcPlmEncoder
+    model : GraphModel
         Gets a decoder if it has none, fitted on its states as they are.
+    encoder : Encoder
+        Embeds with the model.
     resumed : bool
         Then bank and decoder come from the checkpoint.
 
@@ -68,16 +76,15 @@ def with_decoder(
     walks, held_out = run.source, run.evaluate
     assert isinstance(walks, WalkBatches)
     assert isinstance(held_out, HeldOutWalks)
-    (split, residues), model = graph.held_out[0], encoder.model
-    assert isinstance(model, LcPlmForMaskedLM)  # what stage 2 loads
+    split, residues = graph.held_out[0]
     sampler = PairSampler(split)
-    width = pooled_dim(model.config.d_model, model.config.pool)
+    width = pooled_dim(model.config.hidden_size, model.config.pool)
     bank = torch.zeros(split.num_nodes, width, dtype=torch.float32)
     if not resumed:
         # Before there is a new decoder: states are kept by what the encoder is made of.
         proteins = graph.sequences.select(sampler.seen)
         bank[torch.from_numpy(sampler.seen)] = cached_embeddings(
-            encoder, proteins, model.config.pool, progress=True
+            encoder.eval(), proteins, model.config.pool, progress=True
         )
     decoder = give_decoder(model, options.seed)
     if not resumed:
@@ -106,7 +113,7 @@ def with_decoder(
     )
 
 
-def give_decoder(model: LcPlmForMaskedLM, seed: int) -> RelationDecoder:
+def give_decoder(model: GraphModel, seed: int) -> RelationDecoder:
     """Return the model's decoder; one that has none gets a new one."""
     if model.relation is None:
         with torch.random.fork_rng(devices=[]):
@@ -131,16 +138,13 @@ class RelationTask(MaskedLMTask):
     bank: Tensor
     default_decoder_lr = 1e-3
 
-    def __init__(self, model: LcPlmForMaskedLM, options: Stage2Options, bank: Tensor) -> None:
+    def __init__(self, model: GraphModel, options: Stage2Options, bank: Tensor) -> None:
         super().__init__(model, options, options.relation_weight)
         self.stage2 = options
         self.pair_weight = options.pair_weight
         self.register_buffer("bank", bank)
         self._fresh: list[tuple[int, Tensor, Tensor]] = []
-        for layer in model.bimamba.backbone.layers[: options.freeze]:
-            layer.requires_grad_(False)
-        if options.freeze:
-            model.bimamba.backbone.embedding.requires_grad_(False)
+        freeze_first(model, options.freeze)
 
     @property
     def decoder(self) -> RelationDecoder:

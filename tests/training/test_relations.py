@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcplm_graph.errors import Interrupted
+from lcplm_graph.errors import ConfigError, Interrupted
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.pairs import is_in, pair_keys
@@ -21,6 +21,7 @@ from lcplm_graph.stage2 import train
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import MASK
 from lcplm_graph.training.checkpoints import checkpoints_in, newest_intact
+from lcplm_graph.training.esm2_graph import load_for_graph
 from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_decoder
 from lcplm_graph.training.frozen_task import FrozenTask
 from lcplm_graph.training.metrics import read_metrics
@@ -223,3 +224,36 @@ def test_fitted_on_states_of_pairs_it_tells_them_apart() -> None:
     with torch.inference_mode():
         score = decoder(*(decoder.embed(states[:, side]) for side in (0, 1))).numpy()
     assert score[labels].mean() > score[~labels].mean() + 1
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_an_esm2_goes_through_the_same_stage(options, tmp_path, lora: int) -> None:
+    from transformers import EsmConfig, EsmForMaskedLM
+
+    from lcplm_graph import load_encoder, score_pairs
+
+    config = EsmConfig(
+        vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=16, num_hidden_layers=2,
+        num_attention_heads=2, intermediate_size=32, position_embedding_type="rotary",
+        token_dropout=True, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    EsmForMaskedLM(config).save_pretrained(tmp_path / "esm2")
+    name = f"esm2:{tmp_path / 'esm2'}"
+    train(options(encoder=name, steps=2, lora=lora, freeze=1 - bool(lora), lr=0.01))
+    before, after = load_encoder(name), load_encoder(f"esm2:{tmp_path / 'run' / 'model'}")
+    proteins = ["MKTAYIAK", "GAVLIM", "WWPLE"]
+    assert not torch.allclose(before.embed(proteins), after.embed(proteins), atol=1e-4)
+    first = "model.encoder.layer.0.attention.self.query.weight"
+    changed = not torch.equal(before.state_dict()[first], after.state_dict()[first])
+    assert changed == bool(lora)
+    scores = score_pairs(after, [(proteins[0], proteins[1]), (proteins[1], proteins[0])])
+    assert scores[0] == scores[1]
+    assert len(after.seen_edges()) > 100
+    _, again = load_for_graph(f"esm2:{tmp_path / 'run' / 'model'}")
+    assert torch.equal(again.embed(proteins), after.embed(proteins))
+
+
+def test_adapters_are_for_esm2_only(options) -> None:
+    with pytest.raises(ConfigError, match="--lora is for esm2"):
+        train(options(lora=4))
