@@ -212,7 +212,7 @@ class PPIScorer:
         if len(self._rows) + len(new) > _KEPT:
             self._rows, new = {}, sequences
         # With others in its batch a protein's features would differ in their last bits.
-        made = self.encoder.embed(new, WIDE, max_tokens=1) if new else []
+        made = self.encoder.embed(new, WIDE, max_tokens=1) if new else torch.empty(0)
         self._rows.update(zip(new, made, strict=True))
         wide = torch.stack([self._rows[sequence] for sequence in sequences]).double()
         return wide_blocks(wide)
