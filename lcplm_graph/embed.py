@@ -65,7 +65,7 @@ class EmbedOptions:
 def embed(options: EmbedOptions) -> None:
     """Run the job and print what it writes."""
     from lcplm_graph.features.embed import EmbedJob
-    from lcplm_graph.features.engines import here
+    from lcplm_graph.features.engines import local_engine
     from lcplm_graph.features.formats import writer_for
     from lcplm_graph.features.ray_engine import ray_engine
     from lcplm_graph.models.encoders import load_encoder
@@ -81,7 +81,7 @@ def embed(options: EmbedOptions) -> None:
     # Before an encoder is loaded, which may take long.
     writer_for(options.out)
     sequence_files(options.input)
-    engine = ray_engine(options.workers) if on_ray else here
+    engine = ray_engine(options.workers) if on_ray else local_engine
     encoder = load_encoder(options.encoder)
     if not on_ray:
         encoder.to(_device(options.device))

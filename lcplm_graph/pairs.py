@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.splitmix import GOLDEN, mix64
 
 IntArray = npt.NDArray[np.int64]
 
@@ -196,8 +197,5 @@ def pair_hashes(digests: npt.NDArray[np.uint64], pairs: IntArray) -> npt.NDArray
 
 
 def mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Spread every bit, one to one: the finalizer of SplitMix64 (Steele et al. 2014)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    """Hash numbers one to one: the first output of SplitMix64 from each as a seed."""
+    return mix64(x + GOLDEN)

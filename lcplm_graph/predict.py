@@ -121,9 +121,9 @@ def _partners(options: PartnersOptions) -> None:
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
         sure = zip(best.pairs[:, 1].tolist(), best.probability, best.spread, strict=True)
         for rank, (node, probability, spread) in enumerate(sure, 1):
-            told = "self" if node == own else "yes" if node in known else "no"
+            known_edge = "self" if node == own else "yes" if node in known else "no"
             numbers = float(probability), float(spread)
-            rows.append((name, rank, names[node], symbols[node], *numbers, told))
+            rows.append((name, rank, names[node], symbols[node], *numbers, known_edge))
     columns = ("query", "rank", "partner", "symbol", "probability", "uncertainty", "known")
     network = Network(columns, rows, ("query", "partner"), _attributes(names, symbols))
     print(f"written: {write_network(options.out, network)}")

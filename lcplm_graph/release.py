@@ -123,7 +123,7 @@ def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
     for earlier, run, later in zip(runs, runs[1:], facts[1:], strict=False):
         if later[0]["data"].get("encoder_fingerprint") != load_encoder(str(earlier)).fingerprint():
             raise ConfigError(f"{run}: this run did not start from the model of {earlier}")
-    return [run for told in facts[:-1] for run in told]
+    return [run for history in facts[:-1] for run in history]
 
 
 def _told(run: Path) -> list[dict[str, Any]]:

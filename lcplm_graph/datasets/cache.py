@@ -36,7 +36,7 @@ from lcplm_graph.proteins.store import SequenceStore
 logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
 # Raised when `build` of a class changes what it makes of the same files.
-_FORMAT = 3
+_FORMAT = 4
 _NOT_KEPT = "-not-kept"
 
 PathLike = str | os.PathLike[str]

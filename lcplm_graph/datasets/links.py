@@ -41,7 +41,7 @@ class Links:
     channels : ndarray or None, dtype=int16, shape=(n, n_channels)
         Further scores of each pair.
     report : dict
-        Counts: `rows`, `below_score`, `without_sequence`, `self_loops`, `repeated`,
+        Counts: `rows`, `below_score`, `without_sequence`, `self_pairs`, `duplicates`,
         `contradictory` (the two directions, or repeats, differ: the highest score is kept).
     """
 
@@ -168,7 +168,7 @@ class _Collector:
     known: int = 0
     without_sequence: int = 0
     below_score: int = 0
-    self_loops: int = 0
+    self_pairs: int = 0
     kept: int = 0
     extra: list[np.ndarray] = field(default_factory=list)
 
@@ -184,7 +184,7 @@ class _Collector:
         high_enough = scores[0] >= max(self.min_score, 1)
         self.known += int(known.sum())
         self.without_sequence += int((~known).sum())
-        self.self_loops += int((known & ~different).sum())
+        self.self_pairs += int((known & ~different).sum())
         self.below_score += int((known & different & ~high_enough).sum())
         keep = np.flatnonzero(known & different & high_enough)
         first, second = first[keep], second[keep]
@@ -222,7 +222,7 @@ class _Collector:
         changes = packed[1:] != packed[:-1]
         edge = np.ones(min(1, self.kept), dtype=bool)
         is_first, is_last = np.concatenate((edge, changes)), np.concatenate((changes, edge))
-        repeated = sum(_n_repeated(packed[side]) for side in (directions, ~directions))
+        duplicates = sum(_n_repeated(packed[side]) for side in (directions, ~directions))
         highest = scores[is_last]
         contradictory = int((highest != scores[is_first]).sum())
         if channels is not None:
@@ -235,9 +235,9 @@ class _Collector:
         report = {
             "rows": self.rows,
             "without_sequence": self.without_sequence,
-            "self_loops": self.self_loops,
+            "self_pairs": self.self_pairs,
             "below_score": self.below_score,
-            "repeated": repeated,
+            "duplicates": duplicates,
             "contradictory": contradictory,
         }
         return Links(pairs, highest, channels, report)

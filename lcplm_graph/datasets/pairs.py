@@ -105,7 +105,7 @@ class PairPPI(PPIDataset):
         report["ids_sharing_a_sequence"] = _sharing(store)
         positive = values > 0
         report |= {"positives": int(positive.sum()), "negatives": int((~positive).sum())}
-        _say(path, report)
+        _warn_of_dropped(path, report)
         return Built(_graph(pairs, values, positive, store), store, report)
 
 
@@ -158,7 +158,7 @@ def _sharing(store: SequenceStore) -> int:
     return int(counts[counts > 1].sum())
 
 
-def _say(path: Path, report: dict[str, Any]) -> None:
+def _warn_of_dropped(path: Path, report: dict[str, Any]) -> None:
     dropped = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in _DROPPED if report[kind]]
     if dropped:
         warn_once(f"{path}: of {report['rows']} rows, dropped {', '.join(dropped)}")

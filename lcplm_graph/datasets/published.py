@@ -161,7 +161,7 @@ class PublishedPairs:
         self.report = {part: _counts(parts[part], tables[part]) for part in paths}
         self.report["in common"] = self._in_common(allow_leakage)
         for table in tables.values():
-            _say(table)
+            _warn_of_faults(table)
 
     def __getitem__(self, index: int) -> Data:
         """Return the graph of the training positives; there is one."""
@@ -228,7 +228,7 @@ def _counts(part: Labelled, table: LabelledTable) -> dict[str, Any]:
     return counts | {kind: len(where) for kind, where in table.faults.items()}
 
 
-def _say(table: LabelledTable) -> None:
+def _warn_of_faults(table: LabelledTable) -> None:
     for kind, where in table.faults.items():
         examples = "; ".join(name for name, _ in Counter(where).most_common(3))
         warn_once(f"{table.path}: {len(where)} {kind}, for example {examples}")

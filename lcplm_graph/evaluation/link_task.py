@@ -87,9 +87,9 @@ class LinkTask:
             count for what, count in dataset.report["in common"].items() if what.startswith("pairs")
         )
         classes = labelled_pairs(dataset.split, options)
-        told = facts(dataset.report) | {"classes of the test file": _by_class(dataset.split)}
+        counts = facts(dataset.report) | {"classes of the test file": _by_class(dataset.split)}
         leaked = LEAKED if shared else ""
-        return cls(str(train), dataset, dataset.split, classes, leaked, told)
+        return cls(str(train), dataset, dataset.split, classes, leaked, counts)
 
     def evaluate(
         self,

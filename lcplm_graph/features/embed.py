@@ -20,7 +20,7 @@ from filelock import Timeout
 from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError, InputError, LcPlmError
-from lcplm_graph.features.engines import Engine, Recipe, here
+from lcplm_graph.features.engines import Engine, Recipe, local_engine
 from lcplm_graph.features.formats import Embeddings, check_ids, info_of, writer_for
 from lcplm_graph.features.job_folder import JobFolder, Progress
 from lcplm_graph.features.plan import BatchPlan
@@ -138,7 +138,7 @@ class EmbedJob:
             f"to {self.out}{note}"
         )
 
-    def run(self, *, progress: bool = True, engine: Engine = here) -> Path:
+    def run(self, *, progress: bool = True, engine: Engine = local_engine) -> Path:
         """Compute what is missing, write the output whole, and remove ``FILE.parts``.
 
         Parameters
@@ -352,7 +352,7 @@ def embed_fasta(
     out: str | os.PathLike[str],
     *,
     progress: bool = True,
-    engine: Engine = here,
+    engine: Engine = local_engine,
     **options: Any,
 ) -> Path:
     r"""Embed a FASTA file, or shards, into a file; see `EmbedJob` for the options.

@@ -53,7 +53,9 @@ class Recipe(NamedTuple):
 Engine: TypeAlias = Callable[[Encoder, Recipe, Iterable[list[str]]], Iterator[np.ndarray]]
 
 
-def here(encoder: Encoder, recipe: Recipe, batches: Iterable[list[str]]) -> Iterator[np.ndarray]:
+def local_engine(
+    encoder: Encoder, recipe: Recipe, batches: Iterable[list[str]]
+) -> Iterator[np.ndarray]:
     """Compute in this process, one batch after the other."""
     with reused_memory():
         for batch in batches:

@@ -102,9 +102,9 @@ class FeatureStore:
             keys, rows = shard
             order = np.argsort(keys)
             at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
-            here = keys[order[at]] == wanted
-            values[here] = rows[order[at[here]]]
-            found |= here
+            hit = keys[order[at]] == wanted
+            values[hit] = rows[order[at[hit]]]
+            found |= hit
         return found, values
 
     def add(

@@ -200,11 +200,11 @@ def match_ids(ids: Sequence[str], sequences: SequenceStore) -> np.ndarray:
     rows = sequences.match(ids, "graph and sequences")
     missing = np.flatnonzero(rows < 0)
     if len(missing):
-        here = ", ".join(repr(ids[i]) for i in missing[:3])
+        shown = ", ".join(repr(ids[i]) for i in missing[:3])
         there = ", ".join(repr(name) for name in sequences.ids[:3])
         raise InputError(
             f"{len(missing)} of {len(ids)} proteins of the graph have no sequence, for example "
-            f"{here}; the {len(sequences)} sequences are named like {there}; bring the ids "
+            f"{shown}; the {len(sequences)} sequences are named like {there}; bring the ids "
             "to one form, or leave those proteins out"
         )
     return rows

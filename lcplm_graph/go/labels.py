@@ -79,15 +79,15 @@ def label_matrix(
     rows = proteins.get_indexer(pd.Index(table["protein"]))
     terms, outcome = ontology.resolve(table["go_id"])
     barred = excluded_positions(ontology, exclude)
-    here = rows >= 0
+    is_known = rows >= 0
     is_barred = np.isin(terms, barred)
-    kept = here & (terms >= 0) & ~is_barred
+    kept = is_known & (terms >= 0) & ~is_barred
     matrix = ontology.propagate(ontology.annotate(rows[kept], terms[kept], len(proteins)))
     outcome.pop("current")
     counts = {f"terms_{kind}": number for kind, number in outcome.items()}
-    counts["annotations_of_other_proteins"] = int((~here).sum())
-    counts["other_proteins"] = int(table["protein"][~here].nunique())
-    counts["excluded_terms"] = int((here & is_barred).sum())
+    counts["annotations_of_other_proteins"] = int((~is_known).sum())
+    counts["other_proteins"] = int(table["protein"][~is_known].nunique())
+    counts["excluded_terms"] = int((is_known & is_barred).sum())
     counts["annotations_kept"] = int(kept.sum())
     allowed = np.ones(len(ontology), dtype=bool)
     allowed[np.concatenate([barred, excluded_positions(ontology, ROOTS.values())])] = False

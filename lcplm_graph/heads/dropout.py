@@ -16,8 +16,8 @@ _own = threading.local()
 
 
 @contextmanager
-def own_generators(seed: int) -> Iterator[None]:
-    """Let `Dropout` in this thread draw from generators of its own inside the block.
+def seeded_dropout(seed: int) -> Iterator[None]:
+    """Let `Dropout` in this thread draw from generators of this seed inside the block.
 
     Heads can then be trained in several threads, each with the numbers of its seed.
     """
@@ -45,7 +45,7 @@ class Dropout(nn.Module):
     One random byte decides about a unit, so `p` is rounded to a multiple of 1/256; the scale is
     that of the rounded value, so the mean is kept.  Torch draws a number per unit and takes
     ten times as long on a CPU.  The numbers come from torch's generator of the device, or from one
-    of `own_generators`, in an order that does not depend on the number of threads.
+    of `seeded_dropout`, in an order that does not depend on the number of threads.
 
     Parameters
     ----------

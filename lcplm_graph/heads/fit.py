@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError, InputError
-from lcplm_graph.heads.dropout import own_generators
+from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.process import one_thread
@@ -185,7 +185,7 @@ def fit_head(
     nn.Module
         The same object, in evaluation mode.
     """
-    with own_generators(options.seed), one_thread():
+    with seeded_dropout(options.seed), one_thread():
         _loop(model, loss, score, options, what)
     return model.eval()
 

@@ -25,6 +25,7 @@ from torch_geometric.sampler import (
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.seeds import checked_seed
+from lcplm_graph.splitmix import GOLDEN, mix64
 from lcplm_graph.splits.split import Split
 
 
@@ -243,13 +244,14 @@ def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:
     return np.bitwise_xor.reduce(mix(keys ^ places)) if len(nodes) else np.uint64(seed)
 
 
+_mix64 = njit(cache=True)(mix64)
+
+
 @njit(cache=True)
 def _next(state: Any) -> Any:
     """SplitMix64: the next state and a number drawn from it."""
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state, z ^ (z >> np.uint64(31))
+    state = state + GOLDEN
+    return state, _mix64(state)
 
 
 @njit(cache=True)

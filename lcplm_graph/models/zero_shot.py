@@ -17,7 +17,7 @@ from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.process import reused_memory
 from lcplm_graph.strings import string_pairs
 from lcplm_graph.tokens.packing import PackedTokens, pack
-from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE, encode_residues
+from lcplm_graph.tokens.vocabulary import EDGE, MASK, NO_EDGE, encode_residues, pair_walk
 
 Pairs = Sequence[tuple[str, str]]
 WAYS = ("decoder", "stream", "marker")
@@ -201,5 +201,4 @@ def _stream(a: str, b: str, number: int) -> tuple[np.ndarray, int]:
     """Token ids of a pair and the position of its masked marker."""
     record = f"of pair number {number}"
     left, right = encode_residues(a, record=record), encode_residues(b, record=record)
-    parts = ([CLS, BON], left, [EON, MASK, BON], right, [EON, EOS])
-    return np.concatenate(parts).astype(np.int64), len(left) + 3
+    return pair_walk(left, right, MASK), len(left) + 3

@@ -114,7 +114,7 @@ def match_by_accession(
         if accession.core in there:
             groups.setdefault(accession.core, []).append(name)
     found, ambiguous = _unambiguous(groups, looked_for, there)
-    _say(found, ambiguous, known, where)
+    _warn_of_matches(found, ambiguous, known, where)
     pairs = zip(wanted, rows.tolist(), strict=True)
     return np.array([found.get(name, row) if row < 0 else row for name, row in pairs], np.int64)
 
@@ -139,12 +139,14 @@ def _unambiguous(
     return found, ambiguous
 
 
-def _say(found: dict[str, int], ambiguous: int, known: Sequence[str], where: str) -> None:
-    told = []
+def _warn_of_matches(
+    found: dict[str, int], ambiguous: int, known: Sequence[str], where: str
+) -> None:
+    notes = []
     if found:
         name, row = next(iter(found.items()))
-        told.append(f"{len(found)} ids matched by accession, as {name!r} and {known[row]!r}")
+        notes.append(f"{len(found)} ids matched by accession, as {name!r} and {known[row]!r}")
     if ambiguous:
-        told.append(f"{ambiguous} ids left out, because several proteins share their accession")
-    if told:
-        warn_once(f"{where}: {'; '.join(told)}" if where else "; ".join(told))
+        notes.append(f"{ambiguous} ids left out, because several proteins share their accession")
+    if notes:
+        warn_once(f"{where}: {'; '.join(notes)}" if where else "; ".join(notes))

@@ -22,14 +22,11 @@ from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.tasks.marginals import check_length
 from lcplm_graph.tasks.passes import COLUMNS, FloatArray, IntArray, Stream, run_passes
 from lcplm_graph.tokens.vocabulary import (
-    BON,
-    CLS,
     EDGE,
-    EON,
-    EOS,
     STANDARD_RESIDUES,
     encode_protein,
     encode_residues,
+    pair_walk,
 )
 
 SIZE = len(STANDARD_RESIDUES)
@@ -75,8 +72,7 @@ def pair_layouts(lm: MaskedLM, a: str, b: str) -> tuple[Layout, Layout]:
             f"{lm.name} knows no [EDGE] marker; contacts between two proteins need an LC-PLM"
         )
     left, right = encode_residues(a), encode_residues(b)
-    parts = ([CLS, BON], left, [EON, EDGE, BON], right, [EON, EOS])
-    ids = np.concatenate(parts).astype(np.int64)
+    ids = pair_walk(left, right, EDGE)
     first = np.arange(len(left)) + 2
     second = np.arange(len(right)) + len(left) + 5
     return Layout(ids, first, second), Layout(ids, second, first)

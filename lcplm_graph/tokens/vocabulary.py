@@ -123,6 +123,30 @@ def encode_residues(sequence: str | bytes, *, record: str | int | None = None) -
     return ids
 
 
+def pair_walk(left: np.ndarray, right: np.ndarray, marker: int) -> np.ndarray:
+    """Lay two proteins out as a walk: ``<cls> [BON] left [EON] marker [BON] right [EON] <eos>``.
+
+    Parameters
+    ----------
+    left, right : ndarray of int
+        Residue tokens, from `encode_residues`.
+    marker : int
+        `EDGE`, `NO_EDGE` or `MASK`; its position is ``len(left) + 3``.
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(len(left) + len(right) + 7,)
+
+    Examples
+    --------
+    >>> ids = pair_walk(encode_residues("MK"), encode_residues("G"), EDGE)
+    >>> "".join(TOKENS[i] for i in ids)
+    '<cls>[BON]MK[EON][EDGE][BON]G[EON]<eos>'
+    """
+    parts = ([CLS, BON], left, [EON, marker, BON], right, [EON, EOS])
+    return np.concatenate(parts).astype(np.int64)
+
+
 def encode_protein(sequence: str, *, record: str | int | None = None) -> np.ndarray:
     """Map a protein to ``<cls> residues <eos>``; ``<mask>`` and other tokens may be spelled out.
 

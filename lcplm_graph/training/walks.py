@@ -14,7 +14,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.packing import pack
-from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE
+from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, pair_walk
 from lcplm_graph.training.data import Batch, Hops, keyed_generator
 from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import means, score
@@ -174,8 +174,7 @@ class HeldOutWalks:
             (a, b), edge = self.pairs.nodes[i].tolist(), self.pairs.is_edge[i]
             residues = self._residues[self._graph[i]]
             left, right = (_window(residues, node, share, rng) for node in (a, b))
-            parts = ([CLS, BON], left, [EON, EDGE if edge else NO_EDGE, BON], right, [EON, EOS])
-            streams.append(np.concatenate(parts))
+            streams.append(pair_walk(left, right, EDGE if edge else NO_EDGE))
         packed = pack(streams)
         generator = keyed_generator(0, first)
         masked = mask_tokens(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from lcplm_graph.ops.random_walk.cpu import mix64, open_stream
+from lcplm_graph.ops.random_walk.cpu import mix64, walk_stream
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE
 
 UNIT = 2.0**-53
@@ -64,7 +64,7 @@ def fill(
     n = 0
     k = 0
     for s in range(nodes.shape[0]):
-        state, gamma = open_stream(key, first + s)
+        state, gamma = walk_stream(key, first + s)
         ids[t] = CLS
         t += 1
         for j in range(nodes.shape[1]):

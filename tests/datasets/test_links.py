@@ -52,9 +52,9 @@ def test_what_is_dropped_is_counted(tmp_path):
     assert links.report == {
         "rows": 10,
         "without_sequence": 2,
-        "self_loops": 1,
+        "self_pairs": 1,
         "below_score": 3,
-        "repeated": 1,
+        "duplicates": 1,
         "contradictory": 1,
     }
 

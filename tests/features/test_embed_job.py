@@ -14,7 +14,7 @@ import torch
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.features import embed as embed_module
 from lcplm_graph.features.embed import EmbedJob, embed_fasta
-from lcplm_graph.features.engines import Recipe, here
+from lcplm_graph.features.engines import Recipe, local_engine
 from lcplm_graph.features.formats import Embeddings, check_ids, write_npz
 from lcplm_graph.features.job_folder import JobFolder
 from lcplm_graph.models.config import LcPlmConfig
@@ -117,7 +117,7 @@ def test_a_stopped_job_goes_on_and_gives_the_same_bytes(
         pass
 
     def stopping(encoder, recipe, batches):
-        for number, values in enumerate(here(encoder, recipe, batches)):
+        for number, values in enumerate(local_engine(encoder, recipe, batches)):
             if number == after:
                 raise StopError
             yield values
@@ -132,7 +132,7 @@ def test_a_stopped_job_goes_on_and_gives_the_same_bytes(
     redone = []
 
     def counting(encoder, recipe, batches):
-        return here(encoder, recipe, (redone.append(b) or b for b in batches))
+        return local_engine(encoder, recipe, (redone.append(b) or b for b in batches))
 
     again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz", **options)
     again.run(progress=False, engine=counting)
@@ -316,7 +316,7 @@ def test_progress_that_does_not_hold_is_computed_again(two, tmp_path, monkeypatc
     job = EmbedJob(path, encoder, tmp_path / "o.npz", max_tokens=100)
 
     def stopping(encoder, recipe, batches):
-        for number, values in enumerate(here(encoder, recipe, batches)):
+        for number, values in enumerate(local_engine(encoder, recipe, batches)):
             if number == 10:
                 raise KeyboardInterrupt
             yield values

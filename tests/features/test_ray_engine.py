@@ -16,7 +16,7 @@ from lcplm_graph.errors import BackendError, ConfigError
 from lcplm_graph.features import embed as embed_module
 from lcplm_graph.features import ray_engine as ray_module
 from lcplm_graph.features.embed import EmbedJob, embed_fasta
-from lcplm_graph.features.engines import Recipe, here
+from lcplm_graph.features.engines import Recipe, local_engine
 from lcplm_graph.features.ray_engine import ray_engine
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoders import load_encoder
@@ -126,13 +126,13 @@ def test_a_job_may_change_engines_on_the_way(ray, fasta, tmp_path):
 
         return stopping
 
-    for engine in (first(20, here), first(20, ray_engine())):
+    for engine in (first(20, local_engine), first(20, ray_engine())):
         with pytest.raises(KeyboardInterrupt):
             embed_fasta(fasta, encoder, tmp_path / "r.npz", engine=engine, **options)
     rest = []
 
     def counting(encoder, recipe, batches):
-        return here(encoder, recipe, (rest.append(b) or b for b in batches))
+        return local_engine(encoder, recipe, (rest.append(b) or b for b in batches))
 
     job = EmbedJob(fasta, encoder, tmp_path / "r.npz", max_tokens=300)
     assert job.run(progress=False, engine=counting).read_bytes() == expected.read_bytes()

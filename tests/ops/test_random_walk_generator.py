@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lcplm_graph.ops.random_walk.cpu import mix64, open_stream, start_node
+from lcplm_graph.ops.random_walk.cpu import mix64, start_node, walk_stream
 from lcplm_graph.ops.random_walk.reference import (
     GOLDEN,
     START,
@@ -23,7 +23,7 @@ def streams(key, indices, draws):
     """First numbers of many streams, uint64 (len(indices), draws)."""
     out = np.empty((len(indices), draws), np.uint64)
     for row, index in enumerate(indices):
-        state, gamma = open_stream(np.uint64(key), index)
+        state, gamma = walk_stream(np.uint64(key), index)
         counters = np.uint64(state) + np.uint64(gamma) * np.arange(1, draws + 1, dtype=np.uint64)
         x = counters
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numba import njit, prange
 
+from lcplm_graph import splitmix
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.random_walk import reference
 from lcplm_graph.ops.random_walk.tables import TWO32, WalkGraph, WalkLaw
 from lcplm_graph.process import use_torch_threads
 
 U = np.uint64
-GOLDEN = U(reference.GOLDEN)
+GOLDEN = splitmix.GOLDEN
 TRIALS = reference.TRIALS
 ROUNDS = reference.ROUNDS
 # Walkers per block: enough loads in flight to hide memory latency, few enough to stay in cache.
@@ -95,7 +96,7 @@ def _walk_block(
     waiting = np.empty(BLOCK, np.int64)
     for i in range(m):
         at[i] = start_node(start_key, first + begin + i, graph.indptr.shape[0] - 1)
-        state[i], gamma[i] = open_stream(walk_key, first + begin + i)
+        state[i], gamma[i] = walk_stream(walk_key, first + begin + i)
         nodes[begin + i, 0] = at[i]
     for t in range(1, nodes.shape[1]):
         n_waiting = 0
@@ -196,16 +197,11 @@ def _second_order(
         trial += 1
 
 
-@njit(cache=True)
-def mix64(x: Any) -> Any:
-    """`reference.mix64`."""
-    x = (x ^ (x >> U(30))) * U(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> U(27))) * U(0x94D049BB133111EB)
-    return x ^ (x >> U(31))
+mix64 = njit(cache=True)(splitmix.mix64)
 
 
 @njit(cache=True)
-def open_stream(key: Any, index: Any) -> Any:
+def walk_stream(key: Any, index: Any) -> Any:
     """State and gamma of `reference.Stream`."""
     state = mix64(key + U(index) * GOLDEN)
     gamma = mix64(state ^ GOLDEN) | U(1)
