@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+from lcplm_graph import StringPPI
 from lcplm_graph.datasets.memory import from_dataframe
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import InputError, LeakageError
 from lcplm_graph.features.store import cached_embeddings, sequence_digests
+from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
@@ -21,6 +23,7 @@ from lcplm_graph.models.zero_shot import score_pairs
 from lcplm_graph.proteins.fasta import write_fasta
 from lcplm_graph.proteins.search import homologous_pairs
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
 from lcplm_graph.strings import string_list, string_pairs
 from lcplm_graph.tokens.packing import tokenize
 
@@ -129,6 +132,7 @@ def doors(tiny, head, folder):
         "embed of a model": tiny.embed,
         "embed_batch": composition.embed_batch,
         "embed_batch of a model": lambda s: tiny.embed_batch(s).detach(),
+        "embed_residues": lambda s: torch.cat(tiny.embed_residues(s)),
         "Encoder.tokenize": lambda s: tiny.tokenize(s).input_ids,
         "tokenize": lambda s: tokenize(s).input_ids,
         "sequence_digests": lambda s: torch.from_numpy(sequence_digests(s).view(np.int64)),
@@ -168,6 +172,63 @@ def test_what_has_no_strings_in_order_is_refused(tiny, head, tmp_path, door, kin
     with pytest.raises(InputError, match=r"^sequences: expected (a list of )?strings"):
         doors(tiny, head, tmp_path)[door](REFUSED[kind]())
     assert not list(tmp_path.rglob("*.*"))
+
+
+IDS = ["GO:0000004", "GO:0000002", "GO:0000001", "GO:0000003"]
+OF_IDS = {kind: make for kind, make in KINDS.items() if kind not in ("enumeration", "store")}
+
+
+@pytest.fixture(scope="module")
+def of_ids(tmp_path_factory):
+    """Public functions that take names, as functions of them alone."""
+    path = tmp_path_factory.mktemp("go") / "go.obo"
+    terms = (f"[Term]\nid: {name}\nname: x\nnamespace: molecular_function\n" for name in IDS)
+    path.write_text("format-version: 1.2\n\n" + "\n".join(terms))
+    ontology = Ontology.from_obo(path)
+    store = SequenceStore.from_records(sorted(IDS), ["MKT", "MV", "MA", "MG"])
+    pairs = [[0, 1], [1, 2]]
+    leaky = Split("random", 4, pairs, pairs, [[1, 2]], [0])
+
+    def check(names):
+        with pytest.raises(LeakageError) as told:
+            leaky.check(names)
+        return str(told.value)
+
+    return {
+        "Ontology.resolve": lambda names: ontology.resolve(names)[0].tolist(),
+        "SequenceStore.match": lambda names: store.match(names).tolist(),
+        "Split.check": check,
+        "ids of records": lambda names: SequenceStore.from_records(names, PROTEINS).ids,
+        "StringPPI.translate": lambda names: (
+            StringPPI("string_human_core").translate(names)["alias"].tolist()
+        ),
+    }
+
+
+NAMED = ("Ontology.resolve", "SequenceStore.match", "Split.check", "ids of records")
+
+
+@pytest.mark.parametrize("door", [*NAMED, "StringPPI.translate"])
+def test_names_of_every_kind_of_list(of_ids, door):
+    want = of_ids[door](IDS)
+    kinds = OF_IDS if door in NAMED else ("generator", "series, index reversed", "arrow")
+    for kind in kinds:
+        assert of_ids[door](KINDS[kind](IDS)) == want, kind
+    for kind, make in REFUSED.items():
+        # No names at all are a choice of `Split.check`.
+        if (door, kind) != ("Split.check", "None"):
+            with pytest.raises(InputError, match="expected (a list of )?strings"):
+                of_ids[door](make())
+
+
+def test_what_is_no_protein_is_not_chosen():
+    store = SequenceStore.from_records(list("abc"), ["MKT", "MV", "MA"])
+    for rows in ((2, 0), iter([2, 0]), pd.Series([2, 0], index=[0, 1]), torch.tensor([2, 0])):
+        assert store.select(rows).ids == ["c", "a"]
+    assert store.select([]).ids == store.select([False] * 3).ids == []
+    for rows in ([0.5], {0, 1}, ["a"], [[0]], [True], [-1], [3], "0"):
+        with pytest.raises(InputError):
+            store.select(rows)
 
 
 def test_elements_are_plain_strings_and_the_bad_one_is_named():

@@ -55,7 +55,7 @@ class GOFunction(ProteinDataset):
     evidence : str or collection of str
         ``experimental`` (default: experimental and high-throughput codes without IPI),
         ``cafa`` (with TAS and IC), ``all``, or codes.
-    exclude : collection of str
+    exclude : str or collection of str
         Terms that do not count; by default "protein binding", which PPI evidence supports.
     min_proteins : int
         A term needs that many training proteins to become a label.
@@ -111,7 +111,7 @@ class GOFunction(ProteinDataset):
         temporal: tuple[int, int] | None = None,
         graph: Any = None,
         evidence: str | Collection[str] = "experimental",
-        exclude: Collection[str] = ("GO:0005515",),
+        exclude: str | Collection[str] = ("GO:0005515",),
         min_proteins: int = 10,
         valid: float = 0.1,
         test: float = 0.2,
@@ -135,7 +135,8 @@ class GOFunction(ProteinDataset):
         self.aspects = sorted({aspect_code(part) for part in names})
         codes = evidence_codes(evidence)
         self.evidence: list[str] | None = None if codes is None else sorted(codes)
-        self.exclude, self.min_proteins = sorted(exclude), min_proteins
+        terms = [exclude] if isinstance(exclude, str) else exclude
+        self.exclude, self.min_proteins = sorted(terms), min_proteins
         self.temporal, self.valid, self.test = temporal, valid, test
         self.seed = checked_seed(seed)
         self.split_kind = split

@@ -16,6 +16,7 @@ from scipy.sparse import csgraph
 
 from lcplm_graph.errors import DataError, InputError, UnknownNameError
 from lcplm_graph.go.obo import ASPECTS, read_obo
+from lcplm_graph.strings import string_list
 
 ROOTS = {"BP": "GO:0008150", "MF": "GO:0003674", "CC": "GO:0005575"}
 _LETTERS = {"BP": "P", "MF": "F", "CC": "C"}
@@ -157,7 +158,7 @@ class Ontology:
         counts : dict of str to int
             How many ids were `current`, `alt_id`, `replaced_by`, `obsolete`, `unknown`.
         """
-        codes, unique = pd.factorize(pd.Series(go_ids, dtype="str"))
+        codes, unique = pd.factorize(pd.Series(string_list(go_ids, "GO ids"), dtype="str"))
         found = np.full(len(unique), -1, dtype=np.int64)
         outcome = np.empty(len(unique), dtype=np.int64)
         for i, go_id in enumerate(unique):

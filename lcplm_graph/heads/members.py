@@ -45,7 +45,7 @@ def fit_link_members(
     list of LinkPredictor
         In the order of the seeds, in evaluation mode; the same for any number of threads.
     """
-    arguments = {"conv": conv, "decoder": decoder, "structure": structure}
+    arguments: dict[str, Any] = {"conv": conv, "decoder": decoder, "structure": structure}
     heads = [untrained(seed, in_channels=x.shape[1], **arguments) for seed in seeds]
     return fit_members([(head, x) for head in heads], split, seeds, options)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
@@ -43,9 +43,22 @@ class KnownProteins:
         return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]))
 
     @classmethod
-    def of(cls, sequences: Mapping[str, str]) -> KnownProteins:
-        """Take names with their sequences."""
-        store = SequenceStore.from_records(sequences.keys(), sequences.values())
+    def of(cls, sequences: Mapping[str, str] | SequenceStore) -> KnownProteins:
+        """Take names with their sequences: a mapping, a Series indexed by name, or a store.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
+        if isinstance(sequences, SequenceStore):
+            store = sequences
+        elif hasattr(sequences, "items") and getattr(sequences, "ndim", 1) == 1:
+            pairs = [(str(name), text) for name, text in sequences.items()]
+            store = SequenceStore.from_records([n for n, _ in pairs], [text for _, text in pairs])
+        else:
+            kind = type(sequences).__name__
+            raise InputError(f"sequences are a mapping of name to sequence, not {kind}")
         return cls(store, NameIndex(store.ids))
 
     def known(self, name: str) -> str | None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError, InputError, UnknownNameError
+from lcplm_graph.errors import CheckpointError, UnknownNameError
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
@@ -24,6 +24,7 @@ from lcplm_graph.io import warn_once
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
+from lcplm_graph.strings import string_pairs
 
 SCORERS_DIR = Path(__file__).parent / "weights"
 DEFAULT = "lcplm-1m-human"
@@ -177,20 +178,18 @@ class PPIScorer:
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None
     ) -> tuple[list[tuple[str, str]], list[str], IntArray]:
         """Return names, distinct sequences, and where in them each pair's proteins are."""
-        given = KnownProteins.of(sequences) if sequences else None
+        given = None if sequences is None else KnownProteins.of(sequences)
         read: dict[str, str] = {}
         names: list[tuple[str, str]] = []
         place: dict[str, int] = {}
         ends = []
-        for number, pair in enumerate(pairs):
-            if isinstance(pair, str) or len(pair) != 2:
-                raise InputError(f"pair {number} is not two proteins: {str(pair)[:40]!r}")
-            for text in map(str, pair):
+        for pair in string_pairs(pairs):
+            for text in pair:
                 if text not in read:
                     own = given.known(text) if given else None
                     read[text] = self.known.sequence(text) if own is None else own
-            names.append((str(pair[0]), str(pair[1])))
-            ends.append([place.setdefault(read[str(text)], len(place)) for text in pair])
+            names.append(pair)
+            ends.append([place.setdefault(read[text], len(place)) for text in pair])
         return names, list(place), np.array(ends, np.int64).reshape(-1, 2)
 
     def _scored(

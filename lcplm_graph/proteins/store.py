@@ -248,7 +248,12 @@ class SequenceStore:
 
     def select(self, indices: Sequence[int] | np.ndarray) -> SequenceStore:
         """Give the proteins at `indices` (integers or a mask of length n), in that order."""
-        rows = np.asarray(indices)
+        is_array = hasattr(indices, "__array__") or isinstance(indices, Sequence)
+        rows = np.asarray(indices if is_array else list(indices))
+        if not rows.size:
+            rows = rows.astype(np.int64)
+        if rows.ndim != 1 or rows.dtype.kind not in "biu" or isinstance(indices, (set, frozenset)):
+            raise InputError(f"proteins are chosen by whole numbers or a mask, not {indices!r:.60}")
         if rows.dtype == bool:
             if rows.shape != (len(self),):
                 raise InputError(f"a mask over {len(self)} proteins has shape {rows.shape}")

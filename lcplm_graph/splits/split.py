@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -17,12 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.errors import DataError, LeakageError
+from lcplm_graph.errors import DataError, InputError, LeakageError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.splits.negatives import sample_negatives
 from lcplm_graph.splits.parts import Part
 from lcplm_graph.splits.sets import EdgeSets
+from lcplm_graph.strings import string_list
 
 #: Kinds whose held-out pairs must not share a protein with training.
 DISJOINT_KINDS = ("C3", "cluster", "species")
@@ -147,12 +148,12 @@ class Split(EdgeSets):
             digest.update(pairs.astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def check(self, protein_id: Sequence[str] | None = None) -> Split:
+    def check(self, protein_id: Iterable[str] | None = None) -> Split:
         """Raise if training and held-out sets share what they must not; else return the split.
 
         Parameters
         ----------
-        protein_id : sequence of str, optional
+        protein_id : iterable of str, optional
             Names for the error message; node numbers otherwise.
 
         Raises
@@ -162,7 +163,7 @@ class Split(EdgeSets):
             in valid and test, or, in a `C3`, `cluster` or `species` split, a held-out protein
             occurs in training or in both held-out parts. The message names the pair.
         """
-        name = _Names(protein_id)
+        name = _Names(protein_id, self.num_nodes)
         train, held_out = (pair_keys(p, self.num_nodes) for p in (self.train, self.held_out))
         twice = np.flatnonzero(held_out[1:] == held_out[:-1])
         if len(twice):
@@ -258,8 +259,10 @@ class Split(EdgeSets):
 class _Names:
     """Write a pair with the proteins' names, or their numbers where there are none."""
 
-    def __init__(self, protein_id: Sequence[str] | None) -> None:
-        self.protein_id = protein_id
+    def __init__(self, protein_id: Iterable[str] | None, num_nodes: int) -> None:
+        self.protein_id = None if protein_id is None else string_list(protein_id, "protein_id")
+        if self.protein_id is not None and len(self.protein_id) != num_nodes:
+            raise InputError(f"{len(self.protein_id)} names for {num_nodes} proteins")
 
     def __call__(self, pair: IntArray) -> str:
         ends = [int(i) if self.protein_id is None else self.protein_id[int(i)] for i in pair]

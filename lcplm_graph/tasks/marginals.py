@@ -164,8 +164,11 @@ def own(table: FloatArray, sequence: str) -> FloatArray:
 
 
 def check_length(lm: MaskedLM, *sequences: str) -> None:
-    """Raise `InputError` if a protein is longer than the model takes."""
+    """Raise `InputError` if a protein is no string, or longer than the model takes."""
     for sequence in sequences:
+        if not isinstance(sequence, str):
+            kind = type(sequence).__name__
+            raise InputError(f"expected one sequence as a string, got {kind} {sequence!r:.60}")
         if lm.max_length is not None and len(sequence) > lm.max_length:
             raise InputError(
                 f"{lm.name} takes at most {lm.max_length:,} residues, and the protein has "

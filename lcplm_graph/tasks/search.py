@@ -39,6 +39,7 @@ class EmbeddingIndex:
     """
 
     def __init__(self, values: FloatArray, engine: Engine = "exact") -> None:
+        values = _embeddings(values)
         if not len(values):
             raise InputError("there is no embedding to search in")
         self.mean = values.mean(0, dtype=np.float64).astype(np.float32)
@@ -69,7 +70,8 @@ class EmbeddingIndex:
         """
         if top < 1:
             raise InputError(f"top must be at least 1, not {top}")
-        if queries.ndim != 2 or queries.shape[1] != self.units.shape[1]:
+        queries = _embeddings(queries)
+        if queries.shape[1] != self.units.shape[1]:
             raise InputError(
                 f"queries of shape {queries.shape} do not fit embeddings of width "
                 f"{self.units.shape[1]}; embed both with the same encoder and pooling"
@@ -92,6 +94,19 @@ class EmbeddingIndex:
         standard = (values.astype(np.float32) - self.mean) * self.scale
         length = np.linalg.norm(standard, axis=1, keepdims=True)
         return standard / np.maximum(length, 1e-12)
+
+
+def _embeddings(values: Any) -> FloatArray:
+    """Take an array or tensor of one embedding a row, all numbers finite."""
+    array = np.asarray(values)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise InputError(
+            f"embeddings are numbers of shape (n, width), not {array.dtype} of {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        row = int(np.argmin(np.isfinite(array).all(axis=1)))
+        raise InputError(f"embedding {row} (from 0) holds NaN or infinite values")
+    return array
 
 
 def _make_index(units: FloatArray, engine: Engine) -> Any:

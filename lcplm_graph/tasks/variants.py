@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -149,7 +149,7 @@ def _check_residue(text: str, letter: str, position: int, sequence: str) -> None
 def score_variants(
     lm: MaskedLM,
     sequence: str,
-    variants: Sequence[Variant],
+    variants: Iterable[Variant | str],
     method: Method = "masked",
     *,
     max_tokens: int = MAX_TOKENS,
@@ -163,8 +163,8 @@ def score_variants(
     lm : MaskedLM
     sequence : str
         The wild type.
-    variants : sequence of Variant
-        Of `parse_variant`.
+    variants : iterable of Variant or str
+        Strings are read by `parse_variant`.
     method : {"masked", "wild-type", "pseudo-perplexity"}
         ``masked``: substitutions by masked marginals, one pass for each changed position;
         insertions and deletions by pseudo-log-likelihood with one pass for each residue of each.
@@ -178,10 +178,14 @@ def score_variants(
     -------
     ndarray, dtype=float32, shape=(n,)
     """
+    check_length(lm, sequence)
+    if isinstance(variants, str):
+        raise InputError(f"variants: expected a list of them, got one string {variants!r:.60}")
+    listed = [parse_variant(v, sequence) if isinstance(v, str) else v for v in variants]
     masked = method != "wild-type"
-    scores = np.zeros(len(variants), np.float32)
-    by_marginals = _by_marginals(variants, method)
-    chosen = _among(variants, by_marginals)
+    scores = np.zeros(len(listed), np.float32)
+    by_marginals = _by_marginals(listed, method)
+    chosen = _among(listed, by_marginals)
     if chosen:
         wanted = _positions(chosen)
         if masked:
@@ -193,7 +197,7 @@ def score_variants(
             _tick(bar, len(sequence) + 2)
         row_of = {int(p): row for p, row in zip(wanted, rows, strict=True)}
         scores[by_marginals] = [_difference(row_of, v, sequence) for v in chosen]
-    rest = _among(variants, ~by_marginals)
+    rest = _among(listed, ~by_marginals)
     if rest:
         proteins = [sequence, *(variant.apply(sequence) for variant in rest)]
         check_length(lm, *proteins)

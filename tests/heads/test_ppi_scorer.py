@@ -4,6 +4,7 @@ import json
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 
 from lcplm_graph import PPIScorer, score
@@ -49,6 +50,20 @@ def test_names_and_sequences_are_the_same_protein(scorer):
     assert spelt == raw
 
 
+def test_pairs_and_sequences_of_any_kind(scorer):
+    pairs, own = [("my", "TP53"), ("TP53", "MDM2")], {"my": GLOBIN}
+    want = scorer.score(pairs, own).tolist()
+    frame = pd.DataFrame(pairs, index=[1, 0])
+    kinds = (frame, np.array(pairs), iter(pairs), [pd.Series(p, index=[1, 0]) for p in pairs])
+    for given in kinds:
+        assert scorer.score(given, pd.Series(own)).tolist() == want
+    for wrong in ([{"my", "TP53"}], "TP53", [("TP53",)], [("TP53", 5)], {"a": "b"}):
+        with pytest.raises(InputError, match=r"^pairs"):
+            scorer.score(wrong, own)
+    with pytest.raises(InputError, match="a mapping of name to sequence, not list"):
+        scorer.score(pairs, [GLOBIN])
+
+
 def test_any_length_and_identical_proteins(scorer):
     forget_warnings()
     long = GLOBIN * 320
@@ -92,7 +107,7 @@ def test_the_nearest_pair_is_as_near_as_its_less_similar_protein():
 def test_nonsense_is_one_sentence(scorer):
     with pytest.raises(UnknownNameError, match="'TP54_X1' is neither a protein known here"):
         scorer.score([("TP54_X1", "TP53")])
-    with pytest.raises(InputError, match="pair 0 is not two proteins"):
+    with pytest.raises(InputError, match="pairs"):
         scorer.score(["TP53"])
     with pytest.raises((SequenceError, UnknownNameError)):
         scorer.score([("", "TP53")])
