@@ -27,7 +27,7 @@ _FEATURES = (
     ("degree", "#BBBBBB"),
     ("common neighbours", "#8C8C8C"),
     ("Adamic", "#555555"),
-    ("resource allocation", "#333333"),
+    ("resource allocation", "#8B5A2B"),
     ("naive", "#BBBBBB"),
     ("MMseqs2", "#555555"),
     ("esm", "#000000"),

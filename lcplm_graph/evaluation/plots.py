@@ -74,7 +74,9 @@ def _precision_recall(axis: Axes, curves: Curves, ratio: float) -> None:
         axis.step(recall, precision, where="post", **_line(model))
     axis.axhline(1 / (1 + ratio), color="0.8", linewidth=0.8, zorder=0)
     axis.set(xlabel="recall", ylabel=f"precision at 1 : {ratio:g}", ylim=(0, 1.02))
-    _names(axis, value, f"AP 1 : {ratio:g}", bottom=False)
+    # Curves of good models pass the upper right corner, where those of others leave room.
+    high = min(value[model] for model in _best(value)) > 0.5
+    _names(axis, value, f"AP 1 : {ratio:g}", bottom=high, left=high)
 
 
 def _best(value: Mapping[str, float]) -> list[str]:
@@ -88,18 +90,23 @@ def _line(model: str) -> dict[str, Any]:
     return {"color": look(model)["color"], "linestyle": style, "linewidth": width}
 
 
-def _names(axis: Axes, value: Mapping[str, float], what: str, bottom: bool) -> None:
+def _names(
+    axis: Axes, value: Mapping[str, float], what: str, bottom: bool, left: bool = False
+) -> None:
     """Write the models that are drawn in their colours, best first, where no curve passes."""
     best = _best(value)
     lines = [(what, "0.3"), *((f"{m}  {value[m]:.3f}", look(m)["color"]) for m in best)]
     if len(value) > len(best):
         lines.append((f"({len(value) - len(best)} weaker ones not drawn)", "0.5"))
     step = 0.062
-    top = 0.03 + step * (len(lines) - 1) if bottom else 0.98
+    # Above the line of chance, if that is at the bottom too.
+    low = 0.12 if left else 0.03
+    top = low + step * (len(lines) - 1) if bottom else 0.98
     for number, (text, colour) in enumerate(lines):
         axis.annotate(
-            text, (0.99, top - number * step), xycoords="axes fraction", ha="right",
-            va="bottom" if bottom else "top", color=colour, fontsize=8,
+            text, (0.01 if left else 0.99, top - number * step), xycoords="axes fraction",
+            ha="left" if left else "right", va="bottom" if bottom else "top",
+            color=colour, fontsize=8,
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
 
