@@ -16,12 +16,12 @@ import json
 from pathlib import Path
 from time import perf_counter
 
+from lcplm_graph.io import write_json
 from lcplm_graph.stage1 import Stage1Options, train
 from lcplm_graph.training.architectures import ARCHITECTURES
 from lcplm_graph.training.heldout import AS_TRAINED, MASK_ONLY
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.plots import draw_by_length
-from lcplm_graph.training.run import write_json
 
 
 def main() -> None:

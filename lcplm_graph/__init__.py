@@ -24,6 +24,7 @@ _WHERE = {
     "LcPlmTokenizer": "lcplm_graph.models.tokenizer",
     "show_backends": "lcplm_graph.backends",
     "PPIScorer": "lcplm_graph.heads.ppi_scorer",
+    "PropertyModel": "lcplm_graph.finetuning.model",
     "score_pairs": "lcplm_graph.models.zero_shot",
     "StringPPI": "lcplm_graph.datasets.string",
     "PairPPI": "lcplm_graph.datasets.pairs",

@@ -12,6 +12,8 @@ COMMANDS = {
     "embed": "turn a FASTA file into embeddings",
     "score": "do two proteins interact: a calibrated probability",
     "predict": "rank partners of a protein, or new edges of a graph",
+    "finetune": "train an encoder on labels of your own: proteins, residues or pairs",
+    "predict-property": "ask a fine-tuned model about proteins or pairs",
     "variants": "score variants of a protein, without training",
     "contacts": "see which residues of one protein, or of two, touch",
     "search": "find the proteins of an embedding file that are most like a query",
@@ -33,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     name = choose("lcplm", COMMANDS, words)
     if name is None:
         return 0
-    status: int = importlib.import_module(f"lcplm_graph.{name}").main(words[1:])
+    module = name.replace("-", "_")
+    status: int = importlib.import_module(f"lcplm_graph.{module}").main(words[1:])
     return status
 
 

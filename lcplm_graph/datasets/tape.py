@@ -1,10 +1,10 @@
-"""Read TAPE's remote homology records, LMDB or JSON, without trusting their pickles.
+"""Read TAPE's records, LMDB or JSON, without trusting their pickles.
 
-TAPE stores each LMDB value as a Python pickle, and a pickle can run any code when it is loaded.
-`read_tape` therefore never calls `pickle.load`: its unpickler resolves a short fixed list of
-names. NumPy arrays (alignment profiles that are not needed here) become inert objects, NumPy
-scalars are decoded from their bytes, and the byte strings of old protocols are encoded as
-Latin-1. Any other name in a pickle is refused with an error.
+TAPE (Rao et al. 2019) stores each LMDB value as a Python pickle, and a pickle can run any code when
+it is loaded.  The readers therefore never call `pickle.load`: their unpickler resolves a short
+fixed list of names.  NumPy arrays of numbers become inert objects that are decoded from their bytes
+where they are asked for, NumPy scalars at once, and the byte strings of old protocols are encoded
+as Latin-1.  Any other name in a pickle is refused with an error.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import io
 import json
 import pickle
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import lmdb
 import numpy as np
+import numpy.typing as npt
 
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import open_stream
@@ -30,17 +32,70 @@ TAPE_PARTS = {
     "test_superfamily_holdout": "test_superfamily_mask",
     "test_family_holdout": "test_family_mask",
 }
+#: Tasks by the beginning of their files, and the parts of each.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "remote_homology": tuple(TAPE_PARTS),
+    "secondary_structure": ("train", "valid", "casp12", "ts115", "cb513"),
+    "fluorescence": ("train", "valid", "test"),
+    "stability": ("train", "valid", "test"),
+}
 _LABELS = ("fold_label", "superfamily_label", "family_label")
 
 
-def read_tape(folder: str | Path) -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
-    """Read the records of all parts that are in a folder.
+def tape_family(folder: str | PathLike[str]) -> str | None:
+    """Return which of TAPE's tasks a folder holds files of; None if there are none.
+
+    Raises
+    ------
+    DataError
+        If there are files of several tasks.
+    """
+    found = [family for family in FAMILIES if any(True for _ in _files(Path(folder), family))]
+    if len(found) > 1:
+        raise DataError(
+            f"there are files of {' and of '.join(found)}; give a folder with one task's",
+            path=folder,
+        )
+    return found[0] if found else None
+
+
+def read_records(folder: str | PathLike[str], family: str) -> Iterator[tuple[str, Path, int, Any]]:
+    """Read the records of all parts of a task that are in a folder.
 
     Parameters
     ----------
     folder : path-like
-        Holds ``remote_homology_<part>.lmdb`` (file or directory) or ``.json``, plain or
-        compressed.
+        Holds ``<family>_<part>.lmdb`` (file or directory) or ``.json``, plain or compressed.
+    family : str
+        One of `FAMILIES`.
+
+    Yields
+    ------
+    part, path, number, record : str, Path, int, object
+        See `sequence_of`, `number_of` and `residue_labels` for what is in a record.
+
+    Raises
+    ------
+    DataError
+        If no part is there, or a file is damaged or forbidden.
+    """
+    found = False
+    for part, path in _files(Path(folder), family):
+        found = True
+        records = _read_lmdb(path) if ".lmdb" in path.name else _read_json(path)
+        for number, record in enumerate(records):
+            yield part, path, number, record
+    if not found:
+        raise DataError(f"no {family}_<part>.lmdb or .json here", path=folder)
+
+
+def read_tape(folder: str | Path) -> Iterator[tuple[str, str, str, tuple[int, ...]]]:
+    """Read the remote homology records of all parts that are in a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        As in `read_records`.
 
     Yields
     ------
@@ -52,24 +107,18 @@ def read_tape(folder: str | Path) -> Iterator[tuple[str, str, str, tuple[int, ..
     DataError
         If no part is there, or a record is damaged, forbidden or incomplete.
     """
-    found = False
-    for part in TAPE_PARTS:
-        for path in _files_of(Path(folder), part):
-            found = True
-            records = _read_lmdb(path) if ".lmdb" in path.name else _read_json(path)
-            for number, record in enumerate(records):
-                yield *_unpack(record, path, number), part, _labels(record, path, number)
-            break
-    if not found:
-        raise DataError("no remote_homology_<part>.lmdb or .json here", path=folder)
+    for part, path, number, record in read_records(folder, "remote_homology"):
+        yield *sequence_of(record, path, number), part, _labels(record, path, number)
 
 
-def _files_of(folder: Path, part: str) -> list[Path]:
-    names = (f"remote_homology_{part}{suffix}" for suffix in (".lmdb", ".json", ".json.gz"))
-    return [path for name in names if (path := folder / name).exists()]
+def sequence_of(record: Any, path: Path, number: int) -> tuple[str, str]:
+    """Return id and sequence of a record; what has no id is called by its number.
 
-
-def _unpack(record: Any, path: Path, number: int) -> tuple[str, str]:
+    Raises
+    ------
+    DataError
+        If there is no sequence, or one with characters that are no letters.
+    """
     where = f"{number}"
     if not isinstance(record, dict) or not record.get("primary"):
         raise DataError("the record has no sequence ('primary')", path=path, record=where)
@@ -78,6 +127,64 @@ def _unpack(record: Any, path: Path, number: int) -> tuple[str, str]:
     if not sequence.isalpha() or not sequence.isascii():
         raise DataError("its sequence holds characters that are no letters", path=path, record=name)
     return name, sequence.upper()
+
+
+def number_of(record: Any, field: str, path: Path, number: int) -> float:
+    """Return a number of a record, which TAPE keeps in an array of one.
+
+    Raises
+    ------
+    DataError
+        If it is missing, or not one finite number.
+    """
+    values = _array(record, field, path, number)
+    if values.size != 1 or not np.isfinite(values).all():
+        raise DataError(f"{field!r} is not one finite number", path=path, record=str(number))
+    return float(values.ravel()[0])
+
+
+def residue_labels(record: Any, field: str, path: Path, number: int) -> npt.NDArray[np.int64]:
+    """Return the labels of a record's residues, -1 where there is none.
+
+    Raises
+    ------
+    DataError
+        If they are missing, no whole numbers, or not as many as residues.
+    """
+    values = _array(record, field, path, number)
+    length = len(record["primary"])
+    if values.shape != (length,):
+        raise DataError(
+            f"{field!r} has the shape {values.shape} for a protein of {length} residues",
+            path=path,
+            record=str(number),
+        )
+    whole = np.asarray(values, np.float64)
+    if not np.isfinite(whole).all() or (whole != np.round(whole)).any() or (whole < -1).any():
+        raise DataError(f"{field!r} holds no class numbers", path=path, record=str(number))
+    return whole.astype(np.int64)
+
+
+def _array(record: Any, field: str, path: Path, number: int) -> npt.NDArray[Any]:
+    value = record.get(field) if isinstance(record, dict) else None
+    if isinstance(value, _Array):
+        value = value.decoded()
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if value is None or (not array.size and len(record["primary"])):
+        raise DataError(f"{field!r} is missing or holds no numbers", path=path, record=str(number))
+    return array
+
+
+def _files(folder: Path, family: str) -> Iterator[tuple[str, Path]]:
+    for part in FAMILIES[family]:
+        names = (f"{family}_{part}{suffix}" for suffix in (".lmdb", ".json", ".json.gz"))
+        for path in (folder / name for name in names):
+            if path.exists():
+                yield part, path
+                break
 
 
 def _labels(record: Any, path: Path, number: int) -> tuple[int, ...]:
@@ -131,20 +238,44 @@ def _load(raw: bytes | None, path: Path, record: str) -> Any:
 
 
 class _Inert:
-    """Stands for a NumPy object that is not needed: takes all, does nothing."""
+    """Stands for a NumPy object: takes all, does nothing."""
 
     def __init__(self, *args: Any) -> None:
-        self.args = args
+        self.args, self.state = args, ()
 
     def __setstate__(self, state: Any) -> None:
-        """Ignore the content."""
+        """Keep the content."""
+        self.state = state if isinstance(state, tuple) else ()
 
 
-def _scalar(dtype: _Inert, raw: bytes) -> Any:
+class _Array(_Inert):
+    """A NumPy array as its pickle describes it."""
+
+    def decoded(self) -> npt.NDArray[Any] | None:
+        """Return the numbers, or None if it holds something else or is damaged."""
+        try:
+            if self.state:
+                _, shape, dtype, fortran, raw = self.state
+                order = "F" if fortran else "C"
+            else:
+                raw, dtype, shape, order = self.args
+            kind = _number_type(dtype)
+            flat = np.frombuffer(raw, kind)
+            return flat.reshape(shape, order=order)
+        except (TypeError, ValueError, IndexError, AttributeError, pickle.UnpicklingError):
+            return None
+
+
+def _number_type(dtype: _Inert) -> np.dtype[Any]:
     code = str(dtype.args[0])
     if code[:1] not in {"i", "u", "f", "b"}:
         raise pickle.UnpicklingError(f"a NumPy scalar of type {code!r} is not allowed")
-    return np.frombuffer(raw, np.dtype(code))[0].item()
+    found = np.dtype(code)
+    return found.newbyteorder(">") if len(dtype.state) > 1 and dtype.state[1] == ">" else found
+
+
+def _scalar(dtype: _Inert, raw: bytes) -> Any:
+    return np.frombuffer(raw, _number_type(dtype))[0].item()
 
 
 def _latin1(text: str, _encoding: str = "latin1") -> bytes:
@@ -159,9 +290,9 @@ _ALLOWED = {
         (f"{core}.{module}", name): value
         for core in ("numpy.core", "numpy._core")
         for module, name, value in (
-            ("multiarray", "_reconstruct", _Inert),
+            ("multiarray", "_reconstruct", _Array),
             ("multiarray", "scalar", _scalar),
-            ("numeric", "_frombuffer", _Inert),
+            ("numeric", "_frombuffer", _Array),
         )
     },
 }

@@ -41,21 +41,24 @@ class HadamardMlpDecoder(nn.Module):
     ----------
     channels : int
     dropout : float
+    outputs : int
+        Numbers a pair; the axis of a single one is left out.
     """
 
     @default_dtype(torch.float32)
-    def __init__(self, channels: int, dropout: float = 0.0) -> None:
+    def __init__(self, channels: int, dropout: float = 0.0, outputs: int = 1) -> None:
         super().__init__()
         self.net = nn.Sequential(
             nn.Linear(2 * channels, channels),
             nn.ReLU(),
             Dropout(dropout),
-            nn.Linear(channels, 1),
+            nn.Linear(channels, outputs),
         )
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Score pairs; `a` and `b` broadcast over all but the last axis."""
-        return self.net(torch.cat([a * b, (a - b).abs()], dim=-1)).squeeze(-1)
+        scores = self.net(torch.cat([a * b, (a - b).abs()], dim=-1))
+        return scores.squeeze(-1) if scores.shape[-1] == 1 else scores
 
 
 class BilinearDecoder(nn.Module):

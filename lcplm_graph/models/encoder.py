@@ -50,6 +50,7 @@ class Encoder(nn.Module):
     dim: int
     max_length: int | None = None
     pool: str = "mean"
+    _seen_edges: np.ndarray | None = None
 
     def tokenize(self, sequences: Iterable[str]) -> PackedTokens:
         """Turn sequences into packed tokens; nothing is ever cut.
@@ -168,8 +169,8 @@ class Encoder(nn.Module):
         return digest.hexdigest()
 
     def seen_edges(self) -> np.ndarray | None:
-        """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""
-        return None
+        """Sorted hashes of the protein pairs it was trained on; None if there were none."""
+        return self._seen_edges
 
     @property
     def device(self) -> torch.device:

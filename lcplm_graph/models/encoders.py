@@ -17,6 +17,7 @@ from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.esm2 import Esm2Encoder
+from lcplm_graph.models.folder import ModelFolder, model_folder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 from lcplm_graph.process import default_dtype
 from lcplm_graph.registry import Registry
@@ -83,10 +84,6 @@ class LcPlmEncoder(Encoder):
         """The decoder of pairs, if stage 2 gave the model one."""
         return getattr(self.model, "relation", None)
 
-    def seen_edges(self) -> np.ndarray | None:
-        """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""
-        return self._seen_edges
-
     def _identity(self) -> str:
         config = self.model.config
         keys = ("ssm_cfg", "bidirectional", "bidirectional_strategy", "norm_epsilon")
@@ -124,8 +121,8 @@ def load_encoder(
         ``"random:8m:7"`` for seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``;
         ``"esmc:biohub/ESMC-300M-hf"`` likewise;
         ``NAME`` or ``NAME:...`` of an installed package that has the entry point `NAME` in the
-        group ``lcplm_graph.encoders``; a folder of a checkpoint, of a peft adapter or of a
-        training run; a hub id such as ``"amazon-science/LC-PLM"``.
+        group ``lcplm_graph.encoders``; a folder of a checkpoint, of a peft adapter, or of a
+        training or fine-tuning run; a hub id such as ``"amazon-science/LC-PLM"``.
     device : str or torch.device, optional
         Default: the CPU.
     dtype : {"float32", "bfloat16", "auto"} or torch.dtype, optional
@@ -157,11 +154,14 @@ def load_encoder(
     torch.Size([2, 20])
     """
     text = str(name)
+    family = ModelFolder(model_folder(name)).family()
     if unknown := set(options) - set(HUB_OPTIONS):
         raise ConfigError(f"load_encoder does not know {', '.join(sorted(unknown))}")
     wanted = dtype_named(dtype)
     key, colon, _ = text.partition(":")
-    if key in ENCODERS and bool(colon) == (key in _PREFIXES) and ENCODERS.is_ours(key):
+    if family is not None and family != "lcplm":
+        encoder = _tuned_encoder(family, model_folder(name), text, wanted)
+    elif key in ENCODERS and bool(colon) == (key in _PREFIXES) and ENCODERS.is_ours(key):
         encoder = ENCODERS.make(key, text, wanted, base=Encoder, **options)
     elif key in ENCODERS and not ENCODERS.is_ours(key):
         given = {} if dtype is None else {"dtype": wanted}
@@ -194,18 +194,25 @@ def _no_options(name: str, options: dict[str, Any]) -> None:
         raise ConfigError(f"encoder {name!r} takes no options, got {', '.join(options)}")
 
 
+def _tuned_encoder(family: str, folder: Path, name: str, dtype: str | torch.dtype) -> Encoder:
+    """Load the encoder of a fine-tuned model that is no LC-PLM."""
+    source = f"{family}:{folder}" if family in _PREFIXES else family
+    encoder = ENCODERS.make(family, source, dtype, base=Encoder)
+    if family in _PREFIXES:
+        encoder.name, encoder._seen_edges = name, ModelFolder(folder).record().seen_edges
+    return encoder
+
+
 def _lcplm_encoder(
     source: str | Path, name: str, dtype: str | torch.dtype, options: dict[str, Any]
 ) -> LcPlmEncoder:
     from lcplm_graph.models.checkpoints import read_json, resolve_checkpoint
     from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
 
-    run, folder = Path(source) / "model", Path(source)
-    if (run / "config.json").is_file():
-        folder = run
+    folder = model_folder(source)
     cls: type[LcPlmPreTrainedModel] = LcPlmForMaskedLM
     if not is_adapter(folder):
-        folder = resolve_checkpoint(run if folder == run else source, **options)
+        folder = resolve_checkpoint(source if folder == Path(source) else folder, **options)
         cls = model_class(read_json(folder / "config.json"))
     model = cls.from_pretrained(folder, dtype=dtype)
     model.name_or_path = name

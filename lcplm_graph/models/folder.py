@@ -21,6 +21,10 @@ from lcplm_graph.io import sha256_of
 from lcplm_graph.models.checkpoints import CONFIG, WEIGHTS, read_json
 
 RECORD, SEEN_EDGES, QUALITY, CARD = "training.json", "seen_edges.npy", "quality", "README.md"
+PROPERTY, HEAD = "property.json", "head.safetensors"
+FAMILIES = ("lcplm", "esm2", "esmc", "composition", "dipeptide")
+_RUN = "model"
+"""Where a training run keeps its model."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,13 @@ class Record:
         )
 
 
+def model_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the model's folder of a training run, or the path itself if it is no run."""
+    run = Path(path) / _RUN
+    is_model = (run / CONFIG).is_file() or (run / PROPERTY).is_file()
+    return run if is_model else Path(path)
+
+
 class ModelFolder:
     """A folder that holds one model.
 
@@ -81,6 +92,24 @@ class ModelFolder:
         self.config, self.weights = self.path / CONFIG, self.path / WEIGHTS
         self.training, self.seen_edges = self.path / RECORD, self.path / SEEN_EDGES
         self.quality, self.card = self.path / QUALITY, self.path / CARD
+        self.property, self.head = self.path / PROPERTY, self.path / HEAD
+
+    def family(self) -> str | None:
+        """Return what kind of encoder a fine-tuned model's folder holds; None for other folders.
+
+        Raises
+        ------
+        CheckpointError
+            If the file that says so is damaged.
+        """
+        if not self.property.is_file():
+            return None
+        family = read_json(self.property).get("encoder")
+        if family not in FAMILIES:
+            raise CheckpointError(
+                f"{self.property}: the encoder is {family!r}, not one of {', '.join(FAMILIES)}"
+            )
+        return str(family)
 
     def record(self) -> Record:
         """Read what the folder says of the model's past.

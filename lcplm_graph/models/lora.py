@@ -9,13 +9,16 @@ from lcplm_graph.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-LORA_TARGETS: dict[str, list[str]] = {
+LORA_TARGETS: dict[str, list[str] | str] = {
     "projections": ["in_proj", "out_proj"],
     "state": ["x_proj", "dt_proj"],
     "all": ["in_proj", "out_proj", "x_proj", "dt_proj"],
+    "attention": ["query", "key", "value"],
+    "linear": "all-linear",
 }
-"""Presets of target modules: the wide projections, which both directions share; what makes step
-sizes, inputs and outputs of the state, in each direction; all of them."""
+"""Presets of target modules.  Of an LC-PLM: the wide projections, which both directions share; what
+makes step sizes, inputs and outputs of the state, in each direction; all of them.  Of an ESM-2: the
+projections of attention.  Of any model: every linear map."""
 
 
 def lora_config(

@@ -7,7 +7,7 @@ or one on more devices, goes on with exactly the batches that are due.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -90,8 +90,8 @@ class Batch(NamedTuple):
 class BatchSource(Protocol):
     """An endless list of batches."""
 
-    def batch(self, index: int) -> Batch:
-        """Return batch `index`, always the same."""
+    def batch(self, index: int) -> Any:
+        """Return batch `index`, always the same; of pretraining a `Batch`."""
         ...
 
 
@@ -119,7 +119,7 @@ class BatchStream(IterableDataset):
     def __init__(self, source: BatchSource, first: int, stride: int) -> None:
         self.source, self.first, self.stride = source, first, stride
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         index = self.first
         while True:
             yield self.source.batch(index)

@@ -143,6 +143,8 @@ class Metrics(Callback):
         Gives the held-out columns of a row.
     """
 
+    unit = "tokens"
+
     def __init__(self, log_every: int, eval_every: int, evaluate: Evaluate) -> None:
         self.log_every, self.eval_every, self.evaluate = log_every, eval_every, evaluate
         self.scores = torch.zeros(len(SCORES), dtype=torch.float64)

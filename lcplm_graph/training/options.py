@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
@@ -13,6 +13,20 @@ from lcplm_graph.splits import DEFAULT_KIND
 
 FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes")
 """Options that may differ between a run and its resumption: they do not touch the result."""
+
+
+class RunOptions(Protocol):
+    """What the options of every run that can be resumed have; a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def out(self) -> str:
+        """Folder of the run."""
+
+    @property
+    def resume(self) -> str | None:
+        """What to go on from: auto, or a checkpoint; None for a new run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-from lcplm_graph.training.metrics import Metrics
+
+class Rows(Protocol):
+    """Who writes the rows of a run: its last one, and how many of what a second."""
+
+    last: dict[str, float]
+    rate: float
+    unit: str
 
 
 class Progress(Callback):
@@ -15,11 +21,11 @@ class Progress(Callback):
 
     Parameters
     ----------
-    metrics : Metrics
+    metrics : Rows
         Where the loss and the speed come from.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Rows) -> None:
         self.metrics = metrics
         self._bar: tqdm | None = None
 
@@ -42,7 +48,7 @@ class Progress(Callback):
             return
         last = self.metrics.last
         if "loss" in last:
-            text = f"loss {last['loss']:.4f}, {self.metrics.rate:,.0f} tokens/s"
+            text = f"loss {last['loss']:.4f}, {self.metrics.rate:,.0f} {self.metrics.unit}/s"
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
 

@@ -17,7 +17,7 @@ from lcplm_graph.io import warn_once
 from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.training.checkpoints import FOLDER, checkpoints_in, newest_intact, step_of
 from lcplm_graph.training.data import is_first_process
-from lcplm_graph.training.options import FREE_ON_RESUME, TrainOptions
+from lcplm_graph.training.options import FREE_ON_RESUME, RunOptions
 
 CONFIG, MANIFEST = "config.yaml", "run.json"
 _FREE_FACTS = ("file", "corpus", "graph", "encoder", "graph_source")
@@ -25,7 +25,7 @@ _FREE_FACTS = ("file", "corpus", "graph", "encoder", "graph_source")
 
 
 @contextmanager
-def claimed(options: TrainOptions) -> Iterator[Path | None]:
+def claimed(options: RunOptions) -> Iterator[Path | None]:
     """Hold a run's folder for this process; gives the checkpoint to resume from, or None.
 
     Of several processes of one run the first holds it.  The lock lies beside the folder, so that a
@@ -55,7 +55,7 @@ def claimed(options: TrainOptions) -> Iterator[Path | None]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def find_start(options: TrainOptions) -> Path | None:
+def find_start(options: RunOptions) -> Path | None:
     """Find the checkpoint to resume from; None for a new run.  Nothing is written yet.
 
     Raises
@@ -95,12 +95,12 @@ def _find_checkpoint(resume: str, folder: Path) -> Path | None:
     return newest_intact([path, *older])
 
 
-def stored_options(options: TrainOptions) -> dict[str, Any]:
+def stored_options(options: RunOptions) -> dict[str, Any]:
     """Return the options as ``config.yaml`` keeps them."""
     return {k: v for k, v in asdict(options).items() if k != "resume"}
 
 
-def _refuse_other_options(options: TrainOptions, path: Path) -> None:
+def _refuse_other_options(options: RunOptions, path: Path) -> None:
     before = read_options(path)
     now = stored_options(options)
     different = [
@@ -151,7 +151,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def refuse_other_data(
-    options: TrainOptions, facts: Mapping[str, Any], checkpoint: Path | None
+    options: RunOptions, facts: Mapping[str, Any], checkpoint: Path | None
 ) -> None:
     """Compare data, split and starting encoder with those of the run that is resumed.
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from platform import platform, python_version
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lcplm_graph import __version__
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import atomic_path, whole_folder
+from lcplm_graph.io import whole_folder
 from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.process import keep_freed_memory
@@ -36,22 +28,20 @@ from lcplm_graph.training.checkpoints import (
     step_of,
 )
 from lcplm_graph.training.data import BatchSource, TrainData, is_first_process
+from lcplm_graph.training.manifest import (
+    METRICS,
+    MODEL,
+    begin_session,
+    end_session,
+    package_versions,
+)
 from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import TrainOptions
 from lcplm_graph.training.parallel import closed_process_group, trainer_layout
 from lcplm_graph.training.progress import Progress
-from lcplm_graph.training.resume import (
-    CONFIG,
-    MANIFEST,
-    read_manifest,
-    refuse_other_data,
-    stored_options,
-)
-
-METRICS, MODEL = "metrics.csv", "model"
-_PACKAGES = ("torch", "lightning", "transformers", "numba", "numpy", "pyarrow")
+from lcplm_graph.training.resume import refuse_other_data
 
 
 @dataclass
@@ -110,7 +100,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     folder = Path(options.out)
     start = -1 if checkpoint is None else step_of(checkpoint)
     if start >= options.steps:
-        _begin(options, run.facts, checkpoint, 0)
+        begin_session(options, run.facts, checkpoint, 0)
     else:
         metrics = Metrics(options.log_every, options.eval_every, run.evaluate)
         try:
@@ -119,7 +109,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
             raise ConfigError(
                 f"Lightning refuses these devices or this strategy: {error}"
             ) from error
-        _begin(options, run.facts, checkpoint, trainer.world_size)
+        begin_session(options, run.facts, checkpoint, trainer.world_size)
         data = TrainData(run.source, options.accumulate)
         try:
             trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
@@ -171,55 +161,15 @@ def _export(folder: Path, run: Run, options: TrainOptions) -> None:
     # The task may have parts of its own, such as the contrastive projection.
     prefix = "model."
     model.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
-    facts = {**run.facts, "steps": step_of(last), "seed": options.seed, "versions": _versions()}
+    facts = {
+        **run.facts,
+        "steps": step_of(last),
+        "seed": options.seed,
+        "versions": package_versions(),
+    }
     seen = None if run.seen_edges is None else run.seen_edges()
     with whole_folder(folder / MODEL) as made:
         model.save_pretrained(made)  # type: ignore[operator]
         ModelFolder(made).write_record(run.before.followed_by(facts, seen))
     run.finish(folder)
-    _update_manifest(folder, finished=_now())
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-@rank_zero_only
-def _begin(
-    options: TrainOptions, facts: dict[str, Any], checkpoint: Path | None, processes: int
-) -> None:
-    """Write config.yaml and the manifest, with a session more than it had."""
-    path = Path(options.out) / MANIFEST
-    sessions = []
-    if checkpoint is not None and path.is_file():
-        sessions = read_manifest(path)["sessions"]
-    with atomic_path(path.with_name(CONFIG)) as temporary:
-        temporary.write_text(yaml.safe_dump(stored_options(options), sort_keys=False))
-    session = {
-        "started": _now(),
-        "resumed_from": None if checkpoint is None else str(checkpoint),
-        "command": sys.argv,
-        "processes": processes,
-        "threads": torch.get_num_threads(),
-        "platform": platform(),
-        "versions": _versions(),
-    }
-    write_json(path, {"data": facts, "sessions": [*sessions, session]})
-
-
-def _update_manifest(folder: Path, **content: Any) -> None:
-    path = folder / MANIFEST
-    write_json(path, {**read_manifest(path), **content})
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": python_version(), "lcplm-graph": __version__}
-    for package in _PACKAGES:
-        found[package] = version(package)
-    return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    end_session(folder)

@@ -1,0 +1,369 @@
+"""`PropertyModel`: an encoder and a head that were trained on labels, to load and to ask."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lcplm_graph import __version__
+from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.finetuning.target import Array, Target
+from lcplm_graph.heads.property import PropertyHead
+from lcplm_graph.io import whole_folder, write_json
+from lcplm_graph.models.checkpoints import first_line, read_json
+from lcplm_graph.models.composition import CompositionEncoder
+from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
+from lcplm_graph.models.folder import ModelFolder, Record, model_folder
+from lcplm_graph.models.pooling import pool_residues, pooled_dim
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.process import reused_memory
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.strings import string_list, string_pairs
+from lcplm_graph.tokens.packing import PackedTokens
+from lcplm_graph.tokens.vocabulary import encode_residues, normal_form
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Shape of a head.
+
+    Attributes
+    ----------
+    channels : int
+        Of the hidden layer; 0 for none.
+    dropout : float
+    """
+
+    channels: int = 128
+    dropout: float = 0.1
+
+
+class PropertyModel(nn.Module):
+    """An encoder with a head for a property of proteins, of their residues, or of pairs.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    target : Target
+    paired : bool
+        Answers are of pairs.
+    pool : str, optional
+        Default: what the encoder recommends.
+    head : HeadOptions
+
+    Examples
+    --------
+    >>> model = PropertyModel(load_encoder("composition"), Target("binary", ("no", "yes")))
+    >>> model.predict(["MKTAYIAK"]).columns.tolist()
+    ['prediction', 'p(yes)']
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        target: Target,
+        *,
+        paired: bool = False,
+        pool: str | None = None,
+        head: HeadOptions = HeadOptions(),
+    ) -> None:
+        super().__init__()
+        self.encoder, self.target, self.paired = encoder, target, paired
+        self.pool = pool or encoder.pool
+        self.options = head
+        width = encoder.dim if self.per_residue else pooled_dim(encoder.dim, self.pool)
+        self.head = PropertyHead(
+            width, target.outputs, channels=head.channels, dropout=head.dropout, paired=paired
+        )
+        self.eval()
+
+    @property
+    def per_residue(self) -> bool:
+        """Whether answers are of residues."""
+        return self.target.kind == "residue"
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the head."""
+        return next(self.head.parameters()).device
+
+    def features(self, packed: PackedTokens) -> Tensor:
+        """Return what the head reads: one row for each protein, or for each residue.
+
+        Differentiable if gradients are on.
+        """
+        states = self.encoder.encode(packed)
+        if self.per_residue:
+            first, last = packed.cu_seqlens[:-1].long(), packed.cu_seqlens[1:].long() - 1
+            inside = torch.ones(len(states), dtype=torch.bool, device=states.device)
+            inside[first] = inside[last] = False
+            return states[inside]
+        return pool_residues(states, packed, self.pool)
+
+    def forward(self, packed: PackedTokens, pairs: Tensor | None = None) -> Tensor:
+        """Return logits, shape (n, outputs): of streams, of residues, or of pairs of streams."""
+        return self.head(self.features(packed), pairs)
+
+    def features_of(
+        self, sequences: Sequence[str], *, max_tokens: int = MAX_TOKENS, progress: bool = False
+    ) -> Iterator[tuple[IntArray, Tensor]]:
+        """Yield the numbers of some sequences and their features, batch by batch.
+
+        Without gradients; a protein longer than the budget is alone in its batch and never cut.
+        """
+        lengths = np.array([len(s) for s in sequences], np.int64)
+        bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
+        with torch.no_grad(), reused_memory(), bar:
+            for batch in length_sorted_batches(lengths, max_tokens):
+                packed = self.encoder.tokenize([sequences[i] for i in batch]).to(self.device)
+                yield batch, self.features(packed).float()
+                bar.update(int(lengths[batch].sum()))
+
+    def logits(
+        self,
+        sequences: Sequence[str],
+        pairs: IntArray | None = None,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        progress: bool = False,
+    ) -> Tensor | list[Tensor]:
+        """Return logits of proteins, of pairs of them, or of the residues of each.
+
+        Parameters
+        ----------
+        sequences : sequence of str
+        pairs : ndarray, dtype=int64, shape=(p, 2), optional
+            Rows of `sequences`, for a model of pairs.
+        max_tokens, progress
+            As in `Encoder.embed`.
+
+        Returns
+        -------
+        Tensor, shape=(n or p, outputs), on the CPU; of residues a list of Tensor (L, outputs)
+        """
+        batches = self.features_of(sequences, max_tokens=max_tokens, progress=progress)
+        if self.per_residue:
+            parts: list[Tensor] = [torch.empty(0)] * len(sequences)
+            for batch, features in batches:
+                sizes = [len(sequences[i]) for i in batch]
+                with torch.no_grad():
+                    found = self.head(features).cpu().split(sizes)
+                for i, rows in zip(batch, found, strict=True):
+                    parts[i] = rows
+            return parts
+        known = torch.empty(len(sequences), self.head.width, dtype=torch.float32)
+        for batch, features in batches:
+            known[torch.from_numpy(batch)] = features.cpu()
+        return self.logits_of(known, pairs)
+
+    def logits_of(self, features: Tensor, pairs: IntArray | None = None) -> Tensor:
+        """Return logits from features (n, width), on the CPU."""
+        chosen = None if pairs is None else torch.from_numpy(pairs).to(self.device)
+        with torch.no_grad():
+            return self.head(features.to(self.device), chosen).cpu()
+
+    def answers(
+        self, proteins: Iterable[str] | Iterable[tuple[str, str]], *, progress: bool = False,
+        max_tokens: int = MAX_TOKENS,
+    ) -> Array | list[Array]:  # fmt: skip
+        """Return values in units of the labels, or probabilities of the classes or labels.
+
+        Parameters
+        ----------
+        proteins : iterable of str, or of pairs of str
+            Sequences; pairs for a model of pairs.
+        progress : bool
+        max_tokens : int
+
+        Returns
+        -------
+        ndarray, dtype=float64, shape=(n,) or (n, names); of residues a list of (L, names)
+
+        Raises
+        ------
+        InputError
+            If there are no proteins, or one is longer than the encoder takes.
+        SequenceError
+            If a sequence is empty or holds a character that is no letter.
+        """
+        sequences, pairs = self._read(proteins)
+        logits = self.logits(sequences, pairs, max_tokens=max_tokens, progress=progress)
+        if isinstance(logits, list):
+            return [self.target.answers(rows) for rows in logits]
+        return self.target.answers(logits)
+
+    def predict(
+        self, proteins: Iterable[str] | Iterable[tuple[str, str]], *, progress: bool = False,
+        max_tokens: int = MAX_TOKENS,
+    ) -> Any:  # fmt: skip
+        """Return a table of answers in the names of the labels.
+
+        Parameters and errors are those of `answers`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each protein or pair, in the order given: the value in a column of the label's
+            name; or ``prediction``, the most probable class, the labels of at least one half with
+            ``;`` between, or a string of residue classes; and ``p(NAME)`` for each class or label
+            (of two the second, of residues the mean of the chosen).
+        """
+        from lcplm_graph.finetuning.answers import as_frame
+
+        return as_frame(
+            self.target, self.answers(proteins, progress=progress, max_tokens=max_tokens)
+        )
+
+    def _read(self, proteins: Any) -> tuple[list[str], IntArray | None]:
+        """Return distinct sequences for pairs, or all, in their normal form."""
+        if not self.paired:
+            names = proteins.ids if isinstance(proteins, SequenceStore) else None
+            texts = string_list(proteins)
+            if not texts:
+                raise InputError("there are no sequences to predict for")
+            return [_checked(t, names[i] if names else i) for i, t in enumerate(texts)], None
+        place: dict[str, int] = {}
+        found = string_pairs(proteins)
+        if not found:
+            raise InputError("there are no pairs to predict for")
+        rows = [
+            [place.setdefault(_checked(s, i), len(place)) for s in pair]
+            for i, pair in enumerate(found)
+        ]
+        return list(place), np.array(rows, np.int64)
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        record: Record | None = None,
+        adapter: Path | None = None,
+    ) -> Path:
+        """Write a folder that `from_pretrained` and `load_encoder` read, whole or not at all.
+
+        Parameters
+        ----------
+        folder : path-like
+        record : Record, optional
+            What it was trained on.
+        adapter : Path, optional
+            Folder of the adapter that is merged into the encoder already; copied to ``adapter``.
+        """
+        with whole_folder(folder) as made:
+            written = ModelFolder(made)
+            family = _save_encoder(self.encoder, made)
+            save_file(
+                {k: v.detach().cpu().contiguous() for k, v in self.head.state_dict().items()},
+                written.head,
+            )
+            write_json(
+                written.property,
+                {
+                    "format": FORMAT,
+                    "encoder": family,
+                    "started_from": self.encoder.name,
+                    "pool": self.pool,
+                    "paired": self.paired,
+                    "head": {"channels": self.options.channels, "dropout": self.options.dropout},
+                    "target": self.target.as_dict(),
+                    "version": __version__,
+                },
+            )
+            if record:
+                written.write_record(record)
+            if adapter is not None:
+                shutil.copytree(adapter, made / "adapter")
+        return Path(folder)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], device: str | torch.device | None = None
+    ) -> PropertyModel:
+        """Load what `lcplm finetune` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            Of the run, or its ``model``.
+        device : str or torch.device, optional
+            Default: the CPU.
+
+        Raises
+        ------
+        CheckpointError
+            If files are missing or damaged, or do not belong together.
+        """
+        path = model_folder(folder)
+        files = ModelFolder(path)
+        if not files.property.is_file():
+            raise CheckpointError(
+                f"{folder}: there is no {files.property.name} here; give a folder that lcplm "
+                "finetune wrote"
+            )
+        stored = read_json(files.property)
+        try:
+            if stored["format"] != FORMAT:
+                raise CheckpointError(
+                    f"{files.property}: format {stored['format']!r}, this version reads {FORMAT}"
+                )
+            target = Target.of(stored["target"])
+            model = cls(
+                load_encoder(path),
+                target,
+                paired=bool(stored["paired"]),
+                pool=stored["pool"],
+                head=HeadOptions(**stored["head"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{files.property}: not what lcplm finetune writes ({error!r})"
+            ) from error
+        model._load_head(files.head)
+        return model.to(device or "cpu").eval()
+
+    def _load_head(self, path: Path) -> None:
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path}: not readable ({first_line(error)})") from error
+        if any(not torch.isfinite(v).all() for v in state.values() if v.is_floating_point()):
+            raise CheckpointError(f"{path}: it holds numbers that are not finite")
+        try:
+            self.head.load_state_dict(state)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{path}: its tensors do not fit the head of {path.parent} ({first_line(error)})"
+            ) from error
+
+
+def _checked(sequence: str, record: str | int) -> str:
+    encode_residues(sequence, record=record)
+    return normal_form(sequence)
+
+
+def _save_encoder(encoder: Encoder, folder: Path) -> str:
+    """Write an encoder's files and return the name of its family."""
+    if isinstance(encoder, CompositionEncoder):
+        return encoder.name
+    if isinstance(encoder, LcPlmEncoder):
+        base: Any = encoder.model.base_model
+        base.record = Record()
+        base.save_pretrained(folder)
+        return "lcplm"
+    family = encoder.name.split(":")[0]
+    model: Any = encoder.model
+    model.save_pretrained(folder)
+    return family if family in ("esm2", "esmc") else "esm2"

@@ -1,0 +1,115 @@
+"""What is predicted: kinds of labels, their names, their loss, and answers in their terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lcplm_graph.errors import CheckpointError
+from lcplm_graph.tokens.masking import IGNORE
+
+Kind = Literal["regression", "binary", "multiclass", "multilabel", "residue"]
+KINDS: tuple[Kind, ...] = ("regression", "binary", "multiclass", "multilabel", "residue")
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model predicts.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    names : tuple of str
+        Classes or labels; the second of two is the positive one; of a number, its column.
+    mean, spread : float
+        Of the training labels, where they are numbers.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    mean: float = 0.0
+    spread: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a head must give."""
+        return 1 if self.kind in ("regression", "binary") else len(self.names)
+
+    def loss(self, logits: Tensor, labels: Tensor, total: float) -> Tensor:
+        """Return the summed loss over `total`, which counts what is labelled in a whole step.
+
+        Parameters
+        ----------
+        logits : Tensor, shape=(n, outputs)
+            A row for each protein, pair or residue.
+        labels : Tensor
+            As `labels_of` of `lcplm_graph.finetuning.labels` gives them: standardised numbers,
+            classes, rows of 0 and 1.
+        total : float
+        """
+        if self.kind in ("multiclass", "residue"):
+            return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / total
+        if self.kind == "regression":
+            return F.mse_loss(logits[:, 0], labels, reduction="sum") / total
+        if self.kind == "binary":
+            logits = logits[:, 0]
+        summed = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+        return summed / (total * self.outputs)
+
+    def answers(self, logits: Tensor) -> Array:
+        """Return values in units of the labels, or probabilities.
+
+        Returns
+        -------
+        ndarray, dtype=float64
+            (n,) of regression (values) and binary (of the second name), else (n, names).
+        """
+        given = logits.double()
+        if self.kind == "regression":
+            return (given[:, 0] * self.spread + self.mean).numpy()
+        if self.kind == "binary":
+            return given[:, 0].sigmoid().numpy()
+        if self.kind == "multilabel":
+            return given.sigmoid().numpy()
+        return given.softmax(dim=1).numpy()
+
+    def standardised(self, labels: Array) -> Tensor:
+        """Return labels as the loss takes them."""
+        if self.kind == "regression":
+            return torch.from_numpy(((labels - self.mean) / self.spread).astype(np.float32))
+        if self.kind in ("binary", "multilabel"):
+            return torch.from_numpy(labels.astype(np.float32))
+        return torch.from_numpy(labels.astype(np.int64))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Target:
+        """Undo `as_dict`.
+
+        Raises
+        ------
+        CheckpointError
+            If it is none.
+        """
+        try:
+            target = cls(
+                stored["kind"], tuple(stored["names"]), float(stored["mean"]),
+                float(stored["spread"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"not the description of a target ({error!r})") from error
+        if target.kind not in KINDS or not all(isinstance(name, str) for name in target.names):
+            raise CheckpointError(f"not the description of a target ({dict(stored)!r:.80})")
+        return target

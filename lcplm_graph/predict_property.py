@@ -1,0 +1,129 @@
+"""Ask a model that `lcplm finetune` made about proteins, or pairs of them.
+
+The table has a row a protein or pair: the value, or the prediction and the probability of each
+class or label, in the names of the labels.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lcplm_graph.finetuning.model import PropertyModel
+
+_SUFFIXES = (".tsv", ".csv", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictPropertyOptions:
+    """Options of ``lcplm predict-property``.
+
+    Parameters
+    ----------
+    folder
+        Of the run, or its model.
+    input
+        FASTA (plain or compressed); or CSV, TSV or Parquet of sequences, two columns of them for a
+        model of pairs.
+    out
+        FILE.tsv, FILE.csv or FILE.parquet.
+    sequence
+        Columns of sequences in a table; default: sequence, or sequence1 and sequence2, and the
+        like.
+    id
+        Column of names in a table.
+    sequences
+        FASTA files; the columns of sequences then hold their ids.
+    per_residue
+        Of a model of residues: a row for each residue, with all probabilities.
+    max_tokens
+        Tokens per batch; a longer protein is never cut.
+    device
+        cpu, cuda, ...; default: a GPU if there is one.
+    """
+
+    folder: str = positional(metavar="FOLDER")
+    input: str = positional(metavar="FASTA")
+    out: str
+    sequence: list[str] = several(default=[], metavar="COLUMN")
+    id: str | None = None
+    sequences: list[str] = several(default=[], metavar="FASTA")
+    per_residue: bool = False
+    max_tokens: int = 4096
+    device: str | None = None
+
+
+def _predict(options: PredictPropertyOptions) -> None:
+    suffix = Path(options.out).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ConfigError(f"{options.out}: the output ends in {', '.join(_SUFFIXES)}")
+    import torch
+
+    from lcplm_graph.finetuning.answers import as_frame, residue_frame
+    from lcplm_graph.finetuning.model import PropertyModel
+    from lcplm_graph.finetuning.outputs import write_frame
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = PropertyModel.from_pretrained(options.folder, device)
+    if options.per_residue and not model.per_residue:
+        raise ConfigError(
+            f"--per-residue is of models of residues, this one is of {model.target.kind}"
+        )
+    names, proteins = _read(options, model)
+    answers = model.answers(proteins, progress=True, max_tokens=options.max_tokens)
+    if options.per_residue and isinstance(answers, list):
+        frame = residue_frame(model.target, names[0], proteins, answers)
+    else:
+        frame = as_frame(model.target, answers)
+        for place, column in enumerate(names):
+            title = "protein" if len(names) == 1 else f"protein{place + 1}"
+            frame.insert(place, title, column)
+    write_frame(options.out, frame, suffix)
+    print(f"{len(proteins):,} {'pairs' if model.paired else 'proteins'}; written: {options.out}")
+
+
+def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[Any], list[Any]]:
+    """Return columns of names, and sequences or pairs."""
+    from lcplm_graph.finetuning.examples import Columns, read_proteins
+    from lcplm_graph.finetuning.table import SUFFIXES, read_table_file, suffix_of
+    from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+
+    if suffix_of(options.input) not in SUFFIXES:
+        if model.paired:
+            raise ConfigError(
+                f"this model is of pairs: give a table with two columns of sequences, not "
+                f"{options.input}"
+            )
+        if options.sequence or options.id or options.sequences:
+            raise ConfigError("--sequence, --id and --sequences are of tables, not of FASTA files")
+        store = SequenceStore.from_fasta(options.input)
+        return [store.ids], list(store)
+    table = read_table_file(options.input)
+    known = read_fasta_files(options.sequences) if options.sequences else None
+    found = read_proteins(table, Columns(options.sequence, (), options.id), known)
+    if found.paired != model.paired:
+        wanted = "pairs, so the table needs two columns" if model.paired else "single proteins"
+        raise ConfigError(
+            f"this model is of {wanted}; the columns read were {', '.join(found.columns)}"
+        )
+    rows = [[found.sequences[i] for i in row] for row in found.rows.tolist()]
+    if not model.paired:
+        return [found.names], [row[0] for row in rows]
+    columns = [table.columns[name] for name in found.columns]
+    return columns, [(a, b) for a, b in rows]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command("predict-property", PredictPropertyOptions, _predict, argv, str(__doc__))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
