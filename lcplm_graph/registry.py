@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, cast
@@ -86,7 +87,7 @@ class Registry(Generic[T]):
         """Return the package that brings a name, for messages."""
         return _package(self._places[name]) if name in self._places else "this process"
 
-    def make(self, name: str, *arguments: Any, base: type[M], **options: Any) -> M:
+    def make(self, name: str, *arguments: Any, base: Callable[..., M], **options: Any) -> M:
         """Call what a name stands for and return what it makes.
 
         Parameters
@@ -95,7 +96,7 @@ class Registry(Generic[T]):
         *arguments, **options
             Of the call.
         base : type
-            What it must be an instance of.
+            What it must be an instance of; it may be abstract.
 
         Raises
         ------
@@ -121,11 +122,12 @@ class Registry(Generic[T]):
             raise PluginError(
                 f"{self._said(name)} failed: {type(error).__name__}: {error}"
             ) from error
-        if not isinstance(made, base):
+        if not isinstance(made, cast(type, base)):
             raise PluginError(
-                f"{self._said(name)} makes a {type(made).__name__}, not a {base.__name__}"
+                f"{self._said(name)} makes a {type(made).__name__}, not a "
+                f"{cast(type, base).__name__}"
             )
-        return made
+        return cast(M, made)
 
     def _said(self, name: str) -> str:
         return f"the {self.kind} {name!r} of the package {self.owner(name)}"
