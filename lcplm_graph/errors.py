@@ -17,7 +17,7 @@ class LcPlmError(Exception):
 
 
 class SequenceError(LcPlmError, ValueError):
-    """A protein sequence is empty or holds a character that is no letter."""
+    """A protein sequence is empty or holds a character that is not a letter."""
 
 
 class InputError(LcPlmError, ValueError):

@@ -110,7 +110,7 @@ def pair_graph(data: Any) -> PairGraph:
     num_nodes = int(data.num_nodes)
     keys, loops = _column_keys(data)
     if loops.any():
-        warn_once(f"{int(loops.sum())} self loops are left out: a protein is no pair with itself.")
+        warn_once(f"{int(loops.sum())} self loops are left out: no protein pairs with itself.")
     unique, row = np.unique(keys[~loops], return_inverse=True)
     weight = None
     if getattr(data, "edge_weight", None) is not None:

@@ -149,7 +149,7 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def reused_memory() -> Iterator[None]:
-    """Keep freed memory for the next tensors within this context, whoever's process it is.
+    """Keep freed memory for the next tensors within this context, in any process.
 
     Then all of it goes back to the system, and glibc is left with the thresholds it reaches by
     itself where arrays of many megabytes come and go.

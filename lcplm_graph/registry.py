@@ -23,8 +23,8 @@ class Registry(Generic[T]):
         [project.entry-points."lcplm_graph.heads"]
         mine = "my_package.heads:MyHead"
 
-    A name that is taken stays with whoever had it first: ours, then the packages in the order of
-    their names; a warning says so.
+    A name that is taken stays with the package that had it first: ours, then the others in the
+    order of their names; a warning says so.
 
     Parameters
     ----------

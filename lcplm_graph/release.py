@@ -144,7 +144,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If it is no run, or not finished.
+        If it is not a run, or not finished.
     """
     from lcplm_graph.training.metrics import read_metrics
     from lcplm_graph.training.resume import CONFIG, MANIFEST, read_manifest, read_options

@@ -37,7 +37,7 @@ def string_list(values: Any, what: str = "sequences", records: Sequence[str] = (
     ------
     InputError
         If it is one string, bytes, a file, a table, a mapping, a set or a graph, which have no
-        strings in a known order; or if one of its elements is no string, by its number.
+        strings in a known order; or if one of its elements is not a string, by its number.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def string_list(values: Any, what: str = "sequences", records: Sequence[str] = (
     wrong = _what_it_is(values)
     if wrong:
         raise InputError(f"{what}: expected a list of strings, got {wrong}")
-    # Arrow's own scalars are no strings.
+    # Arrow's own scalars are not strings.
     given = values.to_pylist() if hasattr(values, "to_pylist") else values
     try:
         strings = list(given)
@@ -84,7 +84,7 @@ def string_pairs(values: Any, what: str = "pairs") -> list[tuple[str, str]]:
     Raises
     ------
     InputError
-        As `string_list`, or if an element is no pair, by its number.
+        As `string_list`, or if an element is not a pair, by its number.
 
     Examples
     --------

@@ -57,7 +57,7 @@ class RemoteHomology(ProteinDataset):
     ------
     DataError
         With file and line or record: a header without class.fold.superfamily.family, a label
-        that is no number, a split that is not known, damaged files.
+        that is not a number, a split that is not known, damaged files.
 
     Notes
     -----

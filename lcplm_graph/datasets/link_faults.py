@@ -61,7 +61,7 @@ def _fault(
     row = dict(zip(header, values, strict=True))
     for name in columns:
         if not row[name].isdecimal() or len(row[name]) > 9 or int(row[name]) > MAX_SCORE:
-            return f"{name} {row[name]!r} is no whole number from 0 to {MAX_SCORE}"
+            return f"{name} {row[name]!r} is not a whole number from 0 to {MAX_SCORE}"
     for name in ("protein1", "protein2"):
         if not row[name].startswith(prefix):
             return f"the id {row[name]!r} does not start with {prefix!r}; is it of this species?"

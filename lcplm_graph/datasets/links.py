@@ -91,7 +91,7 @@ def read_links(
     Raises
     ------
     DataError
-        With file and line: missing column, wrong number of columns, a score that is no whole
+        With file and line: missing column, wrong number of columns, a score that is not a whole
         number from 0 to 1000, an id without `prefix`, a damaged or empty file, or no protein in
         common with `ids`.
     """

@@ -75,7 +75,7 @@ def from_dataframe(
     Raises
     ------
     InputError
-        If a column or an id is missing, a weight is no number in [0, 1] (with row and edge), or
+        If a column or an id is missing, a weight is not a number in [0, 1] (with row and edge), or
         no edge is left.
 
     Examples
@@ -234,7 +234,7 @@ def _weights(values: Any, a: Sequence[str], b: Sequence[str], scale: float) -> n
         if np.isfinite(numbers[row]):
             fault = f"{numbers[row]:g}, which is outside [0, {scale:g}]; give the highest as scale"
         else:
-            fault = f"{value!r}, which is no number in [0, {scale:g}]"
+            fault = f"{value!r}, which is not a number in [0, {scale:g}]"
         raise InputError(f"{edge} {fault}")
     return (numbers / scale).astype(np.float32)
 

@@ -208,7 +208,7 @@ def _with_table(rows: Tensor, strings: list[str]) -> NodeStrings:
 
 
 def _joined(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> NodeStrings:
-    """Put strings behind one another; numbers that are no strings leave their places empty."""
+    """Put strings behind one another; numbers that are not strings leave their places empty."""
     rows: list[Tensor] = []
     table: list[str] = []
     start_of: dict[int, int] = {}

@@ -217,7 +217,7 @@ def _matrix(path: Path, dtype: type, num_rows: int | None = None) -> Any:
         raise DataError(f"{len(table)} rows where the other files have {num_rows}", path=path)
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise DataError(f"column {name} holds something that is no number", path=path)
+            raise DataError(f"column {name} holds something that is not a number", path=path)
     result = np.empty((len(table), table.num_columns), dtype=dtype)
     for i, column in enumerate(table.columns):
         result[:, i] = column.to_numpy()
@@ -257,7 +257,7 @@ def _load_split(path: Path) -> dict[str, Any]:
     except Exception as error:  # whatever damaged or forbidden bytes make the reader raise
         raise DataError(f"cannot be read as a split of OGB ({error})", path=path) from error
     if not isinstance(content, dict):
-        raise DataError("the split is no dictionary", path=path)
+        raise DataError("the split is not a dictionary", path=path)
     return content
 
 

@@ -1,4 +1,4 @@
-"""Tables of protein pairs as text: two ids and, by choice, a label or a score."""
+"""Tables of protein pairs as text: two ids and, optionally, a label or a score."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check_scale(scale: float) -> float:
     Raises
     ------
     ConfigError
-        If it is no number above 0.
+        If it is not a number above 0.
     """
     if isinstance(scale, bool) or not (np.isfinite(scale) and scale > 0):
         raise ConfigError(f"scale is the highest score there can be, as 1000, not {scale!r}")
@@ -124,9 +124,9 @@ def _numbers(table: pa.Table, path: Path) -> np.ndarray:
         except pa.ArrowInvalid:
             first = line == table[LINE][0].as_py()
             advice = "; a header has usual names, as protein1, protein2, label" if first else ""
-            message = f"{text!r} is no label or score{advice}"
+            message = f"{text!r} is not a label or a score{advice}"
             raise DataError(message, path=path, line=line) from None
-    raise DataError("the third column holds something that is no number", path=path)
+    raise DataError("the third column holds something that is not a number", path=path)
 
 
 def _kind_of(

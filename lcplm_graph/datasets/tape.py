@@ -117,7 +117,7 @@ def sequence_of(record: Any, path: Path, number: int) -> tuple[str, str]:
     Raises
     ------
     DataError
-        If there is no sequence, or one with characters that are no letters.
+        If there is no sequence, or one with characters that are not letters.
     """
     where = f"{number}"
     if not isinstance(record, dict) or not record.get("primary"):
@@ -125,7 +125,8 @@ def sequence_of(record: Any, path: Path, number: int) -> tuple[str, str]:
     name, sequence = record.get("id", where), record["primary"]
     name, sequence = (t.decode() if isinstance(t, bytes) else str(t) for t in (name, sequence))
     if not sequence.isalpha() or not sequence.isascii():
-        raise DataError("its sequence holds characters that are no letters", path=path, record=name)
+        message = "its sequence holds characters that are not letters"
+        raise DataError(message, path=path, record=name)
     return name, sequence.upper()
 
 
@@ -206,7 +207,7 @@ def _read_json(path: Path) -> Iterator[Any]:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError("not UTF-8; convert the file's encoding", path=path, line=line) from None
     if not isinstance(records, list):
-        raise DataError("the JSON is no list of records", path=path, line=1)
+        raise DataError("the JSON is not a list of records", path=path, line=1)
     yield from records
 
 
@@ -221,7 +222,7 @@ def _read_lmdb(path: Path) -> Iterator[Any]:
         with environment, environment.begin() as transaction:
             count = _load(transaction.get(b"num_examples"), path, "num_examples")
             if not isinstance(count, int):
-                raise DataError("`num_examples` is no number", path=path)
+                raise DataError("`num_examples` is not a number", path=path)
             for number in range(count):
                 yield _load(transaction.get(str(number).encode()), path, str(number))
     except lmdb.Error as error:

@@ -114,7 +114,8 @@ def nearest_neighbour_transfer(
 ) -> FloatArray:
     """Give each protein the labels of the training proteins with the most similar features.
 
-    Similarity is the cosine, cut off at 0, and weighs the labels: a far neighbour is no sure one.
+    Similarity is the cosine, cut off at 0, and weighs the labels: a far neighbour proves
+    little.
 
     Parameters
     ----------

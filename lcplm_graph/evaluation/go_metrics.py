@@ -60,7 +60,7 @@ def fmax(labels: Any, scores: Any) -> Fmax:
     ----------
     labels : array_like or sparse array, bool, shape=(proteins, terms)
     scores : array_like, float, shape=(proteins, terms)
-        0 or more; 0 is no prediction.
+        0 or more; 0 is not a prediction.
 
     Raises
     ------

@@ -177,7 +177,7 @@ def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
     Raises
     ------
     DataError
-        With file and line, if a cell is no number or the header lacks ``method``.
+        With file and line, if a cell is not a number or the header lacks ``method``.
     """
     path = Path(path)
     if not path.is_file():
@@ -196,9 +196,9 @@ def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
         try:
             known[name] = {part: float(value) for part, value in record.items() if value}
         except ValueError:
-            raise DataError("a cell is no number", path=path, line=line, record=name) from None
+            raise DataError("a cell is not a number", path=path, line=line, record=name) from None
         if not all(map(math.isfinite, known[name].values())):
-            raise DataError("a cell is no finite number", path=path, line=line, record=name)
+            raise DataError("a cell is not a finite number", path=path, line=line, record=name)
     return known
 
 

@@ -96,7 +96,7 @@ def precision_at_recall(
 def hits_at_k(positive_scores: Any, negative_scores: Any, k: int) -> float:
     """Return the share of positives that score above the k-th best negative, as OGB defines it.
 
-    One pool of negatives serves all positives. A tie with the k-th negative is no hit.
+    One pool of negatives serves all positives. A tie with the k-th negative is not a hit.
 
     Raises
     ------

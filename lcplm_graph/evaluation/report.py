@@ -82,7 +82,7 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn results into what JSON knows; a number that is none (NaN) becomes null."""
+    """Turn results into what JSON knows; a NaN becomes null."""
     if isinstance(value, Interval):
         return _plain(value._asdict())
     if isinstance(value, Mapping):

@@ -60,7 +60,7 @@ def read_assays(
     Raises
     ------
     DataError
-        If a column is missing, a variant does not fit its wild type, a score is no number, or
+        If a column is missing, a variant does not fit its wild type, a score is not a number, or
         there is no table of any assay.
     """
     table = _csv(Path(reference), _REFERENCE)
@@ -80,7 +80,7 @@ def _read_assay(name: str, sequence: str, path: Path, msa: Path | None) -> Assay
     measured = pd.to_numeric(table["DMS_score"], errors="coerce").to_numpy(np.float32)
     if not np.isfinite(measured).all():
         line = int(np.argmin(np.isfinite(measured))) + 2
-        raise DataError("DMS_score is no number", path=path, line=line)
+        raise DataError("DMS_score is not a number", path=path, line=line)
     variants = []
     for line, text in enumerate(table["mutant"].astype(str), 2):
         try:
@@ -88,7 +88,7 @@ def _read_assay(name: str, sequence: str, path: Path, msa: Path | None) -> Assay
         except DataError as error:
             raise DataError(str(error), path=path, line=line) from None
         if not variant.substitutes:
-            raise DataError(f"{text!r} is no substitution", path=path, line=line)
+            raise DataError(f"{text!r} is not a substitution", path=path, line=line)
         variants.append(variant)
     if msa is not None and not msa.is_file():
         raise DataError("no such alignment", path=msa)
@@ -139,7 +139,7 @@ def site_independent_scores(assay: Assay, path: Path) -> FloatArray:
     query = rows[0].replace(".", "")
     start = assay.sequence.find(query.replace("-", ""))
     if start < 0:
-        raise DataError(f"the first sequence is no part of the target of {assay.name}", path=path)
+        raise DataError(f"the first sequence is not part of the target of {assay.name}", path=path)
     if len({len(row) for row in rows}) > 1:
         raise DataError("the sequences have different lengths; give an alignment", path=path)
     columns = [i for i, letter in enumerate(rows[0]) if letter not in "-."]

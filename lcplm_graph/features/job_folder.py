@@ -78,7 +78,7 @@ class JobFolder:
                     folder.rmdir()
 
     def identity(self) -> dict[str, Any] | None:
-        """Whose work is here; None if it is nobody's, or not as it was left."""
+        """Whose work is here; None if no job owns it, or it is not as it was left."""
         job = _read(self.path / "job.json")
         try:
             whole = job.pop("layout") == _LAYOUT and (

@@ -51,7 +51,7 @@ def ray_engine(workers: int | None = None) -> Engine:
     BackendError
         If Ray is not installed; when it runs, if no Ray answers at ``RAY_ADDRESS``.
     ConfigError
-        If `workers` is below 1; when it runs, if the cluster has not so many processors or GPUs.
+        If `workers` is below 1; when it runs, if the cluster has fewer processors or GPUs.
 
     Notes
     -----

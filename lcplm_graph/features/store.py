@@ -244,7 +244,7 @@ def cached_embeddings(
     InputError
         If `sequences` hold something else than strings, or features are NaN, infinite or all zero.
     SequenceError
-        If a sequence is empty or holds a character that is no letter.
+        If a sequence is empty or holds a character that is not a letter.
     DataError
         If the cache is damaged or has another width.
     """

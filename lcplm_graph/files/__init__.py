@@ -10,7 +10,7 @@ name: resumed after a break, checked, and never half under its final name.
 ('ppi', (9606,))
 
 Text comes in many shapes: gzip, zstd, bzip2 or plain, line ends of any system, alone and mixed.
-`open.open_stream` gives plain bytes for all of them and refuses by name what is no text. `tables`
+`open.open_stream` gives plain bytes for all of them and refuses by name what is not text. `tables`
 reads rows on top of it and keeps the line of each, for messages.
 
 What one calls: `catalog.load_card`, `download.fetch_card_file`, `open.open_stream`,

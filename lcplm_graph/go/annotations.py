@@ -2,7 +2,7 @@
 
 GAF 2.x has 17 tab-separated columns, of which a row may leave out the last two:
 http://geneontology.org/docs/go-annotation-file-gaf-format-2.2/. A table has a header that names
-`protein` and `go_id` (or CAFA's `EntryID` and `term`), by choice `evidence`, `aspect`, `date`,
+`protein` and `go_id` (or CAFA's `EntryID` and `term`), optionally `evidence`, `aspect`, `date`,
 `qualifier`; or no header and two columns. A cell may list several terms, joined by commas.
 """
 

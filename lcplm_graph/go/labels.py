@@ -151,7 +151,7 @@ def has_any(matrix: sparse.csr_array) -> npt.NDArray[np.bool_]:
 
 
 def parents_among(ontology: Ontology, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Edges (child, parent) between label columns, over terms that are no label.
+    """Edges (child, parent) between label columns, over terms that are not labels.
 
     Returns
     -------

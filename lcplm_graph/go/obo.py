@@ -134,7 +134,7 @@ def _stanzas(path: Path) -> Iterator[tuple[str, _Term]]:
 
 
 def _joined_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield lines that are no comment; one that ends in a backslash goes on in the next."""
+    """Yield lines that are not comments; one that ends in a backslash goes on in the next."""
     start, begun = 0, ""
     for line, text in numbered_lines(path):
         if not begun and text.startswith("!"):

@@ -93,5 +93,6 @@ class KnownProteins:
                 f"name) nor a sequence of letters{self.names.near(word)}"
             )
         if len(letters) < _SHORT:
-            warn_once(f"{word!r} is no name known here{self.names.near(word)}; taken as a sequence")
+            near = self.names.near(word)
+            warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
         return letters

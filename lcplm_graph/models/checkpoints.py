@@ -41,7 +41,7 @@ _ADAPTER = "adapter_config.json"
 def resolve_checkpoint(
     name: str | os.PathLike[str], *, subfolder: str = "", **hub_options: Any
 ) -> Path:
-    """Find the folder of a checkpoint, downloading it from the hub when it is no local folder.
+    """Find the folder of a checkpoint, downloading it from the hub when it is not a local folder.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def read_config(folder: Path, **changes: Any) -> tuple[LcPlmConfig, dict[str, An
     -------
     config : LcPlmConfig
     unused : dict
-        Changes that are no options of a configuration.
+        Changes that are not options of a configuration.
 
     Raises
     ------

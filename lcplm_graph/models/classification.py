@@ -225,7 +225,7 @@ def _packed(
 ) -> tuple[Tensor, PackedTokens]:
     """Bring states and ids to one flat token axis."""
     flat = states.flatten(0, -2)
-    # -1 is no marker, so that all of a stream given as embeddings is pooled.
+    # -1 is not a marker, so that all of a stream given as embeddings is pooled.
     ids = flat.new_full((len(flat),), -1).long() if input_ids is None else input_ids.flatten()
     if cu_seqlens is not None:
         return flat, PackedTokens(ids, cu_seqlens)

@@ -70,7 +70,7 @@ def check_keys(config: type, kwargs: Mapping[str, Any]) -> None:
     for key in kwargs:
         found = getattr(config, key, None)
         if callable(found) or (isinstance(found, property) and found.fset is None):
-            raise ConfigError(f"{key} is no option of an LC-PLM configuration")
+            raise ConfigError(f"{key} is not an option of an LC-PLM configuration")
     labels = kwargs.get("num_labels")
     if labels is not None:
         _check_number("num_labels", labels, _Bounds(int, 0, _MOST_LABELS))

@@ -43,7 +43,7 @@ class Encoder(nn.Module):
     max_length : int or None
         Residues the encoder takes at most; None if there is no limit.
     pool : str
-        Pooling that serves its features best, for whoever names none.
+        Pooling that serves its features best, used where none is named.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
         InputError
             If a sequence is longer than `max_length`.
         SequenceError
-            If a sequence is empty or holds a character that is no letter.
+            If a sequence is empty or holds a character that is not a letter.
         """
         texts = string_list(sequences)
         self._check_lengths(texts, range(len(texts)))
@@ -101,7 +101,7 @@ class Encoder(nn.Module):
         InputError
             If `sequences` hold something else than strings, or one longer than `max_length`.
         SequenceError
-            If a sequence is empty or holds a character that is no letter; before any work.
+            If a sequence is empty or holds a character that is not a letter; before any work.
         """
         pool = self.pool if pool is None else pool
         check_pool(pool)
@@ -163,7 +163,7 @@ class Encoder(nn.Module):
         for key, value in sorted(self.state_dict().items()):
             _hash_into(digest, key, value)
         for name, module in self.named_modules():
-            # How an adapter is weighted, and whether it is switched on, is no tensor.
+            # How an adapter is weighted, and whether it is switched on, is not a tensor.
             for key in sorted(_ADAPTER_STATE & module.__dict__.keys()):
                 digest.update(f"{name}.{key}={module.__dict__[key]!r}".encode())
         return digest.hexdigest()

@@ -68,7 +68,7 @@ class Record:
 
 
 def model_folder(path: str | os.PathLike[str]) -> Path:
-    """Return the model's folder of a training run, or the path itself if it is no run."""
+    """Return the model's folder of a training run, or the path itself if it is not a run."""
     run = Path(path) / _RUN
     is_model = (run / CONFIG).is_file() or (run / PROPERTY).is_file()
     return run if is_model else Path(path)

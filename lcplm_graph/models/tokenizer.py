@@ -21,7 +21,7 @@ class LcPlmTokenizer(PreTrainedTokenizer):
     """Proteins as token ids: ``<cls> residues <eos>``, and pairs as walks of two proteins.
 
     The ids are those of `lcplm_graph.tokens`: lower case is folded, a final ``*`` is dropped,
-    letters outside the alphabet become ``X``, and what is no letter is refused.  A pair is
+    letters outside the alphabet become ``X``, and what is not a letter is refused.  A pair is
     ``<cls> [BON] a [EON] relation [BON] b [EON] <eos>``, the grammar of stage 2.
 
     Parameters
@@ -77,7 +77,7 @@ class LcPlmTokenizer(PreTrainedTokenizer):
         Raises
         ------
         SequenceError
-            If it is empty or holds a character that is no letter.
+            If it is empty or holds a character that is not a letter.
         """
         if not text:
             raise SequenceError("the sequence is empty; a protein needs at least one residue")

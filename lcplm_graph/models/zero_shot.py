@@ -62,9 +62,9 @@ def score_pairs(
     ConfigError
         If the encoder has no masked-LM head, or no relation decoder where one is asked for.
     InputError
-        If `pairs` are no pairs of strings.
+        If `pairs` are not pairs of strings.
     SequenceError
-        If a sequence is empty or holds a character that is no letter.
+        If a sequence is empty or holds a character that is not a letter.
     """
     decoder: RelationDecoder | None = getattr(encoder, "relation", None)
     if decoder is None and not isinstance(encoder, LcPlmEncoder):

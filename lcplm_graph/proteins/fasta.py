@@ -71,7 +71,8 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
     ------
     DataError
         With file and line: no ``>`` first, a record without id or residues (gaps are none), a
-        character that is no letter, text that is not UTF-8, a web page, a binary or truncated file.
+        character that is not a letter, text that is not UTF-8, a web page, a binary or truncated
+        file.
     """
     path, replaced = Path(path), Counter[str]()
     with open_stream(path) as stream:
@@ -268,7 +269,7 @@ def _explain_body(body: bytes, path: Path, header_line: int, record: str) -> Non
         if residues + len(kept) > min(bad):
             shown = kept[min(bad) - residues :].decode("utf-8", "replace")[0]
             raise DataError(
-                f"{shown!r} at position {min(bad) + 1} is no amino-acid letter; "
+                f"{shown!r} at position {min(bad) + 1} is not an amino-acid letter; "
                 "remove it or replace it by X",
                 path=path,
                 line=line,

@@ -32,7 +32,7 @@ def checked_residues(ids: Sequence[str], sequences: pa.Array) -> tuple[pa.Array,
     Raises
     ------
     DataError
-        With the id: a sequence that is empty or only gaps, or a character that is no letter.
+        With the id: a sequence that is empty or only gaps, or a character that is not a letter.
     """
     normal = pc.replace_substring_regex(pc.ascii_upper(sequences), r"\*$", "")
     good = pc.match_substring_regex(normal, r"^[A-Z.\-]*[A-Z][A-Z.\-]*$")

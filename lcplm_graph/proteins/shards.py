@@ -57,7 +57,7 @@ def store_sequences(
     ----------
     path : path-like
         FASTA (plain, gzip, zstd, bz2); ``.parquet``, ``.arrow`` or ``.feather`` with the columns
-        `id` and `sequence` and, by choice, `description`; or a folder of such files.
+        `id` and `sequence` and, optionally, `description`; or a folder of such files.
     arrow_path : path-like
         The store; written batch by batch.
 
@@ -69,7 +69,7 @@ def store_sequences(
     ------
     DataError
         If there is no protein, a column is missing, an id is missing or there twice, or a
-        sequence is empty or holds a character that is no letter, with file and record.
+        sequence is empty or holds a character that is not a letter, with file and record.
 
     Examples
     --------

@@ -114,8 +114,8 @@ class SequenceStore:
         Raises
         ------
         InputError
-            If the lengths differ, something is no string, an id occurs twice, or a sequence is
-            empty, only gaps, or holds a character that is no letter.
+            If the lengths differ, something is not a string, an id occurs twice, or a sequence is
+            empty, only gaps, or holds a character that is not a letter.
         """
         names = string_list(ids, "ids")
         residues = string_list(sequences, records=names)

@@ -68,7 +68,7 @@ def make_split(
         If a fraction, the seed or an option makes no sense.
     InputError
         If a held-out part that was asked for stays empty, data that the kind needs is missing, or
-        a weight is no number in [0, 1].
+        a weight is not a number in [0, 1].
 
     References
     ----------

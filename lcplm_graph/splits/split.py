@@ -86,7 +86,7 @@ class Split(EdgeSets):
     Raises
     ------
     InputError
-        If an array has the wrong shape or type, or a pair is no pair of two existing proteins.
+        If an array has the wrong shape or type, or a pair is not a pair of two existing proteins.
 
     Examples
     --------
@@ -250,7 +250,7 @@ class Split(EdgeSets):
                 "a saved split is this file and its partner; one is missing", path=error.filename
             ) from error
         except Exception as error:
-            raise DataError(f"this is no saved split ({error})", path=json_path) from error
+            raise DataError(f"this is not a saved split ({error})", path=json_path) from error
         if split.fingerprint != expected:
             raise DataError("the pairs are not those that the JSON file describes", path=npz_path)
         return split

@@ -164,7 +164,7 @@ def own(table: FloatArray, sequence: str) -> FloatArray:
 
 
 def check_length(lm: MaskedLM, *sequences: str) -> None:
-    """Raise `InputError` if a protein is no string, or longer than the model takes."""
+    """Raise `InputError` if a protein is not a string, or longer than the model takes."""
     for sequence in sequences:
         if not isinstance(sequence, str):
             kind = type(sequence).__name__

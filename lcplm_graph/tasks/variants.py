@@ -117,8 +117,8 @@ def _parse_edit(text: str, sequence: str) -> Edit:
     new, what = part.get("new") or "", part.get("what")
     if unknown := set(new) - set(RESIDUES) - {"="}:
         raise DataError(
-            f"variant {text!r} puts in {min(unknown)!r}, which is no amino acid; the letters are "
-            f"{STANDARD_RESIDUES}"
+            f"variant {text!r} puts in {min(unknown)!r}, which is not an amino acid; the "
+            f"letters are {STANDARD_RESIDUES}"
         )
     if new == "=":
         new = part["a"]

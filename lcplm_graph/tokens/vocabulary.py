@@ -90,7 +90,7 @@ def encode_residues(sequence: str | bytes, *, record: str | int | None = None) -
     Raises
     ------
     SequenceError
-        If the sequence is empty or holds a character that is no letter.
+        If the sequence is empty or holds a character that is not a letter.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def encode_residues(sequence: str | bytes, *, record: str | int | None = None) -
         found = _OUTSIDE.search(text)
         position, character = (found.start() + 1, found.group()) if found else (1, "?")
         raise SequenceError(
-            f"{named} has {character!r} at position {position}, which is no amino-acid letter; "
+            f"{named} has {character!r} at position {position}, which is not an amino-acid letter; "
             "remove it or replace it by X"
         )
     replaced = int(((codes | 0x20) == ord("j")).sum())

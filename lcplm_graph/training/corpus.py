@@ -71,7 +71,7 @@ def open_corpus(
     Raises
     ------
     ConfigError
-        If the name is no corpus, or nothing can be held out.
+        If the name is not a corpus, or nothing can be held out.
     DataError
         If a file is missing or not in its format, or a protein is in no cluster.
     """
@@ -136,7 +136,7 @@ def _fasta_of(name: str) -> Path:
         return path.resolve()
     card = load_card(name)
     if card.kind != "sequences":
-        raise ConfigError(f"{name!r} is no corpus of sequences; give fasta:FILE or uniref50")
+        raise ConfigError(f"{name!r} is not a corpus of sequences; give fasta:FILE or uniref50")
     return fetch_card_file(card, "sequences")
 
 

@@ -111,7 +111,7 @@ class FrozenTask(RelationTask):
         super().__init__(model, options, bank)
         model.requires_grad_(False)
         self.decoder.requires_grad_(True)
-        self.decoder.marker_weight.requires_grad_(False)  # there is no marker to weigh
+        self.decoder.marker_weight.requires_grad_(False)  # there is not a marker to weigh
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return the loss of a batch, and its summed scores."""

@@ -93,7 +93,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     Raises
     ------
     DataError
-        If a cell is no number, or a row has more or fewer cells than there are columns.
+        If a cell is not a number, or a row has more or fewer cells than there are columns.
     """
     path = Path(path)
     if not path.is_file():

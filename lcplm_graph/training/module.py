@@ -109,7 +109,7 @@ class MaskedLMTask(LightningModule):
         self.contrastive, self.contrastive_weight = contrastive, contrastive_weight
         self._no_decay = {f"model.{name}" for name in no_decay_names(model)}
         self._bad: list[int] = []
-        # In a tuple, so that it is no part of this module.
+        # In a tuple, so that it is not part of this module.
         self._blank: tuple[nn.Module, ...] = ()
         self.gradient_norm = float("nan")
 

@@ -134,7 +134,7 @@ class Stage2Options(TrainOptions):
     weighted
         Walk along edges in proportion to their score.
     negative_rate
-        Share of hops that lead to a protein that is no neighbour.
+        Share of hops that lead to a protein that is not a neighbour.
     relation_rate
         Share of the relation markers that is masked.
     relation_weight

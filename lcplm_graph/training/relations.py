@@ -71,7 +71,7 @@ class PairSampler:
         return self.seen[np.minimum(at, len(self.seen) - 1)]
 
     def pairs(self, rng: np.random.Generator, nodes: IntArray) -> PairDraw:
-        """Draw neighbours of each protein, and for each proteins that are no neighbours.
+        """Draw neighbours of each protein, and for each proteins that are not neighbours.
 
         The negatives of a protein are the neighbours drawn for the others, so they have the
         degrees of positives.

@@ -3,7 +3,7 @@
 Stage 2 teaches an encoder which proteins interact by reading walks over the training edges.
 `sampler.WalkSampler` draws the walks, `stream.WalkStream` writes each as
 ``<cls> [BON] residues [EON] [EDGE] [BON] residues [EON] <eos>``. Now and then a hop goes to a
-protein that is no neighbour, and says ``[NO_EDGE]``.
+protein that is not a neighbour, and says ``[NO_EDGE]``.
 
 >>> from lcplm_graph.splits.split import Split
 >>> from lcplm_graph.walks.sampler import WalkSampler

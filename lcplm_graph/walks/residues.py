@@ -47,7 +47,7 @@ class ResidueTable(NamedTuple):
         Raises
         ------
         SequenceError
-            If a protein is empty or holds a character that is no letter.
+            If a protein is empty or holds a character that is not a letter.
         """
         return cls._encode(store.ids, store, int(store.lengths.sum()))
 
@@ -59,7 +59,7 @@ class ResidueTable(NamedTuple):
             part = encode_residues(sequence, record=name)
             offsets[i + 1] = offsets[i] + len(part)
             tokens[offsets[i] : offsets[i + 1]] = part
-        # A final "*" is no residue, so fewer tokens than characters may come out.
+        # A final "*" is not a residue, so fewer tokens than characters may come out.
         return cls(tokens[: offsets[-1]], offsets)
 
     def save(self, directory: str | PathLike[str]) -> None:

@@ -103,7 +103,7 @@ class _Harm:
         ("raw/edge.csv.gz", "0,1\n2,9\n1,2\n", r"edge.csv.gz, line 2: an edge is two nodes"),
         ("raw/edge.csv.gz", "0,1\n2\n", "comma-separated"),
         ("raw/node-label.csv.gz", "1,0\n", "1 rows where the other files have 4"),
-        ("raw/node-label.csv.gz", "1,0\nx,0\n1,1\n0,1\n", "no number"),
+        ("raw/node-label.csv.gz", "1,0\nx,0\n1,1\n0,1\n", "not a number"),
         ("split/species/test.csv.gz", "4\n", "outside 0..3"),
     ],
 )

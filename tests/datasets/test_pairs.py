@@ -120,10 +120,10 @@ def test_shs27k_as_pairs(shared_data, tmp_path):
 def test_a_bad_label_in_the_first_row_is_no_header(tmp_path):
     for label in ("yes", "?", "l", "x"):
         with pytest.raises(
-            DataError, match=f"line 1: {re.escape(repr(label))} is no label.*a header has usual"
+            DataError, match=f"line 1: {re.escape(repr(label))} is not a label.*a header has usual"
         ):
             read_pairs(write(tmp_path, f"P1\tP2\t{label}\nP1\tP3\t1\n"))
-    with pytest.raises(DataError, match="line 1: '' is no label"):
+    with pytest.raises(DataError, match="line 1: '' is not a label"):
         read_pairs(write(tmp_path, "P1\tP2\t\nP1\tP3\t1\n"))
 
 

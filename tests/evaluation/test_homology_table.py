@@ -128,7 +128,7 @@ def test_the_command_writes_table_and_pictures(scope, tmp_path, capsys):
 def test_known_numbers_that_are_none_are_named(tmp_path):
     path = tmp_path / "known.tsv"
     path.write_text("method\tvalid\nother\tmuch\n")
-    with pytest.raises(DataError, match=r"known\.tsv.*line 2.*other.*no number"):
+    with pytest.raises(DataError, match=r"known\.tsv.*line 2.*other.*not a number"):
         read_known(path)
     path.write_text("name\tvalid\nother\t1\n")
     with pytest.raises(DataError, match="no column 'method'"):

@@ -48,8 +48,8 @@ def test_spearman_of_an_assay_and_its_baselines(files):
     [
         ("DMS_score,", "score,", "the column(s) DMS_score are missing"),
         ("K2R", "A2R", "line 2: variant 'A2R' does not match the sequence: position 2 is K"),
-        ("0.3", "high", "line 4: DMS_score is no number"),
-        ("Y5F", "Y5del", "line 4: 'Y5del' is no substitution"),
+        ("0.3", "high", "line 4: DMS_score is not a number"),
+        ("Y5F", "Y5del", "line 4: 'Y5del' is not a substitution"),
     ],
 )
 def test_wrong_tables_get_one_sentence(files, old, new, told):

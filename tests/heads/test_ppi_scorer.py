@@ -114,7 +114,7 @@ def test_nonsense_is_one_sentence(scorer):
     with pytest.raises(UnknownNameError, match="these ship: lcplm-1m-human"):
         PPIScorer.from_pretrained("no-such")
     forget_warnings()
-    with pytest.warns(UserWarning, match="'NOGENE' is no name known here"):
+    with pytest.warns(UserWarning, match="'NOGENE' is not a name known here"):
         scorer.score([("NOGENE", "TP53")])
 
 

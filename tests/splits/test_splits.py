@@ -181,7 +181,7 @@ def test_damaged_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="not those that the JSON file describes"):
         Split.load(path)
     (tmp_path / "a.npz").write_bytes(b"<html>not found</html>")
-    with pytest.raises(DataError, match=r"a\.json: this is no saved split"):
+    with pytest.raises(DataError, match=r"a\.json: this is not a saved split"):
         Split.load(path)
     (tmp_path / "a.npz").unlink()
     with pytest.raises(DataError, match="one is missing"):
@@ -189,7 +189,7 @@ def test_damaged_files_are_refused(tmp_path):
     header = json.loads((tmp_path / "b.json").read_text())
     del header["kind"]
     (tmp_path / "b.json").write_text(json.dumps(header))
-    with pytest.raises(DataError, match="no saved split"):
+    with pytest.raises(DataError, match="not a saved split"):
         Split.load(tmp_path / "b")
 
 

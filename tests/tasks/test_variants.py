@@ -54,7 +54,7 @@ def test_forms_of_variants(text, changed):
         ("A2V", "position 2 is K, not A"),
         ("F15L", "at position 15, but the protein has 14 residues"),
         ("M0L", "at position 0, but the protein has 14 residues"),
-        ("K2J", "puts in 'J', which is no amino acid"),
+        ("K2J", "puts in 'J', which is not an amino acid"),
         ("K2*", "is not understood"),
         ("Lys2Arg", "is not understood"),
         ("2R", "is not understood"),

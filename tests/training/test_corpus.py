@@ -59,7 +59,7 @@ def test_errors(fasta, tmp_path, monkeypatch) -> None:
         open_corpus("fasta:missing.fasta", eval_tokens=1)
     with pytest.raises(UnknownNameError, match="Did you mean 'uniref50'"):
         open_corpus("uniref5", eval_tokens=1)
-    with pytest.raises(ConfigError, match="is no corpus of sequences"):
+    with pytest.raises(ConfigError, match="is not a corpus of sequences"):
         open_corpus("string_human", eval_tokens=1)
     monkeypatch.setenv("LCPLM_OFFLINE", "1")
     with pytest.raises(DownloadError, match=r"Fetch https://\S*uniref50\.fasta\.gz by hand"):
