@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lcplm_graph.kernel_cache import find_kernel_cache
 from lcplm_graph.moved import keep_old_names
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "load_encoder": "lcplm_graph.models.encoders",

@@ -131,5 +131,5 @@ def test_known_numbers_that_are_none_are_named(tmp_path):
     with pytest.raises(DataError, match=r"known\.tsv.*line 2.*other.*not a number"):
         read_known(path)
     path.write_text("name\tvalid\nother\t1\n")
-    with pytest.raises(DataError, match="no column 'method'"):
+    with pytest.raises(DataError, match="one column 'method'"):
         read_known(path)
