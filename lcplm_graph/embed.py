@@ -41,6 +41,9 @@ class EmbedOptions:
         made of the same input with the same encoder and options, and refused if not.
     max_tokens
         Tokens per batch; a longer protein is never cut.
+    precision
+        What the encoder computes with; auto: bfloat16 where the processor multiplies it (AMX,
+        AVX512-BF16) and the encoder states that features hardly change, else float32.
     engine
         local: this process; ray: the cluster of RAY_ADDRESS, or a local one.
     device
@@ -58,6 +61,7 @@ class EmbedOptions:
     max_tokens: int = 4096
     overwrite: bool = False
     device: str | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
 
@@ -68,7 +72,7 @@ def embed(options: EmbedOptions) -> None:
     from lcplm_graph.features.engines import local_engine
     from lcplm_graph.features.formats import writer_for
     from lcplm_graph.features.ray_engine import ray_engine
-    from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.proteins.shards import sequence_files
 
     on_ray = options.engine == "ray"
@@ -82,7 +86,7 @@ def embed(options: EmbedOptions) -> None:
     writer_for(options.out)
     sequence_files(options.input)
     engine = ray_engine(options.workers) if on_ray else local_engine
-    encoder = load_encoder(options.encoder)
+    encoder = load_in_precision(options.encoder, options.precision)
     if not on_ray:
         encoder.to(_device(options.device))
     job = EmbedJob(

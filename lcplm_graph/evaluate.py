@@ -36,12 +36,15 @@ class EvaluateOptions:
         A name or path, see load_encoder.
     pool
         From residues to one vector a protein; default: the one the encoder recommends.
+    precision
+        What the encoder computes with, see lcplm embed.
     seed
         Of split, negatives, heads and bootstrap.
     """
 
     encoder: str = DEFAULT_ENCODER
     pool: Pool | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     seed: int = 0
 
 
@@ -437,10 +440,10 @@ def _ogb(options: OgbCommand) -> None:
 
 
 def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
-    from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import default_device
 
-    encoder = load_encoder(options.encoder, default_device())
+    encoder = load_in_precision(options.encoder, options.precision, default_device())
     return encoder, options.pool or encoder.pool
 
 

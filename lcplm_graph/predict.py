@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import Command, positional, run_subcommand
 from lcplm_graph.errors import ConfigError, DataError
@@ -43,6 +43,8 @@ class PredictOptions:
         A STRING network, or pairs:FILE.
     encoder
         A name or path, see load_encoder.
+    precision
+        What the encoder computes with, see lcplm embed.
     top
         Rows per protein, or in all.
     conv
@@ -62,6 +64,7 @@ class PredictOptions:
     out: str
     graph: str = "string_human_core"
     encoder: str = DEFAULT_ENCODER
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     top: int = 1000
     conv: str | None = None
     steps: int | None = None
@@ -170,11 +173,11 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.heads.recipe import link_features
-    from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import default_device
     from lcplm_graph.splits.make import make_split
 
-    encoder = load_encoder(options.encoder, default_device())
+    encoder = load_in_precision(options.encoder, options.precision, default_device())
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)
@@ -185,6 +188,7 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
         fit = replace(LINK_FIT, seed=options.seed, progress=True)
         fit = fit if options.steps is None else replace(fit, steps=options.steps)
         facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
+        facts |= {"precision": encoder.precision}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
         model = LinkModel.fit(
             features, split, members=options.members, options=fit, conv=options.conv, facts=facts
@@ -197,8 +201,9 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
 def _check_encoder(model: LinkModel, encoder: Encoder, folder: str) -> None:
     if model.facts.get("fingerprint") != encoder.fingerprint():
         raise ConfigError(
-            f"{folder} was trained on features of {model.facts.get('encoder')!r}, not of "
-            f"{encoder.name!r}; give that one as --encoder"
+            f"{folder} was trained on features of {model.facts.get('encoder')!r} in "
+            f"{model.facts.get('precision', 'float32')}, not of {encoder.name!r} in "
+            f"{encoder.precision}; give those as --encoder and --precision"
         )
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import positional, run_command, several
 from lcplm_graph.errors import ConfigError, DataError
@@ -40,6 +40,8 @@ class ScoreOptions:
         FASTA files with the proteins that the table names.
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
+    precision
+        What the encoder computes with, see lcplm embed.
     scorer
         Folder of a scorer; default: the one that ships.
     """
@@ -48,6 +50,7 @@ class ScoreOptions:
     pairs: str | None = None
     sequences: list[str] = several(default=[], metavar="FASTA")
     out: str | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
     scorer: str | None = None
 
 
@@ -78,7 +81,7 @@ def _answer(
 ) -> ScoredPairs:
     from lcplm_graph.heads.ppi_scorer import PPIScorer
 
-    return PPIScorer.from_pretrained(options.scorer).answer(pairs, sequences)
+    return PPIScorer.from_pretrained(options.scorer, options.precision).answer(pairs, sequences)
 
 
 def _pairs(options: ScoreOptions, sequences: dict[str, str]) -> list[tuple[str, str]]:

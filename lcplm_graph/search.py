@@ -40,6 +40,8 @@ class SearchOptions:
         Default: the one that the file names.
     pool
         Default: the one that the file names.
+    precision
+        What the encoder computes with, see lcplm embed; default: as the file was made.
     species
         Taxon, in STRING's file of all species.
     """
@@ -51,6 +53,7 @@ class SearchOptions:
     engine: Literal["exact", "faiss", "usearch"] = "exact"
     encoder: str | None = None
     pool: Literal["mean", "mean_std", "cls", "max"] | None = None
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
     species: str | None = None
 
 
@@ -77,7 +80,7 @@ def search(options: SearchOptions) -> None:
 
 def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
     from lcplm_graph.features.precomputed import read_embeddings
-    from lcplm_graph.models.encoders import load_encoder
+    from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.proteins.store import SequenceStore
 
     if Path(options.query).suffix in (".h5", ".npz", ".parquet"):
@@ -86,12 +89,13 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
     name, pool = options.encoder or info.get("encoder"), options.pool or info.get("pool")
     if name is None or pool is None:
         raise ConfigError(f"{options.db} does not say how it was made; give --encoder and --pool")
-    encoder = load_encoder(name)
+    precision = options.precision or info.get("precision") or "float32"
+    encoder = load_in_precision(name, precision)
     made_by = info.get("encoder_fingerprint")
     if made_by is not None and made_by != encoder.fingerprint():
         raise ConfigError(
-            f"{options.db} was made by another encoder than {name}; embed it again, or give the "
-            "encoder it was made by"
+            f"{options.db} was made by another encoder than {name} in {encoder.precision}; embed "
+            "it again, or give the encoder and the precision it was made by"
         )
     store = SequenceStore.from_fasta(options.query)
     return store.ids, encoder.embed(list(store), pool, progress=True).numpy()

@@ -87,7 +87,8 @@ class FunctionTask:
             joined.facts |= report.facts
         source = ", ".join(map(str, self.annotations)) if self.annotations else self.data
         split = "by time" if self.later_annotations else self.split
-        joined.facts = {"data": source, "split": split, "encoder": encoder.name, **joined.facts}
+        facts = {"data": source, "split": split, "encoder": encoder.name}
+        joined.facts = {**facts, "precision": encoder.precision, **joined.facts}
         return joined
 
 

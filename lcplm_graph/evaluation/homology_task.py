@@ -46,7 +46,8 @@ class HomologyTask:
         """
         numbers = None if known is None else read_known(known)
         report = evaluate_homology(self.dataset, encoder, numbers, options)
-        report.facts = {"data": self.name, "encoder": encoder.name, **report.facts}
+        facts = {"data": self.name, "encoder": encoder.name, "precision": encoder.precision}
+        report.facts = {**facts, **report.facts}
         return report
 
     def draw(

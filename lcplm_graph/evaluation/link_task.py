@@ -129,6 +129,7 @@ class LinkTask:
         report.facts = {
             "graph": self.name,
             "encoder": encoder.name,
+            "precision": encoder.precision,
             **report.facts,
             **self.facts,
         }

@@ -101,6 +101,7 @@ class EmbedJob:
             "input_sha256": content_sha256(source),
             "encoder": encoder.name,
             "encoder_fingerprint": encoder.fingerprint(),
+            "precision": encoder.precision,
             "pool": "none" if per_residue else pool,
             "dtype": self.dtype.name,
             "max_tokens": max_tokens,
@@ -194,7 +195,8 @@ class EmbedJob:
 
     def _take_up(self, overwrite: bool) -> SequenceStore | None:
         """Take up a job written down before; None if there is none."""
-        finished, begun = info_of(self.out), self._folder.identity()
+        finished, begun = _with_precision(info_of(self.out)), self._folder.identity()
+        begun = _with_precision(begun)
         same = finished == _info(self.identity)
         resumed = begun == self.identity and not (same and not overwrite)
         if begun is not None and _info(begun) == finished and not resumed:
@@ -339,6 +341,11 @@ class EmbedJob:
 def _info(identity: dict[str, Any]) -> dict[str, Any]:
     """Return what a file says of how it was made: all that decides its values."""
     return {key: value for key, value in identity.items() if key != "max_tokens"}
+
+
+def _with_precision(info: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Say of what was made before precision was written down that it is float32."""
+    return {"precision": "float32", **info} if info else info
 
 
 def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:

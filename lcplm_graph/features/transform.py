@@ -20,8 +20,9 @@ from lcplm_graph.features.store import (
     check_features,
     sequence_digests,
 )
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, load_encoder
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
 from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
+from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.pairs import single_graph
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
@@ -59,6 +60,9 @@ class AddProteinFeatures(BaseTransform):
         Tokens per batch.
     progress : bool
         Show a progress bar while something is computed.
+    precision : {"auto", "float32", "bfloat16"}, optional
+        What an encoder given by name computes with, see `lcplm_graph.models.precision`; default
+        float32.  An encoder that is loaded has its own.
 
     Raises
     ------
@@ -96,12 +100,20 @@ class AddProteinFeatures(BaseTransform):
         seed: int = 0,
         max_tokens: int = MAX_TOKENS,
         progress: bool = True,
+        precision: str | None = None,
     ) -> None:
         if context not in CONTEXTS:
             raise ConfigError(f"context is None or 'walks', not {context!r}")
         if context == "walks" and split is None:
             raise ConfigError("context='walks' needs a split: walks may use its message edges only")
-        self.encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        if not isinstance(encoder, str):
+            if precision is not None:
+                raise ConfigError(
+                    f"the encoder is loaded, in {encoder.precision}; give its name, or no precision"
+                )
+            self.encoder = encoder
+        else:
+            self.encoder = load_in_precision(encoder, precision or "float32")
         pool = pool or self.encoder.pool
         check_pool(pool)
         if context == "walks" and pool == "cls":

@@ -21,7 +21,8 @@ from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.recipe import WIDE, Blocks, Recipe, wide_blocks
 from lcplm_graph.io import warn_once
-from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
 from lcplm_graph.strings import string_pairs
@@ -104,13 +105,15 @@ class PPIScorer:
         self._rows: dict[str, Tensor] = {}
 
     @classmethod
-    def from_pretrained(cls, name: str | None = None) -> PPIScorer:
+    def from_pretrained(cls, name: str | None = None, precision: str = "float32") -> PPIScorer:
         """Load a scorer that ships with the package, or a folder that ``save`` of one wrote.
 
         Parameters
         ----------
         name : str, optional
             Default: the one that was best on pairs of new proteins.
+        precision : {"auto", "float32", "bfloat16"}
+            What the encoder computes with; see `lcplm_graph.models.precision`.
 
         Raises
         ------
@@ -131,7 +134,7 @@ class PPIScorer:
         rows = known.store.index_of(json.loads(training["ids"].tobytes().decode()))
         sequences = [known.store[i] for i in rows]
         nearest = NearestPairs(sequences, training["pairs"].astype(np.int64))
-        return cls(model, load_encoder(model.facts["encoder"]), nearest, known)
+        return cls(model, load_in_precision(model.facts["encoder"], precision), nearest, known)
 
     def score(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None = None

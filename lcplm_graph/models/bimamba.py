@@ -29,6 +29,16 @@ DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 """Range of step sizes at initialisation, as in Mamba."""
 
 
+def low_dtype(weight: Tensor) -> torch.dtype | None:
+    """Dtype in which activations go from kernel to kernel, if that is not float32.
+
+    bfloat16 weights multiply bfloat16, so without gradients the kernels between them read and
+    write that; they compute in float32 in any case.
+    """
+    low = weight.dtype == torch.bfloat16 and not torch.is_grad_enabled()
+    return torch.bfloat16 if low else None
+
+
 class MambaDirection(nn.Module):
     """One direction: parameters of a Mamba-1 block under their published names.
 
@@ -95,7 +105,9 @@ class MambaDirection(nn.Module):
         if not is_plain(conv, nn.Conv1d):
             return convolve_called(conv, u, cu_seqlens, self.d_conv, reverse)
         weight = conv.weight.squeeze(1)
-        return causal_conv(u, weight, conv.bias, cu_seqlens=cu_seqlens, reverse=reverse)
+        return causal_conv(
+            u, weight, conv.bias, cu_seqlens=cu_seqlens, reverse=reverse, dtype=low_dtype(self.D)
+        )
 
     def scan(
         self,
@@ -108,7 +120,7 @@ class MambaDirection(nn.Module):
         """Scan the convolved input, which may be overwritten; options as in `selective_scan`."""
         return selective_scan(
             **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
-            reverse=reverse, overwrite=is_plain(self.x_proj, nn.Linear),
+            reverse=reverse, overwrite=is_plain(self.x_proj, nn.Linear), dtype=low_dtype(self.D),
         )  # fmt: skip
 
     def scan_from(
@@ -123,7 +135,7 @@ class MambaDirection(nn.Module):
         """Scan from given states; returns the output and the last states (S, E, N)."""
         return selective_scan_stateful(
             **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
-            reverse=reverse, initial_state=state,
+            reverse=reverse, initial_state=state, dtype=low_dtype(self.D),
         )  # fmt: skip
 
     def _scan_operands(self, u: Tensor) -> dict[str, Any]:
@@ -225,9 +237,9 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last axis."""
-        return rms_norm(x.float(), self.weight.float(), self.eps)
+    def forward(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Normalise the last axis; `dtype` is that of the result, default float32."""
+        return rms_norm(x.float(), self.weight.float(), self.eps, dtype=dtype)
 
 
 class Layer(nn.Module):
@@ -240,4 +252,10 @@ class Layer(nn.Module):
 
     def forward(self, hidden: Tensor, cu_seqlens: Tensor) -> Tensor:
         """Map (T, d_model) float32 to the same."""
-        return hidden + self.mixer(self.norm(hidden), cu_seqlens).float()
+        # A sum of float32 and bfloat16 is float32, without a copy of either.
+        return hidden + self.mixer(self.normed(hidden), cu_seqlens)
+
+    def normed(self, hidden: Tensor) -> Tensor:
+        """Return what the mixer takes."""
+        low = low_dtype(self.norm.weight) if is_plain(self.norm, RMSNorm) else None
+        return self.norm(hidden) if low is None else self.norm(hidden, low)

@@ -177,6 +177,12 @@ class Encoder(nn.Module):
         """Device of the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
+    @property
+    def precision(self) -> str:
+        """Dtype of the parameters, ``float32`` or ``bfloat16``; float32 if there are none."""
+        dtypes = (p.dtype for p in self.parameters() if p.is_floating_point())
+        return str(next(dtypes, torch.float32)).removeprefix("torch.")
+
     def _identity(self) -> str:
         return type(self).__name__
 

@@ -87,7 +87,11 @@ class LcPlmEncoder(Encoder):
     def _identity(self) -> str:
         config = self.model.config
         keys = ("ssm_cfg", "bidirectional", "bidirectional_strategy", "norm_epsilon")
-        return json.dumps({k: getattr(config, k) for k in keys}, sort_keys=True)
+        identity = {k: getattr(config, k) for k in keys}
+        if self.precision == "bfloat16":
+            # Earlier versions had float32 between the kernels: other features.
+            identity["activations"] = self.precision
+        return json.dumps(identity, sort_keys=True)
 
 
 _HERE = "lcplm_graph.models.encoders"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.attached import is_plain
-from lcplm_graph.models.bimamba import BiMamba, Layer, MambaDirection
+from lcplm_graph.models.bimamba import BiMamba, Layer, MambaDirection, low_dtype
 
 
 def can_stream(layer: nn.Module) -> bool:
@@ -43,16 +43,16 @@ def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) 
         raise InputError(f"a window needs at least 1 token, not {window}")
     mixer: BiMamba = layer.mixer
     fwd, rev = mixer.mamba_fwd, mixer.mamba_rev
-    x = layer.norm(hidden)
+    x = layer.normed(hidden)
     bounds = cu_seqlens.tolist()
     if mixer.factored and rev is not None:
-        y = hidden.new_empty(len(x), fwd.d_inner)
+        y = hidden.new_empty(len(x), fwd.d_inner, dtype=low_dtype(fwd.D))
         for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=False):
             y[part] = y_part
         for part, y_part in _pass(
             rev, x, bounds, window, reverse=True, gate=True, owner=fwd, residual=y
         ):
-            hidden[part] += mixer.project_out(y_part).float()
+            hidden[part] += mixer.project_out(y_part)
         return
     mixed = torch.empty_like(hidden)
     for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=True):
@@ -92,7 +92,7 @@ def _pass(
         u = direction.convolve(u, _local(bounds, low, high, x.device), reverse)[inner]
         cu = _local(bounds, start, stop, x.device)
         streams = len(cu) - 1
-        initial = x.new_zeros(streams, direction.d_inner, direction.d_state)
+        initial = x.new_zeros(streams, direction.d_inner, direction.d_state, dtype=torch.float32)
         if carried is not None:
             initial[-1 if reverse else 0] = carried
         y, last = direction.scan_from(

@@ -1,4 +1,4 @@
-"""Views of tensors as the flat float32 arrays that the Numba kernels take."""
+"""Views of tensors as flat arrays for the Numba kernels: float32, or bfloat16 as int16."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from torch import Tensor
 
 from lcplm_graph.tokens.packing import check_cu_seqlens
 
-_NOTHING = np.zeros(1, dtype=np.float32)
+_NOTHING: dict[torch.dtype, np.ndarray] = {
+    torch.float32: np.zeros(1, dtype=np.float32),
+    torch.bfloat16: np.zeros(1, dtype=np.int16),
+}
 
 
 def float32(*shape: Any) -> Tensor:
@@ -59,15 +62,15 @@ def _streams(raw: bytes, num_tokens: int) -> Streams:
     return Streams(cu.astype(np.int64))
 
 
-def flat(tensor: Tensor | None) -> np.ndarray:
-    """Flatten a tensor (copied only if it is not contiguous); None gives a dummy."""
-    return _NOTHING if tensor is None else _view(tensor.detach().contiguous().view(-1))
+def flat(tensor: Tensor | None, absent: torch.dtype = torch.float32) -> np.ndarray:
+    """Flatten a tensor (copied only if it is not contiguous); None gives a dummy of a dtype."""
+    return _NOTHING[absent] if tensor is None else _view(tensor.detach().contiguous().view(-1))
 
 
-def rows(tensor: Tensor | None) -> tuple[np.ndarray, int]:
+def rows(tensor: Tensor | None, absent: torch.dtype = torch.float32) -> tuple[np.ndarray, int]:
     """Flatten a matrix whose rows may be spaced out; returns the elements and the row distance."""
     if tensor is None:
-        return _NOTHING, 0
+        return _NOTHING[absent], 0
     tensor = tensor.detach()
     if tensor.stride(1) != 1:
         tensor = tensor.contiguous()
@@ -76,6 +79,8 @@ def rows(tensor: Tensor | None) -> tuple[np.ndarray, int]:
 
 
 def _view(tensor: Tensor) -> np.ndarray:
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.view(torch.int16)
     if torch.distributed.is_initialized():
         # FSDP frees gathered parameters after use, which `numpy` would forbid for good.
         return np.from_dlpack(tensor)

@@ -47,3 +47,8 @@ def at_least_float32(
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     bias = x.new_zeros(len(weight), dtype=dtype) if bias is None else bias.to(dtype)
     return x.to(dtype), weight.to(dtype), bias
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Whether a gradient will be asked for."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)

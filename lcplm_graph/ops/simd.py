@@ -59,9 +59,8 @@ def load(typing_context, array, offset):
     """Load lanes ``array[offset : offset + 16]``."""
 
     def codegen(context, builder, signature, args):
-        return vector_ir.load(
-            builder, vector_ir.pointer(context, builder, signature.args[0], *args)
-        )
+        address = vector_ir.pointer(context, builder, signature.args[0], *args)
+        return vector_ir.load(builder, address, vector_ir.element_of(signature.args[0]))
 
     return v16(array, types.intp), codegen
 
@@ -71,9 +70,8 @@ def store(typing_context, array, offset, value):
     """Store lanes to ``array[offset : offset + 16]``."""
 
     def codegen(context, builder, signature, args):
-        vector_ir.store(
-            builder, args[2], vector_ir.pointer(context, builder, signature.args[0], *args[:2])
-        )
+        address = vector_ir.pointer(context, builder, signature.args[0], *args[:2])
+        vector_ir.store(builder, args[2], address, vector_ir.element_of(signature.args[0]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, v16), codegen
@@ -248,12 +246,11 @@ def load_states(typing_context, template, array, offset, stride):
 
     def codegen(context, builder, signature, args):
         base = vector_ir.pointer(context, builder, signature.args[1], args[1], args[2])
-        vectors = [
-            vector_ir.load(
-                builder, vector_ir.shift(builder, base, builder.mul(args[3], args[3].type(n)))
-            )
-            for n in range(len(template))
-        ]
+        element, vectors = vector_ir.element_of(signature.args[1]), []
+        for n in range(len(template)):
+            offset = builder.mul(args[3], args[3].type(n))
+            address = vector_ir.shift(builder, base, offset, element)
+            vectors.append(vector_ir.load(builder, address, element))
         return context.make_tuple(builder, states, vectors)
 
     return states(template, array, types.intp, types.intp), codegen

@@ -1,7 +1,8 @@
 """LLVM builders for 16-lane float32 vectors; `simd` and the scan steps are made of these.
 
 A vector is ``<16 x float>``, one 512-bit register, which LLVM splits into two or four on
-narrower machines.  Arrays are flat C-contiguous float32; offsets count elements.
+narrower machines.  Arrays are flat and C-contiguous; offsets count elements.  Their elements are
+float32, or bfloat16 as int16, which are widened when they are loaded and rounded when stored.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from numba.extending import models, register_model
 LANES = 16
 LOG2E = math.log2(math.e)
 
-F32, I32 = ir.FloatType(), ir.IntType(32)
+F32, I32, I16 = ir.FloatType(), ir.IntType(32), ir.IntType(16)
 VECTOR, VECTOR_I32 = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
+VECTOR_I16 = ir.VectorType(I16, LANES)
 UNDEFINED = ir.Constant(VECTOR, ir.Undefined)
 
 
@@ -63,28 +65,58 @@ def splat(builder: Any, scalar: Any) -> Any:
 def pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     """Emit the address of element `offset` of a Numba array."""
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [offset], source_etype=F32)
+    return builder.gep(data, [offset], source_etype=element_of(array_type))
 
 
-def shift(builder: Any, pointer: Any, offset: Any) -> Any:
+def element_of(array_type: Any) -> Any:
+    """LLVM type of the elements of a Numba array."""
+    return I16 if array_type.dtype == types.int16 else F32
+
+
+def shift(builder: Any, pointer: Any, offset: Any, element: Any = F32) -> Any:
     """Emit an address moved on by `offset` elements."""
-    return builder.gep(pointer, [offset], source_etype=F32)
+    return builder.gep(pointer, [offset], source_etype=element)
 
 
-def load(builder: Any, pointer: Any) -> Any:
+def load(builder: Any, pointer: Any, element: Any = F32) -> Any:
     """Emit a load of 16 elements; element alignment is enough."""
+    if element == I16:
+        address = builder.bitcast(pointer, VECTOR_I16.as_pointer())
+        bits = builder.zext(builder.load(address, align=2, typ=VECTOR_I16), VECTOR_I32)
+        return builder.bitcast(builder.shl(bits, _HALF), VECTOR)
     address = builder.bitcast(pointer, VECTOR.as_pointer())
     return builder.load(address, align=4, typ=VECTOR)
 
 
-def store(builder: Any, value: Any, pointer: Any) -> None:
+def store(builder: Any, value: Any, pointer: Any, element: Any = F32) -> None:
     """Emit a store of 16 elements."""
+    if element == I16:
+        address = builder.bitcast(pointer, VECTOR_I16.as_pointer())
+        builder.store(_rounded(builder, value), address, align=2)
+        return
     builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()), align=4)
 
 
-def load_splat(builder: Any, pointer: Any) -> Any:
+def load_splat(builder: Any, pointer: Any, element: Any = F32) -> Any:
     """Emit a load of one element into every lane."""
+    if element == I16:
+        bits = builder.shl(builder.zext(builder.load(pointer, typ=I16), I32), I32(16))
+        return splat(builder, builder.bitcast(bits, F32))
     return splat(builder, builder.load(pointer, typ=F32))
+
+
+_HALF = ir.Constant(VECTOR_I32, [16] * LANES)
+
+
+def _rounded(builder: Any, x: Any) -> Any:
+    """Emit bfloat16 of a vector, to nearest and ties to even, as torch does; NaN stays NaN."""
+    bits = builder.bitcast(x, VECTOR_I32)
+    odd = builder.and_(builder.lshr(bits, _HALF), ir.Constant(VECTOR_I32, [1] * LANES))
+    up = builder.add(odd, ir.Constant(VECTOR_I32, [0x7FFF] * LANES))
+    rounded = builder.lshr(builder.add(bits, up), _HALF)
+    nan = ir.Constant(VECTOR_I32, [0x7FC0] * LANES)
+    whole = builder.select(builder.fcmp_ordered("ord", x, x), rounded, nan)
+    return builder.trunc(whole, VECTOR_I16)
 
 
 def exp2(builder: Any, x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lcplm_graph.backends import choose_kernel
@@ -20,12 +21,13 @@ def causal_conv(
     *,
     cu_seqlens: Tensor,
     reverse: bool = False,
+    dtype: torch.dtype | None = None,
     backend: str | None = None,
 ) -> Tensor:
     """Convolve every channel along the tokens of its stream and apply SiLU.
 
     Token t sees itself and the K - 1 tokens before it (with `reverse`: after it) in its own
-    stream.  Computed in float32 (float64 if given) whatever the input's dtype.
+    stream.  Computed in float32 (float64 if given) whatever the dtypes of input and output.
 
     Parameters
     ----------
@@ -35,6 +37,8 @@ def causal_conv(
     bias : Tensor, shape=(E,), optional
     cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
     reverse : bool
+    dtype : torch.dtype, optional
+        Of the result; by default that of the computation.
     backend : str, optional
         See `lcplm_graph.backends`; chosen automatically if not given.
 
@@ -58,4 +62,5 @@ def causal_conv(
     check_shape(OP, "weight", weight, (channels, weight.shape[1]))
     check_shape(OP, "bias", bias, (channels,))
     kernel = choose_kernel(OP, x, requested=backend, taps=weight.shape[1])
-    return kernel.run(x, weight, bias, cu_seqlens, reverse)
+    out = kernel.run(x, weight, bias, cu_seqlens, reverse, dtype)
+    return out if dtype is None else out.to(dtype)

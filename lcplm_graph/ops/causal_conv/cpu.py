@@ -13,7 +13,7 @@ from torch import Tensor
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
-from lcplm_graph.ops.checks import at_least_float32
+from lcplm_graph.ops.checks import at_least_float32, needs_grad
 from lcplm_graph.ops.vector_ir import LANES
 from lcplm_graph.process import use_torch_threads
 
@@ -26,10 +26,17 @@ def supports(
 
 
 def run(
-    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool
-) -> Tensor:
-    """Compute what the reference computes, the channels padded to a multiple of 16."""
-    x, weight, bias = at_least_float32(x, weight, bias)
+    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool,
+    dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
+    """Compute what the reference computes, the channels padded to a multiple of 16.
+
+    bfloat16 is read and written as such if nothing needs gradients.
+    """
+    low = x.dtype == dtype == torch.bfloat16 and not needs_grad(x, weight, bias)
+    given = x
+    x, weight, bias = at_least_float32(given[:0] if low else given, weight, bias)
+    x = given if low else x
     channels = x.shape[1]
     if extra := -channels % LANES:
         x, weight, bias = (
@@ -46,9 +53,9 @@ def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:
 
 @torch.library.custom_op("lcplm::causal_conv", mutates_args=(), device_types="cpu")
 def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
-    """Return ``silu(conv(x) + bias)``, shape (T, E)."""
+    """Return ``silu(conv(x) + bias)``, (T, E), in the dtype of `x`: float32, or bfloat16."""
     use_torch_threads()
-    out = float32(x.shape)
+    out = torch.empty(x.shape, dtype=x.dtype)
     streams = streams_of(cu_seqlens, len(x))
     conv_forward(
         (0,) * weight.shape[1], *rows(x), flat(weight.T), flat(bias),

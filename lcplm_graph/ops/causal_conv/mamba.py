@@ -24,8 +24,9 @@ def supports(
 
 
 def run(
-    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool,
+    dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """Compute what the reference computes."""
     from causal_conv1d import causal_conv1d_fn
 

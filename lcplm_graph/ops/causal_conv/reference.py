@@ -18,8 +18,9 @@ def supports(
 
 
 def run(
-    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool,
+    dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """Compute ``silu(bias + sum_k weight[:, k] x[t - (K - 1) + k])`` within every stream.
 
     Shapes and meaning as in `lcplm_graph.ops.causal_conv.causal_conv`; runs in float32, or in

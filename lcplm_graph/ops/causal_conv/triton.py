@@ -16,8 +16,9 @@ def supports(
 
 
 def run(
-    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool
-) -> Tensor:
+    x: Tensor, weight: Tensor, bias: Tensor | None, cu_seqlens: Tensor, reverse: bool,
+    dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """Compute what the reference computes; the kernel takes float32 parameters."""
     from lcplm_graph.ops.causal_conv.triton_ops import conv_op
 

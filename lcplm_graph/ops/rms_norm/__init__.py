@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lcplm_graph.backends import choose_kernel
@@ -12,7 +13,14 @@ __all__ = ["rms_norm"]
 OP = "rms_norm"
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str | None = None) -> Tensor:
+def rms_norm(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    *,
+    dtype: torch.dtype | None = None,
+    backend: str | None = None,
+) -> Tensor:
     r"""Return :math:`x / \sqrt{\mathrm{mean}(x^2) + \epsilon} \cdot w` over the last axis.
 
     On the CPU a kernel passes over `x` once, and once more for gradients, where PyTorch's own
@@ -23,12 +31,14 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str | None = Non
     x : Tensor, shape=(..., d)
     weight : Tensor, shape=(d,)
     eps : float
+    dtype : torch.dtype, optional
+        Of the result; by default that of `x`.
     backend : str, optional
         See `lcplm_graph.backends`; chosen automatically if not given.
 
     Returns
     -------
-    Tensor, dtype and shape of `x`
+    Tensor, shape of `x`
 
     Raises
     ------
@@ -38,4 +48,4 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, *, backend: str | None = Non
     check_floats(OP, x, weight=weight)
     check_shape(OP, "weight", weight, x.shape[-1:])
     kernel = choose_kernel(OP, x, requested=backend, width=x.shape[-1])
-    return kernel.run(x, weight, eps)
+    return kernel.run(x, weight, eps, dtype or x.dtype).to(dtype or x.dtype)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32
+from lcplm_graph.ops.checks import needs_grad
 from lcplm_graph.ops.rms_norm.kernels import norm_backward, norm_forward
 from lcplm_graph.ops.vector_ir import LANES
 from lcplm_graph.process import use_torch_threads
@@ -26,11 +27,12 @@ def supports(
     return numba_supports(device, dtype)
 
 
-def run(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Compute what the reference computes."""
-    if x.dim() == 2:
-        return norm_op(x, weight, eps)[0]
-    return norm_op(x.reshape(-1, x.shape[-1]), weight, eps)[0].view(x.shape)
+def run(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    """Compute what the reference computes; bfloat16 is written as such if nothing needs grads."""
+    matrix = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
+    if dtype == torch.bfloat16 and not needs_grad(x, weight):
+        return norm_to_bfloat16_op(matrix, weight, eps).view(x.shape)
+    return norm_op(matrix, weight, eps)[0].view(x.shape)
 
 
 @torch.library.custom_op("lcplm::rms_norm", mutates_args=(), device_types="cpu")
@@ -45,6 +47,20 @@ def norm_op(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 @norm_op.register_fake
 def _(x, weight, eps):
     return x.new_empty(x.shape), x.new_empty(x.shape[0])
+
+
+@torch.library.custom_op("lcplm::rms_norm_to_bfloat16", mutates_args=(), device_types="cpu")
+def norm_to_bfloat16_op(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Return the normed rows, (T, d), bfloat16; without gradients."""
+    use_torch_threads()
+    out, scale = torch.empty(x.shape, dtype=torch.bfloat16), float32(len(x))
+    norm_forward(flat(x), flat(weight), eps, flat(out), flat(scale))
+    return out
+
+
+@norm_to_bfloat16_op.register_fake
+def _(x, weight, eps):
+    return x.new_empty(x.shape, dtype=torch.bfloat16)
 
 
 @torch.library.custom_op("lcplm::rms_norm_backward", mutates_args=(), device_types="cpu")

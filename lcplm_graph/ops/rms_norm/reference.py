@@ -13,8 +13,8 @@ def supports(
     return True, "plain torch, written out"
 
 
-def run(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def run(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     """Compute ``x / sqrt(mean(x^2) + eps) * weight`` in float32, or in float64 if that is given."""
     exact = x if x.dtype == torch.float64 else x.float()
     scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + eps)
-    return (exact * scale * weight.to(exact.dtype)).to(x.dtype)
+    return (exact * scale * weight.to(exact.dtype)).to(dtype)

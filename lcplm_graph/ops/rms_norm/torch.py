@@ -14,6 +14,6 @@ def supports(
     return True, f"torch {torch.__version__}"
 
 
-def run(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Compute what the reference computes."""
+def run(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    """Compute what the reference computes, in the dtype of `x`."""
     return F.rms_norm(x, weight.shape, weight, eps)

@@ -5,6 +5,7 @@ The README beside has one table of operands and layouts.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from lcplm_graph.backends import choose_kernel
@@ -28,6 +29,7 @@ def selective_scan(
     z: Tensor | None = None,
     reverse: bool = False,
     overwrite: bool = False,
+    dtype: torch.dtype | None = None,
     backend: str | None = None,
 ) -> Tensor:
     r"""Run a selective state-space model over every stream.
@@ -40,7 +42,7 @@ def selective_scan(
 
     and the output is :math:`y_t`, or :math:`y_t \cdot \mathrm{silu}(z_t)` with a gate.  With
     `reverse` time runs from the last token of a stream to its first; nothing is flipped.
-    Computed in float32 (float64 if given) whatever the input's dtype.
+    Computed in float32 (float64 if given) whatever the dtypes of input and output.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ def selective_scan(
     overwrite : bool
         Let the output be written over `u`, which is lost then: less memory and time.  Without
         effect where a gradient is asked for, and with backends that cannot.
+    dtype : torch.dtype, optional
+        Of the output; by default that of the computation.
     backend : str, optional
         See `lcplm_graph.backends`; chosen automatically if not given.
 
@@ -81,9 +85,11 @@ def selective_scan(
     operands = ScanOperands(
         u=u, delta=delta, A=A, B=B, C=C, D=D, cu_seqlens=cu_seqlens, delta_bias=delta_bias,
         delta_weight=delta_weight, residual=residual, z=z, reverse=reverse, overwrite=overwrite,
+        dtype=dtype,
     )  # fmt: skip
     operands.check()
-    return choose_kernel(OP, u, requested=backend).run(operands)[0]
+    out, _ = choose_kernel(OP, u, requested=backend).run(operands)
+    return out if dtype is None else out.to(dtype)
 
 
 def selective_scan_stateful(
@@ -101,13 +107,14 @@ def selective_scan_stateful(
     residual: Tensor | None = None,
     z: Tensor | None = None,
     reverse: bool = False,
+    dtype: torch.dtype | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run `selective_scan` from given states and return the last ones: for streaming inference.
 
     Parameters
     ----------
-    u, delta, A, B, C, D, cu_seqlens, delta_bias, delta_weight, residual, z, reverse, backend
+    u, delta, A, B, C, D, cu_seqlens, delta_bias, delta_weight, residual, z, reverse, dtype, backend
         As in `selective_scan`.
     initial_state : Tensor, shape=(S, E, N), optional
         State before the first step, in scan order; not differentiable.
@@ -121,7 +128,8 @@ def selective_scan_stateful(
     operands = ScanOperands(
         u=u, delta=delta, A=A, B=B, C=C, D=D, cu_seqlens=cu_seqlens, delta_bias=delta_bias,
         delta_weight=delta_weight, residual=residual, z=z, initial_state=initial_state,
-        reverse=reverse, stateful=True,
+        reverse=reverse, stateful=True, dtype=dtype,
     )  # fmt: skip
     operands.check()
-    return choose_kernel(OP, u, requested=backend, stateful=True).run(operands)
+    out, last = choose_kernel(OP, u, requested=backend, stateful=True).run(operands)
+    return out if dtype is None else out.to(dtype), last

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
+from lcplm_graph.ops.checks import needs_grad
 from lcplm_graph.ops.selective_scan.kernels import (
     CHUNK,
     GROUP,
@@ -56,12 +57,14 @@ def run(operands: ScanOperands) -> tuple[Tensor, Tensor]:
 
     Any shape is brought into the form of the kernels: 16 channels at a time, at most 16 states.
     """
+    if _stays_bfloat16(operands):
+        return _run_in_bfloat16(_with_whole_vectors(_float32_parameters(operands)), operands)
     x = _with_whole_vectors(operands.at_least_float32())
     channels, (padded, n_states) = operands.u.shape[1], x.A.shape
     u, D, residual = x.u, x.D, x.residual
     D = u.new_zeros(padded) if D is None else D
     bias = u.new_zeros(padded) if x.delta_bias is None else x.delta_bias
-    save = torch.is_grad_enabled() and any(tensor.requires_grad for _, tensor in x.floats())
+    save = needs_grad(*(tensor for _, tensor in x.floats()))
     out, last_states, start = u, [], 0
     while start < n_states:
         count = next(n for n in STATE_COUNTS if n <= n_states - start)
@@ -84,6 +87,40 @@ def run(operands: ScanOperands) -> tuple[Tensor, Tensor]:
     if not x.stateful:
         return out, out.new_empty(0)
     return out, from_lanes(torch.cat(last_states, dim=2), padded)[:, :channels]
+
+
+_ACTIVATIONS = ("u", "delta", "B", "C", "residual", "z")
+
+
+def _stays_bfloat16(x: ScanOperands) -> bool:
+    """Whether the kernel can read and write bfloat16: one pass over the states, no gradients."""
+    given = (getattr(x, name) for name in _ACTIVATIONS)
+    return (
+        x.dtype == torch.bfloat16
+        and all(tensor is None or tensor.dtype == torch.bfloat16 for tensor in given)
+        and x.A.shape[1] in STATE_COUNTS
+        and not needs_grad(*(tensor for _, tensor in x.floats()))
+    )
+
+
+def _float32_parameters(x: ScanOperands) -> ScanOperands:
+    exact: dict[str, Any] = {k: v.float() for k, v in x.floats() if k not in _ACTIVATIONS}
+    return replace(x, **exact)
+
+
+def _run_in_bfloat16(x: ScanOperands, given: ScanOperands) -> tuple[Tensor, Tensor]:
+    padded, channels = x.u.shape[1], given.u.shape[1]
+    mine = x.overwrite or x.u is not given.u
+    out = x.u if mine and x.u.is_contiguous() else x.u.clone(memory_format=torch.contiguous_format)
+    zeros = x.A.new_zeros(padded)
+    last = scan_over_op(
+        out, x.delta, x.A, x.B, x.C, zeros if x.D is None else x.D,
+        zeros if x.delta_bias is None else x.delta_bias, x.delta_weight, x.residual, x.z,
+        x.cu_seqlens, x.initial_state, x.reverse,
+    )  # fmt: skip
+    if not x.stateful:
+        return out[:, :channels], x.A.new_empty(0)
+    return out[:, :channels], from_lanes(last, padded)[:, :channels]
 
 
 def _with_whole_vectors(x: ScanOperands) -> ScanOperands:
@@ -156,10 +193,11 @@ def _scan(x: ScanOperands, save: bool, out: Tensor) -> tuple[Tensor, Tensor, Ten
     initial = None if x.initial_state is None else _to_lanes(x.initial_state)
     rank = 0 if x.delta_weight is None else x.delta_weight.shape[1]
     weight = None if x.delta_weight is None else _weight_blocks(x.delta_weight)
+    dtype = x.u.dtype  # also of what is not given: the kernel is compiled for dtypes
     inputs = Inputs(
         flat(x.u), *rows(x.delta), rank, flat(weight), flat(x.delta_bias), flat(_log2_rows(x.A)),
-        *rows(x.B), *rows(x.C), flat(x.D), flat(x.residual), x.residual is not None,
-        *rows(x.z), x.z is not None, flat(initial), initial is not None,
+        *rows(x.B), *rows(x.C), flat(x.D), flat(x.residual, dtype), x.residual is not None,
+        *rows(x.z, dtype), x.z is not None, flat(initial), initial is not None,
     )  # fmt: skip
     results = Outputs(flat(out), flat(last), flat(y), flat(saved))
     width = _width(channels // LANES, torch.get_num_threads())
@@ -192,7 +230,7 @@ def scan_over_op(
     delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
     initial_state: Tensor | None, reverse: bool,
 ) -> Tensor:  # fmt: skip
-    """Write the output over `u`, which must be contiguous; returns the last states."""
+    """Write the output over `u`, contiguous, float32 or bfloat16; returns the last states."""
     operands = ScanOperands(
         u=u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias, delta_weight=delta_weight,
         residual=residual, z=z, cu_seqlens=cu_seqlens, initial_state=initial_state,
@@ -206,7 +244,7 @@ def _(
     u, delta, A, B, C, D, delta_bias, delta_weight, residual, z, cu_seqlens, initial_state, reverse
 ):
     streams = cu_seqlens.shape[0] - 1
-    return u.new_empty(streams, u.shape[1] // LANES, A.shape[1], LANES)
+    return A.new_empty(streams, u.shape[1] // LANES, A.shape[1], LANES)
 
 
 @scan_op.register_fake

@@ -42,6 +42,8 @@ class ScanOperands:
         Whether the last states are asked for.
     overwrite : bool
         Whether the output may be written over `u`.
+    dtype : torch.dtype, optional
+        Wanted of the output; by default that of the computation.
     """
 
     u: Tensor
@@ -59,6 +61,7 @@ class ScanOperands:
     reverse: bool = False
     stateful: bool = False
     overwrite: bool = False
+    dtype: torch.dtype | None = None
 
     def floats(self) -> Iterator[tuple[str, Tensor]]:
         """Names and values of the floating-point operands that are given."""

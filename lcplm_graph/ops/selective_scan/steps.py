@@ -16,6 +16,7 @@ from lcplm_graph.ops.vector_ir import (
     LANES,
     LaneSums,
     constant,
+    element_of,
     exp2_all,
     fma,
     load,
@@ -46,10 +47,10 @@ def add_outer(typing_context, sums, vector, array, offset, stride):
     def codegen(context, builder, signature, args):
         sums, vector, array, offset, stride = args
         address = pointer(context, builder, signature.args[2], array, offset)
-        new = []
+        element, new = element_of(signature.args[2]), []
         for k in range(len(signature.args[0])):
-            source = shift(builder, address, builder.mul(stride, stride.type(k)))
-            scale = load_splat(builder, source)
+            source = shift(builder, address, builder.mul(stride, stride.type(k)), element)
+            scale = load_splat(builder, source, element)
             new.append(fma(builder, vector, scale, builder.extract_value(sums, k)))
         return context.make_tuple(builder, signature.args[0], new)
 
@@ -68,12 +69,13 @@ def scan_step(typing_context, states, a, dt, dtu, y, b_array, b_offset, c_array,
         h, a, dt, dtu, y, b_array, b_offset, c_array, c_offset = args
         b_pointer = pointer(context, builder, signature.args[5], b_array, b_offset)
         c_pointer = pointer(context, builder, signature.args[7], c_array, c_offset)
+        b_element, c_element = element_of(signature.args[5]), element_of(signature.args[7])
         # Two accumulators halve the dependency chain of the sum over states.
         even, odd, new = y, None, []
         decays = _decays(builder, a, dt, len(states))
         for n in range(len(states)):
-            b = load_splat(builder, shift(builder, b_pointer, I32(n)))
-            c = load_splat(builder, shift(builder, c_pointer, I32(n)))
+            b = load_splat(builder, shift(builder, b_pointer, I32(n), b_element), b_element)
+            c = load_splat(builder, shift(builder, c_pointer, I32(n), c_element), c_element)
             h_n = fma(builder, decays[n], builder.extract_value(h, n), builder.fmul(dtu, b))
             new.append(h_n)
             if n % 2 == 0:
