@@ -33,6 +33,8 @@ from lcplm_graph.splits.split import Split
 
 CANDIDATES = (Recipe(), Recipe(blocks=(BASE, EXTREMES)))
 C1_SHARE = 0.1
+# Draws of negatives that calibration and its error rest on.
+DRAWS = 8
 # Of valid and test proteins: further away than all but this share of them is "unlike".
 FAR = 0.998
 
@@ -72,13 +74,16 @@ def train(recipe: Recipe, blocks: Any, split: Split, members: int, steps: int) -
     options = replace(LINK_FIT, steps=steps, progress=True)
     fitted = fit_members(heads, split, list(range(members)), options)
     model = LinkModel(fitted, [recipe] * members)
-    return replace(model, calibration=calibrated(model.on(blocks, split), split))
+    return replace(model, calibration=calibrated(model.on(blocks, split), split, draws=DRAWS))
 
 
 def measured(model: LinkModel, blocks: Any, split: Split, part: str) -> dict[str, dict[str, Any]]:
-    """Measure class by class."""
+    """Measure class by class; calibration error on several draws of negatives together."""
     pairs, labels = split.labelled(part)
     scores, classes = model.on(blocks, split), split.classify(pairs)
+    drawn = [split.labelled(part, seed=seed) for seed in range(DRAWS)]
+    many, truth = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    sure, of_class = scores.probability(many)[0], split.classify(many)
     found = {}
     for number in (1, 2, 3):
         own = classes == number
@@ -89,7 +94,7 @@ def measured(model: LinkModel, blocks: Any, split: Split, part: str) -> dict[str
             "auroc": bootstrap_pairs(auroc, labels[own], each, pairs[own])._asdict(),
             "ap_10": average_precision(labels[own], each.mean(0), 10),
             "accuracy": float(((probability > 0.5) == labels[own]).mean()),
-            "ece": calibration_error(labels[own], probability),
+            **_calibration_errors(truth[of_class == number], sure[of_class == number]),
         }
     probability, _ = scores.probability(pairs)
     found["all"] = {
@@ -97,9 +102,18 @@ def measured(model: LinkModel, blocks: Any, split: Split, part: str) -> dict[str
         "auroc": {"value": auroc(labels, probability)},
         "ap_10": average_precision(labels, probability, 10),
         "accuracy": float(((probability > 0.5) == labels).mean()),
-        "ece": calibration_error(labels, probability),
+        **_calibration_errors(truth, sure),
     }
     return found
+
+
+def _calibration_errors(labels: Any, probability: Any) -> dict[str, float]:
+    """Return the calibration error, and what exact probabilities would have by chance."""
+    rng = np.random.default_rng(0)
+    drawn = (rng.random(len(probability)) < probability for _ in range(50))
+    by_chance = [calibration_error(labels_drawn, probability) for labels_drawn in drawn]
+    error = calibration_error(labels, probability)
+    return {"ece": error, "ece_by_chance": float(np.mean(by_chance))}
 
 
 def main() -> None:
@@ -109,10 +123,11 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--steps", type=int, default=LINK_FIT.steps)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", type=Path, help="saved before, instead of a new search")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     dataset, encoder = StringPPI("string_human_core"), load_encoder(options.encoder)
-    split = leak_free_split(dataset, options.seed)
+    split = Split.load(options.split) if options.split else leak_free_split(dataset, options.seed)
     print(split.counts(), flush=True)
     blocks = link_features(encoder, dataset.sequences, progress=True)
     tried = []
@@ -158,7 +173,7 @@ def card(name: str, model: LinkModel) -> str:
     counts, test = facts["split"]["counts"], facts["test"]
     rows = "\n".join(
         f"| {part} | {v['positives']:,} | {_interval(v['auroc'])} | {v['ap_10']:.3f} | "
-        f"{v['accuracy']:.3f} | {v['ece']:.3f} |"
+        f"{v['accuracy']:.3f} | {v['ece']:.3f} ({v['ece_by_chance']:.3f}) |"
         for part, v in test.items()
     )
     tried = "; ".join(f"{' + '.join(c['blocks'])} {c['valid_auroc']:.4f}" for c in facts["chosen"])
@@ -182,6 +197,10 @@ validation pairs (mean AUROC of C1 to C3 there: {tried}):
 | class | positives | AUROC [95 %] | AP 1:10 | accuracy | ECE |
 |---|---|---|---|---|---|
 {rows}
+
+ECE: distance of probabilities from shares of positives in 15 bins, negatives drawn {DRAWS}
+times; in brackets what exact probabilities would have by chance. C3 rests on the calibration of
+{counts["valid_C3"]:,} validation pairs that interact.
 
 Among all pairs of a proteome those that interact are far rarer than one in two: a probability of
 0.9 then means much less. Physical links are of proteins of one complex, not always in direct

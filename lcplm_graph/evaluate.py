@@ -87,7 +87,7 @@ class LinkCommand(EvaluateOptions):
     steps
         Training steps of a head.
     members
-        Heads of a row, of different seeds.
+        Heads of a row, of different seeds; the link model has at least one of each kind.
     allow_leakage
         Go on where test pairs are training pairs, or the encoder saw them; numbers are marked
         LEAKED.

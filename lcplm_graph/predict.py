@@ -52,7 +52,7 @@ class PredictOptions:
     steps
         Training steps.
     members
-        Heads of different seeds whose mean is the answer.
+        Heads of different seeds whose mean is the answer; at least one of each kind.
     seed
         Of training.
     head

@@ -77,7 +77,7 @@ class LinkModel:
             From `link_features`, or one block.
         split : Split
         members : int
-            The kinds of members take turns.
+            The kinds of members take turns; there is at least one of each.
         options : FitOptions
             `seed` decides about all members.
         conv : str, optional
@@ -93,8 +93,8 @@ class LinkModel:
         """
         blocks = as_blocks(features)
         kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds or _kinds(split, conv)]
-        recipes = [kinds[number % len(kinds)] for number in range(members)]
-        seeds = [options.seed * members + number for number in range(members)]
+        recipes = [kinds[number % len(kinds)] for number in range(max(members, len(kinds)))]
+        seeds = [options.seed * len(recipes) + number for number in range(len(recipes))]
         heads = [
             (untrained(seed, **recipe.arguments(blocks)), recipe.features(blocks))
             for seed, recipe in zip(seeds, recipes, strict=True)
@@ -109,7 +109,8 @@ class LinkModel:
             (member, recipe.features(blocks))
             for member, recipe in zip(self.members, self.recipes, strict=True)
         ]
-        return LinkScores(heads, split, self.calibration)
+        new_only = [recipe.new_only for recipe in self.recipes]
+        return LinkScores(heads, split, self.calibration, new_only)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights (float16) and configuration into `folder`, and return it."""
@@ -206,6 +207,8 @@ class LinkScores:
     split : Split
         Its message edges are used.
     calibration : Calibration
+    new_only : sequence of bool, optional
+        Members that speak only about pairs of two proteins without edges, see `Recipe`.
     """
 
     def __init__(
@@ -213,6 +216,7 @@ class LinkScores:
         heads: Sequence[tuple[LinkPredictor, Tensor]],
         split: Split,
         calibration: Calibration = Calibration(),  # noqa: B008
+        new_only: Sequence[bool] | None = None,
     ) -> None:
         for _, x in heads:
             if len(x) != split.num_nodes:
@@ -221,6 +225,9 @@ class LinkScores:
                 )
         self.members = [member for member, _ in heads]
         self.split, self.calibration = split, calibration
+        self.new_only = np.array(new_only or [False] * len(heads), bool)
+        self.known = np.zeros(split.num_nodes, bool)
+        self.known[split.message.ravel()] = True
         graph = message_graph(split)
         with torch.inference_mode(), one_thread():
             self.states = [member.embed(x, *graph) for member, x in heads]
@@ -229,16 +236,21 @@ class LinkScores:
             self.structure = PairStructure(split.message, split.num_nodes)
 
     def log_odds(self, pairs: IntArray) -> Floats:
-        """Return each member's log-odds as they are, shape (members, n)."""
+        """Return each member's log-odds, shape (members, n), not calibrated.
+
+        A member that speaks only about new proteins has the mean of the others elsewhere, so that
+        the mean of all is theirs.
+        """
         ends = torch.from_numpy(np.asarray(pairs, np.int64).reshape(-1, 2))
         between = None if self.structure is None else self.structure.of(ends.numpy())
         with torch.inference_mode(), one_thread():
-            return np.stack(
+            each = np.stack(
                 [
                     member.decode(h, ends, between).double().numpy()
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
+        return self._heard(each, self.known[ends.numpy()].any(axis=1))
 
     def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
         """Return calibrated probabilities and the members' spread, both of shape (n,).
@@ -261,7 +273,13 @@ class LinkScores:
                 member.row(h[protein], h[chosen], between)
                 for member, h in zip(self.members, self.states, strict=True)
             ]
-            return torch.stack(every).double().mean(0).numpy()
+            each = torch.stack(every).double().numpy()
+        return self._heard(each, self.known[protein] | self.known[others]).mean(axis=0)
+
+    def _heard(self, each: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+        if self.new_only.any() and not self.new_only.all():
+            each[np.ix_(self.new_only, known)] = each[~self.new_only][:, known].mean(axis=0)
+        return each
 
     def rows(self, proteins: IntArray) -> Floats:
         """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
@@ -275,9 +293,19 @@ def serves_known_proteins(split: Split) -> bool:
     return any(bool((split.classify(part.pairs) < 3).any()) for part in parts)
 
 
-def calibrated(scores: LinkScores, split: Split, seed: int = 0) -> Calibration:
-    """Calibrate mean log-odds on the validation pairs; without any, leave them as they are."""
-    parts = validation(split, seed)
+def calibrated(scores: LinkScores, split: Split, seed: int = 0, draws: int = 1) -> Calibration:
+    """Calibrate mean log-odds on the validation pairs; without any, leave them as they are.
+
+    Parameters
+    ----------
+    scores : LinkScores
+    split : Split
+    seed : int
+        Of the negatives.
+    draws : int
+        How often negatives are drawn; their chance then counts less.
+    """
+    parts = [part for k in range(draws) for part in validation(split, seed + k)]
     if not parts:
         return Calibration()
     pairs = np.concatenate([part.pairs for part in parts])

@@ -12,7 +12,7 @@ from lcplm_graph.evaluation.metrics import calibration_error
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.link_model import LinkModel
+from lcplm_graph.heads.link_model import LinkModel, LinkScores
 from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES
 from lcplm_graph.heads.structure import COLUMNS, PairStructure
 from lcplm_graph.splits.published import PublishedSplit
@@ -116,8 +116,9 @@ def test_members_take_turns_and_a_saved_model_says_the_same(tmp_path):
     model = LinkModel.fit(
         blocks, split, members=3, options=FitOptions(steps=4, batch_size=64), facts={"a": 1}
     )
-    assert [recipe.conv for recipe in model.recipes] == ["GraphSAGE", "none", "GraphSAGE"]
+    assert [recipe.conv for recipe in model.recipes] == ["GraphSAGE", "none", "none"]
     assert [recipe.gated for recipe in model.recipes] == ["", DIPEPTIDES, ""]
+    assert [recipe.new_only for recipe in model.recipes] == [False, False, True]
     # These features say nothing, so that calibration would leave nothing to compare.
     model.calibration = Calibration()
     pairs = split.positives("valid")
@@ -133,6 +134,23 @@ def test_members_take_turns_and_a_saved_model_says_the_same(tmp_path):
         LinkModel.load(tmp_path / "head")
     with pytest.raises(InputError, match="needs the features 'base'"):
         model.on({EXTREMES: blocks[EXTREMES]}, split)
+
+
+def test_a_member_for_new_proteins_changes_no_answer_about_known_ones():
+    torch.manual_seed(0)
+    edges = np.array([[0, 1], [1, 2]])
+    split = Split("C1", 6, edges, edges, edges[:0], [])
+    heads = [(LinkPredictor(4, channels=8, conv="none").eval(), torch.randn(6, 4)) for _ in "abc"]
+    pairs = np.array([[0, 1], [0, 4], [4, 5], [3, 4]])
+    with_it = LinkScores(heads, split, new_only=[False, False, True])
+    all_of_them = LinkScores(heads, split).log_odds(pairs).mean(axis=0)
+    others = LinkScores(heads[:2], split).log_odds(pairs).mean(axis=0)
+    found = with_it.log_odds(pairs).mean(axis=0)
+    np.testing.assert_allclose(found[:2], others[:2])
+    np.testing.assert_allclose(found[2:], all_of_them[2:])
+    assert (found[2:] != others[2:]).all()
+    for pair, score in zip(pairs, found, strict=True):
+        assert with_it.row(pair[0], pair[1:])[0] == pytest.approx(score)
 
 
 def test_pairs_of_new_proteins_alone_need_no_graph():
