@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from lcplm_graph.datasets.homology import RemoteHomology
 from lcplm_graph.datasets.links import read_links
-from lcplm_graph.datasets.pair_table import read_pairs
+from lcplm_graph.datasets.pair_table import _is_header, read_pairs
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.files.open import open_stream
 from lcplm_graph.go.annotations import KNOWN_CODES, read_annotations
@@ -225,6 +225,59 @@ def plain_gaf(content: bytes) -> list[tuple[str, str, str, str, int]]:
     return found
 
 
+def plain_pairs(content: bytes) -> list[tuple[str, str, float]]:
+    """Read a table of pairs row by row."""
+    found = plain_rows(content, ("#",))
+    if not found or len(found[0]) not in (2, 3):
+        raise Refused("no row, or of another width")
+    width = len(found[0])
+    if _is_header(found[0]):
+        del found[0]
+    table = []
+    for cells in found:
+        if len(cells) != width or not cells[0] or not cells[1]:
+            raise Refused(cells)
+        number = cells[2] if width == 3 else "1"
+        if not re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", number):
+            raise Refused(cells)
+        value = float(np.float32(float(number)))
+        if not 0 <= value <= 1:
+            raise Refused(cells)
+        table.append((cells[0], cells[1], value))
+    return table
+
+
+def plain_links(content: bytes) -> list[tuple[int, int, int]]:
+    """Read links of the proteins 9.a, 9.b and 9.c line by line."""
+    header, *lines = content.decode("utf-8").split("\n")
+    names = header.split(" ")
+    if not {"protein1", "protein2", "combined_score"} <= set(names):
+        raise Refused(header)
+    known = ["9.a", "9.b", "9.c"]
+    best: dict[tuple[int, int], int] = {}
+    is_known = False
+    for line in lines:
+        if not line:
+            continue
+        cells = line.split(" ")
+        if len(cells) != len(names):
+            raise Refused(line)
+        row = dict(zip(names, cells, strict=True))
+        score = row["combined_score"]
+        if not re.fullmatch("[0-9]{1,9}", score) or int(score) > 1000:
+            raise Refused(line)
+        ends = (row["protein1"], row["protein2"])
+        if not {*ends} <= {*known}:
+            continue
+        is_known = True
+        low, high = sorted(map(known.index, ends))
+        if low != high and int(score):
+            best[low, high] = max(best.get((low, high), 0), int(score))
+    if not is_known:
+        raise Refused("no known protein")
+    return [(*pair, score) for pair, score in sorted(best.items())]
+
+
 def plain_clusters(content: bytes) -> list[int]:
     """Read clusters of the proteins a, b and c."""
     of: dict[str, str] = {}
@@ -350,6 +403,17 @@ def _obo(path: Path) -> Any:
     return found.terms, found.aspects, found.edges
 
 
+def _pairs(path: Path) -> Any:
+    table = read_pairs(path)[0]
+    return [(a, b, float(value)) for a, b, value in table.itertuples(index=False)]
+
+
+def _links(path: Path) -> Any:
+    links = read_links(path, ["9.a", "9.b", "9.c"])
+    rows = zip(links.pairs.tolist(), links.scores.tolist(), strict=True)
+    return [(*pair, score) for pair, score in rows]
+
+
 def _clusters(path: Path) -> Any:
     return read_clusters(path, ["a", "b", "c"]).tolist()
 
@@ -419,11 +483,11 @@ READERS = {
     for reader in (
         Reader("fasta", (FASTA, FASTA.replace(b"\n", b"\r\n")), _fasta, plain_fasta),
         Reader("fasta.gz", _PACKED[:1], _fasta, plain_fasta),
-        Reader("pairs", (PAIRS, b"P1\tP2\nP1\tP3\n"), lambda p: len(read_pairs(p)[0])),
+        Reader("pairs", (PAIRS, b"P1\tP2\nP1\tP3\n"), _pairs, plain_pairs),
         Reader("gaf", (GAF, GAF.replace(b"\n", b"\r")), _gaf, plain_gaf),
         Reader("annotations", (TERMS, b"P1\tGO:0000001\n", _PACKED[1]), _gaf),
         Reader("obo", (OBO,), _obo, plain_obo),
-        Reader("links", (LINKS,), lambda p: len(read_links(p, ["9.a", "9.b", "9.c"]).pairs)),
+        Reader("links", (LINKS,), _links, plain_links),
         Reader("clusters", (CLUSTERS,), _clusters, plain_clusters),
         Reader("arrow", (_arrow_seed(), _arrow_seed("zstd"), _arrow_seed("lz4")), _arrow),
         Reader("arrow shard", (_arrow_seed(), _arrow_seed("lz4")), _shard, suffix=".arrow"),

@@ -219,6 +219,8 @@ def _check_content(head: bytes, path: Path) -> None:
         raise DataError(f"this is {page}, not data; {advice}", path=path, line=1)
     if head.startswith(b"version https://git-lfs"):
         raise DataError("this is a Git LFS pointer; run `git lfs pull`", path=path, line=1)
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise DataError("the text is UTF-32; convert it to UTF-8", path=path, line=1)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError("the text is UTF-16; convert it to UTF-8", path=path, line=1)
     if inner := _compression_of(head):

@@ -131,6 +131,11 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             raise ConfigError("use_safetensors=False is refused: pickled weights are not read")
         for name in _WITHOUT_EFFECT:
             options.pop(name, None)
+        attention = options.pop("attn_implementation", None)
+        if attention not in (None, "eager"):
+            raise ConfigError(
+                f"attn_implementation={attention!r} is refused: this model has no attention"
+            )
         hub = {name: options.pop(name) for name in HUB_OPTIONS if options.get(name) is not None}
         options = {k: v for k, v in options.items() if k not in HUB_OPTIONS}
         passed_on = {name: options.pop(name) for name in _PASSED_ON if name in options}

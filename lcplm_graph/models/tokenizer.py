@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizer
 from lcplm_graph.errors import ConfigError, SequenceError
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.remote import add_remote_code
-from lcplm_graph.tokens.vocabulary import TOKEN_TO_ID, TOKENS, encode_residues
+from lcplm_graph.tokens.vocabulary import TOKEN_TO_ID, TOKENS, encode_piece
 
 _MARKERS = ["[BON]", "[EON]", "[EDGE]", "[NO_EDGE]", "<null_1>"]
 _RELATIONS = ("<mask>", "[EDGE]", "[NO_EDGE]")
@@ -84,7 +84,7 @@ class LcPlmTokenizer(PreTrainedTokenizer):
         return super().tokenize(text, **options)
 
     def _tokenize(self, text: str, **_: Any) -> list[str]:
-        return [TOKENS[i] for i in encode_residues(text)]
+        return [TOKENS[i] for i in encode_piece(text)]
 
     def _convert_token_to_id(self, token: str) -> int:
         return TOKEN_TO_ID.get(token, TOKEN_TO_ID["<unk>"])

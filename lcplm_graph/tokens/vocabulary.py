@@ -50,7 +50,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _READ_AS = "".join(letter if letter in RESIDUES else "X" for letter in _LETTERS)
 _NORMAL = str.maketrans(_LETTERS + _LETTERS.lower(), 2 * _READ_AS)
 _OUTSIDE = re.compile(r"[^A-Za-z.\-]")
-_PLAIN = re.compile(r"[A-Za-z.\-]+\*?")
+_PLAIN = re.compile(r"[.\-]*[A-Za-z][A-Za-z.\-]*\*?")
 _SPECIAL = re.compile(
     r"(<cls>|<pad>|<eos>|<unk>|<null_1>|<mask>|\[BON\]|\[EON\]|\[EDGE\]|\[NO_EDGE\])"
 )
@@ -90,13 +90,21 @@ def encode_residues(sequence: str | bytes, *, record: str | int | None = None) -
     Raises
     ------
     SequenceError
-        If the sequence is empty or holds a character that is not a letter.
+        If the sequence is empty, has gaps only, or holds a character that is not a letter.
 
     Examples
     --------
     >>> encode_residues("MKTx").tolist()
     [20, 15, 11, 24]
     """
+    ids = encode_piece(sequence, record=record)
+    if not (sequence.strip(".-*") if isinstance(sequence, str) else sequence.strip(b".-*")):
+        raise SequenceError(f"{_named(record)} has gaps only; a protein needs at least one residue")
+    return ids
+
+
+def encode_piece(sequence: str | bytes, *, record: str | int | None = None) -> np.ndarray:
+    """Map a piece of a protein, which may be of gaps only; else as `encode_residues`."""
     raw = sequence.encode("utf-8") if isinstance(sequence, str) else bytes(sequence)
     if raw.endswith(b"*"):
         raw = raw[:-1]
@@ -170,7 +178,7 @@ def encode_protein(sequence: str, *, record: str | int | None = None) -> np.ndar
         parts = [
             np.array([TOKEN_TO_ID[part]])
             if part in TOKEN_TO_ID
-            else encode_residues(part, record=record)
+            else encode_piece(part, record=record)
             for part in _SPECIAL.split(sequence)
             if part
         ]

@@ -282,3 +282,11 @@ def test_initialisation_is_mambas() -> None:
     assert model.backbone.embedding.weight.std().item() == pytest.approx(0.02, rel=0.1)
     ids = pack([[0, 5, 6, 2]])
     assert torch.isfinite(model(ids.input_ids, cu_seqlens=ids.cu_seqlens).last_hidden_state).all()
+
+
+def test_a_model_without_attention_has_no_choice_of_it(tmp_path):
+    LcPlmForMaskedLM(LcPlmConfig(d_model=8, n_layer=1)).save_pretrained(tmp_path)
+    for choice in (None, "eager"):
+        LcPlmForMaskedLM.from_pretrained(tmp_path, attn_implementation=choice)
+    with pytest.raises(ConfigError, match="'sdpa' is refused: this model has no attention"):
+        LcPlmForMaskedLM.from_pretrained(tmp_path, attn_implementation="sdpa")

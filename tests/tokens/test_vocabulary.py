@@ -73,3 +73,16 @@ def test_a_million_residues_take_well_under_a_second() -> None:
     for _ in range(2500):
         v.encode_protein(sequence)
     assert time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize("sequence", ["-", "...", "-.-*", b"--"])
+def test_gaps_only_are_no_protein(sequence):
+    with pytest.raises(SequenceError, match="p1' has gaps only"):
+        v.encode_residues(sequence, record="p1")
+    if isinstance(sequence, str):
+        with pytest.raises(SequenceError, match="gaps only"):
+            v.encode_protein(sequence)
+        with pytest.raises(SequenceError, match="gaps only"):
+            v.check_proteins(["MK", sequence], ["a", "b"])
+    assert v.decode(v.encode_protein("-<mask>.")) == "<cls>-<mask>.<eos>"
+    v.check_proteins(["-MK.", "--x", "M-*"], "abc")
