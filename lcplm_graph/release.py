@@ -69,9 +69,10 @@ def release(
     """
     from lcplm_graph.evaluation.model_card import write_card
     from lcplm_graph.io import sha256_of, whole_folder
-    from lcplm_graph.models.checkpoints import stored_once, write_checkpoint
+    from lcplm_graph.models.checkpoint_writer import write_checkpoint
     from lcplm_graph.models.folder import ModelFolder, Record
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
+    from lcplm_graph.models.state_dicts import stored_once
     from lcplm_graph.models.tokenizer import LcPlmTokenizer
     from lcplm_graph.training.run import MODEL
 

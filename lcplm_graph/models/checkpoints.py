@@ -1,8 +1,7 @@
-"""Checkpoint files: ``config.json`` and safetensors, read and written as state dicts.
+"""Checkpoint files: ``config.json`` and safetensors, found and read.
 
-Projections shared by the two directions are stored once, under either direction's name; on
-loading, either name (or both, if equal) is taken.  Everything is checked before a model is built:
-that the files are whole and lie in the folder, and that every tensor fits the configuration.
+Everything is checked before a model is built: that the files are whole and lie in the folder, and
+that their sizes are those of the configuration.
 """
 
 from __future__ import annotations
@@ -10,27 +9,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import staged_files, warn_once
+from lcplm_graph.io import warn_once
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.state_dicts import EMBEDDING, PREFIX
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PUBLISHED_SHAPE = {"d_model": 1536, "n_layer": 48}
 LFS_MAGIC = b"version https://git-lfs"
-EMBEDDING, OUTPUT = "bimamba.backbone.embedding.weight", "lm_head.weight"
-_PREFIX = "bimamba."
 _PATTERNS = ["*.json", "*.safetensors", "*.npy", "*.py", "*.txt"]
 _LAYER = re.compile(r"(?:^|\.)backbone\.layers\.(\d+)\.")
-_SHOWN = 8
 HUB_OPTIONS = (
     "cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder",
 )  # fmt: skip
@@ -271,7 +267,7 @@ def _check_sizes(shapes: Mapping[str, tuple[int, ...]], config: LcPlmConfig, fol
             f"{folder}: the weights have {layers} layers, but {CONFIG} says n_layer = "
             f"{config.n_layer}; the two files do not belong together"
         )
-    shape = shapes.get(EMBEDDING, shapes.get(EMBEDDING.removeprefix(_PREFIX)))
+    shape = shapes.get(EMBEDDING, shapes.get(EMBEDDING.removeprefix(PREFIX)))
     if shape is None or len(shape) != 2 or shape[1] != config.d_model:
         found = "none" if shape is None else f"one of shape {shape}"
         raise CheckpointError(
@@ -294,218 +290,6 @@ def _refuse_lfs_pointer(path: Path) -> None:
                 f"{path}: this is a Git-LFS pointer, not the file itself; in the cloned "
                 "repository run 'git lfs install' and 'git lfs pull'"
             )
-
-
-def write_checkpoint(
-    folder: str | os.PathLike[str],
-    state: Mapping[str, Tensor],
-    config: Mapping[str, Any],
-    *,
-    half: bool = False,
-    max_shard_size: int | str = "50GB",
-    variant: str | None = None,
-    beside: Callable[[Path], object] = lambda _: None,
-    replaced: Collection[str] = (),
-) -> None:
-    """Write ``config.json``, safetensors and what belongs to them.
-
-    While files are moved into their places there is no ``config.json``, so a reader sees the old
-    checkpoint, none, or the new one, and never a mixed one.
-
-    Parameters
-    ----------
-    folder : path-like
-        Other files there are left alone, but weights of an earlier checkpoint are not.
-    state : mapping
-        From `stored_once`.
-    config : mapping
-        What ``config.json`` shall say.
-    half : bool
-        Store matrices as float16.  Vectors (norms, biases, D) and A_log stay as they are: small,
-        and the scan is sensitive to them.  Loading gives float32 in any case.
-    max_shard_size : int or str
-        Larger checkpoints are divided into shards with an index.
-    variant : str, optional
-        As in ``model.fp16.safetensors``.
-    beside : callable
-        Writes further files into the folder it is given.
-    replaced : collection of str
-        Files of an earlier checkpoint that go, if `beside` does not write them.
-    """
-    tensors = {k: v.detach().contiguous().cpu() for k, v in state.items()}
-    if half:
-        tensors = {k: v.half() if _may_be_half(k, v) else v for k, v in tensors.items()}
-    suffix = "" if variant is None else f".{variant}"
-    with staged_files(folder, last=CONFIG) as staging:
-        save_torch_state_dict(
-            tensors, staging, filename_pattern=f"model{suffix}{{suffix}}.safetensors",
-            max_shard_size=max_shard_size, metadata={"format": "pt"},
-        )  # fmt: skip
-        written = {path.name for path in staging.iterdir()}
-        beside(staging)
-        (staging / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
-        (Path(folder) / CONFIG).unlink(missing_ok=True)
-        _remove_old_weights(Path(folder), suffix, written)
-        for name in replaced:
-            (Path(folder) / name).unlink(missing_ok=True)
-
-
-def _remove_old_weights(folder: Path, suffix: str, written: Collection[str]) -> None:
-    """Remove weights of an earlier checkpoint, one file or shards, that were not replaced."""
-    stem = rf"model{re.escape(suffix)}"
-    name = re.compile(rf"{stem}(-\d{{5}}-of-\d{{5}})?\.safetensors(\.index\.json)?")
-    for path in folder.iterdir():
-        if name.fullmatch(path.name) and path.name not in written:
-            path.unlink()
-
-
-def _may_be_half(key: str, tensor: Tensor) -> bool:
-    if tensor.ndim < 2 or key.endswith("A_log"):
-        return False
-    if not torch.isfinite(tensor.half()).all():
-        raise CheckpointError(f"{key} holds values beyond the range of float16; store float32")
-    return True
-
-
-def _other_direction(key: str) -> str | None:
-    """Name under which the other direction holds the same projection."""
-    if ".in_proj." not in key and ".out_proj." not in key:
-        return None
-    if ".mamba_fwd." in key:
-        return key.replace(".mamba_fwd.", ".mamba_rev.")
-    return key.replace(".mamba_rev.", ".mamba_fwd.") if ".mamba_rev." in key else None
-
-
-def second_names(keys: Collection[str], config: LcPlmConfig) -> list[str]:
-    """Names of tensors that another name already holds; a checkpoint leaves them out."""
-    found: list[str] = []
-    if config.bidirectional and config.bidirectional_weight_tie:
-        found += [key for key in keys if ".mamba_rev." in key and _other_direction(key)]
-    if config.tie_embeddings and OUTPUT in keys:
-        found.append(OUTPUT)
-    return found
-
-
-def stored_once(state: Mapping[str, Tensor], config: LcPlmConfig) -> dict[str, Tensor]:
-    """Return a state dict without second names of shared tensors.
-
-    Raises
-    ------
-    CheckpointError
-        If a second name holds another value than the first.
-    """
-    kept = dict(state)
-    for key in second_names(state.keys(), config):
-        first = EMBEDDING if key == OUTPUT else _other_direction(key)
-        if first not in kept:
-            continue
-        value = kept.pop(key)
-        if value.data_ptr() != kept[first].data_ptr() and not torch.equal(value, kept[first]):
-            raise CheckpointError(f"{key} and {first} differ, but the configuration ties them")
-    return kept
-
-
-def fit_state(
-    tensors: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
-    config: LcPlmConfig,
-    where: str | os.PathLike[str],
-    *,
-    new: tuple[str, ...] = (),
-    ignore_mismatched: bool = False,
-) -> dict[str, Tensor]:
-    """Bring stored tensors to the names of a model, or list everything that does not fit.
-
-    Parameters
-    ----------
-    tensors : mapping
-        As read.
-    wanted : mapping
-        State dict of the model; only names and shapes are looked at.
-    config : LcPlmConfig
-    where : path-like
-        For messages.
-    new : tuple of str
-        Beginnings of names that a checkpoint of another task need not have: its head.
-    ignore_mismatched : bool
-        Leave tensors of another shape out instead of refusing them.
-
-    Raises
-    ------
-    CheckpointError
-        If parameters are missing, unexpected or of the wrong shape (all are listed).
-    """
-    state = _match_prefix(tensors, wanted, new)
-    if config.bidirectional and config.bidirectional_weight_tie:
-        _complete_tied(state, wanted, where)
-    if config.tie_embeddings and OUTPUT in wanted and EMBEDDING in state:
-        state.setdefault(OUTPUT, state[EMBEDDING])
-    mismatched = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-    if ignore_mismatched:
-        state = {k: v for k, v in state.items() if k not in mismatched}
-        wanted = {k: v for k, v in wanted.items() if k not in mismatched}
-        mismatched = []
-    problems = {
-        "missing": [k for k in wanted if k not in state and not k.startswith(new)],
-        "unexpected": [k for k in state if k not in wanted],
-        "of the wrong shape": [
-            f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}" for k in mismatched
-        ],
-    }
-    found = [f"{len(v)} {kind}: {_listed(v)}" for kind, v in problems.items() if v]
-    if found:
-        raise CheckpointError(
-            f"{where}: the parameters do not fit the configuration; {'; '.join(found)}"
-        )
-    refuse_not_finite(state, where)
-    return state
-
-
-def refuse_not_finite(state: Mapping[str, Tensor], where: str | os.PathLike[str]) -> None:
-    """Raise `CheckpointError` if a floating-point tensor holds NaN or infinity."""
-    for key, value in state.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise CheckpointError(
-                f"{where}: {key} holds values that are not finite; the checkpoint is damaged, or "
-                "the run that wrote it had diverged"
-            )
-
-
-def _match_prefix(
-    tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], new: tuple[str, ...]
-) -> dict[str, Tensor]:
-    """Let models of one kind load from checkpoints of another; heads not asked for are left out."""
-    inside = any(k.startswith(_PREFIX) for k in wanted)
-    stored_inside = any(k.startswith(_PREFIX) for k in tensors)
-    if inside == stored_inside and not (inside and new):
-        return dict(tensors)
-    if inside and stored_inside:
-        return {k: v for k, v in tensors.items() if k.startswith(_PREFIX) or k in wanted}
-    if inside:
-        # The encoder alone; only classification models may get a new head.
-        return {_PREFIX + k: v for k, v in tensors.items()}
-    return {k.removeprefix(_PREFIX): v for k, v in tensors.items() if k.startswith(_PREFIX)}
-
-
-def _complete_tied(
-    state: dict[str, Tensor], wanted: Mapping[str, Tensor], where: str | os.PathLike[str]
-) -> None:
-    for key in wanted:
-        other = _other_direction(key)
-        if other is None:
-            continue
-        if key not in state and other in state:
-            state[key] = state[other]
-        elif key in state and other in state and not torch.equal(state[key], state[other]):
-            raise CheckpointError(
-                f"{where}: {key} and {other} differ, but the configuration says that the "
-                "directions share their projections (bidirectional_weight_tie)"
-            )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def first_line(error: BaseException) -> str:

@@ -17,7 +17,6 @@ from lcplm_graph.models.checkpoints import (
     count_layers,
     first_line,
     read_json,
-    refuse_not_finite,
     resolve_checkpoint,
     stored_shapes,
     stored_tensors,
@@ -26,6 +25,7 @@ from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.models.state_dicts import refuse_not_finite
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
 
 if TYPE_CHECKING:

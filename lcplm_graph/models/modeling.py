@@ -17,7 +17,6 @@ from transformers import (
 from transformers.utils import ModelOutput
 
 from lcplm_graph.models.attached import call
-from lcplm_graph.models.checkpoints import EMBEDDING, OUTPUT
 from lcplm_graph.models.classification import (
     LcPlmForSequenceClassification,
     LcPlmForTokenClassification,
@@ -27,6 +26,7 @@ from lcplm_graph.models.core import EncoderOutput, LcPlmModel, as_asked, token_l
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
 from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.models.state_dicts import EMBEDDING, OUTPUT
 
 __all__ = [
     "EncoderOutput",

@@ -15,23 +15,21 @@ from transformers.utils import logging
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.bimamba import MambaDirection
+from lcplm_graph.models.checkpoint_writer import write_checkpoint
 from lcplm_graph.models.checkpoints import (
     HUB_OPTIONS,
     adapted_model,
     dtype_named,
-    fit_state,
     is_adapter,
     read_config,
     read_tensors,
     resolve_checkpoint,
     say_licence,
-    second_names,
-    stored_once,
-    write_checkpoint,
 )
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.folder import RECORD, SEEN_EDGES, ModelFolder, Record
 from lcplm_graph.models.remote import AUTO_MAP
+from lcplm_graph.models.state_dicts import fit_state, second_names, stored_once
 from lcplm_graph.models.tokenizer import LcPlmTokenizer
 
 _PASSED_ON = (

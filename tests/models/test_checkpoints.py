@@ -193,7 +193,7 @@ def test_interrupted_save_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch)
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lcplm_graph.models.checkpoints.save_torch_state_dict", fail)
+    monkeypatch.setattr("lcplm_graph.models.checkpoint_writer.save_torch_state_dict", fail)
     with pytest.raises(OSError, match="the disk is full"):
         tiny(d_model=32).save_pretrained(folder)
     assert torch.equal(logits(LcPlmForMaskedLM.from_pretrained(folder)), logits(model))
