@@ -1,7 +1,7 @@
 """Every number of a shipped model's card, again from its files and the data.
 
     python benchmarks/quality.py lcplm-1m --parts homology function link
-    python benchmarks/quality.py lcplm-g-1m --against lcplm-1m --parts link marker function
+    python benchmarks/quality.py lcplm-g-1m --parts relation
 
 Each part compares the model with composition, composition + dipeptides and random weights of its
 shape (and with another model), with bootstrap intervals and intervals of the paired differences,
@@ -32,7 +32,7 @@ PARTS = {
     "homology": homology.measure,
     "function": function.measure,
     "link": link.measure,
-    "marker": link.measure_marker,
+    "relation": link.measure_relation,
 }
 
 
@@ -41,6 +41,7 @@ def main() -> int:
     try:
         options.folder = folder_of(options.name)
         options.name = options.folder.name
+        options.control = None if options.against is None else folder_of(options.against).name
         models = compared(
             options.folder, None if options.against is None else folder_of(options.against)
         )
@@ -74,7 +75,7 @@ def _parse() -> argparse.Namespace:
     add("--resamples", type=int, default=200, help="of every bootstrap")
     add("--members", type=int, default=2, help="heads of different seeds that are averaged")
     add("--steps", type=int, default=300, help="training steps of a head at most")
-    add("--marker-pairs", type=int, default=200, help="positives, and negatives, of each class")
+    add("--decoder-steps", type=int, default=1200, help="of decoders fitted for comparison")
     add("--scope", type=Path, help="folder with scope40.fasta and labels.tsv (homology)")
     add("--corpus", type=Path, help="FASTA file of stage 1 (perplexity)")
     add("--clusters", type=Path, help="its table of clusters, if stage 1 had one (perplexity)")

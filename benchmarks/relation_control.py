@@ -37,6 +37,7 @@ from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_de
 
 OWN = "stage 2, its own decoder"
 STREAM = "stage 2, in streams"
+ROWS = ("composition", "control", "features")
 
 
 def main() -> None:
@@ -47,7 +48,10 @@ def main() -> None:
     split = graph_split(dataset, options.split, options.split_seed)
     for run in runs:
         check_encoder(run, dataset.sequences, split)
-    tasks = {f"{options.part}": (dataset.sequences, split.labelled(options.part, seed=0), split)}
+    asked = split.labelled(options.part, seed=0)
+    if options.most:
+        asked = some_of_each(asked, split, options.most, np.random.default_rng(0))
+    tasks = {f"{options.part}": (dataset.sequences, asked, split)}
     if options.other:
         other = PairPPI(*options.other)
         for name, part in of_other(other).items():
@@ -95,15 +99,17 @@ def fitted(
         return fit_decoder(decoder, bank, split, steps=options.steps, seed=seed)
 
     composition = load_encoder("composition")
-    seeds = range(len(runs))
-    return {
-        "composition": [(composition, fit(composition, seed)) for seed in seeds],
-        f"{control.name}, frozen": [(control, fit(control, seed)) for seed in seeds],
-        "stage 2, frozen, a new decoder": [
-            (run, fit(run, seed)) for run, seed in zip(runs, seeds, strict=True)
-        ],
-        OWN: [(run, run.model.relation) for run in runs],
+    made = {
+        "composition": ("composition", [composition] * len(runs)),
+        "control": (f"{control.name}, frozen", [control] * len(runs)),
+        "features": ("stage 2, frozen, a new decoder", runs),
     }
+    fits = {
+        name: [(encoder, fit(encoder, seed)) for seed, encoder in enumerate(encoders)]
+        for row, (name, encoders) in made.items()
+        if row in options.rows
+    }
+    return fits | {OWN: [(run, run.relation) for run in runs]}
 
 
 def embedded(encoder, sequences: SequenceStore, nodes: np.ndarray) -> Tensor:
@@ -219,6 +225,8 @@ def _parse() -> argparse.Namespace:
     add("--split-seed", type=int, default=1)
     add("--part", choices=("valid", "test"), default="valid", help="test: when all is decided")
     add("--steps", type=int, default=1200, help="of 2048 pairs, of every decoder that is fitted")
+    add("--most", type=int, default=0, help="positives, and negatives, a class; 0 for all")
+    add("--rows", nargs="*", choices=ROWS, default=ROWS, help="beside stage 2's own decoder")
     add("--streams", type=int, default=0, help="positives, and negatives, a class inside streams")
     add("--stream-fit", type=int, default=1500, help="training edges for the control in streams")
     add("--other", nargs=2, type=Path, metavar=("PAIRS", "FASTA"), help="another species' pairs")

@@ -78,7 +78,8 @@ class LinkCommand(EvaluateOptions):
     predictor
         Class of the heads: link, or one that an installed package adds (lcplm_graph.heads).
     context
-        Embed proteins inside walks (LC-PLM-G).
+        walks: a row of proteins embedded inside walks beside those embedded alone; the link model
+        takes the former.
     ranked
         Test pairs per class that are ranked among all proteins for MRR; 0: none. Default: 100, of
         published tables none.

@@ -71,8 +71,8 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> PairPPI:
 def _options(model: SimpleNamespace, **changes) -> argparse.Namespace:
     options = {
         "name": model.folder.name, "folder": model.folder, "seed": 0, "split_seed": 1,
-        "resamples": 20, "members": 1, "steps": 30, "marker_pairs": 10, "corpus": model.fasta,
-        "clusters": None, "esm2": None,
+        "resamples": 20, "members": 1, "steps": 30, "decoder_steps": 5, "corpus": model.fasta,
+        "clusters": None, "esm2": None, "control": None,
     }  # fmt: skip
     return argparse.Namespace(**(options | changes))
 
@@ -106,8 +106,8 @@ def test_links_are_scored_by_the_same_head_on_all_features(model, graph, monkeyp
     value = found.values["C1 AUROC"]["composition"]
     assert value.low <= value.value <= value.high
     assert value.value > 0.65
-    marker = link.measure_marker(models, _options(model))
-    assert list(marker.values["C3 AUROC"]) == ["random initialisation", "lcplm-tiny"]
+    own_word = link.measure_relation(models, _options(model))
+    assert list(own_word.values["C3 AUROC"]) == ["composition", "lcplm-tiny"]
     models[-1].encoder._seen_edges = _hashes_of_test_pairs(graph)
     with pytest.raises(LeakageError, match="was trained by stage 2"):
         link.measure(models, _options(model))

@@ -1,4 +1,4 @@
-"""Link prediction: do two proteins interact, by heads on features and by the marker itself."""
+"""Link prediction: do two proteins interact, by heads on features and by the model's own word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from lcplm_graph import StringPPI, score_pairs
+from lcplm_graph import StringPPI
 from lcplm_graph.evaluation.comparison import Comparison, over_members, over_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
@@ -18,9 +18,9 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
-from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.splits.split import Split
-from quality_parts.models import Model, kept
+from lcplm_graph.training.fit_decoder import fit_decoder, new_decoder
+from quality_parts.models import COMPOSITION, Model, kept
 
 GRAPH, KIND = "string_human_core", "node"
 _RATIO = 10
@@ -39,30 +39,42 @@ def measure(models: list[Model], options: argparse.Namespace) -> Comparison:
     return comparison
 
 
-def measure_marker(models: list[Model], options: argparse.Namespace) -> Comparison:
-    """Compare what the relation marker says of pairs, with no head and no training."""
-    dataset, split, classes = _pairs(models, options)
-    classes = [_subsample(part, options.marker_pairs, options.seed) for part in classes]
-    store, scores = dataset.sequences, {}
-    for name, encoder, _ in models:
-        if not isinstance(encoder, LcPlmEncoder):
-            continue
+def measure_relation(models: list[Model], options: argparse.Namespace) -> Comparison:
+    """Compare the model's own word on pairs with decoders of equal shape and steps.
 
-        def compute(encoder=encoder) -> dict[str, np.ndarray]:
+    A model without a decoder, and composition, get one that is fitted on their frozen states for
+    as many steps: the control of what stage 2 taught.
+    """
+    dataset, split, classes = _pairs(models, options)
+    named = (COMPOSITION, options.control, options.name)
+    rows = [model for model in models if model.name in named]
+    scores = {model.name: _decoded(model, dataset, split, classes, options) for model in rows}
+    comparison = _compared("The model's own word on pairs", options, split, classes, scores)
+    comparison.facts["decoders"] = (
+        f"this model's is its own; the others' were fitted on frozen states for "
+        f"{options.decoder_steps} steps of 2,048 training pairs"
+    )
+    return comparison
+
+
+def _decoded(
+    model: Model, dataset, split: Split, classes: list[ClassPairs], options: argparse.Namespace
+) -> dict[str, np.ndarray]:
+    def compute() -> dict[str, np.ndarray]:
+        x = cached_embeddings(model.encoder, dataset.sequences, model.pool, progress=True)
+        decoder = getattr(model.encoder, "relation", None)
+        if decoder is None:
+            decoder = new_decoder(x.shape[1], options.seed)
+            fit_decoder(decoder, x, split, steps=options.decoder_steps, seed=options.seed)
+        with torch.inference_mode():
+            h = decoder.embed(x)
             return {
-                part.name: score_pairs(
-                    encoder, [(store[int(i)], store[int(j)]) for i, j in part.pairs], progress=True
-                ).numpy()[None]
+                part.name: decoder(h[:, part.pairs[:, 0]], h[:, part.pairs[:, 1]]).numpy()[None]
                 for part in classes
             }
 
-        what = f"marker {encoder.fingerprint()} {split.fingerprint} {options.marker_pairs} "
-        scores[name] = kept(f"{what}{options.seed}", compute)
-    comparison = _compared("Relation marker, zero-shot", options, split, classes, scores)
-    comparison.facts["pairs"] = (
-        f"at most {options.marker_pairs} interacting and as many not, a class"
-    )
-    return comparison
+    what = f"relation {model.encoder.fingerprint()} {split.fingerprint} {options.decoder_steps} "
+    return kept(f"{what}{options.seed}", compute)
 
 
 def _pairs(models: list[Model], options: argparse.Namespace):
@@ -71,14 +83,6 @@ def _pairs(models: list[Model], options: argparse.Namespace):
     for model in models:
         check_encoder(model.encoder, dataset.sequences, split)
     return dataset, split, labelled_pairs(split, LinkOptions(seed=options.seed))
-
-
-def _subsample(part: ClassPairs, most: int, seed: int) -> ClassPairs:
-    """At most so many positives and so many negatives."""
-    rng = np.random.default_rng([seed, len(part.labels)])
-    rows = [rng.permutation(np.flatnonzero(part.labels == kind))[:most] for kind in (True, False)]
-    chosen = np.sort(np.concatenate(rows))
-    return ClassPairs(part.name, part.pairs[chosen], part.labels[chosen])
 
 
 def _head_scores(

@@ -20,6 +20,7 @@ from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.shipped import shipped_folder
 
 Answers = dict[str, NDArray]
+COMPOSITION = "composition"
 
 
 class Model(NamedTuple):
@@ -44,7 +45,7 @@ def compared(folder: Path, against: Path | None) -> list[Model]:
     """Return baselines, random weights of the same shape, the other model, and the subject last."""
     subject = load_encoder(folder)
     models = [
-        Model("composition", load_encoder("composition"), "mean"),
+        Model(COMPOSITION, load_encoder("composition"), "mean"),
         Model("composition + dipeptides", load_encoder("dipeptide"), "mean"),
         Model("random initialisation", random_twin(subject), subject.pool),
     ]

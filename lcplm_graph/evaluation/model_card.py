@@ -62,6 +62,7 @@ def model_card(facts: Mapping[str, Any], comparisons: Sequence[Comparison]) -> s
         "---\nlibrary_name: lcplm-graph\ntags: [protein language model, Mamba]\n---",
         f"# {facts['name']}",
         _summary(facts),
+        *_unchanged(facts),
         _limits(comparisons),
         _use(facts),
         *(_training(run, f"Run {i}") for i, run in enumerate(facts["before"], 1)),
@@ -85,12 +86,32 @@ def _summary(facts: Mapping[str, Any]) -> str:
 
 def _run(facts: Mapping[str, Any]) -> str:
     data, contrastive = facts["data"], facts["options"].get("contrastive")
+    if _is_frozen(facts):
+        pairs = f"{facts['steps']:,} batches of 2,048 pairs"
+        what = f"a decoder of pairs of `{data['graph']}` on the encoder's states as they were"
+        return f"{what}, {pairs} in {facts['hours']:.2g} hours"
     if data["stage"] == 1:
         task = "masked residues" + (" and homology-contrastive" if contrastive else "")
         what = f"{task} on {data['corpus'].removeprefix('fasta:')}"
     else:
         what = f"walks over `{data['graph']}`"
     return f"{what}, {facts['tokens'] / 1e6:,.1f} million tokens in {facts['hours']:.2g} hours"
+
+
+def _is_frozen(facts: Mapping[str, Any]) -> bool:
+    return facts["options"].get("relation") == "frozen"
+
+
+def _unchanged(facts: Mapping[str, Any]) -> list[str]:
+    """Say what a decoder on a frozen encoder is, and what it is not."""
+    if not _is_frozen(facts):
+        return []
+    return [
+        f"**Only the decoder learned from the graph.** The encoder is that of "
+        f"`{facts['data']['encoder']}`, unchanged: its features, residue predictions and relation "
+        "markers are as good as there, and what was measured of them stands on that card. What is "
+        "new is that `score_pairs` answers without any training."
+    ]
 
 
 def _limits(comparisons: Sequence[Comparison]) -> str:
@@ -109,6 +130,14 @@ def _limits(comparisons: Sequence[Comparison]) -> str:
 
 def _use(facts: Mapping[str, Any]) -> str:
     name, pool = facts["name"], facts["pool"]
+    if facts["options"].get("relation") in ("decoder", "frozen"):
+        return (
+            "```python\n"
+            "from lcplm_graph import load_encoder, score_pairs\n\n"
+            f'encoder = load_encoder("{name}")\n'
+            'score_pairs(encoder, [("MKTAYIAKQRQISFVK", "GAVLIMFWPSTCYNQ")])  # log-odds\n'
+            "```"
+        )
     return (
         "```python\n"
         "from lcplm_graph import load_encoder\n\n"

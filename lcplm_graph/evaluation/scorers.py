@@ -75,7 +75,8 @@ def link_scorers(
     split : Split
     encoder : Encoder
     pool, context
-        Of the encoder's features, see `AddProteinFeatures`.
+        Of the encoder's features, see `AddProteinFeatures`; features in a context are a row beside
+        those of single proteins, and what the link model takes.
     conv, decoder, head
         Of the link model; `decoder` and `head` (see `link_head`) of all heads.
     fit : FitOptions
@@ -105,14 +106,14 @@ def link_scorers(
     twin = random_twin(encoder)
     if twin is not None:
         yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
-    # In walks an encoder has other features, which no other block goes with.
-    blocks: Blocks = (
-        {BASE: features(encoder, pool=pool, context=context, split=split)}
-        if context
-        else link_features(encoder, dataset.sequences, pool=pool, progress=fit.progress)
-    )
-    name = shown_name(encoder) + (" in walks" if context else "")
+    blocks = link_features(encoder, dataset.sequences, pool=pool, progress=fit.progress)
+    name = shown_name(encoder)
     yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
+    if context:
+        # In walks an encoder has other features, which no other block goes with.
+        blocks = {BASE: features(encoder, pool=pool, context=context, split=split)}
+        name = f"{name} in {context}"
+        yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
     yield replace(trained(blocks, conv), name=f"link model ({name})", encoder=True)
 
 

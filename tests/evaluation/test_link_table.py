@@ -114,6 +114,21 @@ def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
         assert cells[name, "common neighbours"]["auroc"].value == 0.5
 
 
+def test_features_in_walks_are_a_row_beside_those_of_single_proteins(table, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", {"d_model": 8, "n_layer": 1})
+    dataset = load_graph(f"pairs:{table}")
+    scorers = link_scorers(
+        dataset, dataset.split(kind="node", seed=0), load_encoder("random:tiny"),
+        fit=FitOptions(steps=2, batch_size=64), members=1, context="walks", conv="none",
+    )  # fmt: skip
+    pairs = np.array([[0, 1], [2, 3], [4, 5]])
+    name = "random:tiny (untrained)"
+    alone, walks, model = ([s.name, s.score(pairs).ravel()] for s in list(scorers)[-3:])
+    assert [alone[0], walks[0]] == [f"encoder {name}", f"encoder {name} in walks"]
+    assert model[0] == f"link model ({name} in walks)"
+    assert not np.allclose(alone[1], walks[1])
+
+
 def _at_one_to_one(labels):
     return np.where(labels, 1.0, labels.sum() / (~labels).sum())
 

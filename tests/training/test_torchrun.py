@@ -21,7 +21,10 @@ from lcplm_graph.walks.sampler import WalkSampler
 
 HELPER = Path(__file__).with_name("torchrun_stage.py")
 WALKS = 4
-LOSSES = {"residue_loss", "relation_loss", "contrastive_loss", "valid_loss", "gradient_norm"}
+LOSSES = {
+    "residue_loss", "relation_loss", "contrastive_loss", "pair_loss", "valid_loss",
+    "gradient_norm", "valid_pair_auroc",
+}  # fmt: skip
 RELATIVE = 1e-4
 """Two processes add the same numbers in another order; float32 gradients differ by rounding."""
 NEW_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
