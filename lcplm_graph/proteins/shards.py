@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from lcplm_graph.errors import DataError
 from lcplm_graph.io import sha256_of, warn_once
@@ -105,6 +104,8 @@ def _not_empty(
 
 
 def _read(path: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow.dataset as ds  # takes pandas along, which a FASTA file has no use for
+
     try:
         shard = ds.dataset(path, format=FORMATS[path.suffix])
         missing = {"id", "sequence"} - set(shard.schema.names)
