@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
-from lcplm_graph.errors import Interrupted, LcPlmError
+from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError
 
 T = TypeVar("T")
 
@@ -37,6 +37,23 @@ class Command:
     options: type
     run: Callable[[Any], int | None]
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOption:
+    """The option of commands whose results can be sent as a page.
+
+    Parameters
+    ----------
+    report
+        Also write one HTML file that can be sent: conclusion, table, figures, data, command.
+    """
+
+    report: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.report is not None and not self.report.lower().endswith((".html", ".htm")):
+            raise ConfigError(f"--report {self.report}: a report is a web page; name it FILE.html")
 
 
 def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING) -> Any:

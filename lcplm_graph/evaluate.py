@@ -6,12 +6,12 @@ Each command prints a table, and writes ``results.json`` and pictures into ``--o
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import Command, positional, run_subcommand, several
+from lcplm_graph.command import Command, PageOption, positional, run_subcommand, several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -27,7 +27,7 @@ Aspect = Literal["MF", "BP", "CC"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
+class EvaluateOptions(PageOption):
     """What all evaluations take.
 
     Parameters
@@ -191,7 +191,7 @@ class HomologyCommand(EvaluateOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContactsCommand:
+class ContactsCommand(PageOption):
     """Options of ``lcplm evaluate contacts``.
 
     Parameters
@@ -225,7 +225,7 @@ class ContactsCommand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantsCommand:
+class VariantsCommand(PageOption):
     """Options of ``lcplm evaluate variants``.
 
     Parameters
@@ -260,7 +260,7 @@ class VariantsCommand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OgbCommand:
+class OgbCommand(PageOption):
     """Options of ``lcplm evaluate ogb``.
 
     Parameters
@@ -332,7 +332,8 @@ def _link(options: LinkCommand) -> None:
         members=options.members,
     )
     task.draw(options.out, encoder, pool, report, curves)
-    _finish(report, options.out)
+    sections = {"Leakage": task.leakage()} if options.report else {}
+    _finish(report, options, "auroc", sections)
 
 
 def _link_task(options: LinkCommand, link: LinkOptions) -> LinkTask:
@@ -387,7 +388,7 @@ def _function(options: FunctionCommand) -> None:
     )
     report = task.evaluate(options.aspect, encoder, chosen)
     draw_function(report, options.out)
-    _finish(report, options.out)
+    _finish(report, options, "fmax")
 
 
 def _homology(options: HomologyCommand) -> None:
@@ -400,7 +401,7 @@ def _homology(options: HomologyCommand) -> None:
     chosen = HomologyOptions(pool=pool, level=options.level, seed=options.seed, progress=True)
     report = task.evaluate(encoder, chosen, options.known)
     task.draw(options.out, report, encoder, chosen)
-    _finish(report, options.out)
+    _finish(report, options, "top1")
 
 
 def _variants(options: VariantsCommand) -> None:
@@ -412,7 +413,7 @@ def _variants(options: VariantsCommand) -> None:
     report = evaluate_variants(
         assays, lm, title, options.method, max_tokens=options.max_tokens, seed=options.seed
     )
-    _finish(report, options.out)
+    _finish(report, options, "spearman")
 
 
 def _contacts(options: ContactsCommand) -> None:
@@ -424,7 +425,7 @@ def _contacts(options: ContactsCommand) -> None:
     report = evaluate_contacts(chains, models, max_tokens=options.max_tokens, seed=options.seed)
     report.facts = {"structures": options.folder, **report.facts}
     draw_contacts(report, options.out)
-    _finish(report, options.out)
+    _finish(report, options, "pl")
 
 
 def _ogb(options: OgbCommand) -> None:
@@ -437,7 +438,7 @@ def _ogb(options: OgbCommand) -> None:
     encoder = None if options.encoder is None else load_encoder(options.encoder)
     fit = _fit(LINK_FIT, options.steps, options.seed)
     report = evaluate_ogb(dataset, encoder, k=options.hits, fit=fit, members=options.members)
-    _finish(report, options.out)
+    _finish(report, options, "test")
 
 
 def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
@@ -453,10 +454,19 @@ def _fit(defaults: FitOptions, steps: int | None, seed: int) -> FitOptions:
     return replace(defaults, steps=steps, seed=seed, progress=True)
 
 
-def _finish(report: Report, out: str) -> None:
-    path = report.save(out)
+def _finish(
+    report: Report,
+    options: Any,
+    metric: str,
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    path = report.save(options.out)
     print(report)
     print(f"\nwritten: {path.parent}/results.json and pictures")
+    if options.report is not None:
+        from lcplm_graph.evaluation.page import write_page
+
+        print(f"report: {write_page(options.report, report, metric=metric, sections=sections)}")
 
 
 _COMMANDS = {

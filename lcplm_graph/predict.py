@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import Command, positional, run_subcommand
+from lcplm_graph.command import Command, PageOption, positional, run_subcommand
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lcplm_graph.datasets.base import PPIDataset
+    from lcplm_graph.files.networks import Network
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.models.encoders import Encoder
     from lcplm_graph.proteins.store import SequenceStore
@@ -32,7 +33,7 @@ _FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions:
+class PredictOptions(PageOption):
     """What both commands take.
 
     Parameters
@@ -105,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _partners(options: PartnersOptions) -> None:
     from lcplm_graph.datasets.load import load_graph
-    from lcplm_graph.files.networks import Network, check_suffix, write_network
+    from lcplm_graph.files.networks import Network, check_suffix
     from lcplm_graph.heads.inference import partners_of
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.pairs import adjacency
@@ -129,12 +130,12 @@ def _partners(options: PartnersOptions) -> None:
             rows.append((name, rank, names[node], symbols[node], *numbers, known_edge))
     columns = ("query", "rank", "partner", "symbol", "probability", "uncertainty", "known")
     network = Network(columns, rows, ("query", "partner"), _attributes(names, symbols))
-    print(f"written: {write_network(options.out, network)}")
+    _write(options, network, given, "Likely partners", f"{len(store):,} proteins asked about")
 
 
 def _edges(options: PredictOptions) -> None:
     from lcplm_graph.datasets.load import load_graph
-    from lcplm_graph.files.networks import Network, check_suffix, write_network
+    from lcplm_graph.files.networks import Network, check_suffix
     from lcplm_graph.heads.inference import new_edges
 
     check_suffix(options.out)
@@ -150,7 +151,7 @@ def _edges(options: PredictOptions) -> None:
         "rank", "protein1", "protein2", "symbol1", "symbol2", "probability", "uncertainty",
     )  # fmt: skip
     network = Network(columns, rows, ("protein1", "protein2"), _attributes(names, symbols))
-    print(f"written: {write_network(options.out, network)}")
+    _write(options, network, given, "Likely new edges", "pairs that the graph lacks")
 
 
 def _asked(dataset: PPIDataset, proteins: Sequence[str]) -> SequenceStore:
@@ -166,6 +167,20 @@ def _asked(dataset: PPIDataset, proteins: Sequence[str]) -> SequenceStore:
             raise DataError("no such file; check the path", path=name)
         sequences.setdefault(name, dataset.sequences[dataset.node(name)])
     return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
+def _write(
+    options: PredictOptions, network: Network, given: _Trained, title: str, what: str
+) -> None:
+    from lcplm_graph.files.networks import write_network
+
+    print(f"{len(network.rows):,} rows; written: {write_network(options.out, network)}")
+    if options.report is not None:
+        from lcplm_graph.evaluation.network_page import write_network_page
+
+        facts = {"asked": what, "graph": options.graph, "encoder": given.encoder.name}
+        facts |= {"table": options.out, "training pairs": len(given.split.train)}
+        print(f"report: {write_network_page(options.report, network, title, facts)}")
 
 
 def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:

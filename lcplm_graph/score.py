@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.command import PageOption, positional, run_command, several
 from lcplm_graph.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _PRINTED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions:
+class ScoreOptions(PageOption):
     """Options of ``lcplm score``.
 
     Parameters
@@ -70,10 +70,16 @@ def _score(options: ScoreOptions) -> None:
     network = Network(COLUMNS, list(answer.rows()), (COLUMNS[0], COLUMNS[1]))
     if options.out is not None:
         print(f"{len(pairs):,} pairs; written: {write_network(options.out, network)}")
-        return
-    print("\t".join(COLUMNS))
-    for a, b, *numbers in network.rows:
-        print("\t".join([_short(a), _short(b), *(f"{number:.4f}" for number in numbers)]))
+    else:
+        print("\t".join(COLUMNS))
+        for a, b, *numbers in network.rows:
+            print("\t".join([_short(a), _short(b), *(f"{number:.4f}" for number in numbers)]))
+    if options.report is not None:
+        from lcplm_graph.evaluation.network_page import write_network_page
+
+        facts = {"pairs": len(pairs), "unlike training": int(answer.unlike_training.sum())}
+        facts |= {"scorer": options.scorer or "the one that ships"}
+        print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
 
 
 def _answer(

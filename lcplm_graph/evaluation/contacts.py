@@ -136,6 +136,7 @@ def draw_contacts(report: Report, out: str | os.PathLike[str]) -> None:
         if row["pl"] is not None:
             parts.setdefault(row["range"], {})[row["model"]] = row["pl"]
     draw_forest(Path(out) / "contacts.png", parts, "P@L", report.title)
+    report.figures["Precision of the L best contacts, by range"] = Path(out) / "contacts.png"
 
 
 def _mean(values: npt.NDArray[np.float64], resamples: int, seed: int) -> Interval | float | None:

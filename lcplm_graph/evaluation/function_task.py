@@ -98,3 +98,4 @@ def draw_function(report: Report, out: str | os.PathLike[str]) -> None:
     for row in report.rows:
         bars.setdefault(row["aspect"], {})[row["model"]] = row["fmax"]
     draw_bars(Path(out) / "fmax.png", bars, "Protein function", "Fmax")
+    report.figures["Fmax of every model with its 95 % interval, by aspect"] = Path(out) / "fmax.png"

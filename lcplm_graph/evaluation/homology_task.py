@@ -64,6 +64,7 @@ class HomologyTask:
                 bars.setdefault(row["part"], {})[row["model"]] = row["top1"]
         level, folder, data = options.level, Path(out), self.dataset[0]
         draw_bars(folder / "top1.png", bars, f"Remote homology: {level}", "top-1 accuracy")
+        report.figures[f"Top-1 accuracy by {level}, on every held-out set"] = folder / "top1.png"
         names = getattr(data, f"{level}_names", None)
         groups = [
             None if code < 0 else (names[code] if names else str(code))
@@ -71,3 +72,4 @@ class HomologyTask:
         ]
         x = cached_embeddings(encoder, self.dataset.sequences, options.pool)
         draw_embeddings(folder / "embeddings.png", x, groups, f"{encoder.name}, by {level}")
+        report.figures[f"The domains' features, coloured by {level}"] = folder / "embeddings.png"

@@ -19,6 +19,7 @@ from lcplm_graph.evaluation.metrics import (
     calibration_error,
     hits_at_k,
     precision_at_recall,
+    reliability_bins,
 )
 from lcplm_graph.evaluation.ranking import rank_partners
 from lcplm_graph.evaluation.report import Report
@@ -265,16 +266,17 @@ def _measured(
 
 def _decided(
     part: ClassPairs, scores: npt.NDArray[np.float64], split: Split, sure: Calibration | None
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """Measure probabilities: how often right at one half, and whether they mean what they say."""
     if sure is None:
-        return dict.fromkeys(("accuracy", "mcc", "ece"))
+        return dict.fromkeys(("accuracy", "mcc", "ece", "reliability"))
     probability = sure.probability(scores, split.classify(part.pairs))
     decided = probability > 0.5
     return {
         "accuracy": float((decided == part.labels).mean()),
         "mcc": float(matthews_corrcoef(part.labels, decided)),
         "ece": calibration_error(part.labels, probability),
+        "reliability": reliability_bins(part.labels, probability),
     }
 
 

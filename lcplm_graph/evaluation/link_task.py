@@ -20,10 +20,12 @@ from lcplm_graph.evaluation.plots import (
     draw_reliability,
     draw_roc_pr,
 )
-from lcplm_graph.evaluation.report import Report
+from lcplm_graph.evaluation.report import Report, best_rows
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.recipe import BASE, link_features
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.splits.leakage import leakage_report
+from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Split
 
 _DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "degree 20+"))
@@ -152,19 +154,37 @@ class LinkTask:
     ) -> None:
         """Draw AUROC by class, ROC and precision-recall, reliability, embeddings by degree."""
         folder = Path(out)
+        add = report.figures
+        add["AUROC of every model with its 95 % interval, by class of pairs"] = (
+            folder / "forest.png"
+        )
+        add["Receiver operating characteristic, and precision by recall"] = folder / "roc_pr.png"
         draw_auroc(folder / "forest.png", report, self.name)
         draw_roc_pr(folder / "roc_pr.png", curves, self._ratio(), self.name)
-        last = {part: list(models.items())[-1] for part, models in curves.items()}
         sure = {
-            part: (labels, 1 / (1 + np.exp(-np.clip(scores, -30, 30))))
-            for part, (_, (labels, scores)) in last.items()
+            report.rows[row]["class"]: (report.rows[row]["model"], report.rows[row]["reliability"])
+            for row in best_rows(report.rows, "auroc").values()
+            if report.rows[row]["reliability"]
         }
-        draw_reliability(folder / "reliability.png", sure, next(iter(last.values()))[0])
+        if sure:
+            draw_reliability(
+                folder / "reliability.png", sure, "Calibration of the best model, pairs by bin"
+            )
+            add["Calibration: of the pairs with such a probability, how many interact"] = (
+                folder / "reliability.png"
+            )
         # The same features as the heads': others would be a second pass over all proteins.
         x = link_features(encoder, self.dataset.sequences, pool=pool)[BASE]
         degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
         bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
         draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree")
+        add["The proteins' features, coloured by degree"] = folder / "embeddings.png"
+
+    def leakage(self) -> dict[str, Any]:
+        """Return what test pairs share with training: a `LeakageReport`, or a published one."""
+        if isinstance(self.split, PublishedSplit):
+            return {key: self.facts[key] for key in ("in common",) if key in self.facts}
+        return dict(leakage_report(self.split, self.dataset.sequences).rows())
 
     def _ratio(self) -> float:
         """Negatives per positive that precision is drawn for."""

@@ -154,6 +154,33 @@ def calibration_error(labels: Any, probabilities: Any, bins: int = 15) -> float:
     return float(np.abs(gap).sum() / max(len(label), 1))
 
 
+def reliability_bins(
+    labels: Any, probabilities: Any, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Return mean probability, share of positives and number of pairs of each bin that has any.
+
+    Parameters
+    ----------
+    labels : array_like, bool, shape=(n,)
+    probabilities : array_like, float, shape=(n,)
+        Within 0..1.
+    bins : int
+        Of equal width.
+
+    Examples
+    --------
+    >>> reliability_bins([0, 1, 1], [0.25, 0.25, 1.0], bins=2)
+    [(0.25, 0.5, 2), (1.0, 1.0, 1)]
+    """
+    label, probability = checked(labels, probabilities)
+    of_bin = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    return [
+        (float(probability[own].mean()), float(label[own].mean()), int(own.sum()))
+        for own in (of_bin == number for number in range(bins))
+        if own.any()
+    ]
+
+
 def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     """Return labels as bool and scores as float64 of one shape.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import lcplm_graph
-from lcplm_graph.evaluation.report import Report, shown
+from lcplm_graph.evaluation.report import Report, best_rows, group_of, shown, value_of
 from lcplm_graph.io import atomic_path
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -29,6 +29,8 @@ def write_page(
     *,
     metric: str | None = None,
     command: Sequence[str] | None = None,
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+    headline: str = "",
 ) -> Path:
     """Write a report as one HTML file that can be sent to somebody.
 
@@ -38,12 +40,16 @@ def write_page(
         FILE.html.
     report : Report
     figures : mapping of str to path-like, optional
-        PNG or SVG files by caption, in their order.
+        PNG or SVG files by caption, in their order; default: those of the report.
     metric : str, optional
         Key of the rows whose best value of each class is set in bold and makes the conclusion;
         larger is better.
     command : sequence of str, optional
         The command line to repeat it; default: of this process.
+    sections : mapping of str to mapping, optional
+        Names and values under headings of their own, such as a leakage report.
+    headline : str
+        The conclusion, where it does not follow from the best rows.
 
     Returns
     -------
@@ -55,21 +61,30 @@ def write_page(
     environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     best = best_rows(report.rows, metric) if metric else {}
+    pictures = report.figures if figures is None else figures
     rows = [
         {
             "cells": [shown(row.get(key)) for key in report.columns],
-            "best": best.get(_group(row)) == number,
+            "best": best.get(group_of(row)) == number,
+            "first": number > 0 and group_of(row) != group_of(report.rows[number - 1]),
         }
         for number, row in enumerate(report.rows)
     ]
     text = template.render(
         title=report.title,
+        headline=headline or (headline_of(report, metric) if metric else ""),
         conclusions=conclusions(report.rows, metric, report.columns) if metric else [],
+        sections={
+            name: {key: shown(value) for key, value in content.items()}
+            for name, content in (sections or {}).items()
+        },
         heading=list(report.columns.values()),
         rows=rows,
         facts={key: shown(value) for key, value in report.facts.items()},
         notes=report.notes,
-        figures={caption: _embedded(Path(file)) for caption, file in (figures or {}).items()},
+        figures={
+            caption: _embedded(Path(file)) for caption, file in (figures or report.figures).items()
+        },
         command=shlex.join(command or ["lcplm", *_own_words()]),
         version=lcplm_graph.__version__,
         day=date.today().isoformat(),
@@ -79,16 +94,34 @@ def write_page(
     return Path(path)
 
 
-def best_rows(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, int]:
-    """Return for each class the number of the row with the largest value of `metric`."""
-    best: dict[str, int] = {}
-    for number, row in enumerate(rows):
-        if row.get(metric) is None:
-            continue
-        at = best.setdefault(_group(row), number)
-        if _value(row[metric]) > _value(rows[at][metric]):
-            best[_group(row)] = number
-    return best
+def headline_of(report: Report, metric: str) -> str:
+    """Say in one sentence which model is best where.
+
+    Examples
+    --------
+    >>> rows = [{"class": "C1", "model": "a", "auroc": 0.9}, {"class": "C3", "model": "a",
+    ...         "auroc": 0.7}, {"class": "C3", "model": "b", "auroc": 0.6}]
+    >>> headline_of(Report("t", {"auroc": "AUROC [95 %]"}, rows), "auroc")
+    'a is best everywhere: AUROC 0.900 in C1, 0.700 in C3.'
+    """
+    won: dict[str, list[str]] = {}
+    for group, number in best_rows(report.rows, metric).items():
+        row = report.rows[number]
+        place = "" if group == "All" else f" in {group}"
+        won.setdefault(str(row["model"]), []).append(f"{value_of(row[metric]):.3f}{place}")
+    if not won:
+        return ""
+    name = _heading(report.columns, metric)
+    if len(won) == 1:
+        ((model, places),) = won.items()
+        where = "" if len(places) == 1 else " everywhere"
+        return f"{model} is best{where}: {name} {', '.join(places)}."
+    each = "; ".join(f"{model}, {', '.join(places)}" for model, places in won.items())
+    return f"Best by {name}: {each}."
+
+
+def _heading(columns: Mapping[str, str], metric: str) -> str:
+    return columns.get(metric, metric).split(" [")[0]
 
 
 def conclusions(
@@ -99,11 +132,11 @@ def conclusions(
     Intervals that overlap do not say that two models are equal, nor does the sentence.
     """
     said = []
-    name = columns.get(metric, metric).split(" [")[0]
+    name = _heading(columns, metric)
     for group, number in best_rows(rows, metric).items():
-        own = [row for row in rows if _group(row) == group and row.get(metric) is not None]
+        own = [row for row in rows if group_of(row) == group and row.get(metric) is not None]
         others = sorted(
-            (row for row in own if row is not rows[number]), key=lambda r: -_value(r[metric])
+            (row for row in own if row is not rows[number]), key=lambda r: -value_of(r[metric])
         )
         text = f"{group}: {rows[number]['model']} is best, {name} {shown(rows[number][metric])}"
         if others:
@@ -115,14 +148,6 @@ def conclusions(
             text += ", intervals apart" if apart else ", intervals overlap"
         said.append(f"{text}.")
     return said
-
-
-def _group(row: Mapping[str, Any]) -> str:
-    return str(row.get("class") or row.get("part") or row.get("aspect") or "All")
-
-
-def _value(value: Any) -> float:
-    return float(getattr(value, "value", value))
 
 
 def _embedded(path: Path) -> str:

@@ -120,31 +120,37 @@ def draw_auroc(path: str | os.PathLike[str], report: Report, title: str) -> None
 
 
 def draw_reliability(
-    path: str | os.PathLike[str], curves: Mapping[str, tuple[Any, Any]], title: str
+    path: str | os.PathLike[str],
+    panels: Mapping[str, tuple[str, Sequence[tuple[float, float, int]]]],
+    title: str,
 ) -> None:
-    """Draw how often pairs of a predicted probability are positive, in ten equal-count bins.
+    """Draw how often pairs of a predicted probability are positive, with the pairs of each bin.
 
     Parameters
     ----------
     path : path-like
         PNG.
-    curves : mapping
-        (labels, probabilities) by class of pairs or model.
+    panels : mapping
+        Class of pairs to a model and its `reliability_bins`.
     title : str
     """
-    figure = new_figure(3.4 * len(curves) + 0.4, 3.9)
-    axes = make_panels(figure, 1, len(curves), sharey=True)[0]
-    for axis, (name, (labels, probabilities)) in zip(axes, curves.items(), strict=True):
-        order = np.argsort(probabilities, kind="stable")
-        bins = [b for b in np.array_split(order, 10) if len(b)]
-        x = [np.asarray(probabilities)[b].mean() for b in bins]
-        y = [np.asarray(labels, float)[b].mean() for b in bins]
-        axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8)
-        axis.plot(x, y, marker="o", color=COLOURS[0])
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", title=name)
-        axis.annotate(
-            f"{len(bins)} bins of {min(map(len, bins)):,} to {max(map(len, bins)):,} pairs",
-            (0.98, 0.03), xycoords="axes fraction", ha="right", fontsize=8, color="0.4",
+    figure = new_figure(3.2 * len(panels) + 0.5, 3.9)
+    axes = make_panels(figure, 1, len(panels), sharey=True)[0]
+    for axis, (name, (model, bins)) in zip(axes, panels.items(), strict=True):
+        predicted, share, count = (np.array(column) for column in zip(*bins, strict=True))
+        axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, zorder=0)
+        # The more pairs, the larger the mark: a bin of three pairs says little.
+        axis.plot(predicted, share, color=look(model)["color"], linewidth=1)
+        axis.scatter(predicted, share, s=12 + 140 * count / count.max(), color=look(model)["color"])
+        for x, y, n in zip(predicted, share, count, strict=True):
+            axis.annotate(
+                f"{n:,}", (x, y), xytext=(0, 9 if y < 0.9 else -16), textcoords="offset points",
+                ha="center", fontsize=7, color="0.35",
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+            )  # fmt: skip
+        axis.set(
+            xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xlabel="predicted probability",
+            title=f"{name}: {model}",
         )  # fmt: skip
     axes[0].set_ylabel("share of positives")
     figure.suptitle(title)

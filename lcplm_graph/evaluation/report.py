@@ -14,6 +14,9 @@ import numpy as np
 from lcplm_graph.evaluation.bootstrap import Interval
 from lcplm_graph.io import atomic_path
 
+# What a table is divided by, of which each part has a best row of its own.
+_GROUPS = ("class", "part", "aspect", "range")
+
 
 @dataclass
 class Report:
@@ -30,6 +33,8 @@ class Report:
         What holds for all rows: data, split, negatives, counts.
     notes : list of str
         Sentences below the table.
+    figures : dict of str to path-like
+        Pictures of the results by caption.
     """
 
     title: str
@@ -37,6 +42,7 @@ class Report:
     rows: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         cells = [[shown(row.get(key)) for key in self.columns] for row in self.rows]
@@ -70,6 +76,28 @@ def shown(value: Any) -> str:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
+
+
+def best_rows(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, int]:
+    """Return for each class the number of the row with the largest value of `metric`."""
+    best: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        if row.get(metric) is None:
+            continue
+        at = best.setdefault(group_of(row), number)
+        if value_of(row[metric]) > value_of(rows[at][metric]):
+            best[group_of(row)] = number
+    return best
+
+
+def group_of(row: Mapping[str, Any]) -> str:
+    """Return what a row is compared within: its class, set or aspect."""
+    return str(next((row[key] for key in _GROUPS if row.get(key)), "All"))
+
+
+def value_of(value: Any) -> float:
+    """Return a number, or the middle of an interval."""
+    return float(getattr(value, "value", value))
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

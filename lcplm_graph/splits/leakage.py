@@ -77,9 +77,10 @@ class LeakageReport:
             raise InputError("A cluster split is judged by a search; give `sequences`.")
         return not (self.identical_sequences or self.homologues)
 
-    def __str__(self) -> str:
+    def rows(self) -> list[tuple[str, str]]:
+        """Return names and values, as they are printed."""
         cut_off = f" (>= {self.identity:.0%} identity, {self.coverage:.0%} coverage)"
-        rows = [
+        rows: list[tuple[str, int | str | None]] = [
             (f"pairs / proteins ({self.kind}, {self.part})", f"{self.pairs} / {self.proteins}"),
             ("shared pairs", self.shared_pairs),
             ("shared proteins", self.shared_proteins),
@@ -87,10 +88,12 @@ class LeakageReport:
             (f"homologues in training{cut_off}", self.homologues),
             (f"degree-only AUROC ({self.negatives} negatives)", f"{self.degree_auroc:.3f}"),
         ]
+        return [(name, "not searched" if v is None else str(v)) for name, v in rows]
+
+    def __str__(self) -> str:
+        rows = self.rows()
         width = max(len(name) for name, _ in rows)
-        return "\n".join(
-            f"{name:<{width}}  {'not searched' if value is None else value}" for name, value in rows
-        )
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
 def leakage_report(
