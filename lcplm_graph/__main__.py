@@ -6,7 +6,7 @@ import importlib
 import sys
 
 from lcplm_graph import __version__
-from lcplm_graph.command import choose
+from lcplm_graph.command import choose, guarded
 
 COMMANDS = {
     "embed": "turn a FASTA file into embeddings",
@@ -23,12 +23,17 @@ COMMANDS = {
     "release": "make a small folder with weights and a model card of a run",
     "data": "list, show, download and verify datasets",
     "doctor": "say which kernels run here, and why",
+    "completion": "print the completion of commands and options for bash, zsh or fish",
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
     words = sys.argv[1:] if argv is None else argv
+    return guarded("", lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
     if words and words[0] in ("-V", "--version"):
         print(f"lcplm-graph {__version__}")
         return 0

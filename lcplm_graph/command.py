@@ -11,13 +11,19 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
-from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError
+from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
 
 T = TypeVar("T")
+
+
+#: What Ctrl-C leaves behind where proteins are embedded.
+KEPT_EMBEDDINGS = "embeddings computed so far are kept, and the same command takes them up"
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,14 @@ class Command:
         Takes the options, prints, and returns an exit status or None.
     text : str
         What it does, in one line.
+    kept : str
+        What Ctrl-C leaves behind, for the sentence that is printed then.
     """
 
     options: type
     run: Callable[[Any], int | None]
     text: str
+    kept: str = "nothing half written is left"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +91,7 @@ def run_command(
     run: Callable[[T], int | None],
     argv: Sequence[str] | None = None,
     description: str = "",
+    kept: str = Command.kept,
 ) -> int:
     """Parse a command line, run the command, and return its exit status.
 
@@ -97,8 +107,29 @@ def run_command(
         Default: of this process.
     description : str
         For ``--help``.
+    kept : str
+        What Ctrl-C leaves behind.
     """
-    return _exit_status(name, lambda: run(parse_options(options, argv, name, description)))
+    if _asked is not None:
+        _asked[name] = options
+        return 0
+    return guarded(name, lambda: run(parse_options(options, argv, name, description)), kept)
+
+
+#: Where commands put their options instead of running, while `option_classes` asks for them.
+_asked: dict[str, type] | None = None
+
+
+def option_classes(mains: Iterable[Callable[[list[str]], int]]) -> dict[str, type]:
+    """Return the option class of every command that these functions run, by its name."""
+    global _asked
+    _asked = {}
+    try:
+        for main in mains:
+            main([])
+        return _asked
+    finally:
+        _asked = None
 
 
 def run_subcommand(
@@ -108,13 +139,17 @@ def run_subcommand(
     description: str = "",
 ) -> int:
     """Run one command of a family by the first word of the command line; see `run_command`."""
+    if _asked is not None:
+        _asked.update({f"{name} {key}": command.options for key, command in commands.items()})
+        return 0
     words = sys.argv[1:] if argv is None else list(argv)
     texts = {key: command.text for key, command in commands.items()}
     chosen = choose(f"lcplm {name}", texts, words, description)
     if chosen is None:
         return 0
     command = commands[chosen]
-    return run_command(f"{name} {chosen}", command.options, command.run, words[1:], command.text)
+    full = f"{name} {chosen}"
+    return run_command(full, command.options, command.run, words[1:], command.text, command.kept)
 
 
 def choose(
@@ -188,7 +223,7 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
 
     parser = Parser(prog=f"lcplm {name}", description=description.strip())
     parser.add_argument("--config", action="config", help="YAML file of options")
-    hints, texts = get_type_hints(cls), _explanations(cls)
+    hints, texts = get_type_hints(cls), explanations(cls)
     for one in fields(cls):
         _add(parser, one, hints[one.name], texts[one.name])
     return parser
@@ -230,8 +265,8 @@ def _field(default: Any, metadata: dict[str, Any]) -> Any:
     return field(default=default, metadata=metadata)
 
 
-def _explanations(cls: type) -> dict[str, str]:
-    """Texts of the fields, from the numpydoc sections of the class and its bases."""
+def explanations(cls: type) -> dict[str, str]:
+    """Return the texts of the fields, from the numpydoc sections of the class and its bases."""
     import docstring_parser
 
     texts: dict[str, str] = {}
@@ -241,25 +276,55 @@ def _explanations(cls: type) -> dict[str, str]:
     return texts
 
 
-def _exit_status(name: str, action: Callable[[], int | None]) -> int:
-    """Turn expected errors, Ctrl-C and a closed pipe into a sentence and an exit code."""
+def guarded(name: str, action: Callable[[], int | None], kept: str = Command.kept) -> int:
+    """Turn expected errors, Ctrl-C and a closed pipe into a sentence and an exit code.
+
+    Parameters
+    ----------
+    name : str
+        Of the command, for messages; empty for all of them.
+    action : callable
+    kept : str
+        What Ctrl-C leaves behind.
+    """
     # Idle threads of OpenMP spin by default, and on busy cores take the time of those that work.
     # Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prefix = f"lcplm {name}".rstrip()
     try:
-        status = action() or 0
-        sys.stdout.flush()
-        return status
+        with _short_warnings(prefix):
+            try:
+                return action() or 0
+            finally:
+                # Also before SystemExit of --help: afterwards no one would catch a closed pipe.
+                sys.stdout.flush()
     except LcPlmError as error:
-        print(f"lcplm {name}: {error}", file=sys.stderr)
+        print(f"{prefix}: {error}", file=sys.stderr)
         return 1
     except Interrupted as stop:
-        print(f"lcplm {name}: {stop}; go on with --resume auto", file=sys.stderr)
+        print(f"{prefix}: {stop}; go on with --resume auto", file=sys.stderr)
         return 128 + stop.signum
     except KeyboardInterrupt:
-        print(f"lcplm {name}: interrupted", file=sys.stderr)
+        print(f"\n{prefix}: interrupted; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output, `head` for example, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+@contextmanager
+def _short_warnings(prefix: str) -> Iterator[None]:
+    """Print our warnings as one line, without the line of code that they come from."""
+    before = warnings.formatwarning
+
+    def short(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if issubclass(category, LcPlmWarning):
+            return f"{prefix}: warning: {message}\n"
+        return before(message, category, *where, **more)
+
+    warnings.formatwarning = short
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before

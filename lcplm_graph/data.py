@@ -179,7 +179,12 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 _COMMANDS = {
     "list": Command(ListOptions, _list, "all datasets, in a table"),
     "show": Command(ShowOptions, _show, "the card of a dataset: licence, citation, files"),
-    "download": Command(DownloadOptions, _download, "fetch the files of a dataset and check them"),
+    "download": Command(
+        DownloadOptions,
+        _download,
+        "fetch the files of a dataset and check them",
+        kept="what was fetched is kept, and the same command goes on from there",
+    ),
     "verify": Command(VerifyOptions, _verify, "check size and sha256 of what is on disk"),
 }
 

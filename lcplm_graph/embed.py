@@ -130,7 +130,8 @@ def _device(name: str | None) -> torch.device:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command("embed", EmbedOptions, embed, argv, str(__doc__))
+    kept = "finished proteins are kept, and the same command goes on from there"
+    return run_command("embed", EmbedOptions, embed, argv, str(__doc__), kept)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import Command, PageOption, positional, run_subcommand, several
+from lcplm_graph.command import (
+    KEPT_EMBEDDINGS,
+    Command,
+    PageOption,
+    positional,
+    run_subcommand,
+    several,
+)
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -40,12 +47,15 @@ class EvaluateOptions(PageOption):
         What the encoder computes with, see lcplm embed.
     seed
         Of split, negatives, heads and bootstrap.
+    device
+        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
     encoder: str = DEFAULT_ENCODER
     pool: Pool | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     seed: int = 0
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -445,7 +455,9 @@ def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import default_device
 
-    encoder = load_in_precision(options.encoder, options.precision, default_device())
+    encoder = load_in_precision(
+        options.encoder, options.precision, options.device or default_device()
+    )
     return encoder, options.pool or encoder.pool
 
 
@@ -470,16 +482,23 @@ def _finish(
 
 
 _COMMANDS = {
-    "link": Command(LinkCommand, _link, "does a pair of proteins interact: C1, C2, C3 by model"),
+    "link": Command(
+        LinkCommand,
+        _link,
+        "does a pair of proteins interact: C1, C2, C3 by model",
+        KEPT_EMBEDDINGS,
+    ),
     "function": Command(
         FunctionCommand,
         _function,
         "which GO terms does a protein have: Fmax, Smin, AUPR per aspect",
+        KEPT_EMBEDDINGS,
     ),
     "homology": Command(
         HomologyCommand,
         _homology,
         "which fold does a domain have: 1-NN and a linear probe on every held-out set",
+        KEPT_EMBEDDINGS,
     ),
     "variants": Command(
         VariantsCommand, _variants, "what do substitutions do: Spearman on ProteinGym's assays"

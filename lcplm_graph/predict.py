@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import Command, PageOption, positional, run_subcommand
+from lcplm_graph.command import KEPT_EMBEDDINGS, Command, PageOption, positional, run_subcommand
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -60,6 +60,8 @@ class PredictOptions(PageOption):
         Folder of a saved model, instead of training.
     save_head
         Folder to keep the model in.
+    device
+        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
     out: str
@@ -73,6 +75,7 @@ class PredictOptions(PageOption):
     seed: int = 0
     head: str | None = None
     save_head: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +195,9 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.process import default_device
     from lcplm_graph.splits.make import make_split
 
-    encoder = load_in_precision(options.encoder, options.precision, default_device())
+    encoder = load_in_precision(
+        options.encoder, options.precision, options.device or default_device()
+    )
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)
@@ -240,8 +245,10 @@ def _attributes(names: list[str], symbols: list[str]) -> dict[str, dict[str, str
 
 
 _COMMANDS = {
-    "partners": Command(PartnersOptions, _partners, "of proteins that need not be in the graph"),
-    "edges": Command(PredictOptions, _edges, "that the graph lacks"),
+    "partners": Command(
+        PartnersOptions, _partners, "of proteins that need not be in the graph", KEPT_EMBEDDINGS
+    ),
+    "edges": Command(PredictOptions, _edges, "that the graph lacks", KEPT_EMBEDDINGS),
 }
 
 

@@ -18,7 +18,7 @@ from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.esm2 import Esm2Encoder
 from lcplm_graph.models.folder import ModelFolder, model_folder
-from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
+from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
 from lcplm_graph.process import default_dtype
 from lcplm_graph.registry import Registry
 from lcplm_graph.tokens.packing import PackedTokens
@@ -173,6 +173,7 @@ def load_encoder(
     elif text.startswith("lcplm-") and not Path(text).exists():
         encoder = _shipped_encoder(text, wanted, **options)
     else:
+        check_spelling(text)
         encoder = _lcplm_encoder(name, text, wanted, options)
     return _on_device(encoder.eval(), device)
 

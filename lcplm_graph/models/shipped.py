@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from pathlib import Path
 
 from lcplm_graph.errors import UnknownNameError
@@ -36,6 +38,41 @@ def shipped_folder(name: str) -> Path:
         )
     return WEIGHTS_DIR / name
 
+
+def check_spelling(name: str) -> None:
+    """Refuse a name that is another one misspelt, before it is looked for on the hub.
+
+    Raises
+    ------
+    UnknownNameError
+        With the name that was meant.
+
+    Examples
+    --------
+    >>> check_spelling("facebook/esm2_t6_8M_UR50D")
+    Traceback (most recent call last):
+    lcplm_graph.errors.UnknownNameError: no encoder 'facebook/esm2_t6_8M_UR50D': an ESM-2 is \
+named with a prefix, did you mean 'esm2:facebook/esm2_t6_8M_UR50D'?
+    """
+    if Path(name).exists():
+        return
+    owner, _, model = name.rpartition("/")
+    for prefix, pattern, usual, kind in _FAMILIES:
+        if re.match(pattern, model, re.IGNORECASE):
+            meant = f"{prefix}:{owner or usual}/{model}"
+            raise UnknownNameError(
+                f"no encoder {name!r}: an {kind} is named with a prefix, did you mean {meant!r}?"
+            )
+    known = [*shipped_encoders(), "composition", "dipeptide", UNTRAINED]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    if near and "/" not in name:
+        raise UnknownNameError(f"no encoder {name!r}, did you mean {near[0]!r}?")
+
+
+_FAMILIES = (
+    ("esm2", r"esm-?2[_-]", "facebook", "ESM-2"),
+    ("esmc", r"esm-?c[_-]", "biohub", "ESM C"),
+)
 
 DEFAULT_ENCODER = _BEST if _BEST in shipped_encoders() else UNTRAINED
 """What examples and commands use when no encoder is named.  It saw no graph, so that it may be
