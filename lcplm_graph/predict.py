@@ -181,7 +181,11 @@ def _write(
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
-        facts = {"asked": what, "graph": options.graph, "encoder": given.encoder.name}
+        facts: dict[str, Any] = {
+            "asked": what,
+            "graph": options.graph,
+            "encoder": given.encoder.name,
+        }
         facts |= {"table": options.out, "training pairs": len(given.split.train)}
         print(f"report: {write_network_page(options.report, network, title, facts)}")
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import PageOption, positional, run_command, several
 from lcplm_graph.errors import ConfigError, DataError
@@ -77,7 +77,10 @@ def _score(options: ScoreOptions) -> None:
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
-        facts = {"pairs": len(pairs), "unlike training": int(answer.unlike_training.sum())}
+        facts: dict[str, Any] = {
+            "pairs": len(pairs),
+            "unlike training": int(answer.unlike_training.sum()),
+        }
         facts |= {"scorer": options.scorer or "the one that ships"}
         print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
 

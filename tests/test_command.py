@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ from lcplm_graph.command import (
     run_subcommand,
     several,
 )
-from lcplm_graph.errors import ConfigError, Interrupted
+from lcplm_graph.errors import ConfigError, Interrupted, LcPlmWarning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def _raise(error: BaseException):
     ("error", "status", "text"),
     [
         (ConfigError("no such thing"), 1, "lcplm toy: no such thing\n"),
-        (KeyboardInterrupt(), 130, "lcplm toy: interrupted\n"),
+        (KeyboardInterrupt(), 130, "lcplm toy: interrupted; nothing half written is left\n"),
         (Interrupted(signal.SIGTERM, "x.ckpt"), 143, "saved as x.ckpt; go on with --resume auto"),
     ],
 )
@@ -124,3 +125,38 @@ sys.exit(run_command("toy", DoctorOptions, lambda _: [print("x" * 999) for _ in 
         said = run.stderr.read()
     assert run.returncode == 141
     assert said == b""
+
+
+def test_warnings_are_one_line_without_code(capsys) -> None:
+    def say(_: Toy) -> None:
+        print(warnings.formatwarning("two of three", LcPlmWarning, "x.py", 7), end="")
+
+    assert run_command("toy", Toy, say, []) == 0
+    assert capsys.readouterr().out == "lcplm toy: warning: two of three\n"
+    assert "x.py:7" in warnings.formatwarning("two of three", LcPlmWarning, "x.py", 7)
+
+
+def test_completion_knows_commands_options_and_choices() -> None:
+    script = subprocess.run(
+        [sys.executable, "-m", "lcplm_graph", "completion", "bash"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    asked = [["em"], ["predict", ""], ["embed", "--po"], ["embed", "--pool", "mean_"]]
+    for words in asked:
+        quoted = " ".join(f'"{word}"' for word in words)
+        script += f"COMP_WORDS=(lcplm {quoted}); COMP_CWORD={len(words)}; _lcplm\n"
+        script += 'echo "${COMPREPLY[*]}"\n'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "embed"
+    assert {"partners", "edges"} <= set(lines[1].split())
+    assert lines[2:] == ["--pool", "mean_std"]
+
+
+def test_help_into_a_closed_pipe_ends_quietly() -> None:
+    for words in ("--help", "embed --help"):
+        done = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -m lcplm_graph {words} | true"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stderr == ""

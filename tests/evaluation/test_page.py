@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lcplm_graph import score
 from lcplm_graph.evaluation.bootstrap import Interval
+from lcplm_graph.evaluation.network_page import write_network_page
 from lcplm_graph.evaluation.page import conclusions, write_page
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.report import Report
+from lcplm_graph.files.networks import Network
 
 
 class _Page(HTMLParser):
@@ -28,7 +31,7 @@ class _Page(HTMLParser):
         values = dict(attrs)
         self.links += [values[key] for key in ("src", "href") if key in values]
         if tag == "tr":
-            self._in_best = values.get("class") == "best"
+            self._in_best = "best" in values.get("class", "").split()
 
     def handle_data(self, data) -> None:
         if self._in_best and data.strip():
@@ -63,6 +66,26 @@ def test_page_is_whole_and_marks_the_best(report, tmp_path: Path) -> None:
         "C1", "encoder", "0.900 [0.880, 0.920]", "C3", "<degree>", "0.600 [0.500, 0.700]",
     ]  # fmt: skip
     assert "lcplm evaluate link --out &#39;a b&#39;" in text
+    assert "Best by AUROC: encoder, 0.900 in C1; &lt;degree&gt;, 0.600 in C3." in text
+
+
+def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:
+    columns = ("protein1", "protein2", "probability", "uncertainty")
+    rows = [("A", "B", 0.25, 0.1), ("A", "<C>", 0.75, 0.2)]
+    ends = ("protein1", "protein2")
+    text = write_network_page(
+        tmp_path / "p.html", Network(columns, rows, ends), "Pairs", {"graph": "toy"}
+    ).read_text()
+    assert "1 of 2 pairs have a probability of 0.5 or more; the surest: A and &lt;C&gt;" in text
+    assert text.index("<td>0.750</td>") < text.index("<td>0.250</td>")
+    assert "data:image/png" in text
+    one = write_network_page(tmp_path / "q.html", Network(columns, rows[:1], ends), "Pairs", {})
+    assert "A and B probably do not interact: probability 0.250." in one.read_text()
+
+
+def test_a_report_is_named_as_a_page_before_any_work(capsys) -> None:
+    assert score.main(["TP53", "MDM2", "--report", "out.pdf"]) == 1
+    assert "--report out.pdf: a report is a web page; name it FILE.html" in capsys.readouterr().err
 
 
 def test_conclusions_say_whether_intervals_are_apart(report) -> None:
