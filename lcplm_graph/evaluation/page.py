@@ -82,9 +82,7 @@ def write_page(
         rows=rows,
         facts={key: shown(value) for key, value in report.facts.items()},
         notes=report.notes,
-        figures={
-            caption: _embedded(Path(file)) for caption, file in (figures or report.figures).items()
-        },
+        figures={caption: _embedded(Path(file)) for caption, file in pictures.items()},
         command=shlex.join(command or ["lcplm", *_own_words()]),
         version=lcplm_graph.__version__,
         day=date.today().isoformat(),
