@@ -24,7 +24,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build", "jupyter_execute"]
 # Tutorials are kept without outputs and run as the site is built; "off" leaves that out.
 nb_execution_mode = os.environ.get("LCPLM_DOCS_EXECUTE", "auto")
-nb_execution_timeout = 300
+nb_execution_timeout = 900
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"
