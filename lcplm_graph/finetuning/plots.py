@@ -32,7 +32,7 @@ def draw_training(folder: Path, metric: str, best_step: int) -> None:
     right.set(xlabel="optimiser step", ylabel=f"{HEADINGS[metric]} on valid")
     for axis in (left, right):
         axis.axvline(best_step, color="0.7", linewidth=0.8, zorder=0, label="kept")
-    left.legend()
+    left.legend(frameon=False, fontsize=8)
     save(figure, folder / "training.png")
 
 
@@ -95,7 +95,7 @@ def _two(_: Any, axis: Any, target: Target, labels: Array, answers: Array) -> No
                 color=COLOURS[1 - value], label=f"truly {name} ({len(chosen):,})",
             )  # fmt: skip
     axis.set(xlabel=f"predicted probability of {target.names[1]}", ylabel="density", xlim=(0, 1))
-    axis.legend()
+    axis.legend(frameon=False, fontsize=8)
 
 
 def _confusion(figure: Any, axis: Any, target: Target, labels: Array, answers: Array) -> None:
