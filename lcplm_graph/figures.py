@@ -29,6 +29,9 @@ _FEATURES = (
     ("Adamic", "#555555"),
     ("resource allocation", "#8B5A2B"),
     ("naive", "#BBBBBB"),
+    ("chance", "#BBBBBB"),
+    ("guess", "#BBBBBB"),
+    ("nearness", "#8C8C8C"),
     ("MMseqs2", "#555555"),
     ("esm", "#000000"),
     ("ESM", "#000000"),
@@ -115,6 +118,7 @@ def draw_forest(
             axis.axvline(chance, color="0.8", linewidth=0.8, zorder=0)
         axis.set(title=name, xlabel=what)
         axis.set_yticks(range(len(models)), models)
+        axis.locator_params(axis="x", nbins=4)
         axis.tick_params(left=False)
     low, high = axes[0].get_xlim()
     # Room for the numbers at the right.
