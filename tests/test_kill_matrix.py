@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "kill_matrix.py"
-QUICK = ("embed-npz", "feature-cache", "head", "model", "score", "download", "dataset-cache")
+QUICK = ("feature-cache", "head", "download", "embed-npz")
 SLOW = (
-    "embed-h5", "embed-parquet", "embed-residues", "embed-shards", "unpack", "store", "split",
-    "stage1", "stage2",
+    "model", "score", "dataset-cache", "embed-h5", "embed-parquet", "embed-residues",
+    "embed-shards", "unpack", "store", "split", "stage1", "stage2",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("jobs", "every"), [(QUICK, 25), pytest.param(SLOW, 12, marks=pytest.mark.slow)]
+    ("jobs", "every"), [(QUICK, 50), pytest.param(SLOW, 12, marks=pytest.mark.slow)]
 )
 def test_what_is_stopped_and_run_again_is_as_if_it_had_not_been(jobs, every):
     done = subprocess.run(
