@@ -171,8 +171,11 @@ def test_predictions_of_function_follow_the_features() -> None:
     part = np.arange(90) % 3
     masks = [torch.from_numpy(part == n) for n in range(3)]
     options = argparse.Namespace(members=2, steps=60)
-    parents = np.array([[0, 1], [2, 2]])
-    found = function._predictions(x, labels, masks, parents, options)
+
+    def raised(scores):
+        return np.column_stack([scores[:, :2], scores.max(axis=1)])
+
+    found = function._predictions(x, labels, masks, raised, options)
     assert {k: len(v) for k, v in found.items()} == {"neighbour": 1, "head": 2}
     for scores in (*found["neighbour"], *found["head"]):
         own = scores[np.arange(30), group[part == 2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from lcplm_graph import GOFunction
 from lcplm_graph.evaluation.baselines import naive_frequency, nearest_neighbour_transfer
 from lcplm_graph.evaluation.comparison import Comparison, over_items, over_members
-from lcplm_graph.evaluation.function import FUNCTION_FIT, propagate
+from lcplm_graph.evaluation.function import FUNCTION_FIT
 from lcplm_graph.evaluation.go_metrics import FmaxCurve
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit import fit_function
@@ -70,15 +71,15 @@ def _answers(model: Model, dataset: GOFunction, options: argparse.Namespace) -> 
     used = torch.stack(masks).any(0)
     store = dataset.sequences.select(np.flatnonzero(used.numpy()))
     x = cached_embeddings(model.encoder, store, model.pool, progress=True)
-    parents = data.go_parents.numpy()
-    return _predictions(x, data.y[used], [mask[used] for mask in masks], parents, options)
+    raised = partial(dataset.ontology.propagate_scores, terms=data.go_terms)
+    return _predictions(x, data.y[used], [mask[used] for mask in masks], raised, options)
 
 
 def _predictions(
     x: torch.Tensor,
     labels: torch.Tensor,
     masks: list[torch.Tensor],
-    parents: NDArray[np.int64],
+    raised: Callable[[NDArray], NDArray],
     options: argparse.Namespace,
 ) -> dict[str, NDArray]:
     """Scores of the test proteins, shape (members, n, terms)."""
@@ -95,5 +96,5 @@ def _predictions(
         fit_function(head, x, none, labels, train, valid, fit)
         with torch.inference_mode():
             found = head(x[test], none).sigmoid().double().numpy()
-        scores.append(propagate(found, parents))
+        scores.append(raised(found))
     return {"neighbour": near[None], "head": np.stack(scores)}

@@ -154,10 +154,10 @@ def _predictions(
     if not options.fit.steps:
         return
     for name, x in features.items():
-        yield f"{name}, head", _head(x, data, parts, used, "none", options)
+        yield f"{name}, head", _head(x, dataset, parts, used, "none", options)
     if data.edge_index is not None:
         name, x = list(features.items())[-1]
-        scores = _head(x, data, parts, used, options.conv, options)
+        scores = _head(x, dataset, parts, used, options.conv, options)
         yield f"{name} + {options.conv}", scores
 
 
@@ -185,12 +185,13 @@ def _transfer(
 
 def _head(
     x: Tensor,
-    data: Any,
+    dataset: Any,
     parts: dict[str, npt.NDArray[np.bool_]],
     used: npt.NDArray[np.bool_],
     conv: str,
     options: FunctionOptions,
 ) -> Scores:
+    data = dataset[0]
     edge_index = data.edge_index
     rows = np.arange(len(used)) if conv != "none" else np.flatnonzero(used)
     if conv == "none" or edge_index is None:
@@ -204,32 +205,7 @@ def _head(
     fit_function(model, x, edge_index, labels, train, valid, options.fit)
     with torch.inference_mode():
         scores = model(x, edge_index, rows=test.nonzero()[:, 0]).sigmoid().double().numpy()
-    return propagate(scores, data.go_parents.numpy())
-
-
-def propagate(scores: Scores, parents: npt.NDArray[np.int64]) -> Scores:
-    """Raise each term's score to the highest of its descendants: the true-path rule.
-
-    Parameters
-    ----------
-    scores : ndarray, shape=(n, terms)
-    parents : ndarray, dtype=int64, shape=(2, m)
-        Child and parent columns.
-
-    Examples
-    --------
-    >>> propagate(np.array([[0.2, 0.9, 0.1]]), np.array([[1, 2], [0, 1]])).tolist()
-    [[0.9, 0.9, 0.1]]
-    """
-    result = scores.copy()
-    child, parent = parents
-    while len(child):
-        before = result.copy()
-        # One pass lifts by one level; the ontology is about fifteen deep.
-        np.maximum.at(result.T, parent, result.T[child])
-        if np.array_equal(before, result):
-            break
-    return result
+    return dataset.ontology.propagate_scores(scores, data.go_terms)
 
 
 def _parents(data: Any) -> sparse.csr_array:
