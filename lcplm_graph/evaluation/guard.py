@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from lcplm_graph.errors import LeakageError
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.proteins.store import SequenceStore
@@ -47,7 +49,26 @@ def check_encoder(
         raise LeakageError(
             f"{encoder.name} was trained by stage 2 on {count} of the {len(split.held_out)} "
             f"held-out pairs of this {split.kind} split; give the split of its own training "
-            "(--split DIR/split.json), or run stage 2 again with this split's kind and seed "
-            "(--split, --split_seed); --allow-leakage evaluates it all the same, marked LEAKED"
+            f"(--split DIR/split.json{_own_command(encoder)}), or run stage 2 again "
+            "with this split's kind and seed (--split, --split_seed); --allow-leakage "
+            "evaluates it all the same, marked LEAKED"
         )
     return LEAKED
+
+
+def _own_command(encoder: Encoder) -> str:
+    """Return the command with the split of the encoder's record, if it was trained on one."""
+    record = getattr(getattr(encoder, "model", None), "record", None)
+    facts = {} if record is None else record.facts
+    graph, split = facts.get("graph"), facts.get("split")
+    earlier = any(run.get("split") for run in facts.get("history", []))
+    if (
+        earlier
+        or graph is None
+        or not isinstance(split, dict)
+        or not {"kind", "seed"} <= set(split)
+    ):
+        return ""
+    words = ["lcplm", "evaluate", "link", "--graph", str(graph), "--encoder", encoder.name]
+    words += ["--split", str(split["kind"]), "--seed", str(split["seed"])]
+    return f", or by kind and seed: {shlex.join(words)}"

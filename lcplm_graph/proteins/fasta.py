@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
 )
 # A block that stays in the processor's cache is read twice as fast as a large one.
 _BLOCK = 1 << 20
+# Of the first records, so many letters at most are looked at for DNA and RNA.
+_LOOKED_AT, _LETTERS, _ENOUGH, _NUCLEOTIDES = 100, 20_000, 60, 0.9
 _BLANKS = b" \t\r\n\f\v"
 _INVALID, _BLANK = b"\0", b"\1"
 
@@ -76,11 +78,25 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
     """
     path, replaced = Path(path), Counter[str]()
     with open_stream(path) as stream:
-        for line, block in _blocks(stream, path):
-            yield _parse_block(block, path, line, replaced)
+        for number, (line, block) in enumerate(_blocks(stream, path)):
+            batch = _parse_block(block, path, line, replaced)
+            if number == 0:
+                _warn_of_nucleotides(batch, path)
+            yield batch
     if replaced:
         letters = ", ".join(f"{count} {letter}" for letter, count in sorted(replaced.items()))
         warn_once(f"{path}: residues outside the alphabet read as X: {letters}")
+
+
+def _warn_of_nucleotides(batch: pa.RecordBatch, path: Path) -> None:
+    """Say it if the first records look like DNA or RNA: their letters are all amino acids too."""
+    first = "".join(batch["sequence"].slice(0, _LOOKED_AT).to_pylist())[:_LETTERS]
+    share = sum(first.count(letter) for letter in "ACGTUN") / max(len(first), 1)
+    if len(first) >= _ENOUGH and share > _NUCLEOTIDES:
+        warn_once(
+            f"{path}: {share:.0%} of the letters are A, C, G, T, U or N, as in DNA or RNA; they "
+            "are read as amino acids, so translate genes to proteins first"
+        )
 
 
 def write_fasta(

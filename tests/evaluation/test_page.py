@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lcplm_graph import score
 from lcplm_graph.evaluation.bootstrap import Interval
+from lcplm_graph.evaluation.guard import _own_command
 from lcplm_graph.evaluation.network_page import write_network_page
 from lcplm_graph.evaluation.page import conclusions, write_page
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.files.networks import Network
+from lcplm_graph.models.folder import Record
 
 
 class _Page(HTMLParser):
@@ -95,3 +98,15 @@ def test_conclusions_say_whether_intervals_are_apart(report) -> None:
         "intervals apart."
     )
     assert second.endswith("intervals overlap.")
+
+
+def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> None:
+    facts = {"graph": "string_human_core", "split": {"kind": "node", "seed": 7}}
+    encoder = SimpleNamespace(name="runs/s2", model=SimpleNamespace(record=Record(facts)))
+    command = (
+        "lcplm evaluate link --graph string_human_core --encoder runs/s2 --split node --seed 7"
+    )
+    assert _own_command(encoder).endswith(command)
+    # Of two trainings neither split alone is right.
+    encoder.model.record = Record(facts | {"history": [facts]})
+    assert _own_command(encoder) == ""

@@ -230,3 +230,19 @@ def test_a_record_of_gaps_only_is_refused(tmp_path, gaps):
     with pytest.raises(DataError, match=r"line 3, record 'b': the record has gaps only"):
         read(write(tmp_path, b">a\nMK-T\n>b\n" + gaps + b"\n>c\n-M\n"))
     assert read(write(tmp_path, b">a\nMK-T\n>c\n.M\n")) == {"a": "MK-T", "c": ".M"}
+
+
+def test_a_file_of_genes_is_warned_about_once(tmp_path):
+    forget_warnings()
+    path = tmp_path / "genes.fa"
+    path.write_text(">g1\n" + "ATGGCCACGT" * 9 + "\n>g2\nacgtnnacgt\n")
+    with pytest.warns(LcPlmWarning, match="100% of the letters are A, C, G, T, U or N") as said:
+        SequenceStore.from_fasta(path)
+        SequenceStore.from_fasta(path)
+    assert len(said) == 1
+    path.write_text(
+        ">p1\nMKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQ\n>p2\nACGT\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SequenceStore.from_fasta(path)
