@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import warn_once
+from lcplm_graph.io import warn_once, written
 from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.training.checkpoints import FOLDER, checkpoints_in, newest_intact, step_of
 from lcplm_graph.training.data import is_first_process
@@ -40,10 +40,11 @@ def claimed(options: RunOptions) -> Iterator[Path | None]:
         yield find_start(options)
         return
     folder = Path(options.out).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.parent / f".{folder.name}.lock", blocking=False)
     try:
-        lock.acquire()
+        with written(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as error:
         raise ConfigError(
             f"{folder}: another process trains there now; wait for it, or choose another --out"
