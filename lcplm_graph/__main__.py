@@ -40,9 +40,13 @@ def _run(words: list[str]) -> int:
     name = choose("lcplm", COMMANDS, words)
     if name is None:
         return 0
-    module = name.replace("-", "_")
-    status: int = importlib.import_module(f"lcplm_graph.{module}").main(words[1:])
+    status: int = importlib.import_module(module_of(name)).main(words[1:])
     return status
+
+
+def module_of(name: str) -> str:
+    """Return the module of a command."""
+    return f"lcplm_graph.{name.replace('-', '_')}"
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def _print(options: CompletionOptions) -> None:
 
 
 def _all_options() -> dict[str, list[_Option]]:
-    from lcplm_graph.__main__ import COMMANDS
+    from lcplm_graph.__main__ import COMMANDS, module_of
 
-    modules = [importlib.import_module(f"lcplm_graph.{name}") for name in COMMANDS]
+    modules = [importlib.import_module(module_of(name)) for name in COMMANDS]
     classes = option_classes([module.main for module in modules])
     return {name: _options_of(cls) for name, cls in classes.items()}
 
