@@ -44,7 +44,7 @@ def stage1(fasta: Path, steps: int = 6) -> list[str]:
 
 def stage2(table: Path, steps: int = 16) -> list[str]:
     own = [
-        "--graph", f"pairs:{table}", "--encoder", "random:tiny", "--walk-tokens", "256",
+        "--graph", f"pairs:{table}", "--encoder", "random:tiny", "--walk-tokens", "128",
         "--walk-length", "3", "--split", "random", "--eval-pairs", "20", "--relation-rate", "0.5",
         "--decoder-steps", "10",
     ]  # fmt: skip

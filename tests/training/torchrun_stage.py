@@ -16,11 +16,10 @@ import torch
 
 from lcplm_graph.models.config import PRESETS
 from lcplm_graph.training.module import MaskedLMTask
+from lcplm_graph.training.relation_task import RelationTask
 
-original = MaskedLMTask.training_step
 
-
-def noting(folder: Path, rank: int):
+def noting(original, folder: Path, rank: int):
     dead = folder / "dead"
 
     def training_step(self, batch, batch_idx):
@@ -38,7 +37,9 @@ if __name__ == "__main__":
     PRESETS["tiny"] = {"d_model": 16, "n_layer": 2}
     torch.set_num_threads(1)
     stage, notes, *arguments = sys.argv[1:]
-    MaskedLMTask.training_step = noting(Path(notes), int(os.environ.get("RANK", 0)))
+    for task in (RelationTask, MaskedLMTask):
+        own = task.training_step
+        task.training_step = noting(own, Path(notes), int(os.environ.get("RANK", 0)))
     status = import_module(f"lcplm_graph.{stage}").main(arguments)
     if torch.distributed.is_initialized():
         sys.exit("the process group is still open")
