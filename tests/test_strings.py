@@ -13,7 +13,7 @@ import torch
 from lcplm_graph import StringPPI
 from lcplm_graph.datasets.memory import from_dataframe
 from lcplm_graph.errors import InputError, LeakageError
-from lcplm_graph.features.store import cached_embeddings, sequence_digests
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.config import LcPlmConfig
@@ -135,7 +135,6 @@ def doors(tiny, head, folder):
         "embed_residues": lambda s: torch.cat(tiny.embed_residues(s)),
         "Encoder.tokenize": lambda s: tiny.tokenize(s).input_ids,
         "tokenize": lambda s: tokenize(s).input_ids,
-        "sequence_digests": lambda s: torch.from_numpy(sequence_digests(s).view(np.int64)),
         "cached_embeddings": lambda s: cached_embeddings(composition, s, root=folder),
         "head": lambda s: head.embed(s, edges).detach(),
         "SequenceStore.from_records": lambda s: list(SequenceStore.from_records(list("abcd"), s)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lcplm_graph.features.store import sequence_digests
 from lcplm_graph.models.encoders import length_sorted_batches
+from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.store import SequenceStore
 
 
@@ -40,7 +40,7 @@ class BatchPlan:
     """
 
     def __init__(self, store: SequenceStore, max_tokens: int, per_residue: bool) -> None:
-        digests = sequence_digests(store)
+        digests = wide_digests(store)
         _, unique, inverse = np.unique(digests, axis=0, return_index=True, return_inverse=True)
         # In input order, so that the batches do not depend on the hash.
         order = np.argsort(unique)

@@ -25,29 +25,16 @@ from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.process import reused_memory
+from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list
-from lcplm_graph.tokens.vocabulary import check_proteins, normal_form
+from lcplm_graph.tokens.vocabulary import check_proteins
 
 _RESIDUES_PER_SHARD = 1 << 17
 # Part of every folder's name. 2: earlier ones may hold rows under the digest of another sequence
 # (from sequences that were not in a list).
 _FORMAT = 2
 _MANY_SHARDS = 8
-
-
-def sequence_digests(sequences: Iterable[str]) -> np.ndarray:
-    """Blake2b hashes of 128 bits of the sequences' normal form, uint64 of shape (n, 2).
-
-    Examples
-    --------
-    >>> sequence_digests(["MKT", "mkt*", "MV"]).shape
-    (3, 2)
-    """
-    texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)
-    normal = map(normal_form, texts)
-    hashes = b"".join(hashlib.blake2b(s.encode(), digest_size=16).digest() for s in normal)
-    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64).reshape(-1, 2)
 
 
 class FeatureStore:
@@ -66,7 +53,7 @@ class FeatureStore:
     --------
     >>> import tempfile
     >>> store = FeatureStore("some encoder, mean", 2, root=tempfile.mkdtemp())
-    >>> digests = sequence_digests(["MKT", "MV"])
+    >>> digests = wide_digests(["MKT", "MV"])
     >>> store.add(digests[:1], np.array([[1.0, 2.0]], np.float32))
     >>> found, values = store.get(digests)
     >>> found.tolist(), values[0].tolist()
@@ -253,7 +240,7 @@ def cached_embeddings(
     texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)
     names = texts.ids if isinstance(texts, SequenceStore) else range(len(texts))
     store = FeatureStore(f"{encoder.fingerprint()} {pool}", width, root)
-    digests = sequence_digests(texts)
+    digests = wide_digests(texts)
     found, values = store.get(digests)
     missing = np.flatnonzero(~found)
     if len(missing):

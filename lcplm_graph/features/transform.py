@@ -14,17 +14,13 @@ from torch_geometric.transforms import BaseTransform
 from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError, InputError
-from lcplm_graph.features.store import (
-    FeatureStore,
-    cached_embeddings,
-    check_features,
-    sequence_digests,
-)
+from lcplm_graph.features.store import FeatureStore, cached_embeddings, check_features
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
 from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
 from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.pairs import single_graph
 from lcplm_graph.process import reused_memory
+from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
@@ -79,7 +75,8 @@ class AddProteinFeatures(BaseTransform):
 
     Examples
     --------
-    >>> from lcplm_graph.proteins.store import SequenceStore
+    >>> from lcplm_graph.proteins.digests import wide_digests
+    from lcplm_graph.proteins.store import SequenceStore
     >>> store = SequenceStore.from_records(["a", "b"], ["MKTAYIAK", "GGGG"])
     >>> graph = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), protein_id=["b", "a"], num_nodes=2)
     >>> AddProteinFeatures("composition", sequences=store)(graph).x.shape
@@ -141,15 +138,15 @@ class AddProteinFeatures(BaseTransform):
         stream = WalkStream(sampler, store, max_tokens=self.walk_tokens, negative_rate=0.0)
         width = pooled_dim(self.encoder.dim, self.pool)
         options = (self.walk_length, self.walks_per_protein, self.walk_tokens, self.seed)
-        digests = sequence_digests(store)
-        everything = f"{sequence_digests([digests.tobytes().hex()]).tobytes().hex()}"
+        digests = wide_digests(store)
+        everything = f"{wide_digests([digests.tobytes().hex()]).tobytes().hex()}"
         key = (
             f"{self.encoder.fingerprint()} {self.pool} walks {options} "
             f"{self.split.fingerprint} {everything}"
         )
         # By node, not by sequence: two proteins of equal sequence have neighbours of their own.
         cache = FeatureStore(key, width)
-        nodes = sequence_digests(str(i) for i in range(len(store)))
+        nodes = wide_digests(str(i) for i in range(len(store)))
         found, values = cache.get(nodes)
         if not found.all():
             values = _walk_features(

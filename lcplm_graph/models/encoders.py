@@ -211,14 +211,14 @@ def _tuned_encoder(family: str, folder: Path, name: str, dtype: str | torch.dtyp
 def _lcplm_encoder(
     source: str | Path, name: str, dtype: str | torch.dtype, options: dict[str, Any]
 ) -> LcPlmEncoder:
-    from lcplm_graph.models.checkpoints import read_json, resolve_checkpoint
+    from lcplm_graph.models.checkpoints import CONFIG, read_json, resolve_checkpoint
     from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
 
     folder = model_folder(source)
     cls: type[LcPlmPreTrainedModel] = LcPlmForMaskedLM
     if not is_adapter(folder):
         folder = resolve_checkpoint(source if folder == Path(source) else folder, **options)
-        cls = model_class(read_json(folder / "config.json"))
+        cls = model_class(read_json(folder / CONFIG))
     model = cls.from_pretrained(folder, dtype=dtype)
     model.name_or_path = name
     return LcPlmEncoder(model, name, seen_edges=model.record.seen_edges)

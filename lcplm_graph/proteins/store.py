@@ -6,7 +6,6 @@ The file has the columns `id`, `sequence` and `description` and is an ordinary A
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -20,11 +19,11 @@ import pyarrow.compute as pc
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.proteins.digests import sequence_digests
 from lcplm_graph.proteins.fasta import SCHEMA, line_of_record, read_fasta
 from lcplm_graph.proteins.ids import match_by_accession
 from lcplm_graph.proteins.residues import check_columns, checked_residues
 from lcplm_graph.strings import string_list
-from lcplm_graph.tokens.vocabulary import normal_form
 
 Text = TypeVar("Text", str, list[str])
 
@@ -278,15 +277,8 @@ class SequenceStore:
         return _first_repeated(self.ids)
 
     def digests(self) -> np.ndarray:
-        """First 8 bytes (little-endian) of the blake2b hash of each sequence's normal form.
-
-        Returns
-        -------
-        ndarray, dtype=uint64, shape=(n,)
-        """
-        normal = map(normal_form, self)
-        hashes = b"".join(hashlib.blake2b(text.encode()).digest()[:8] for text in normal)
-        return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
+        """Return `sequence_digests` of all sequences: uint64, shape (n,)."""
+        return sequence_digests(self)
 
 
 def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:

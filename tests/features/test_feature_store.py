@@ -7,18 +7,14 @@ import pytest
 import torch
 
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.features.store import (
-    FeatureStore,
-    cached_embeddings,
-    check_features,
-    sequence_digests,
-)
+from lcplm_graph.features.store import FeatureStore, cached_embeddings, check_features
 from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.proteins.digests import wide_digests
 
 
 def made(seed, n=5, width=3):
     names = [f"S{seed}{'A' * i}" for i in range(n)]
-    return sequence_digests(names), np.random.default_rng(seed).normal(size=(n, width))
+    return wide_digests(names), np.random.default_rng(seed).normal(size=(n, width))
 
 
 def test_many_writers_lose_nothing_and_shards_stay_few(tmp_path):
@@ -74,4 +70,4 @@ def test_features_that_carry_nothing_are_refused(tmp_path, value, what):
     with pytest.raises(InputError, match="of 1 of 4 proteins.*of 'c'"):
         check_features(values, ["a", "b", "c", "d"])
     with pytest.raises(InputError, match=what):
-        FeatureStore("k", 3, tmp_path).add(sequence_digests(list("ABCD")), values)
+        FeatureStore("k", 3, tmp_path).add(wide_digests(list("ABCD")), values)

@@ -11,8 +11,8 @@ import pytest
 
 from lcplm_graph import SequenceStore
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.features.store import sequence_digests
 from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.splits.leakage import saw_edges
 from lcplm_graph.tokens.vocabulary import encode_residues, normal_form
 
@@ -118,7 +118,7 @@ def test_a_hash_is_of_the_normal_form():
     raw = SequenceStore(pa.table({"id": ["a", "b", "c"], "sequence": ["mktJ", "MV*", "m-V"]}))
     for store in (spelt, raw):
         assert (store.digests() == plain.digests()).all()
-        assert (sequence_digests(store) == sequence_digests(plain)).all()
+        assert (wide_digests(store) == wide_digests(plain)).all()
     pairs = np.array([[0, 1], [1, 2]])
     seen = np.sort(pair_hashes(plain.digests(), pairs))
     assert saw_edges(seen, raw.digests(), pairs) == 2
