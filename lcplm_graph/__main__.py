@@ -11,7 +11,7 @@ from lcplm_graph.command import choose, guarded
 COMMANDS = {
     "embed": "turn a FASTA file into embeddings",
     "score": "do two proteins interact: a calibrated probability",
-    "predict": "rank partners of a protein, or new edges of a graph",
+    "predict": "partners of a protein, new edges of a graph, functions of proteins",
     "finetune": "train an encoder on labels of your own: proteins, residues or pairs",
     "predict-property": "ask a fine-tuned model about proteins or pairs",
     "variants": "score variants of a protein, without training",

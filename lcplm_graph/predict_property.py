@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import positional, run_command, several
@@ -17,8 +16,6 @@ from lcplm_graph.errors import ConfigError
 
 if TYPE_CHECKING:
     from lcplm_graph.finetuning.model import PropertyModel
-
-_SUFFIXES = (".tsv", ".csv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +58,13 @@ class PredictPropertyOptions:
 
 
 def _predict(options: PredictPropertyOptions) -> None:
-    suffix = Path(options.out).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ConfigError(f"{options.out}: the output ends in {', '.join(_SUFFIXES)}")
     import torch
 
     from lcplm_graph.finetuning.answers import as_frame, residue_frame
     from lcplm_graph.finetuning.model import PropertyModel
-    from lcplm_graph.finetuning.outputs import write_frame
+    from lcplm_graph.finetuning.outputs import table_suffix, write_frame
 
+    suffix = table_suffix(options.out)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = PropertyModel.from_pretrained(options.folder, device)
     if options.per_residue and not model.per_residue:

@@ -35,6 +35,8 @@ class FunctionTask:
         Terms that do not count.
     split : {"random", "cluster"}
     min_proteins : int
+    test : float
+        Share of the annotated proteins to test on, where no later annotations are given.
     seed : int
     """
 
@@ -47,7 +49,13 @@ class FunctionTask:
     exclude: Sequence[str] = ("GO:0005515",)
     split: str = "random"
     min_proteins: int = 10
+    test: float = 0.2
     seed: int = 0
+
+    @property
+    def source(self) -> str:
+        """Where the annotations come from, for tables."""
+        return ", ".join(map(str, self.annotations)) if self.annotations else self.data
 
     def dataset(self, aspect: str) -> GOFunction:
         """Build the dataset of one aspect; errors are those of `GOFunction`."""
@@ -63,6 +71,7 @@ class FunctionTask:
             exclude=self.exclude,
             split=self.split,
             min_proteins=self.min_proteins,
+            test=self.test,
             seed=self.seed,
         )
 
@@ -85,9 +94,8 @@ class FunctionTask:
         for report in reports[1:]:
             joined.rows += report.rows
             joined.facts |= report.facts
-        source = ", ".join(map(str, self.annotations)) if self.annotations else self.data
         split = "by time" if self.later_annotations else self.split
-        facts = {"data": source, "split": split, "encoder": encoder.name}
+        facts = {"data": self.source, "split": split, "encoder": encoder.name}
         joined.facts = {**facts, "precision": encoder.precision, **joined.facts}
         return joined
 

@@ -15,7 +15,8 @@ True
 
 For an answer rather than a network there is `link_model.LinkModel`: several heads of several
 seeds, trained on a `Split`, whose mean is a calibrated probability with its spread. `ppi_scorer`
-ships one that is trained, behind ``lcplm score``.
+ships one that is trained, behind ``lcplm score``. `function_model.FunctionModel` is a function
+head with its terms, behind ``lcplm predict function``.
 
 What one calls: a head and `fit.fit_function` or `fit_link.fit_link`; `LinkModel.fit` and
 `LinkModel.on`; `loaders` for graphs too large for one step. Other packages add heads by entry

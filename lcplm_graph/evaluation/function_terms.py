@@ -1,0 +1,126 @@
+"""Which terms proteins are likely to have: train on annotated ones, list the surest, as a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.evaluation.function_task import FunctionTask
+from lcplm_graph.evaluation.page import write_page
+from lcplm_graph.evaluation.report import Report
+from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.function_model import FunctionModel
+from lcplm_graph.models.encoders import Encoder
+
+COLUMNS = ("protein", "term", "name", "aspect", "probability")
+_SHOWN = 200
+
+
+def train_terms(
+    task: FunctionTask, aspect: str, encoder: Encoder, fit: FitOptions
+) -> FunctionModel:
+    """Train a head on the annotated proteins of a task, but for those that it holds out.
+
+    Parameters
+    ----------
+    task : FunctionTask
+    aspect : str
+    encoder : Encoder
+    fit : FitOptions
+
+    Raises
+    ------
+    ConfigError
+        If the data bring no sequences.
+    """
+    dataset = task.dataset(aspect)
+    if not len(dataset.sequences):
+        raise ConfigError(f"{task.source} brings no sequences to train on; give --sequences FASTA")
+    data = dataset[0]
+    used = data.train_mask | data.val_mask
+    rows = used.nonzero()[:, 0]
+    found = cached_embeddings(encoder, dataset.sequences.select(rows.numpy()), progress=True)
+    features = torch.zeros(len(used), found.shape[1])
+    features[rows] = found
+    facts = {
+        "data": task.source,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "precision": encoder.precision,
+        "pool": encoder.pool,
+        "seed": task.seed,
+        "training proteins": int(data.train_mask.sum()),
+        "validation proteins": int(data.val_mask.sum()),
+    }
+    return FunctionModel.fit(features, data, fit, facts)
+
+
+def surest_terms(
+    model: FunctionModel,
+    proteins: Sequence[str],
+    probability: npt.NDArray[np.floating],
+    most: int,
+    threshold: float,
+) -> pd.DataFrame:
+    """List the likeliest terms of each protein, a row for each, the surest first.
+
+    Of terms that are equally likely, the general ones come first.
+
+    Parameters
+    ----------
+    model : FunctionModel
+    proteins : sequence of str
+    probability : ndarray, shape=(proteins, terms)
+        From `FunctionModel.probability`.
+    most : int
+        Rows of a protein.
+    threshold : float
+        Smaller probabilities are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns `COLUMNS`. A protein without a likely term has no row.
+    """
+    ancestors = np.diff(model.ontology.ancestors.indptr)
+    rows = []
+    for protein, own in zip(proteins, probability, strict=True):
+        for at in np.lexsort((ancestors, -own))[:most]:
+            if own[at] < threshold:
+                break
+            rows.append((protein, model.terms[at], model.names[at], model.aspect, float(own[at])))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write_terms_page(
+    path: str | os.PathLike[str],
+    model: FunctionModel,
+    table: pd.DataFrame,
+    asked: int,
+    facts: Mapping[str, Any],
+) -> Path:
+    """Write the table of `surest_terms` for `asked` proteins as one HTML file."""
+    shown = table.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
+    notes = [
+        "Probability: the sigmoid of the trained head, never below that of a more special term. "
+        "It says how often such a term is annotated among the training proteins, not how often it "
+        "is true: what nobody has tested counts as absent.",
+    ]
+    if len(shown) < len(table):
+        notes.insert(0, f"The {len(shown):,} surest of {len(table):,} rows are shown.")
+    rows = [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
+    heading = {name: name for name in COLUMNS}
+    known = {k: v for k, v in model.facts.items() if k != "fingerprint"}
+    report = Report("Likely functions", heading, rows, {**known, **facts}, notes)
+    answered = table["protein"].nunique()
+    headline = f"{answered:,} of {asked:,} proteins have a likely term; {len(table):,} in all."
+    return write_page(path, report, headline=headline)

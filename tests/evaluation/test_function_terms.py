@@ -1,0 +1,109 @@
+"""`predict function`: terms of unknown proteins, closed upwards, from a head that is kept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lcplm_graph import predict
+from lcplm_graph.errors import CheckpointError
+from lcplm_graph.heads.function_model import CONFIG, FunctionModel
+
+LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
+ROOT, BINDING = "GO:0003674", "GO:0005488"
+KINDS = ("GO:0000001", "GO:0000002", "GO:0000003")
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Ninety annotated proteins of three kinds by composition, and six that are not annotated."""
+    folder = tmp_path_factory.mktemp("kinds")
+    above = {ROOT: None, BINDING: ROOT, **dict.fromkeys(KINDS, BINDING)}
+    text = "format-version: 1.2\nontology: go\n"
+    for term, parent in above.items():
+        text += f"\n[Term]\nid: {term}\nname: name of {term}\nnamespace: molecular_function\n"
+        text += f"is_a: {parent}\n" if parent else ""
+    (folder / "go.obo").write_text(text)
+    rng = np.random.default_rng(0)
+    tastes = rng.dirichlet(np.full(20, 0.4), 3)
+    records = [
+        f">P{n} text\n{''.join(rng.choice(LETTERS, rng.integers(60, 120), p=tastes[n % 3]))}\n"
+        for n in range(96)
+    ]
+    (folder / "known.fasta").write_text("".join(records[:90]))
+    (folder / "new.fasta").write_text("".join(records[90:]))
+    rows = [f"P{n}\t{KINDS[n % 3]}\tMFO\n" for n in range(90)]
+    (folder / "goa.tsv").write_text("EntryID\tterm\taspect\n" + "".join(rows))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(kinds, monkeypatch):
+    monkeypatch.setenv("LCPLM_DATA", str(kinds / "data"))
+
+
+def ask(folder, out, *more):
+    common = ["--encoder", "composition", "--out", str(folder / out)]
+    return predict.main(["function", str(folder / "new.fasta"), *common, *more])
+
+
+def training(folder):
+    files = {"annotations": "goa.tsv", "ontology": "go.obo", "sequences": "known.fasta"}
+    paths = [part for key, name in files.items() for part in (f"--{key}", str(folder / name))]
+    return [*paths, "--evidence", "all", "--steps", "60"]
+
+
+def test_terms_of_unknown_proteins(kinds, capsys):
+    kept = ["--save-head", str(kinds / "head"), "--report", str(kinds / "page.html")]
+    assert ask(kinds, "terms.tsv", *training(kinds), *kept, "--most", "2") == 0
+    assert "12 terms of 6 proteins" in capsys.readouterr().out
+    table = pd.read_csv(kinds / "terms.tsv", sep="\t")
+    assert list(table) == ["protein", "term", "name", "aspect", "probability"]
+    assert set(table["aspect"]) == {"MF"}
+    assert (table["name"] == "name of " + table["term"]).all()
+    for n in range(90, 96):  # the parent is never less likely than the kind
+        own = table[table["protein"] == f"P{n}"]
+        assert own["term"].tolist() == [BINDING, KINDS[n % 3]]
+        assert own["probability"].is_monotonic_decreasing and own["probability"].min() > 0.5
+    page = (kinds / "page.html").read_text()
+    assert KINDS[0] in page and "6 of 6 proteins have a likely term" in page
+    head = ["--head", str(kinds / "head")]
+    assert ask(kinds, "again.tsv", *head, "--most", "2") == 0
+    assert (kinds / "again.tsv").read_bytes() == (kinds / "terms.tsv").read_bytes()
+    assert ask(kinds, "sure.csv", *head, "--threshold", "1") == 0
+    assert (
+        "6 proteins have no term of probability 1 or more\n0 terms of 6" in capsys.readouterr().out
+    )
+    assert (kinds / "sure.csv").read_text() == "protein,term,name,aspect,probability\n"
+    for wrong, sentence in (
+        (["--steps", "5"], "trained already: leave out --steps"),
+        (["--aspect", "BP"], "is of MF, not of BP"),
+        (["--encoder", "dipeptide"], "was trained on features of 'composition'"),
+    ):
+        assert ask(kinds, "again.tsv", *head, *wrong) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_what_cannot_be_asked_is_refused_before_work(kinds, capsys):
+    (kinds / "empty.fasta").write_text("")
+    bare = ["--annotations", str(kinds / "goa.tsv"), "--ontology", str(kinds / "go.obo")]
+    bare += ["--evidence", "all"]
+    for more, sentence in (
+        (["--out", str(kinds / "x.txt")], "the output ends in .tsv, .csv, .parquet"),
+        (["--threshold", "2"], "a probability is from 0 to 1"),
+        (["--most", "0"], "at least 1 term"),
+        (["--head", str(kinds / "nothing")], f"no saved function model, {CONFIG} is missing"),
+        (bare, "goa.tsv brings no sequences to train on; give --sequences"),
+    ):
+        assert ask(kinds, "never.tsv", *more) == 1
+        assert sentence in capsys.readouterr().err
+    empty = ["function", str(kinds / "empty.fasta"), "--encoder", "composition"]
+    assert predict.main([*empty, "--out", str(kinds / "never.tsv")]) == 1
+    assert "empty.fasta" in capsys.readouterr().err
+    assert not (kinds / "never.tsv").exists() and not (kinds / "x.txt").exists()
+
+
+def test_a_damaged_head_is_named(kinds, tmp_path):
+    (tmp_path / CONFIG).write_text("{}")
+    (tmp_path / "function.safetensors").write_bytes(b"1234")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        FunctionModel.load(tmp_path)
