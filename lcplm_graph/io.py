@@ -11,14 +11,14 @@ import os
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lcplm_graph.errors import LcPlmError, LcPlmWarning, WriteError
+from lcplm_graph.errors import ConfigError, LcPlmError, LcPlmWarning, WriteError
 
 _already_said: set[str] = set()
 
@@ -45,6 +45,26 @@ def _names_the_place(write: Write) -> Write:
             yield from write(path, **options)
 
     return named
+
+
+def checked_suffix(path: str | os.PathLike[str], known: Sequence[str]) -> str:
+    """Return the suffix of a file to write, in lower case; commands ask before they begin.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of `known`.
+
+    Examples
+    --------
+    >>> checked_suffix("a/b.TSV", (".tsv", ".csv"))
+    '.tsv'
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in known:
+        one_of = "one of " if len(known) > 1 else ""
+        raise ConfigError(f"the output {path} should end in {one_of}{', '.join(known)}")
+    return suffix
 
 
 @contextmanager

@@ -256,12 +256,13 @@ def _function(options: FunctionCommand) -> None:
     from lcplm_graph.evaluation.function_terms import surest_terms, write_terms_page
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.features.store import cached_embeddings
-    from lcplm_graph.finetuning.outputs import table_suffix, write_frame
+    from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
+    from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import default_device
     from lcplm_graph.proteins.store import read_fasta_files
 
-    suffix = table_suffix(options.out)
+    suffix = checked_suffix(options.out, SUFFIXES)
     asked = read_fasta_files(options.proteins)
     encoder = load_in_precision(
         options.encoder, options.precision, options.device or default_device()

@@ -62,9 +62,10 @@ def _predict(options: PredictPropertyOptions) -> None:
 
     from lcplm_graph.finetuning.answers import as_frame, residue_frame
     from lcplm_graph.finetuning.model import PropertyModel
-    from lcplm_graph.finetuning.outputs import table_suffix, write_frame
+    from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
+    from lcplm_graph.io import checked_suffix
 
-    suffix = table_suffix(options.out)
+    suffix = checked_suffix(options.out, SUFFIXES)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = PropertyModel.from_pretrained(options.folder, device)
     if options.per_residue and not model.per_residue:

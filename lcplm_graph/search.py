@@ -60,9 +60,10 @@ class SearchOptions:
 def search(options: SearchOptions) -> None:
     """Search, write and say where."""
     from lcplm_graph.features.precomputed import read_embeddings
-    from lcplm_graph.io import atomic_path
+    from lcplm_graph.io import atomic_path, checked_suffix
     from lcplm_graph.tasks.search import EmbeddingIndex
 
+    checked_suffix(options.out, (".tsv",))
     db = read_embeddings(options.db, options.species)
     names, queries = _queries(options, db.info)
     neighbours, cosine = EmbeddingIndex(db.values, options.engine).search(queries, options.top)

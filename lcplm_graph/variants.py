@@ -61,12 +61,14 @@ def score(options: VariantsOptions) -> None:
     """Run the job and print what it writes."""
     if options.all_singles == (options.variants is not None):
         raise ConfigError("give either --all-singles or --variants FILE")
+    from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.masked_lm import load_masked_lm
     from lcplm_graph.process import default_device
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.tasks.variant_job import VariantJob
     from lcplm_graph.tasks.variant_table import variants_of
 
+    checked_suffix(options.out, (".tsv",))
     proteins = SequenceStore.from_fasta(options.fasta)
     chosen = None if options.variants is None else variants_of(options.variants, proteins)
     lm = load_masked_lm(options.encoder, default_device())

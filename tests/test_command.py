@@ -11,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from lcplm_graph.__main__ import main as lcplm
 from lcplm_graph.command import (
     Command,
     parse_options,
@@ -160,3 +161,22 @@ def test_help_into_a_closed_pipe_ends_quietly() -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["variants", "nowhere.fasta", "--all-singles"],
+        ["contacts", "nowhere.fasta"],
+        ["search", "nowhere.fasta", "--db", "nowhere.h5"],
+        ["predict", "function", "nowhere.fasta"],
+        ["predict", "edges"],
+        ["predict-property", "nowhere", "nowhere.fasta"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_output_of_another_kind_is_refused_before_anything_is_read(words, capsys, tmp_path):
+    out = tmp_path / "table.xlsx"
+    assert lcplm([*words, "--out", str(out)]) == 1
+    assert f"the output {out} should end in " in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())

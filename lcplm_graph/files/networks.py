@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lcplm_graph.errors import ConfigError
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import atomic_path, checked_suffix
 
 SUFFIXES = (".tsv", ".graphml", ".cx2")
 _CX2_TYPES = {str: "string", float: "double", int: "integer", bool: "boolean"}
@@ -55,10 +54,8 @@ def check_suffix(path: str | os.PathLike[str]) -> Path:
     ConfigError
         If not.
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path} should end in one of {', '.join(SUFFIXES)}")
-    return path
+    checked_suffix(path, SUFFIXES)
+    return Path(path)
 
 
 def write_network(path: str | os.PathLike[str], network: Network) -> Path:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lcplm_graph.errors import ConfigError
 from lcplm_graph.finetuning.answers import as_frame
 from lcplm_graph.finetuning.examples import Examples
 from lcplm_graph.finetuning.labels import SEPARATOR, UNKNOWN
@@ -46,20 +44,6 @@ def write_predictions(
         frame.insert(0, "row", [examples.proteins.names[i] for i in rows.tolist()])
         frames.append(frame)
     write_frame(path, pd.concat(frames, ignore_index=True))
-
-
-def table_suffix(path: str | os.PathLike[str]) -> str:
-    """Return the suffix of a table to write, in lower case.
-
-    Raises
-    ------
-    ConfigError
-        If `write_frame` does not know it.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: the output ends in {', '.join(SUFFIXES)}")
-    return suffix
 
 
 def write_frame(path: str | os.PathLike[str], frame: pd.DataFrame, suffix: str = ".tsv") -> None:

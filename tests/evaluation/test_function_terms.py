@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_is_refused_before_work(kinds, capsys):
     bare = ["--annotations", str(kinds / "goa.tsv"), "--ontology", str(kinds / "go.obo")]
     bare += ["--evidence", "all"]
     for more, sentence in (
-        (["--out", str(kinds / "x.txt")], "the output ends in .tsv, .csv, .parquet"),
+        (["--out", str(kinds / "x.txt")], "should end in one of .tsv, .csv, .parquet"),
         (["--threshold", "2"], "a probability is from 0 to 1"),
         (["--most", "0"], "at least 1 term"),
         (["--head", str(kinds / "nothing")], f"no saved function model, {CONFIG} is missing"),

@@ -279,7 +279,7 @@ def test_the_command_asks_about_fasta_and_tables(encoder, proteins, tmp_path, ca
     assert main([*ask, str(tmp_path / "in.parquet"), "--out", str(out)]) == 0
     assert pd.read_parquet(out)["prediction"].tolist() == frame["prediction"].tolist()[:1]
     for arguments, told in {
-        (str(fasta), "--out", "x.doc"): "the output ends in",
+        (str(fasta), "--out", "x.doc"): "x.doc should end in one of .tsv",
         (str(tmp_path / "no.fasta"), "--out", "x.tsv"): "no such file",
     }.items():
         assert main([*ask, *arguments]) == 1
