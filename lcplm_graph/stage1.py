@@ -184,6 +184,7 @@ def _finish(folder: Path, held_out: HeldOutByLength) -> None:
     from lcplm_graph.training.metrics import read_metrics
     from lcplm_graph.training.plots import draw_by_length, draw_loss
     from lcplm_graph.training.run import METRICS
+    from lcplm_graph.training.summary import summary
 
     last = [row for row in read_metrics(folder / METRICS) if row[MASK_ONLY] == row[MASK_ONLY]][-1]
     report = held_out.report()
@@ -200,7 +201,12 @@ def _finish(folder: Path, held_out: HeldOutByLength) -> None:
         for way, title in titles.items()
     }
     draw_by_length(folder / "loss_by_length.png", edges, curves)
-    draw_loss(folder)
+    draw_loss(folder, _drawn(held_out.floors(AS_TRAINED)))
+    print(summary(folder, _drawn(held_out.floors(MASK_ONLY))))
+
+
+def _drawn(floors: dict[str, float]) -> dict[str, float]:
+    return {name: floors[name] for name in ("unigram", "composition")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

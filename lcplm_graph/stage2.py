@@ -47,6 +47,7 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     from lcplm_graph.training.graphs import open_graphs
     from lcplm_graph.training.plots import draw_loss
     from lcplm_graph.training.run import run_training
+    from lcplm_graph.training.summary import summary
 
     tokens = options.walk_tokens or min(_WALK_TOKENS, options.max_tokens)
     graph = open_graphs(options, tokens)
@@ -65,6 +66,7 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     def finish(folder: Path) -> None:
         graph.save_split(folder)
         draw_loss(folder)
+        print(summary(folder))
 
     run_training(
         options,

@@ -28,7 +28,7 @@ def _run(fasta: Path, out: Path, *more: str, status: int = 0) -> None:
     assert found == status
 
 
-def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path) -> None:
+def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, capsys) -> None:
     tokens = set()
     for arch in ("bimamba-s", "bimamba", "mamba", "esm2"):
         out = tmp_path / arch
@@ -37,6 +37,12 @@ def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path) -> 
         assert [row["step"] for row in rows] == [0, 2]
         assert rows[-1]["valid_mask_only_loss_512"] > 0
         assert (out / "loss_by_length.png").is_file()
+        loss = rows[-1]["valid_mask_only_loss"]
+        said = capsys.readouterr().out
+        assert f"step 2: loss {loss:.3f} nats per masked residue" in said
+        # Twelve letters, equally often.
+        assert "(without a model: uniform 2.996, unigram 2.4" in said
+        assert f"written: {out / 'model'}" in said and "loss.png" in said
         tokens.add(rows[-1]["tokens"])
     assert len(tokens) == 1
 

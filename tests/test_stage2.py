@@ -48,9 +48,12 @@ def _run(graph: str, out: Path, *more: str, status: int = 0) -> None:
     assert found == status
 
 
-def test_checkpoint_remembers_what_it_saw(table: Path, tmp_path: Path) -> None:
+def test_checkpoint_remembers_what_it_saw(table: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "run"
     _run(f"pairs:{table}", out)
+    said = capsys.readouterr().out
+    assert "held out, step 2: loss" in said and "(without a model: uniform 2.996)" in said
+    assert f"written: {out / 'model'}" in said
     dataset = load_graph(f"pairs:{table}")
     split = Split.load(out / "split")
     assert split.fingerprint == dataset.split(kind="random", seed=0).fingerprint

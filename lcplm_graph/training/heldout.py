@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.tokens.masking import mask_tokens
+from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.packing import tokenize
 from lcplm_graph.training.corpus import Corpus, length_bin, length_edges
 from lcplm_graph.training.data import Batch, keyed_generator
@@ -94,6 +94,14 @@ class HeldOutByLength:
             if way == MASK_ONLY:
                 result[ACCURACY] = float(over_all[1] / over_all[2])
         return result
+
+    def floors(self, way: str) -> dict[str, float]:
+        """Mean losses of the floors over all bins, at the positions that a model is scored on."""
+        weights = [sum(int((x.labels != IGNORE).sum()) for x in b.batches[way]) for b in self.bins]
+        return {
+            name: float(np.average([b.floors[way][name] for b in self.bins], weights=weights))
+            for name in self.bins[0].floors[way]
+        }
 
     def report(self) -> dict[str, Any]:
         """Floors and sizes of the bins, for held_out.json."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ _CHANCE = {
 }
 
 
-def draw_loss(folder: Path) -> Path:
+def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
     """Draw loss.png from metrics.csv: every quantity that was measured, training and held out.
 
     Parameters
     ----------
     folder : Path
         Of the run.
+    floors : mapping of str to float, optional
+        Losses per masked residue that need no model, by name; drawn as dashed lines.
 
     Returns
     -------
@@ -48,9 +50,14 @@ def draw_loss(folder: Path) -> Path:
     figure, axes = _panels(len(shown))
     for axis, (title, column, label) in zip(axes, shown, strict=True):
         _curve(axis, rows, column)
-        steps, values = _series(rows, f"valid_{column}")
+        # Stage 1 measures residues alone, and calls what it trains on the loss.
+        held_out = "valid_loss" if _has(rows, "valid_loss") else "valid_residue_loss"
+        measured = held_out if column == "residue_loss" else f"valid_{column}"
+        steps, values = _series(rows, measured)
         if steps:
             axis.plot(steps, values, "o-", color="C3", label="held out")
+        for name, level in (floors or {}).items() if column == "residue_loss" else ():
+            axis.axhline(level, color=_grey(name), linestyle="--", label=f"{name} floor")
         if column in _CHANCE:
             axis.axhline(_CHANCE[column], color="0.6", linestyle=":", label="chance")
         if column == "relation_auroc":

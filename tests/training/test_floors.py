@@ -88,6 +88,7 @@ def test_held_out_losses_of_a_model_that_knows_the_frequencies(fasta) -> None:
         floor = report["floors"][MASK_ONLY]["unigram"][b]
         assert got[f"{MASK_ONLY}_{edge}"] == pytest.approx(floor, abs=1e-4)
         assert got[f"{AS_TRAINED}_{edge}"] > report["floors"][AS_TRAINED]["unigram"][b]
+    assert held_out.floors(MASK_ONLY)["unigram"] == pytest.approx(got[MASK_ONLY], abs=1e-4)
     assert 0 < got[ACCURACY] < 0.2
 
 
