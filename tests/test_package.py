@@ -46,7 +46,8 @@ def test_unknown_attribute() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_main(command: str) -> None:
-    assert callable(importlib.import_module(f"lcplm_graph.{command}").main)
+    module = command.replace("-", "_")
+    assert callable(importlib.import_module(f"lcplm_graph.{module}").main)
 
 
 def test_command_line(capsys: pytest.CaptureFixture) -> None:
