@@ -203,7 +203,7 @@ def has_python(page: Path) -> bool:
     return page.suffix == ".md" and bool(blocks(page, "python"))
 
 
-@pytest.mark.parametrize("page", filter(has_python, PAGES), ids=name_of)
+@pytest.mark.parametrize("page", [*filter(has_python, PAGES)], ids=name_of)
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page run in their order and print what stands behind them."""
     monkeypatch.chdir(tmp_path)

@@ -168,7 +168,8 @@ def load_encoder(
     elif key in ENCODERS and bool(colon) == (key in _PREFIXES) and ENCODERS.is_ours(key):
         encoder = ENCODERS.make(key, text, wanted, base=Encoder, **options)
     elif key in ENCODERS and not ENCODERS.is_ours(key):
-        given = {} if dtype is None else {"dtype": wanted}
+        # Other packages' encoders compute in float32 unless they know better.
+        given = {} if wanted in ("auto", torch.float32) else {"dtype": wanted}
         encoder = ENCODERS.make(key, text, base=Encoder, **given, **options)
     elif text.startswith("lcplm-") and not Path(text).exists():
         encoder = _shipped_encoder(text, wanted, **options)

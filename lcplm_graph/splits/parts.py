@@ -85,7 +85,7 @@ def random_parts(
     Examples
     --------
     >>> random_parts(np.array([True, True, True, False]), [5, 5, 6, 7], 0, 0.5, 0).tolist()
-    [-1, -1, 1, -2]
+    [1, 1, -1, -2]
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     members = np.unique(group[candidates])

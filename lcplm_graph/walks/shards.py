@@ -189,7 +189,7 @@ class ShardedWalkStream(WalkSource):
 
     def _stream(self, species: int) -> WalkStream:
         shard = self.shards[species]
-        seed = derive_key(self._key, shard.facts["taxon"])
+        seed = derive_key(self._key, shard.facts["taxon"]) >> 1  # a seed has 63 bits
         sampler = WalkSampler.open(shard.folder, seed=seed, **self._options)
         return WalkStream(
             sampler, shard.residues, max_tokens=self.max_tokens, negative_rate=self._negative_rate

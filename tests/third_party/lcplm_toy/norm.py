@@ -6,6 +6,6 @@ def supports(device, dtype, *, forced=False, width=16):
     return True, "lcplm-toy 1.0"
 
 
-def run(x, weight, eps):
+def run(x, weight, eps, dtype):
     """Compute ``x / sqrt(mean(x^2) + eps) * weight``."""
-    return x * weight / ((x * x).sum(-1, keepdim=True) / x.shape[-1] + eps).sqrt()
+    return (x * weight / ((x * x).sum(-1, keepdim=True) / x.shape[-1] + eps).sqrt()).to(dtype)
