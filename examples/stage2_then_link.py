@@ -53,7 +53,8 @@ def main() -> None:
 
     run = options.out / f"stage2-{options.steps}"
     command = ["--graph", f"pairs:{table}", "--encoder", options.encoder, "--split", "node"]
-    stage2.main([*command, "--steps", str(options.steps), "--out", str(run)])
+    quick = ["--decoder-steps", "5", "--eval-pairs", "20"] if options.quick else []
+    stage2.main([*command, *quick, "--steps", str(options.steps), "--out", str(run)])
 
     dataset = PairPPI(table)
     split = Split.load(run / "split")  # the held-out pairs that stage 2 never walked over

@@ -75,7 +75,13 @@ def _checkpoints_and_tasks_come_often(monkeypatch):
     monkeypatch.setattr(ray_module, "_ROWS_PER_TASK", 600)
 
 
-@pytest.mark.parametrize("options", [{"pool": "mean_std"}, {"per_residue": True, "half": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"pool": "mean_std"}, marks=pytest.mark.slow),
+        {"per_residue": True, "half": True},
+    ],
+)
 def test_files_are_those_of_the_local_engine(ray, fasta, tmp_path, options):
     encoder, threads = load_encoder("random:1m"), torch.get_num_threads()
     options |= {"max_tokens": 300, "progress": False}

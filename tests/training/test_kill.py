@@ -18,7 +18,7 @@ def _untimed(path: Path) -> list[str]:
     return [repr({k: v for k, v in row.items() if k not in TIMES}) for row in rows]
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
 def test_killed_and_resumed_is_bit_identical(fasta: Path, tmp_path: Path, kills: int) -> None:
     done = subprocess.run(
         [sys.executable, str(HELPER), str(fasta), str(tmp_path), str(kills)],
