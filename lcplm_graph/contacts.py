@@ -45,6 +45,8 @@ class ContactsOptions:
         Pairs listed at most; default: all.
     max_tokens
         Tokens per batch.
+    device
+        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
     fasta: str | None = positional(metavar="SEQUENCE.fasta", nargs="?", default=None)
@@ -55,6 +57,7 @@ class ContactsOptions:
     least_separation: int = 6
     top: int | None = None
     max_tokens: int = 4096
+    device: str | None = None
 
 
 def contacts(options: ContactsOptions) -> None:
@@ -70,7 +73,7 @@ def contacts(options: ContactsOptions) -> None:
 
     checked_suffix(options.out, (".tsv",))
     names, sequences, known = _proteins(options)
-    lm = load_masked_lm(options.encoder, default_device())
+    lm = load_masked_lm(options.encoder, options.device or default_device())
     between = len(sequences) == 2
     layouts = pair_layouts(lm, *sequences) if between else (protein_layout(lm, sequences[0]),)
     tokens = sum(layout.tokens for layout in layouts)

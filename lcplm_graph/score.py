@@ -44,6 +44,8 @@ class ScoreOptions(PageOption):
         What the encoder computes with, see lcplm embed.
     scorer
         Folder of a scorer; default: the one that ships.
+    device
+        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
     proteins: list[str] = positional(metavar="A B", nargs="*", default=[])
@@ -52,6 +54,7 @@ class ScoreOptions(PageOption):
     out: str | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     scorer: str | None = None
+    device: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,8 +92,11 @@ def _answer(
     options: ScoreOptions, pairs: list[tuple[str, str]], sequences: dict[str, str]
 ) -> ScoredPairs:
     from lcplm_graph.heads.ppi_scorer import PPIScorer
+    from lcplm_graph.process import default_device
 
-    return PPIScorer.from_pretrained(options.scorer, options.precision).answer(pairs, sequences)
+    return PPIScorer.from_pretrained(
+        options.scorer, options.precision, options.device or default_device()
+    ).answer(pairs, sequences)
 
 
 def _pairs(options: ScoreOptions, sequences: dict[str, str]) -> list[tuple[str, str]]:

@@ -44,6 +44,8 @@ class SearchOptions:
         What the encoder computes with, see lcplm embed; default: as the file was made.
     species
         Taxon, in STRING's file of all species.
+    device
+        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
     query: str = positional(metavar="QUERY.fasta")
@@ -55,6 +57,7 @@ class SearchOptions:
     pool: Literal["mean", "mean_std", "cls", "max"] | None = None
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     species: str | None = None
+    device: str | None = None
 
 
 def search(options: SearchOptions) -> None:
@@ -82,6 +85,7 @@ def search(options: SearchOptions) -> None:
 def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
     from lcplm_graph.features.precomputed import read_embeddings
     from lcplm_graph.models.precision import load_in_precision
+    from lcplm_graph.process import default_device
     from lcplm_graph.proteins.store import SequenceStore
 
     if Path(options.query).suffix in (".h5", ".npz", ".parquet"):
@@ -91,7 +95,7 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
     if name is None or pool is None:
         raise ConfigError(f"{options.db} does not say how it was made; give --encoder and --pool")
     precision = options.precision or info.get("precision") or "float32"
-    encoder = load_in_precision(name, precision)
+    encoder = load_in_precision(name, precision, options.device or default_device())
     made_by = info.get("encoder_fingerprint")
     if made_by is not None and made_by != encoder.fingerprint():
         raise ConfigError(

@@ -45,6 +45,8 @@ class VariantsOptions:
         protein.
     max_tokens
         Tokens per batch; a longer protein is never cut.
+    device
+        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
     fasta: str = positional(metavar="SEQUENCE.fasta")
@@ -55,6 +57,7 @@ class VariantsOptions:
     method: Literal["masked", "wild-type", "pseudo-perplexity"] = "masked"
     figures: str | None = None
     max_tokens: int = 4096
+    device: str | None = None
 
 
 def score(options: VariantsOptions) -> None:
@@ -71,7 +74,7 @@ def score(options: VariantsOptions) -> None:
     checked_suffix(options.out, (".tsv",))
     proteins = SequenceStore.from_fasta(options.fasta)
     chosen = None if options.variants is None else variants_of(options.variants, proteins)
-    lm = load_masked_lm(options.encoder, default_device())
+    lm = load_masked_lm(options.encoder, options.device or default_device())
     job = VariantJob(
         lm=lm,
         proteins=proteins,

@@ -105,7 +105,12 @@ class PPIScorer:
         self._rows: dict[str, Tensor] = {}
 
     @classmethod
-    def from_pretrained(cls, name: str | None = None, precision: str = "float32") -> PPIScorer:
+    def from_pretrained(
+        cls,
+        name: str | None = None,
+        precision: str = "float32",
+        device: str | torch.device | None = None,
+    ) -> PPIScorer:
         """Load a scorer that ships with the package, or a folder that ``save`` of one wrote.
 
         Parameters
@@ -114,6 +119,8 @@ class PPIScorer:
             Default: the one that was best on pairs of new proteins.
         precision : {"auto", "float32", "bfloat16"}
             What the encoder computes with; see `lcplm_graph.models.precision`.
+        device : str or torch.device, optional
+            Of the encoder; default: the CPU.
 
         Raises
         ------
@@ -134,7 +141,8 @@ class PPIScorer:
         rows = known.store.index_of(json.loads(training["ids"].tobytes().decode()))
         sequences = [known.store[i] for i in rows]
         nearest = NearestPairs(sequences, training["pairs"].astype(np.int64))
-        return cls(model, load_in_precision(model.facts["encoder"], precision), nearest, known)
+        encoder = load_in_precision(model.facts["encoder"], precision, device)
+        return cls(model, encoder, nearest, known)
 
     def score(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None = None
