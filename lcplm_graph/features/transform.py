@@ -75,8 +75,7 @@ class AddProteinFeatures(BaseTransform):
 
     Examples
     --------
-    >>> from lcplm_graph.proteins.digests import wide_digests
-    from lcplm_graph.proteins.store import SequenceStore
+    >>> from lcplm_graph.proteins.store import SequenceStore
     >>> store = SequenceStore.from_records(["a", "b"], ["MKTAYIAK", "GGGG"])
     >>> graph = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), protein_id=["b", "a"], num_nodes=2)
     >>> AddProteinFeatures("composition", sequences=store)(graph).x.shape
