@@ -158,7 +158,7 @@ def _is_one_model(folder: Path) -> None:
 
 
 def _head(seed: int) -> LinkModel:
-    from lcplm_graph.heads.link_model import untrained
+    from lcplm_graph.heads.members import untrained
     from lcplm_graph.heads.recipe import Recipe
 
     blocks = {"base": torch.ones(4, 8)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,19 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError
 from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
-from lcplm_graph.io import staged_files
+from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.process import one_thread
 from lcplm_graph.seeds import checked_seed
 
-WEIGHTS, CONFIG = "function.safetensors", "function.json"
+_FILES = HeadFiles(
+    "function model", "lcplm predict function ...", "function.safetensors", "function.json"
+)
 _FORMAT = 1
 _ROWS = 4096
 
@@ -112,7 +110,6 @@ class FunctionModel:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights and configuration into `folder`, and return it."""
-        folder = Path(folder)
         config = {
             "format": _FORMAT,
             "aspect": self.aspect,
@@ -121,11 +118,7 @@ class FunctionModel:
             "parents": self.parents,
             "facts": self.facts,
         }
-        with staged_files(folder, last=CONFIG) as staging:
-            save_file(self.head.state_dict(), staging / WEIGHTS)
-            text = json.dumps(config, ensure_ascii=False) + "\n"
-            (staging / CONFIG).write_text(text, encoding="utf-8")
-        return folder
+        return _FILES.write(folder, self.head.state_dict(), config)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> FunctionModel:
@@ -136,24 +129,12 @@ class FunctionModel:
         CheckpointError
             If a file is missing or damaged, or the two do not fit.
         """
-        folder = Path(folder)
-        try:
-            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            weights = load_file(folder / WEIGHTS)
+        with _FILES.reading(folder) as (config, weights):
             width = len(weights["gnn.scale.running_mean"])
             head = FunctionPredictor(width, num_terms=len(config["terms"]), conv="none")
             head.load_state_dict(weights)
             keys = ("terms", "names", "aspect", "parents", "facts")
             return cls(head.eval(), **{key: config[key] for key in keys})
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"{folder}: no saved function model, {Path(error.filename or WEIGHTS).name} is "
-                "missing; make one with lcplm predict function ... --save-head DIR"
-            ) from error
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{folder}: the function model cannot be read ({error})"
-            ) from error
 
 
 def _no_edges() -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.errors import InputError
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
@@ -24,14 +21,14 @@ from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe
+from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
-from lcplm_graph.io import staged_files
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Split
 
 Floats = npt.NDArray[np.float64]
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+_FILES = HeadFiles("link model", "lcplm predict ...", "model.safetensors", "config.json")
 _FORMAT = 1
 
 
@@ -114,7 +111,6 @@ class LinkModel:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights (float16) and configuration into `folder`, and return it."""
-        folder = Path(folder)
         weights = {
             f"{number}.{name}": _stored(tensor)
             for number, member in enumerate(self.members)
@@ -126,12 +122,7 @@ class LinkModel:
             "calibration": self.calibration.as_dict(),
             "facts": self.facts,
         }
-        # The configuration last, and an older one first away: a kill leaves no mixture of two.
-        with staged_files(folder, last=CONFIG) as staging:
-            save_file(weights, staging / WEIGHTS)
-            text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
-            (staging / CONFIG).write_text(text, encoding="utf-8")
-        return folder
+        return _FILES.write(folder, weights, config)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> LinkModel:
@@ -142,21 +133,11 @@ class LinkModel:
         CheckpointError
             If a file is missing or damaged, or the two do not fit.
         """
-        folder = Path(folder)
-        try:
-            config = json.loads((folder / CONFIG).read_text())
-            weights = load_file(folder / WEIGHTS)
+        with _FILES.reading(folder) as (config, weights):
             recipes = [Recipe.of(values) for values in config["members"]]
             members = [_member(recipe, weights, n) for n, recipe in enumerate(recipes)]
             calibration = Calibration.from_dict(config["calibration"])
             return cls(members, recipes, calibration, config["facts"])
-        except FileNotFoundError as error:
-            raise CheckpointError(
-                f"{folder}: no saved link model, {Path(error.filename).name} is missing; make one "
-                "with lcplm predict ... --save-head DIR"
-            ) from error
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise CheckpointError(f"{folder}: the link model cannot be read ({error})") from error
 
 
 def as_blocks(features: Blocks | Tensor) -> Blocks:

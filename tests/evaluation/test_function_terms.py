@@ -6,7 +6,7 @@ import pytest
 
 from lcplm_graph import predict
 from lcplm_graph.errors import CheckpointError
-from lcplm_graph.heads.function_model import CONFIG, FunctionModel
+from lcplm_graph.heads.function_model import FunctionModel
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 ROOT, BINDING = "GO:0003674", "GO:0005488"
@@ -91,7 +91,7 @@ def test_what_cannot_be_asked_is_refused_before_work(kinds, capsys):
         (["--out", str(kinds / "x.txt")], "should end in one of .tsv, .csv, .parquet"),
         (["--threshold", "2"], "a probability is from 0 to 1"),
         (["--most", "0"], "at least 1 term"),
-        (["--head", str(kinds / "nothing")], f"no saved function model, {CONFIG} is missing"),
+        (["--head", str(kinds / "nothing")], "no saved function model, function.json is missing"),
         (bare, "goa.tsv brings no sequences to train on; give --sequences"),
     ):
         assert ask(kinds, "never.tsv", *more) == 1
@@ -103,7 +103,7 @@ def test_what_cannot_be_asked_is_refused_before_work(kinds, capsys):
 
 
 def test_a_damaged_head_is_named(kinds, tmp_path):
-    (tmp_path / CONFIG).write_text("{}")
+    (tmp_path / "function.json").write_text("{}")
     (tmp_path / "function.safetensors").write_bytes(b"1234")
     with pytest.raises(CheckpointError, match="cannot be read"):
         FunctionModel.load(tmp_path)

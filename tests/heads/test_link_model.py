@@ -165,3 +165,10 @@ def test_pairs_of_new_proteins_alone_need_no_graph():
     )
     assert [recipe.blocks for recipe in model.recipes] == [(BASE, EXTREMES)] * 2
     assert all(member.between is None for member in model.members)
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    """The reader of weights does not say which file is missing."""
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"link model, model\.safetensors is missing"):
+        LinkModel.load(tmp_path)
