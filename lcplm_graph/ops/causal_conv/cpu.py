@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
+from lcplm_graph.ops.causal_conv.gradients import register_gradients
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
 from lcplm_graph.ops.checks import at_least_float32, needs_grad
 from lcplm_graph.ops.vector_ir import LANES
@@ -85,19 +86,4 @@ def conv_backward_op(
     return dx, dweight.T.contiguous(), dbias
 
 
-@conv_backward_op.register_fake
-def _(dout, x, weight, bias, cu_seqlens, reverse):
-    return x.new_empty(x.shape), weight.new_empty(weight.shape), bias.new_empty(bias.shape)
-
-
-def _setup_context(ctx, inputs, output):
-    *tensors, ctx.reverse = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _backward(ctx, dout):
-    grads = conv_backward_op(dout.contiguous(), *ctx.saved_tensors, ctx.reverse)
-    return (*grads, None, None)
-
-
-conv_op.register_autograd(_backward, setup_context=_setup_context)
+register_gradients(conv_op, conv_backward_op)

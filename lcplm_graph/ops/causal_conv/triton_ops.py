@@ -9,6 +9,7 @@ import torch
 import triton
 from torch import Tensor
 
+from lcplm_graph.ops.causal_conv.gradients import register_gradients
 from lcplm_graph.ops.causal_conv.triton_kernels import activation_backward, convolution
 from lcplm_graph.ops.tiles import cut_into_tiles
 from lcplm_graph.ops.triton_math import (
@@ -78,19 +79,4 @@ def conv_backward_op(
     return dx, sums[:-1].T.contiguous(), sums[-1].clone()
 
 
-@conv_backward_op.register_fake
-def _(dout, x, weight, bias, cu_seqlens, reverse):
-    return x.new_empty(x.shape), weight.new_empty(weight.shape), bias.new_empty(bias.shape)
-
-
-def _setup_context(ctx, inputs, output):
-    *tensors, ctx.reverse = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _backward(ctx, dout):
-    grads = conv_backward_op(dout.contiguous(), *ctx.saved_tensors, ctx.reverse)
-    return (*grads, None, None)
-
-
-conv_op.register_autograd(_backward, setup_context=_setup_context)
+register_gradients(conv_op, conv_backward_op)
