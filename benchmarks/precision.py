@@ -1,7 +1,7 @@
 """What bfloat16 changes: features of a shipped encoder, links and folds, against float32.
 
 ``python benchmarks/precision.py --encoder lcplm-1m`` prints a JSON object; ``--write`` keeps it in
-the encoder's folder as ``quality/bfloat16.json``, which ``--precision auto`` reads.  With
+the encoder's folder as ``precision.json``, which ``--precision auto`` reads.  With
 ``--domains scope40.fasta`` (headers ``>id a.1.1.1 ...``) also the superfamily of the nearest
 other domain.
 """
@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from lcplm_graph.heads.ppi_scorer import PPIScorer
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import load_encoder
-from lcplm_graph.models.precision import CHECK
+from lcplm_graph.models.folder import ModelFolder
 from lcplm_graph.models.shipped import shipped_folder
 
 PRECISIONS = ("float32", "bfloat16")
@@ -113,7 +113,7 @@ def keep(found: dict, write: bool) -> None:
     text = json.dumps(found, indent=1)
     print(text, flush=True)
     if write:
-        with atomic_path(shipped_folder(found["encoder"]) / CHECK) as path:
+        with atomic_path(ModelFolder(shipped_folder(found["encoder"])).precision) as path:
             path.write_text(text + "\n")
 
 

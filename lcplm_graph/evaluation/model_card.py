@@ -17,7 +17,6 @@ from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.models.folder import ModelFolder
-from lcplm_graph.models.precision import CHECK
 
 _MASK_ONLY = "valid_mask_only_loss"
 
@@ -33,7 +32,7 @@ def write_card(folder: str | Path) -> Path:
     model = ModelFolder(folder)
     facts = read_json(model.training)
     comparisons = []
-    for path in sorted(set(model.quality.glob("*.json")) - {Path(folder) / CHECK}):
+    for path in sorted(model.quality.glob("*.json")):
         comparison = Comparison.load(path)
         if comparison.facts.pop("weights", None) != facts["weights"]["sha256"]:
             raise DataError("measured with other weights; delete it or measure again", path=path)

@@ -21,6 +21,7 @@ from lcplm_graph.io import sha256_of
 from lcplm_graph.models.checkpoints import CONFIG, WEIGHTS, read_json
 
 RECORD, SEEN_EDGES, QUALITY, CARD = "training.json", "seen_edges.npy", "quality", "README.md"
+PRECISION = "precision.json"
 PROPERTY, HEAD = "property.json", "head.safetensors"
 FAMILIES = ("lcplm", "esm2", "esmc", "composition", "dipeptide")
 _RUN = "model"
@@ -92,6 +93,7 @@ class ModelFolder:
         self.config, self.weights = self.path / CONFIG, self.path / WEIGHTS
         self.training, self.seen_edges = self.path / RECORD, self.path / SEEN_EDGES
         self.quality, self.card = self.path / QUALITY, self.path / CARD
+        self.precision = self.path / PRECISION
         self.property, self.head = self.path / PROPERTY, self.path / HEAD
 
     def family(self) -> str | None:

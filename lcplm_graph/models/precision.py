@@ -16,15 +16,13 @@ import torch
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.models.folder import ModelFolder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 BOUND = 0.01
 """Largest relative change of features that ``auto`` accepts, as the shipped check states it."""
-
-CHECK = "quality/bfloat16.json"
-"""Where an encoder's folder says how much bfloat16 changes its features."""
 
 _INSTRUCTIONS = ("amx-bf16", "avx512bf16")
 
@@ -87,7 +85,7 @@ def stated_change(name: str | Path) -> float | None:
     """Relative change of features by bfloat16 that a shipped encoder states, or None."""
     if str(name) not in shipped_encoders():
         return None
-    path = shipped_folder(str(name)) / CHECK
+    path = ModelFolder(shipped_folder(str(name))).precision
     if not path.is_file():
         return None
     return float(json.loads(path.read_text(encoding="utf-8"))["relative_error"])
