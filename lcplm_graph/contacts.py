@@ -66,14 +66,14 @@ def contacts(options: ContactsOptions) -> None:
 
     from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.masked_lm import load_masked_lm
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
     from lcplm_graph.tasks.contacts import contact_map, interface_map, pair_layouts, protein_layout
     from lcplm_graph.tasks.pictures import draw_map
     from lcplm_graph.tasks.precision import long_range_line
 
     checked_suffix(options.out, (".tsv",))
     names, sequences, known = _proteins(options)
-    lm = load_masked_lm(options.encoder, options.device or default_device())
+    lm = load_masked_lm(options.encoder, chosen_device(options.device))
     between = len(sequences) == 2
     layouts = pair_layouts(lm, *sequences) if between else (protein_layout(lm, sequences[0]),)
     tokens = sum(layout.tokens for layout in layouts)

@@ -8,13 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lcplm_graph.command import positional, run_command
 from lcplm_graph.errors import ConfigError
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +70,7 @@ def embed(options: EmbedOptions) -> None:
     from lcplm_graph.features.formats import writer_for
     from lcplm_graph.features.ray_engine import ray_engine
     from lcplm_graph.models.precision import load_in_precision
+    from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.shards import sequence_files
 
     on_ray = options.engine == "ray"
@@ -86,9 +84,8 @@ def embed(options: EmbedOptions) -> None:
     writer_for(options.out)
     sequence_files(options.input)
     engine = ray_engine(options.workers) if on_ray else local_engine
-    encoder = load_in_precision(options.encoder, options.precision)
-    if not on_ray:
-        encoder.to(_device(options.device))
+    device = None if on_ray else chosen_device(options.device)
+    encoder = load_in_precision(options.encoder, options.precision, device)
     job = EmbedJob(
         options.input,
         encoder,
@@ -103,29 +100,6 @@ def embed(options: EmbedOptions) -> None:
     if job.complete:
         return
     print(f"written: {job.run(engine=engine)}")
-
-
-def _device(name: str | None) -> torch.device:
-    """Return the device of a name that is there.
-
-    Raises
-    ------
-    ConfigError
-        If it is not.
-    """
-    import torch
-
-    from lcplm_graph.process import default_device
-
-    if name is None:
-        return default_device()
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"there is no device {name!r} here ({reason})") from error
-    return device
 
 
 def main(argv: Sequence[str] | None = None) -> int:

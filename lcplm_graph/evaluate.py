@@ -453,11 +453,9 @@ def _ogb(options: OgbCommand) -> None:
 
 def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
     from lcplm_graph.models.precision import load_in_precision
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
 
-    encoder = load_in_precision(
-        options.encoder, options.precision, options.device or default_device()
-    )
+    encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     return encoder, options.pool or encoder.pool
 
 

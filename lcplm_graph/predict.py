@@ -259,14 +259,12 @@ def _function(options: FunctionCommand) -> None:
     from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
     from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.precision import load_in_precision
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import read_fasta_files
 
     suffix = checked_suffix(options.out, SUFFIXES)
     asked = read_fasta_files(options.proteins)
-    encoder = load_in_precision(
-        options.encoder, options.precision, options.device or default_device()
-    )
+    encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     print(f"encoder {shown_name(encoder)}", flush=True)
     model = _function_model(options, encoder)
     if options.save_head is not None:
@@ -349,12 +347,10 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.models.precision import load_in_precision
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
     from lcplm_graph.splits.make import make_split
 
-    encoder = load_in_precision(
-        options.encoder, options.precision, options.device or default_device()
-    )
+    encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)

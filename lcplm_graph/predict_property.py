@@ -58,16 +58,14 @@ class PredictPropertyOptions:
 
 
 def _predict(options: PredictPropertyOptions) -> None:
-    import torch
-
     from lcplm_graph.finetuning.answers import as_frame, residue_frame
     from lcplm_graph.finetuning.model import PropertyModel
     from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
     from lcplm_graph.io import checked_suffix
+    from lcplm_graph.process import chosen_device
 
     suffix = checked_suffix(options.out, SUFFIXES)
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = PropertyModel.from_pretrained(options.folder, device)
+    model = PropertyModel.from_pretrained(options.folder, chosen_device(options.device))
     if options.per_residue and not model.per_residue:
         raise ConfigError(
             f"--per-residue is of models of residues, this one is of {model.target.kind}"

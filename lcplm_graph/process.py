@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import torch
 
+from lcplm_graph.errors import ConfigError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -45,6 +47,26 @@ def one_thread() -> Iterator[None]:
 def default_device() -> torch.device:
     """Return the first GPU if CUDA runs here, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def chosen_device(name: str | torch.device | None) -> torch.device:
+    """Return the device of a name, after a first tensor on it; None is `default_device`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device here.
+    """
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        # torch built without CUDA raises an assertion of its own.
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"there is no device {str(name)!r} here ({reason})") from error
+    return device
 
 
 @contextmanager

@@ -92,10 +92,10 @@ def _answer(
     options: ScoreOptions, pairs: list[tuple[str, str]], sequences: dict[str, str]
 ) -> ScoredPairs:
     from lcplm_graph.heads.ppi_scorer import PPIScorer
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
 
     return PPIScorer.from_pretrained(
-        options.scorer, options.precision, options.device or default_device()
+        options.scorer, options.precision, chosen_device(options.device)
     ).answer(pairs, sequences)
 
 

@@ -85,7 +85,7 @@ def search(options: SearchOptions) -> None:
 def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
     from lcplm_graph.features.precomputed import read_embeddings
     from lcplm_graph.models.precision import load_in_precision
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore
 
     if Path(options.query).suffix in (".h5", ".npz", ".parquet"):
@@ -95,7 +95,7 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
     if name is None or pool is None:
         raise ConfigError(f"{options.db} does not say how it was made; give --encoder and --pool")
     precision = options.precision or info.get("precision") or "float32"
-    encoder = load_in_precision(name, precision, options.device or default_device())
+    encoder = load_in_precision(name, precision, chosen_device(options.device))
     made_by = info.get("encoder_fingerprint")
     if made_by is not None and made_by != encoder.fingerprint():
         raise ConfigError(

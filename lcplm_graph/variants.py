@@ -66,7 +66,7 @@ def score(options: VariantsOptions) -> None:
         raise ConfigError("give either --all-singles or --variants FILE")
     from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.masked_lm import load_masked_lm
-    from lcplm_graph.process import default_device
+    from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.tasks.variant_job import VariantJob
     from lcplm_graph.tasks.variant_table import variants_of
@@ -74,7 +74,7 @@ def score(options: VariantsOptions) -> None:
     checked_suffix(options.out, (".tsv",))
     proteins = SequenceStore.from_fasta(options.fasta)
     chosen = None if options.variants is None else variants_of(options.variants, proteins)
-    lm = load_masked_lm(options.encoder, options.device or default_device())
+    lm = load_masked_lm(options.encoder, chosen_device(options.device))
     job = VariantJob(
         lm=lm,
         proteins=proteins,

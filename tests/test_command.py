@@ -180,3 +180,22 @@ def test_an_output_of_another_kind_is_refused_before_anything_is_read(words, cap
     assert lcplm([*words, "--out", str(out)]) == 1
     assert f"the output {out} should end in " in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["embed", "in.fasta", "--out", "out.h5", "--encoder", "composition"],
+        ["score", "MKT", "GAV"],
+        ["variants", "in.fasta", "--all-singles", "--out", "out.tsv", "--encoder", "random:1m"],
+        ["contacts", "in.fasta", "--out", "out.tsv", "--encoder", "random:1m"],
+        ["finetune", "table.tsv", "--out", "run", "--encoder", "composition", "--mode", "head"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_device_that_is_not_there_is_named(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.fasta").write_text(">a\nMKTAYIAK\n")
+    (tmp_path / "table.tsv").write_text("sequence\tlabel\nMKT\t1\n")
+    assert lcplm([*words, "--device", "tpu9"]) == 1
+    assert "there is no device 'tpu9' here" in " ".join(capsys.readouterr().err.split())

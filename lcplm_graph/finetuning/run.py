@@ -36,7 +36,7 @@ from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 from lcplm_graph.pairs import pair_hashes
-from lcplm_graph.process import keep_freed_memory
+from lcplm_graph.process import chosen_device, keep_freed_memory
 from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 from lcplm_graph.training.checkpoints import FOLDER, AtomicCheckpointIO, TimedCheckpoints, step_of
 from lcplm_graph.training.data import TrainData
@@ -80,6 +80,7 @@ def finetune(options: FinetuneOptions) -> Report:
     Interrupted
         After SIGTERM or Ctrl-C, when everything is saved.
     """
+    chosen_device(options.device)  # a wrong name is refused before a table is read
     with claimed(options) as checkpoint:
         data = read_data(options)
         print(describe(data), flush=True)
@@ -177,7 +178,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
             head=HeadOptions(options.channels, options.dropout),
         )  # fmt: skip
     _check_lengths(encoder, data.examples)
-    model.to(_device(options.device))
+    model.to(chosen_device(options.device))
     features = _fit_scale(model, options, data)
     adapted = prepare(encoder, options)
     source = StepSource(
@@ -223,7 +224,7 @@ def _trainer(
     return Trainer(
         max_steps=steps,
         max_epochs=-1,
-        accelerator=_device(options.device).type,
+        accelerator=chosen_device(options.device).type,
         devices=1,
         precision=options.precision,
         logger=[MetricsCsv(folder / METRICS_FILE, [*TRAIN_COLUMNS, *valid], start)],
@@ -431,7 +432,3 @@ def _record_of(encoder: str) -> Record:
 
 def _check_lengths(encoder: Encoder, examples: Examples) -> None:
     encoder._check_lengths(examples.proteins.sequences, range(len(examples.proteins.sequences)))
-
-
-def _device(name: str | None) -> torch.device:
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
