@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +17,7 @@ import file_server
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+STAND_INS = Path(__file__).resolve().parent / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,6 +57,36 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("the shared data directory is not beside this checkout")
     return path
+
+
+class Benchmarks(NamedTuple):
+    """A folder of benchmark files: our small stand-ins, or the whole files beside the checkout."""
+
+    folder: Path
+    whole: bool
+
+    def file(self, name: str) -> Path:
+        """Path of a file, whether packed (the whole ones) or plain (the stand-ins)."""
+        packed = self.folder / f"{name}.gz"
+        return packed if packed.is_file() else self.folder / name
+
+
+@pytest.fixture(scope="session")
+def stand_ins() -> Benchmarks:
+    """The small files that come with the tests."""
+    return Benchmarks(STAND_INS, whole=False)
+
+
+@pytest.fixture(scope="session")
+def whole_benchmarks(shared_data: Path) -> Benchmarks:
+    """The whole files beside the checkout."""
+    return Benchmarks(shared_data, whole=True)
+
+
+@pytest.fixture(scope="session", params=["stand_ins", "whole_benchmarks"])
+def benchmarks(request: pytest.FixtureRequest) -> Benchmarks:
+    """Files of benchmarks, small and whole: a test that reads them runs on both."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from lcplm_graph.files.catalog import load_card
 from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import EXPERIMENTAL
 from lcplm_graph.go.ontology import Ontology
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.splits.parts import PARTS, random_parts
 
 ROOT, BINDING, PROTEIN, KINASE, ION = (f"GO:{n:07d}" for n in (3674, 5488, 5515, 19900, 43167))
@@ -212,31 +213,43 @@ def test_options_that_do_not_fit(files):
 
 
 @pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
-def test_shs27k(shared_data, tmp_path):
-    folder = shared_data / "string_shs27k"
+def test_all_aspects_at_once(benchmarks, tmp_path):
     dataset = GOFunction(
-        annotations=folder / "go_annotations.tsv",
-        ontology=folder / "go.obo.gz",
-        sequences=folder / "proteins.fasta",
+        annotations=benchmarks.file("string_shs27k/go_annotations.tsv"),
+        ontology=benchmarks.file("string_shs27k/go.obo"),
+        sequences=benchmarks.file("string_shs27k/proteins.fasta"),
         aspect=("MF", "BP", "CC"),
+        min_proteins=10 if benchmarks.whole else 1,
+        **({} if benchmarks.whole else {"valid": 0, "test": 0}),
         root=tmp_path,
     )
     assert set(dataset[0].go_aspect) == {"MF", "BP", "CC"}
     child, parent = dataset[0].go_parents
     y = dataset[0].y
     assert (y[:, parent] >= y[:, child]).all()
+    if not benchmarks.whole:
+        labels = {name.removeprefix("9606."): terms for name, terms in labels_of(dataset).items()}
+        assert labels == {
+            "ENSP01": {"GO:0000101", "GO:0005488", "GO:0000202", "GO:0000201"},
+            "ENSP02": {"GO:0005488", "GO:0000302", "GO:0000301"},
+            "ENSP03": {"GO:0000301"},
+            "ENSP04": {"GO:0000102", "GO:0000201"},
+        }
 
 
-def test_gains_equal_the_published_ones(shared_data):
+def test_gains_equal_the_published_ones(benchmarks):
     """The gains 2014 -> 2022 by our matrices are those of the benchmark's own file."""
-    folder = shared_data / "go_temporal"
-    ontology = Ontology.from_obo(folder / "go_2022.obo.gz")
-    old = go_labels.read_all(folder / f"go2014_{part}.tsv.gz" for part in ("mf", "bp", "cc"))
-    new = go_labels.read_all([folder / "human_exp_2022.tsv.gz"]).select(EXPERIMENTAL | {"IPI"})
+
+    def file(name):
+        return benchmarks.file(f"go_temporal/{name}")
+
+    ontology = Ontology.from_obo(file("go_2022.obo"))
+    old = go_labels.read_all(file(f"go2014_{part}.tsv") for part in ("mf", "bp", "cc"))
+    new = go_labels.read_all([file("human_exp_2022.tsv")]).select(EXPERIMENTAL | {"IPI"})
     proteins = pd.Index(sorted(new.table["protein"].unique()))
     before, _ = go_labels.label_matrix(old, ontology, proteins)
     later, _ = go_labels.label_matrix(new, ontology, proteins)
-    published = pd.read_csv(folder / "human_gain_2014_2022.tsv.gz", sep="\t")
+    published = pd.read_csv(file("human_gain_2014_2022.tsv"), sep="\t")
     for aspect in ("MF", "BP", "CC"):
         part = published[published["aspect"] == aspect].set_index("protein")
         found = go_labels.gain(before, later, ontology.in_aspect(aspect))
@@ -244,23 +257,47 @@ def test_gains_equal_the_published_ones(shared_data):
         assert sorted(names) == sorted(part.index)
         new_here = part.index[part["kind"] == "none_in_aspect"]
         assert sorted(proteins[found.none | found.limited]) == sorted(new_here)
-        for name in names[::97]:
+        for name in names[:: 97 if benchmarks.whole else 1]:
             row = found.gained[[proteins.get_loc(name)]].indices
             assert {ontology.terms[i] for i in row} == set(part.at[name, "new_terms"].split(","))
 
 
-@pytest.mark.slow
-def test_go_temporal_through_the_public_class(shared_data, tmp_path):
-    folder = shared_data / "go_temporal"
+def time_split(benchmarks, root, **options):
+    parts = ("mf", "bp", "cc")
     with pytest.warns(LcPlmWarning, match="without evidence codes"):
-        dataset = GOFunction(
-            annotations=[folder / f"go2014_{part}.tsv.gz" for part in ("mf", "bp", "cc")],
-            later_annotations=folder / "human_exp_2022.tsv.gz",
-            ontology=folder / "go_2022.obo.gz",
-            sequences=shared_data / "swissprot_go_2014_rep50.fasta.gz",
-            root=tmp_path,
+        return GOFunction(
+            annotations=[benchmarks.file(f"go_temporal/go2014_{part}.tsv") for part in parts],
+            later_annotations=benchmarks.file("go_temporal/human_exp_2022.tsv"),
+            ontology=benchmarks.file("go_temporal/go_2022.obo"),
+            sequences=benchmarks.file("swissprot_go_2014_rep50.fasta"),
+            root=root,
+            **options,
         )
+
+
+def test_time_split_of_two_files(stand_ins, tmp_path):
+    forget_warnings()
+    dataset = time_split(stand_ins, tmp_path, valid=0, min_proteins=1)
     data = dataset[0]
+    names = np.array(data.protein_id)
+    assert names.tolist() == ["HUM001", "HUM002", "HUM003", "HUM004", "HUM005", "MOU001"]
+    masks = ("train_mask", "test_mask", "no_knowledge_mask", "limited_knowledge_mask")
+    assert [names[data[mask]].tolist() for mask in (*masks, "partial_knowledge_mask")] == [
+        ["HUM001", "MOU001"], ["HUM003", "HUM005"], ["HUM005"], ["HUM003"], ["HUM001"],
+    ]  # fmt: skip
+    assert labels_of(dataset) == {
+        "HUM001": {"GO:0000101", "GO:0005488"},
+        "HUM002": set(),
+        "HUM003": {"GO:0000101", "GO:0005488"},
+        "HUM004": set(),
+        "HUM005": {"GO:0000102", "GO:0000103"},
+        "MOU001": {"GO:0000102", "GO:0000103"},
+    }
+
+
+@pytest.mark.slow
+def test_time_split_of_the_whole_benchmark(whole_benchmarks, tmp_path):
+    data = time_split(whole_benchmarks, tmp_path)[0]
     assert data.num_nodes == 129_078
     assert int(data.test_mask.sum()) == int(
         (data.no_knowledge_mask | data.limited_knowledge_mask).sum()

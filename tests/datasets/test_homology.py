@@ -153,18 +153,17 @@ def test_scope(tmp_path):
         RemoteHomology(tmp_path / "empty", labels, root=tmp_path)
 
 
-def test_the_real_scope_split(shared_data, tmp_path):
-    folder = shared_data / "scope40"
-    dataset = RemoteHomology(folder / "scope40.fasta", folder / "labels.tsv", root=tmp_path)
+def test_scope_with_a_fixed_split(benchmarks, tmp_path):
+    fasta, labels = (benchmarks.file(f"scope40/{name}") for name in ("scope40.fasta", "labels.tsv"))
+    dataset = RemoteHomology(fasta, labels, root=tmp_path)
     data = dataset[0]
-    sizes = {mask: int(data[mask].sum()) for mask in MASKS if mask in data}
-    assert sizes == {
-        "train_mask": 10817,
-        "val_mask": 691,
-        "test_family_mask": 783,
-        "test_superfamily_mask": 548,
-    }
-    assert dataset.report["domains"] == len(dataset.sequences) == 12839
+    # Training, validation, test of families, test of superfamilies.
+    sizes = [10817, 691, 783, 548] if benchmarks.whole else [3, 1, 2, 2]
+    names = ("train_mask", "val_mask", "test_family_mask", "test_superfamily_mask")
+    assert {mask: int(data[mask].sum()) for mask in MASKS if mask in data} == dict(
+        zip(names, sizes, strict=True)
+    )
+    assert dataset.report["domains"] == len(dataset.sequences) == sum(sizes)
     # A superfamily of the superfamily test is not in training, its fold is.
     train, test = data.train_mask, data.test_superfamily_mask
     assert not set(data.superfamily[test].tolist()) & set(data.superfamily[train].tolist())

@@ -94,27 +94,38 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
-def test_the_yeast_pairs(shared_data, tmp_path):
-    folder = shared_data / "dscript_yeast"
-    dataset = PairPPI(folder / "yeast_test.tsv", folder / "yeast.fasta", root=tmp_path)
+def test_pairs_of_dscript(benchmarks, tmp_path):
+    table, fasta = (
+        benchmarks.file(f"dscript_yeast/{n}") for n in ("yeast_test.tsv", "yeast.fasta")
+    )
+    dataset = PairPPI(table, fasta, root=tmp_path)
     report = dataset.report
-    assert (report["published_positives"], report["published_negatives"]) == (5000, 50000)
-    assert report["proteins"] == dataset[0].num_nodes == 5664
-    assert (report["duplicates"], report["contradictory_pairs"], report["self_pairs"]) == (32, 4, 5)
+    published = (report["published_positives"], report["published_negatives"])
+    assert published == ((5000, 50000) if benchmarks.whole else (6, 6))
+    proteins = 5664 if benchmarks.whole else 6
+    assert report["proteins"] == dataset[0].num_nodes == proteins
+    dirt = tuple(report[name] for name in ("duplicates", "contradictory_pairs", "self_pairs"))
+    # Both rows of a contradictory pair go; the second counts among the duplicates.
+    assert dirt == ((32, 4, 5) if benchmarks.whole else (3, 1, 1))
     assert dataset[0].edge_index.shape[1] == 2 * report["positives"]
     assert dataset[0].neg_edge_index.shape[1] == report["negatives"]
-    assert report["positives"] + report["negatives"] == 55000 - 32 - 4 - 5
+    assert report["positives"] + report["negatives"] == sum(published) - sum(dirt)
 
 
-def test_shs27k_as_pairs(shared_data, tmp_path):
-    folder = shared_data / "string_shs27k"
-    text = (folder / "links.tsv").read_text().splitlines()
+def test_links_of_string_as_pairs(benchmarks, tmp_path):
+    text = benchmarks.file("string_shs27k/links.tsv").read_text().splitlines()
     rows = [line.split(" ") for line in text[1:]]
     table = tmp_path / "links.tsv"
     table.write_text("".join(f"{a}\t{b}\t{int(score) / 1000}\n" for a, b, score in rows))
-    dataset = PairPPI(table, folder / "proteins.fasta", root=tmp_path, third="score")
-    assert dataset[0].num_nodes == 1690
-    assert dataset[0].edge_index.shape[1] == 2 * 7624
+    fasta = benchmarks.file("string_shs27k/proteins.fasta")
+    dataset = PairPPI(table, fasta, root=tmp_path, third="score")
+    size = (dataset[0].num_nodes, dataset[0].edge_index.shape[1])
+    assert size == ((1690, 2 * 7624) if benchmarks.whole else (4, 2 * 4))
+    if not benchmarks.whole:
+        ends = [[0, 0, 1, 1, 2, 2, 2, 3], [1, 2, 0, 2, 0, 1, 3, 2]]
+        assert dataset[0].edge_index.tolist() == ends
+        weights = [0.171, 0.933, 0.171, 0.4, 0.933, 0.4, 1.0, 1.0]
+        assert dataset[0].edge_weight.tolist() == pytest.approx(weights)
 
 
 def test_a_bad_label_in_the_first_row_is_no_header(tmp_path):

@@ -211,10 +211,10 @@ def test_aspect_names():
         aspect_code("X")
 
 
-def test_the_real_ontology(shared_data):
-    ontology = Ontology.from_obo(shared_data / "go_temporal" / "go_2022.obo.gz")
-    assert len(ontology) == 43558
-    assert ontology.counts["alt_id"] == 3450
+def test_every_term_has_the_root_of_its_aspect_above_it(benchmarks):
+    ontology = Ontology.from_obo(benchmarks.file("go_temporal/go_2022.obo"))
+    found = (len(ontology), ontology.counts["alt_id"])
+    assert found == ((43558, 3450) if benchmarks.whole else (13, 1))
     # Every term but the roots has its own root as an ancestor, and no other.
     roots = [ontology.index[root] for root in ROOTS.values()]
     reached = ontology.ancestors[:, roots].toarray()

@@ -192,20 +192,22 @@ def test_no_bytes_give_anything_but_records_or_a_data_error(tmp_path_factory, co
 
 
 @pytest.mark.parametrize(
-    ("name", "proteins", "residues"),
+    ("name", "proteins"),
     [
-        ("swissprot_go_2014_rep50.fasta.gz", 129_163, 52_196_285),
-        ("scope40/scope40.fasta", 12_937, None),
-        ("dscript_yeast/yeast.fasta", 5_664, None),
-        ("string_shs27k/proteins.fasta", 1_690, None),
+        ("swissprot_go_2014_rep50.fasta", (8, 129_163)),
+        ("scope40/scope40.fasta", (9, 12_937)),
+        ("dscript_yeast/yeast.fasta", (6, 5_664)),
+        ("string_shs27k/proteins.fasta", (4, 1_690)),
     ],
 )
-def test_real_files(shared_data, name, proteins, residues):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LcPlmWarning)
-        store = SequenceStore.from_fasta(shared_data / name)
-    assert len(store) == proteins or proteins is None
-    assert int(store.lengths.sum()) == residues or residues is None
+@pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
+def test_files_of_benchmarks(benchmarks, name, proteins):
+    path = benchmarks.file(name)
+    store = SequenceStore.from_fasta(path)
+    assert len(store) == proteins[benchmarks.whole]
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt") as lines:
+        residues = sum(len(line.strip()) for line in lines if not line.startswith(">"))
+    assert int(store.lengths.sum()) == residues
     assert store.lengths.min() > 0
 
 

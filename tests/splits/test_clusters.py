@@ -149,11 +149,15 @@ def test_identity_and_coverage_are_cut_offs(families):
 
 
 @pytest.mark.slow
-def test_built_in_search_finds_what_mmseqs2_finds(shared_data):
-    if shutil.which("mmseqs") is None:
-        pytest.skip("MMseqs2 is not on the PATH")
-    store = SequenceStore.from_fasta(shared_data / "dscript_yeast/yeast.fasta")
-    store = store.select(np.arange(0, len(store), 4))
+@pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not on the PATH")
+@pytest.mark.parametrize("of", ["families", "yeast"])
+def test_built_in_search_finds_what_mmseqs2_finds(request, families, of):
+    if of == "families":
+        store, _ = families
+    else:
+        yeast = request.getfixturevalue("shared_data") / "dscript_yeast/yeast.fasta"
+        store = SequenceStore.from_fasta(yeast)
+        store = store.select(np.arange(0, len(store), 4))
     ours = {tuple(p) for p in homologous_pairs(store, method="kmer").pairs.tolist()}
     hits = homologous_pairs(store, method="mmseqs")
     theirs = [tuple(p) for p in hits.pairs[hits.identity >= 0.4].tolist()]
