@@ -3,6 +3,7 @@
 A and B are names (STRING ids, UniProt accessions, gene names of the human training data), FASTA
 files, or sequences.  Probabilities hold where one pair that does not interact comes with each that
 does; nearest_training_identity is that of the most similar training pair, 0 if none has 30 %.
+--details names that pair, and tells which pairs have a protein unlike anything seen in training.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from lcplm_graph.heads.ppi_scorer import ScoredPairs
 
 COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
+DETAILS = ("nearest_training_protein1", "nearest_training_protein2", "unlike_training")
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 # Every answer that is printed is read by someone.
 _PRINTED = 1000
+# For so many of them the nearest training pair is named.
+_NAMED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,8 @@ class ScoreOptions(PageOption):
         FASTA files with the proteins that the table names.
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
+    details
+        Add the nearest training pair, and whether a protein is unlike anything seen in training.
     precision
         What the encoder computes with, see lcplm embed.
     scorer
@@ -52,6 +58,7 @@ class ScoreOptions(PageOption):
     pairs: str | None = None
     sequences: list[str] = several(default=[], metavar="FASTA")
     out: str | None = None
+    details: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
     scorer: str | None = None
     device: str | None = None
@@ -70,13 +77,16 @@ def _score(options: ScoreOptions) -> None:
     sequences = _read_sequences(options.sequences)
     pairs = _pairs(options, sequences)
     answer = _answer(options, pairs, sequences)
-    network = Network(COLUMNS, list(answer.rows()), (COLUMNS[0], COLUMNS[1]))
+    columns = (*COLUMNS, *DETAILS) if options.details else COLUMNS
+    network = Network(columns, answer.rows(details=options.details), (COLUMNS[0], COLUMNS[1]))
     if options.out is not None:
         print(f"{len(pairs):,} pairs; written: {write_network(options.out, network)}")
     else:
-        print("\t".join(COLUMNS))
-        for a, b, *numbers in network.rows:
-            print("\t".join([_short(a), _short(b), *(f"{number:.4f}" for number in numbers)]))
+        print("\t".join(columns))
+        for row in network.rows:
+            print("\t".join(f"{x:.4f}" if isinstance(x, float) else _short(x) for x in row))
+        if len(pairs) <= _NAMED and not options.details:
+            _name_nearest(answer)
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
@@ -86,6 +96,20 @@ def _score(options: ScoreOptions) -> None:
         }
         facts |= {"scorer": options.scorer or "the one that ships"}
         print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
+
+
+def _name_nearest(answer: ScoredPairs) -> None:
+    """Say beside the table which training pair is nearest, where the table has its identity."""
+    from lcplm_graph.heads.nearest import COVERAGE, IDENTITY
+
+    near = zip(answer.nearest_training_pair, answer.nearest_training_identity, strict=True)
+    for (a, b), (pair, identity) in zip(answer.names, near, strict=True):
+        told = f"nearest training pair of {_short(a)} and {_short(b)}: "
+        if identity:
+            told += f"{' and '.join(pair)}, {identity:.0%} identity"
+        else:
+            told += f"none with {IDENTITY:.0%} identity over {COVERAGE:.0%} of both proteins"
+        print(told, file=sys.stderr)
 
 
 def _answer(

@@ -53,6 +53,8 @@ class ScoredPairs:
         Standard deviation of the members' own probabilities.
     nearest_training_identity : ndarray, dtype=float64, shape=(n,)
         Of the nearest training pair, see `NearestPairs`; 0 if none is similar.
+    nearest_training_pair : list of (str, str)
+        That pair, the protein like the first one first; two empty names if none is similar.
     unlike_training : ndarray, dtype=bool, shape=(n,)
         A protein whose features lie outside of what training proteins have.
     """
@@ -61,14 +63,28 @@ class ScoredPairs:
     probability: Floats
     uncertainty: Floats
     nearest_training_identity: Floats
+    nearest_training_pair: list[tuple[str, str]]
     unlike_training: npt.NDArray[np.bool_]
 
-    def rows(self) -> list[tuple[str, str, float, float, float]]:
-        """Return the rows of the table that ``lcplm score`` writes."""
+    def rows(self, *, details: bool = False) -> list[tuple[Any, ...]]:
+        """Return the rows of the table that ``lcplm score`` writes, one per pair.
+
+        Parameters
+        ----------
+        details : bool
+            Add the nearest training pair, and ``yes`` or ``no`` for `unlike_training`.
+        """
         numbers = (self.probability, self.uncertainty, self.nearest_training_identity)
-        return [
-            (a, b, *(round(float(column[i]), 4) for column in numbers))  # type: ignore[misc]
+        short = [
+            (a, b, *(round(float(column[i]), 4) for column in numbers))
             for i, (a, b) in enumerate(self.names)
+        ]
+        if not details:
+            return short
+        said = ["yes" if strange else "no" for strange in self.unlike_training]
+        return [
+            (*row, *pair, odd)
+            for row, pair, odd in zip(short, self.nearest_training_pair, said, strict=True)
         ]
 
 
@@ -140,7 +156,9 @@ class PPIScorer:
         known = KnownProteins.embedded(model.facts["data"])
         rows = known.store.index_of(json.loads(training["ids"].tobytes().decode()))
         sequences = [known.store[i] for i in rows]
-        nearest = NearestPairs(sequences, training["pairs"].astype(np.int64))
+        symbols = np.asarray(known.names.names)[rows]
+        names = [symbol or known.store.ids[i] for symbol, i in zip(symbols, rows, strict=True)]
+        nearest = NearestPairs(sequences, training["pairs"].astype(np.int64), names)
         encoder = load_in_precision(model.facts["encoder"], precision, device)
         return cls(model, encoder, nearest, known)
 
@@ -171,10 +189,11 @@ class PPIScorer:
         """Return probabilities with all that one must know beside them; see `score`."""
         names, proteins, ends = self._resolved(pairs, sequences)
         probability, spread, unlike = self._scored(names, proteins, ends)
-        relatives = self.nearest.relatives(proteins)
-        identity = self.nearest.identity(relatives, ends)
+        identity, nearest = self.nearest.of(proteins, ends)
+        called = [*self.nearest.names, ""]
+        alike = [(called[i], called[j]) for i, j in nearest.tolist()]
         strange = np.asarray(unlike[ends].any(axis=1), bool)
-        found = ScoredPairs(names, probability, spread, identity, strange)
+        found = ScoredPairs(names, probability, spread, identity, alike, strange)
         if unlike.any():
             odd = [name for pair, end in zip(names, ends.tolist(), strict=True)
                    for name, i in zip(pair, end, strict=True) if unlike[i]]  # fmt: skip

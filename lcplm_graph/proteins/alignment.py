@@ -91,24 +91,51 @@ def index_seeds(encoded: Encoded) -> SeedIndex:
     group = np.full(UNKNOWN + 1, -1, np.int32)
     for number, letters in enumerate(_GROUPS):
         group[[LETTERS.index(letter) for letter in letters]] = number
-    reduced = group[codes]
     owner = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
     offsets = np.flatnonzero(np.frombuffer(_SEED.encode(), np.uint8) == ord("1"))
-    room = starts[owner + 1] - np.arange(len(codes)) >= len(_SEED)
-    words = np.zeros(len(codes), np.int32)
-    present = np.zeros(len(codes), np.int32)
-    for offset in offsets:
-        letter = np.append(reduced[offset:], np.full(offset, -1, np.int32))
-        room &= letter >= 0
-        words = words * len(_GROUPS) + letter
-        present |= 1 << np.maximum(letter, 0)
-    room &= np.bitwise_count(present) >= 3
-    words[~room] = -1
-    positions = np.flatnonzero(room).astype(np.int32)
-    positions = positions[np.argsort(words[positions], kind="stable")]
-    pointers = np.zeros(len(_GROUPS) ** len(offsets) + 1, np.int64)
-    np.cumsum(np.bincount(words[positions], minlength=len(pointers) - 1), out=pointers[1:])
-    return SeedIndex(words, pointers, positions, owner)
+    words = _seed_words(codes, starts, group, offsets)
+    return SeedIndex(words, *_by_word(words, len(_GROUPS) ** len(offsets)), owner)
+
+
+@njit(cache=True, nogil=True)
+def _seed_words(
+    codes: Codes, starts: IntArray, group: npt.NDArray[np.int32], offsets: IntArray
+) -> npt.NDArray[np.int32]:
+    """Return the word at each position, -1 where none is."""
+    words = np.full(len(codes), -1, np.int32)
+    base, last = group.max() + 1, offsets[-1]
+    for sequence in range(len(starts) - 1):
+        for i in range(starts[sequence], starts[sequence + 1] - last):
+            word, present = 0, 0
+            for offset in offsets:
+                letter = group[codes[i + offset]]
+                if letter < 0:
+                    present = 0
+                    break
+                word = word * base + letter
+                present |= 1 << letter
+            # Without its two lowest bits something is left: three groups or more.
+            present &= present - 1
+            if present & (present - 1):
+                words[i] = word
+    return words
+
+
+@njit(cache=True, nogil=True)
+def _by_word(words: npt.NDArray[np.int32], count: int) -> tuple[IntArray, npt.NDArray[np.int32]]:
+    """Sort positions by their word, by counting; those without one are left out."""
+    pointers = np.zeros(count + 1, np.int64)
+    for word in words:
+        if word >= 0:
+            pointers[word + 1] += 1
+    pointers = np.cumsum(pointers)
+    positions = np.empty(pointers[-1], np.int32)
+    free = pointers.copy()
+    for i in range(len(words)):
+        if words[i] >= 0:
+            positions[free[words[i]]] = i
+            free[words[i]] += 1
+    return pointers, positions
 
 
 @njit(cache=True, nogil=True)

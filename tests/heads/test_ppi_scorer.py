@@ -1,6 +1,7 @@
 """The scorer that ships: symmetric, the same alone and among others, honest about odd input."""
 
 import json
+import time
 
 import networkx as nx
 import numpy as np
@@ -31,6 +32,9 @@ def test_a_pair_has_one_probability_in_either_order_alone_and_among_others(score
     assert everything.probability.shape == (10_000,)
     assert ((everything.probability > 0) & (everything.probability < 1)).all()
     assert np.ptp(everything.probability) > 0.3
+    begun = time.process_time()
+    assert scorer.answer(pairs).rows() == everything.rows()
+    assert time.process_time() - begun < 5, "fewer than 2,000 pairs a second"
     for i in range(3):
         # Without the features that are known by now, as a new process would.
         scorer._rows.clear()
@@ -66,8 +70,8 @@ def test_pairs_and_sequences_of_any_kind(scorer):
 
 def test_any_length_and_identical_proteins(scorer):
     forget_warnings()
-    long = GLOBIN * 320
-    assert len(long) > 28_000
+    long = GLOBIN * 330
+    assert len(long) > 30_000
     with pytest.warns(UserWarning, match="unlike anything seen"):
         found = scorer.answer([("M", long), (GLOBIN, GLOBIN), ("A" * 300, GLOBIN)])
     assert np.isfinite(found.probability).all()
@@ -82,6 +86,9 @@ def test_a_training_pair_is_nearest_to_itself(scorer):
     a, b = scorer.nearest.sequences[i], scorer.nearest.sequences[j]
     found = scorer.answer([(a, b), (b, a)])
     assert found.nearest_training_identity.tolist() == [1.0, 1.0]
+    names = [scorer.nearest.names[k] for k in (i, j)]
+    assert [scorer.known.sequence(name) for name in names] == [a, b]
+    assert found.nearest_training_pair == [tuple(names), tuple(names[::-1])]
     assert not found.unlike_training.any()
 
 
@@ -98,10 +105,15 @@ def test_the_nearest_pair_is_as_near_as_its_less_similar_protein():
         return "".join(letters)
 
     asked = [changed(proteins[0], 0.1), changed(proteins[1], 0.4), proteins[2]]
-    relatives = nearest.relatives(asked)
-    one, none = nearest.identity(relatives, np.array([[1, 0], [0, 2]]))
-    assert one == pytest.approx(0.6, abs=0.05)
-    assert none == 0
+    identity, pairs = nearest.of(asked, np.array([[1, 0], [0, 2], [0, 1]]))
+    assert identity[0] == identity[2] == pytest.approx(0.6, abs=0.05)
+    assert identity[1] == 0
+    assert pairs.tolist() == [[1, 0], [-1, -1], [0, 1]]
+    # Between two pairs that are equally near, the order of the question decides nothing.
+    twice = NearestPairs([proteins[0]] * 2 + [proteins[1]] * 2, np.array([[0, 3], [1, 2]]))
+    _, pairs = twice.of(proteins[:2], np.array([[0, 1], [1, 0]]))
+    assert pairs[0].tolist() == pairs[1].tolist()[::-1]
+    assert (pairs >= 0).all()
 
 
 def test_nonsense_is_one_sentence(scorer):
@@ -120,7 +132,9 @@ def test_nonsense_is_one_sentence(scorer):
 
 def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
     assert score.main(["TP53", "MDM2"]) == 0
-    header, row = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    header, row = out.splitlines()
+    assert "pair of TP53 and MDM2: none with 30% identity over 50% of both proteins" in err
     columns = ["protein1", "protein2", "probability", "uncertainty", "nearest_training_identity"]
     assert header.split("\t") == columns
     assert 0 < float(row.split("\t")[2]) < 1
@@ -135,6 +149,12 @@ def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
     assert nx.read_graphml(tmp_path / "out.graphml").number_of_edges() == 3
     assert score.main([str(tmp_path / "p.fasta"), "TP53"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
+    assert score.main(["RBX1", "CUL1"]) == 0
+    assert "of RBX1 and CUL1: RNF7 and CUL2, 37% identity" in capsys.readouterr().err
+    assert score.main(["A" * 200, "MDM2", "--details"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split("\t") == [*columns, *score.DETAILS]
+    assert row.split("\t")[5:] == ["", "", "yes"]
     for wrong, told in (
         (["TP53"], "got 1"),
         (["TP5_3", "MDM2"], "neither a protein known here"),
