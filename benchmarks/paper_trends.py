@@ -62,7 +62,7 @@ def main() -> None:
     named = {arch: report["losses"][MASK_ONLY] for arch, report in reports.items()}
     named |= {f"{k} floor": v for k, v in floors["floors"][MASK_ONLY].items()}
     title = f"held out, masked only\n(trained on at most {arguments.max_length} residues)"
-    draw_by_length(arguments.out / "paper_trends.png", edges, {title: named})
+    draw_by_length(arguments.out / "paper_trends.png", edges, {title: named}, floors["proteins"])
 
 
 def _print(reports: dict[str, dict]) -> None:

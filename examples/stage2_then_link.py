@@ -67,15 +67,13 @@ def main() -> None:
         ("LC-PLM-G", load_encoder(run), "walks"),
     ):
         check_encoder(encoder, dataset.sequences, split)
+        encoder.name = title  # how the table and the picture call it
         scorers = list(link_scorers(dataset, split, encoder, context=context, fit=fit))
         if report is not None:  # the baselines are in the table already
             scorers = [s for s in scorers if s.encoder]
         part, drawn = evaluate_link(scorers, classes, split, options=link)
-        for row in part.rows:
-            row["model"] = row["model"].replace("encoder ", f"{title}: ", 1)
         for name, models in drawn.items():
-            shown = {m.replace("encoder ", f"{title}: ", 1): v for m, v in models.items()}
-            curves.setdefault(name, {}).update(shown)
+            curves.setdefault(name, {}).update(models)
         if report is None:
             report = part
         else:

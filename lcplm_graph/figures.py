@@ -45,6 +45,8 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    # Hinted widths are not those of text with an outline, which would pass its margin.
+    "text.hinting": "none",
 }
 
 
@@ -74,6 +76,40 @@ def panels(figure: Figure, rows: int, columns: int, **settings: Any) -> Any:
     """Return an array (rows, columns) of axes in the look of this project."""
     with rc_context(_SETTINGS):
         return figure.subplots(rows, columns, squeeze=False, **settings)
+
+
+def label_ends(axis: Any, gap: float = 0.075) -> None:
+    """Write the label of each line beside its last point, in its colour, and none over another.
+
+    Parameters
+    ----------
+    axis : Axes
+        With its final limits.
+    gap : float
+        Least distance of two labels, as a share of the height.
+    """
+    axis.autoscale_view()  # what is drawn so far decides the limits, which matplotlib does late
+    to_axes = axis.transScale + axis.transLimits
+    ends = []
+    for line in axis.get_lines():
+        y = np.asarray(line.get_ydata(), np.float64)
+        y = y[np.isfinite(y)]
+        if len(y) and not str(line.get_label()).startswith("_"):
+            ends.append((to_axes.transform((1, y[-1]))[1], line))
+    ends.sort(key=lambda end: end[0])
+    up = [height for height, _ in ends]
+    down = list(up)
+    for i in range(1, len(ends)):
+        up[i] = max(up[i], up[i - 1] + gap)
+        down[-1 - i] = min(down[-1 - i], down[-i] - gap)
+    below = 0.02 - gap
+    for (_, line), high, low in zip(ends, up, down, strict=True):
+        # Both have the gap everywhere, so their mean has it, too, and leans to neither side.
+        below = max((high + low) / 2, below + gap)
+        axis.annotate(
+            line.get_label(), (1.0, below), xycoords="axes fraction", xytext=(4, 0),
+            textcoords="offset points", color=line.get_color(), fontsize=8, va="center",
+        )  # fmt: skip
 
 
 def draw_forest(

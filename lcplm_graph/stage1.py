@@ -200,7 +200,7 @@ def _finish(folder: Path, held_out: HeldOutByLength) -> None:
         }
         for way, title in titles.items()
     }
-    draw_by_length(folder / "loss_by_length.png", edges, curves)
+    draw_by_length(folder / "loss_by_length.png", edges, curves, report["proteins"])
     draw_loss(folder, _drawn(held_out.floors(AS_TRAINED)))
     print(summary(folder, _drawn(held_out.floors(MASK_ONLY))))
 

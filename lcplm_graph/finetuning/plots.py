@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lcplm_graph.evaluation.metrics import auroc
-from lcplm_graph.figures import COLOURS, new_figure, panels, save
+from lcplm_graph.figures import COLOURS, label_ends, new_figure, panels, save
 from lcplm_graph.finetuning.metrics import HEADINGS
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.tokens.masking import IGNORE
@@ -25,14 +25,20 @@ def draw_training(folder: Path, metric: str, best_step: int) -> None:
     figure = new_figure(10.4, 3.8)
     left, right = panels(figure, 1, 2)[0]
     steps, losses = _series(rows, "loss")
-    left.plot(steps, losses, color=COLOURS[0], alpha=0.8, label="training, mean since the last row")
+    left.plot(steps, losses, color=COLOURS[0], alpha=0.8, label="training")
     left.plot(*_series(rows, "valid_loss"), "o-", color=COLOURS[1], markersize=4, label="valid")
     left.set(xlabel="optimiser step", ylabel="loss", ylim=(0, None))
-    right.plot(*_series(rows, f"valid_{metric}"), "o-", color=COLOURS[1], markersize=4)
+    right.plot(
+        *_series(rows, f"valid_{metric}"), "o-", color=COLOURS[1], markersize=4, label="valid"
+    )
     right.set(xlabel="optimiser step", ylabel=f"{HEADINGS[metric]} on valid")
     for axis in (left, right):
-        axis.axvline(best_step, color="0.7", linewidth=0.8, zorder=0, label="kept")
-    left.legend(frameon=False, fontsize=8)
+        label_ends(axis)
+        axis.axvline(best_step, color="0.7", linewidth=0.8, zorder=0)
+        axis.annotate(
+            "kept", (best_step, 1.01), xycoords=("data", "axes fraction"), color="0.5",
+            fontsize=8, ha="center",
+        )  # fmt: skip
     save(figure, folder / "training.png")
 
 

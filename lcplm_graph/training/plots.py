@@ -9,10 +9,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lcplm_graph.figures import new_figure, panels, save
+from lcplm_graph.figures import COLOURS, label_ends, new_figure, panels, save
 from lcplm_graph.training.metrics import read_metrics
 
 _SMOOTHING = 0.05
+_COLUMNS = 3
 _CHANCE = {
     "relation_loss": math.log(2),
     "relation_auroc": 0.5,
@@ -55,7 +56,7 @@ def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
         measured = held_out if column == "residue_loss" else f"valid_{column}"
         steps, values = _series(rows, measured)
         if steps:
-            axis.plot(steps, values, "o-", color="C3", label="held out")
+            axis.plot(steps, values, "o-", color=COLOURS[1], markersize=4, label="held out")
         for name, level in (floors or {}).items() if column == "residue_loss" else ():
             axis.axhline(level, color=_grey(name), linestyle="--", label=f"{name} floor")
         if column in _CHANCE:
@@ -65,12 +66,16 @@ def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
             low, high = axis.get_ylim()
             axis.set_ylim(min(low, 0.4), max(high, 0.6))
         axis.set(title=title, xlabel="optimiser step", ylabel=label)
-        axis.legend()
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        label_ends(axis)
     return _save(figure, folder / "loss.png")
 
 
 def draw_by_length(
-    path: Path, edges: Sequence[int], curves: dict[str, dict[str, Sequence[float]]]
+    path: Path,
+    edges: Sequence[int],
+    curves: dict[str, dict[str, Sequence[float]]],
+    proteins: Sequence[int],
 ) -> Path:
     """Draw loss against protein length.
 
@@ -82,19 +87,28 @@ def draw_by_length(
         Upper ends of the length bins.
     curves : dict of dict
         Panel title -> curve name -> a value per bin.  Names with "floor" are drawn dashed.
+    proteins : sequence of int
+        Of each bin: the loss of three proteins says little.
     """
     figure, axes = _panels(len(curves))
     for axis, (title, named) in zip(axes, curves.items(), strict=True):
+        colours = iter(COLOURS)
         for name, values in named.items():
             style = (
-                {"linestyle": "--", "color": _grey(name)} if "floor" in name else {"marker": "o"}
+                {"linestyle": "--", "color": _grey(name), "marker": "_"}
+                if "floor" in name
+                else {"marker": "o", "markersize": 4, "color": next(colours)}
             )
             axis.plot(edges, values, label=name, **style)
         axis.set_xscale("log", base=2)
-        axis.set_xticks(edges, [str(edge) for edge in edges])
+        names = [f"{e:,}\n{n:,}" for e, n in zip(edges, proteins, strict=True)]
+        axis.set_xticks(edges, names, fontsize=8)
         axis.minorticks_off()
-        axis.set(title=title, xlabel="protein length, up to", ylabel="nats per masked residue")
-        axis.legend()
+        axis.set(
+            title=title, xlabel="protein length, up to (below: number of proteins)",
+            ylabel="nats per masked residue",
+        )  # fmt: skip
+        label_ends(axis)
     return _save(figure, path)
 
 
@@ -107,14 +121,15 @@ def _curve(axis: Any, rows: list[dict[str, float]], column: str) -> None:
     steps, values = _series(rows, column)
     if not steps:
         return
-    axis.plot(steps, values, color="C0", alpha=0.35, linewidth=0.8, label="training")
     width = max(1, round(_SMOOTHING * len(values)))
+    name = "training" if width == 1 else "_"
+    axis.plot(steps, values, color=COLOURS[0], alpha=0.35, linewidth=0.8, label=name)
     if width > 1:
         means = [
             sum(values[max(0, i - width + 1) : i + 1]) / min(i + 1, width)
             for i in range(len(values))
         ]
-        axis.plot(steps, means, color="C0", label=f"training, mean of {width} rows")
+        axis.plot(steps, means, color=COLOURS[0], label=f"training, mean of {width}")
 
 
 def _series(rows: list[dict[str, float]], column: str) -> tuple[list[float], list[float]]:
@@ -127,8 +142,13 @@ def _has(rows: list[dict[str, float]], column: str) -> bool:
 
 
 def _panels(count: int) -> tuple[Figure, list[Any]]:
-    figure = new_figure(5.2 * max(count, 1), 3.8)
-    return figure, list(panels(figure, 1, max(count, 1))[0])[:count]
+    columns = min(max(count, 1), _COLUMNS)
+    rows = -(-max(count, 1) // columns)
+    figure = new_figure(5.6 * columns, 3.8 * rows)
+    axes = list(panels(figure, rows, columns).flat)
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes[:count]
 
 
 def _save(figure: Figure, path: Path) -> Path:
