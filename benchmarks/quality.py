@@ -24,7 +24,7 @@ from quality_parts.models import compared, folder_of, weights_of
 
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.evaluation.model_card import write_card
-from lcplm_graph.models.folder import QUALITY
+from lcplm_graph.models.names import QUALITY
 from lcplm_graph.models.shipped import shipped_encoders
 
 PARTS = {

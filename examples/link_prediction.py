@@ -24,6 +24,7 @@ def main() -> None:
     """Split, train, measure, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
+    parser.add_argument("--pool", help="pooling; default: what the encoder recommends")
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("outputs/link_prediction"))
     options = parser.parse_args()
@@ -41,7 +42,7 @@ def main() -> None:
     steps = 10 if options.quick else LINK_FIT.steps
     fit = replace(LINK_FIT, steps=steps, batch_size=2048, progress=True)
     report, curves = evaluate_link(
-        link_scorers(dataset, split, encoder, fit=fit, members=MEMBERS),
+        link_scorers(dataset, split, encoder, pool=options.pool, fit=fit, members=MEMBERS),
         labelled_pairs(split, link),
         split,
         options=link,

@@ -36,7 +36,7 @@ from lcplm_graph.proteins.store import SequenceStore
 logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
 # Raised when `build` of a class changes what it makes of the same files.
-_FORMAT = 4
+_FORMAT = 5
 _NOT_KEPT = "-not-kept"
 
 PathLike = str | os.PathLike[str]
@@ -217,8 +217,8 @@ def _hooks_name(hooks: Hooks) -> str:
     lacking = [name for name, identity in known.items() if identity is None]
     if lacking:
         warn_once(
-            f"{' and '.join(lacking)} hold code of your own, which may change: what it makes is "
-            "not kept, and made anew every time; use it as transform to keep the rest"
+            f"code of your own in {' and '.join(lacking)} may change, so the dataset is made anew "
+            "every time; pass that code as transform to keep the dataset"
         )
         return f"-{uuid.uuid4().hex[:16]}{_NOT_KEPT}"
     return f"-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}"

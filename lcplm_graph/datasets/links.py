@@ -19,6 +19,13 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from lcplm_graph.datasets.link_faults import MAX_SCORE, explain
+from lcplm_graph.datasets.row_counts import (
+    CONTRADICTORY,
+    DUPLICATES,
+    NO_SEQUENCE,
+    ROWS,
+    SELF_PAIRS,
+)
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.open import open_stream
 
@@ -41,8 +48,8 @@ class Links:
     channels : ndarray or None, dtype=int16, shape=(n, n_channels)
         Further scores of each pair.
     report : dict
-        Counts: `rows`, `below_score`, `without_sequence`, `self_pairs`, `duplicates`,
-        `contradictory` (the two directions, or repeats, differ: the highest score is kept).
+        Counts: `rows`, `below_score`, `rows_without_sequence`, `self_pairs`, `duplicates`,
+        `contradictory_pairs` (the two directions, or repeats, differ: the highest score is kept).
     """
 
     pairs: np.ndarray
@@ -233,12 +240,12 @@ class _Collector:
         packed &= (1 << self.bits) - 1
         pairs[:, 1] = packed
         report = {
-            "rows": self.rows,
-            "without_sequence": self.without_sequence,
-            "self_pairs": self.self_pairs,
+            ROWS: self.rows,
+            NO_SEQUENCE: self.without_sequence,
+            SELF_PAIRS: self.self_pairs,
             "below_score": self.below_score,
-            "duplicates": duplicates,
-            "contradictory": contradictory,
+            DUPLICATES: duplicates,
+            CONTRADICTORY: contradictory,
         }
         return Links(pairs, highest, channels, report)
 

@@ -15,6 +15,7 @@ from torch_geometric.utils import to_undirected
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, MemoryCache
 from lcplm_graph.datasets.pair_table import check_scale
+from lcplm_graph.datasets.row_counts import DUPLICATES, NO_SEQUENCE, SELF_PAIRS, in_words
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
@@ -70,7 +71,7 @@ def from_dataframe(
     Returns
     -------
     MemoryPPI
-        Its `report` counts `self_pairs`, `duplicates` and `edges_without_sequence`, dropped.
+        Its `report` counts `self_pairs`, `duplicates` and `rows_without_sequence`, dropped.
 
     Raises
     ------
@@ -256,14 +257,13 @@ def _assemble(
     used = np.unique(np.concatenate([ends[kept].ravel(), own[own >= 0]]))
     pairs = np.sort(np.searchsorted(used, ends[kept]), axis=1)
     report = {
-        "edges_without_sequence": int((~known).sum()),
-        "self_pairs": int((known & itself).sum()),
-        "duplicates": len(pairs) - len(np.unique(pairs, axis=0)),
+        NO_SEQUENCE: int((~known).sum()),
+        SELF_PAIRS: int((known & itself).sum()),
+        DUPLICATES: len(pairs) - len(np.unique(pairs, axis=0)),
         "nodes_without_sequence": int((own < 0).sum()),
     }
-    dropped = [f"{number} {what.replace('_', ' ')}" for what, number in report.items() if number]
-    if dropped:
-        warn_once(f"dropped {', '.join(dropped)}")
+    if dropped := in_words(report):
+        warn_once(f"dropped {dropped}")
     edge_index, edge_weight = to_undirected(
         torch.from_numpy(np.ascontiguousarray(pairs.T)),
         torch.from_numpy(weights[kept]),

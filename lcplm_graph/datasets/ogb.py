@@ -52,7 +52,7 @@ class OGBDataset(PPIDataset):
     Attributes
     ----------
     report : dict of str to int
-        ``proteins`` and ``without_sequence``.
+        ``proteins`` and ``proteins_without_sequence``.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class OGBDataset(PPIDataset):
                 f"{self.ogb_name}: {missing} of {len(ids)} proteins have no sequence in the files "
                 f"given; they hold {NO_SEQUENCE!r}, see `data.has_sequence`"
             )
-        return Built(data, store, {"proteins": len(ids), "without_sequence": missing})
+        return Built(data, store, {"proteins": len(ids), "proteins_without_sequence": missing})
 
     def _graph(self, home: Path, num_nodes: int) -> Data:
         raise NotImplementedError

@@ -15,11 +15,19 @@ from torch_geometric.utils import to_undirected
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, cache_of_files
 from lcplm_graph.datasets.pair_table import check_scale, read_pairs
+from lcplm_graph.datasets.row_counts import (
+    CONTRADICTORY,
+    DUPLICATES,
+    NO_SEQUENCE,
+    ROWS,
+    SELF_PAIRS,
+    in_words,
+)
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
-_DROPPED = ("rows_without_sequence", "self_pairs", "duplicates", "contradictory_pairs")
+_DROPPED = (NO_SEQUENCE, SELF_PAIRS, DUPLICATES, CONTRADICTORY)
 
 
 class PairPPI(PPIDataset):
@@ -113,7 +121,7 @@ def _clean(
     table: pd.DataFrame, kind: str, store: SequenceStore, where: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, Any]]:
     """Drop what cannot be an edge, in the order of the report, and count it."""
-    report: dict[str, Any] = {"rows": len(table)}
+    report: dict[str, Any] = {ROWS: len(table)}
     labels = table["value"].to_numpy()
     if kind == "label":
         positive = int((labels == 1).sum())
@@ -124,8 +132,8 @@ def _clean(
     known = (ends >= 0).all(axis=1)
     itself = (table["a"] == table["b"]).to_numpy() | (ends[:, 0] == ends[:, 1])
     report["ids_without_sequence"] = int(missing.nunique())
-    report["rows_without_sequence"] = int((~known).sum())
-    report["self_pairs"] = int((known & itself).sum())
+    report[NO_SEQUENCE] = int((~known).sum())
+    report[SELF_PAIRS] = int((known & itself).sum())
     kept = known & ~itself
     clean = pd.DataFrame(np.sort(ends[kept], axis=1), columns=["i", "j"])
     clean["value"] = labels[kept]
@@ -136,19 +144,19 @@ def _clean(
         if kind == "label"
         else np.zeros(len(merged), bool)
     )
-    report["contradictory_pairs"] = int(clash.sum())
-    report["duplicates"] = int((merged["size"] - 1).sum())
+    report[CONTRADICTORY] = int(clash.sum())
+    report[DUPLICATES] = int((merged["size"] - 1).sum())
     merged = merged[~clash]
     pairs = np.array(merged.index.to_list(), dtype=np.int64).reshape(-1, 2)
     return pairs, merged["max"].to_numpy(np.float32), report
 
 
 def _nothing_left(table: pd.DataFrame, store: SequenceStore, report: dict[str, Any]) -> str:
-    dropped = ", ".join(f"{report[kind]} {kind.replace('_', ' ')}" for kind in _DROPPED)
+    dropped = in_words(report, _DROPPED)
     ids = (list(dict.fromkeys(table["a"]))[:3], list(store.ids[:3]))
     in_table, in_fasta = (", ".join(map(repr, some)) or "none" for some in ids)
     return (
-        f"no pair is left of {report['rows']} rows: {dropped}; ids of the table are like "
+        f"no pair is left of {report[ROWS]} rows: {dropped}; ids of the table are like "
         f"{in_table}, ids of the FASTA file, {len(store)} in all, like {in_fasta}"
     )
 
@@ -159,9 +167,8 @@ def _sharing(store: SequenceStore) -> int:
 
 
 def _warn_of_dropped(path: Path, report: dict[str, Any]) -> None:
-    dropped = [f"{report[kind]} {kind.replace('_', ' ')}" for kind in _DROPPED if report[kind]]
-    if dropped:
-        warn_once(f"{path}: of {report['rows']} rows, dropped {', '.join(dropped)}")
+    if dropped := in_words(report, _DROPPED):
+        warn_once(f"{path}: of {report[ROWS]} rows, dropped {dropped}")
     if report["ids_sharing_a_sequence"]:
         warn_once(f"{path}: {report['ids_sharing_a_sequence']} ids share a sequence with another")
 

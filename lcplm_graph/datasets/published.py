@@ -13,6 +13,15 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
+from lcplm_graph.datasets.row_counts import (
+    CONTRADICTORY,
+    DUPLICATES,
+    NO_LABEL,
+    NO_SEQUENCE,
+    ROWS,
+    SELF_PAIRS,
+    in_words,
+)
 from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
@@ -22,7 +31,9 @@ from lcplm_graph.splits.parts import PARTS
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled
 
-_NO_LABEL = ("", "na", "nan", "none", "null", "?", "-")
+_EMPTY = ("", "na", "nan", "none", "null", "?", "-")
+# Left out, whereas pairs of one id with itself are kept, as published.
+_TWO_NAMES = "self_pairs_under_two_names"
 _HEADERS = ("label", "labels", "interaction", "interacts", "class", "y", "target", "value")
 
 
@@ -33,6 +44,8 @@ class LabelledTable:
     Attributes
     ----------
     path : pathlib.Path
+    rows : int
+        Read, whatever became of them.
     ends : list of (str, str)
     labels : list of int
     faults : dict of str to list of str
@@ -40,6 +53,7 @@ class LabelledTable:
     """
 
     path: Path
+    rows: int = 0
     ends: list[tuple[str, str]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
@@ -66,22 +80,23 @@ def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
     for number, (line, cells) in enumerate(rows(table.path)):
         if number == 0 and len(cells) == 3 and cells[2].strip().lower() in _HEADERS:
             continue
+        table.rows += 1
         a, b, label = _cells(table.path, line, cells)
         if label is None:
-            table.fault("rows without a label", f"line {line}")
+            table.fault(NO_LABEL, f"line {line}")
             continue
         key = (a, b) if a <= b else (b, a)
         if a == b:
-            table.fault("pairs of a protein with itself (kept)", f"{a}, line {line}")
+            table.fault(SELF_PAIRS, f"{a}, line {line}")
         if key in found:
-            table.fault("repeated rows", f"{a} {b}, line {line}")
+            table.fault(DUPLICATES, f"{a} {b}, line {line}")
             found[key].add(label)
             continue
         found[key] = {label}
         lines.append((line, (a, b), label))
     for line, (a, b), label in lines:
         if len(found[(a, b) if a <= b else (b, a)]) > 1:
-            table.fault("pairs labelled both 0 and 1", f"{a} {b}, line {line}")
+            table.fault(CONTRADICTORY, f"{a} {b}, line {line}")
         else:
             table.ends.append((a, b))
             table.labels.append(label)
@@ -99,7 +114,7 @@ def _cells(path: Path, line: int, cells: Sequence[str]) -> tuple[str, str, int |
     if not (a and b):
         raise DataError("an id is empty", path=path, line=line)
     text = cells[2].strip() if len(cells) == 3 else ""
-    if text.lower() in _NO_LABEL:
+    if text.lower() in _EMPTY:
         return a, b, None
     if text not in ("0", "1", "0.0", "1.0"):
         raise DataError(f"the label is 0 or 1, here it is {text!r}", path=path, line=line)
@@ -127,7 +142,10 @@ class PublishedPairs:
         In node order.
     split : PublishedSplit
     report : dict
-        Rows, positives and faults of each table, proteins and pairs that parts have in common.
+        For ``train``, ``valid`` and ``test``: ``rows``, ``pairs``, ``positives``, ``proteins``,
+        and, where there are any, ``rows_without_label``, ``rows_without_sequence``,
+        ``duplicates``, ``contradictory_pairs`` and ``self_pairs`` (kept), as in `PairPPI`.
+        Under ``in_common``: pairs and proteins that two parts share.
 
     Raises
     ------
@@ -159,7 +177,7 @@ class PublishedPairs:
         parts = {part: _labelled(table, node_of) for part, table in tables.items()}
         self.split = PublishedSplit.of(parts, len(self.sequences))
         self.report = {part: _counts(parts[part], tables[part]) for part in paths}
-        self.report["in common"] = self._in_common(allow_leakage)
+        self.report["in_common"] = self._in_common(allow_leakage)
         for table in tables.values():
             _warn_of_faults(table)
 
@@ -185,8 +203,8 @@ class PublishedPairs:
         found: dict[str, Any] = {}
         for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
             pairs = by_sequence.shared_pairs(one, other)
-            found[f"pairs of {one} and {other}"] = len(pairs)
-            found[f"proteins of {one} and {other}"] = len(by_sequence.shared_proteins(one, other))
+            found[f"pairs_of_{one}_and_{other}"] = len(pairs)
+            found[f"proteins_of_{one}_and_{other}"] = len(by_sequence.shared_proteins(one, other))
             if len(pairs) and not allow_leakage:
                 a, b = (self.sequences.ids[first_of[i]] for i in pairs[0])
                 raise LeakageError(
@@ -203,10 +221,10 @@ def _labelled(table: LabelledTable, node_of: dict[str, int]) -> Labelled:
     known = (ends >= 0).all(axis=1)
     for row in np.flatnonzero(~known):
         missing = [name for name, i in zip(table.ends[row], ends[row], strict=True) if i < 0]
-        table.fault("rows of proteins without a sequence", ", ".join(missing))
+        table.fault(NO_SEQUENCE, ", ".join(missing))
     itself = known & (ends[:, 0] == ends[:, 1])
     for row in np.flatnonzero(itself):
-        table.fault("pairs of two spellings of one protein", " ".join(table.ends[row]))
+        table.fault(_TWO_NAMES, " ".join(table.ends[row]))
     known &= ~itself
     labels = np.array(table.labels, bool)[known]
     if labels.all() or not labels.any():
@@ -221,6 +239,7 @@ def _labelled(table: LabelledTable, node_of: dict[str, int]) -> Labelled:
 
 def _counts(part: Labelled, table: LabelledTable) -> dict[str, Any]:
     counts: dict[str, Any] = {
+        ROWS: table.rows,
         "pairs": len(part.pairs),
         "positives": int(part.labels.sum()),
         "proteins": len(np.unique(part.pairs)),
@@ -231,12 +250,10 @@ def _counts(part: Labelled, table: LabelledTable) -> dict[str, Any]:
 def _warn_of_faults(table: LabelledTable) -> None:
     for kind, where in table.faults.items():
         examples = "; ".join(name for name, _ in Counter(where).most_common(3))
-        warn_once(f"{table.path}: {len(where)} {kind}, for example {examples}")
+        kept = " (kept)" if kind == SELF_PAIRS else ""
+        warn_once(f"{table.path}: {in_words({kind: len(where)})}{kept}, for example {examples}")
 
 
 def facts(report: Mapping[str, Any]) -> dict[str, str]:
     """Say the report of `PublishedPairs` in one line per part, for the head of a table."""
-    return {
-        part: ", ".join(f"{count:,} {what}" for what, count in counts.items())
-        for part, counts in report.items()
-    }
+    return {part.replace("_", " "): in_words(counts, zeros=True) for part, counts in report.items()}

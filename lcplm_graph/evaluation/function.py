@@ -44,8 +44,8 @@ class FunctionOptions:
 
     Attributes
     ----------
-    pool : str
-        Pooling of the encoder.
+    pool : str, optional
+        Pooling of the encoder; by default the one it recommends.
     conv : str
         Convolution of the row with a graph network, where the dataset has a graph.
     resamples : int
@@ -55,7 +55,7 @@ class FunctionOptions:
         Of the heads.
     """
 
-    pool: str = "mean"
+    pool: str | None = None
     conv: str = "GraphSAGE"
     resamples: int = 100
     seed: int = 0
@@ -162,7 +162,7 @@ def _predictions(
 
 
 def _features(
-    encoder: Encoder, dataset: Any, used: npt.NDArray[np.bool_], pool: str, progress: bool
+    encoder: Encoder, dataset: Any, used: npt.NDArray[np.bool_], pool: str | None, progress: bool
 ) -> Tensor:
     """Features of the proteins in any part, zero elsewhere (unless there is a graph)."""
     rows = np.flatnonzero(used)

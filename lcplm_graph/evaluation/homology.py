@@ -45,8 +45,8 @@ class HomologyOptions:
 
     Attributes
     ----------
-    pool : str
-        Pooling of the encoder.
+    pool : str, optional
+        Pooling of the encoder; by default the one it recommends.
     level : {"fold", "superfamily", "family"}
         What is to be found.
     resamples : int
@@ -56,7 +56,7 @@ class HomologyOptions:
     progress : bool
     """
 
-    pool: str = "mean"
+    pool: str | None = None
     level: str = "fold"
     resamples: int = 1000
     seed: int = 0
@@ -214,10 +214,11 @@ def _answers(
     order = np.arange(len(frequent), 0, -1.0)
     ranked = {part: np.tile(order, (int(m.sum()), 1)) for part, m in held_out.items()}
     yield Answer("most frequent classes", "", ranked, frequent)
+    pooling = options.pool or encoder.pool
     encoders = {
         "composition + length": (load_encoder("composition"), "mean"),
         _BASELINE: (load_encoder("dipeptide"), "mean"),
-        f"{shown_name(encoder)}, {options.pool} + length": (encoder, options.pool),
+        f"{shown_name(encoder)}, {pooling} + length": (encoder, pooling),
     }
     log_length = torch.from_numpy(np.log(dataset.sequences.lengths)).float()[:, None]
     for name, (used, pool) in encoders.items():

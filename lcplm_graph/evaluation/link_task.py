@@ -86,7 +86,7 @@ class LinkTask:
         """Take a published split as it is; errors are those of `PublishedPairs`."""
         dataset = PublishedPairs(train, valid, test, sequences, allow_leakage=allow_leakage)
         shared = any(
-            count for what, count in dataset.report["in common"].items() if what.startswith("pairs")
+            count for what, count in dataset.report["in_common"].items() if what.startswith("pairs")
         )
         classes = labelled_pairs(dataset.split, options)
         counts = facts(dataset.report) | {"classes of the test file": _by_class(dataset.split)}

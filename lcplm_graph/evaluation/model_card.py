@@ -17,6 +17,7 @@ from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.models.folder import ModelFolder
+from lcplm_graph.models.names import SEEN_EDGES
 
 _MASK_ONLY = "valid_mask_only_loss"
 
@@ -163,7 +164,7 @@ def _training(facts: Mapping[str, Any], title: str) -> str:
     }
     if "seen_edges" in facts:
         seen = facts["seen_edges"]
-        rows["edges it saw"] = f"{seen['count']:,} (`seen_edges.npy`, sha256 {seen['sha256']})"
+        rows["edges it saw"] = f"{seen['count']:,} (`{SEEN_EDGES}`, sha256 {seen['sha256']})"
     if "weights" in facts:
         rows |= _stored(facts["weights"])
     table = _table(("", ""), [(key, _shown(value)) for key, value in rows.items()])

@@ -23,12 +23,13 @@ from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
+from lcplm_graph.models.names import CONFIG, WEIGHTS
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Split
 
 Floats = npt.NDArray[np.float64]
-_FILES = HeadFiles("link model", "lcplm predict ...", "model.safetensors", "config.json")
+_FILES = HeadFiles("link model", "lcplm predict ...", WEIGHTS, CONFIG)
 _FORMAT = 1
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError
 from lcplm_graph.io import staged_files
-from lcplm_graph.models.checkpoints import CONFIG
+from lcplm_graph.models.names import CONFIG
 
 
 def write_checkpoint(

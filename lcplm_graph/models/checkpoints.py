@@ -20,9 +20,9 @@ from torch import Tensor
 from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.names import CONFIG, INDEX, WEIGHTS
 from lcplm_graph.models.state_dicts import EMBEDDING, PREFIX
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PUBLISHED_SHAPE = {"d_model": 1536, "n_layer": 48}
 LFS_MAGIC = b"version https://git-lfs"
 _PATTERNS = ["*.json", "*.safetensors", "*.npy", "*.py", "*.txt"]
@@ -75,7 +75,7 @@ def resolve_checkpoint(
         raise CheckpointError(
             f"{text}: not a local folder, and not to be had from the Hugging Face hub "
             f"({type(error).__name__}: {reason}); without a network, give the "
-            "path of a folder that holds config.json and model.safetensors"
+            f"path of a folder that holds {CONFIG} and {WEIGHTS}"
         ) from error
     return Path(downloaded) / subfolder
 

@@ -212,8 +212,9 @@ def _tuned_encoder(family: str, folder: Path, name: str, dtype: str | torch.dtyp
 def _lcplm_encoder(
     source: str | Path, name: str, dtype: str | torch.dtype, options: dict[str, Any]
 ) -> LcPlmEncoder:
-    from lcplm_graph.models.checkpoints import CONFIG, read_json, resolve_checkpoint
+    from lcplm_graph.models.checkpoints import read_json, resolve_checkpoint
     from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
+    from lcplm_graph.models.names import CONFIG
 
     folder = model_folder(source)
     cls: type[LcPlmPreTrainedModel] = LcPlmForMaskedLM

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError
 from lcplm_graph.models.checkpoints import (
-    CONFIG,
     count_layers,
     first_line,
     read_json,
@@ -23,6 +22,7 @@ from lcplm_graph.models.checkpoints import (
 )
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.folder import ModelFolder, Record
+from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.models.state_dicts import refuse_not_finite

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.errors import BackendError, CheckpointError
-from lcplm_graph.models.checkpoints import CONFIG, first_line, read_json, resolve_checkpoint
+from lcplm_graph.models.checkpoints import first_line, read_json, resolve_checkpoint
 from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.state_dicts import refuse_not_finite
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
 

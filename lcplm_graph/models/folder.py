@@ -18,11 +18,19 @@ import numpy as np
 
 from lcplm_graph.errors import CheckpointError
 from lcplm_graph.io import sha256_of
-from lcplm_graph.models.checkpoints import CONFIG, WEIGHTS, read_json
+from lcplm_graph.models.checkpoints import read_json
+from lcplm_graph.models.names import (
+    CARD,
+    CONFIG,
+    HEAD,
+    PRECISION,
+    PROPERTY,
+    QUALITY,
+    RECORD,
+    SEEN_EDGES,
+    WEIGHTS,
+)
 
-RECORD, SEEN_EDGES, QUALITY, CARD = "training.json", "seen_edges.npy", "quality", "README.md"
-PRECISION = "precision.json"
-PROPERTY, HEAD = "property.json", "head.safetensors"
 FAMILIES = ("lcplm", "esm2", "esmc", "composition", "dipeptide")
 _RUN = "model"
 """Where a training run keeps its model."""

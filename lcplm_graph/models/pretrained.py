@@ -27,7 +27,8 @@ from lcplm_graph.models.checkpoints import (
     say_licence,
 )
 from lcplm_graph.models.config import LcPlmConfig
-from lcplm_graph.models.folder import RECORD, SEEN_EDGES, ModelFolder, Record
+from lcplm_graph.models.folder import ModelFolder, Record
+from lcplm_graph.models.names import RECORD, SEEN_EDGES
 from lcplm_graph.models.remote import AUTO_MAP
 from lcplm_graph.models.state_dicts import fit_state, second_names, stored_once
 from lcplm_graph.models.tokenizer import LcPlmTokenizer

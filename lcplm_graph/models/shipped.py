@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.models.names import CONFIG
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 UNTRAINED = "random:1m"
@@ -17,7 +18,7 @@ def shipped_encoders() -> list[str]:
     """Names of the pretrained encoders inside this package."""
     if not WEIGHTS_DIR.is_dir():
         return []
-    return sorted(p.name for p in WEIGHTS_DIR.iterdir() if (p / "config.json").is_file())
+    return sorted(p.name for p in WEIGHTS_DIR.iterdir() if (p / CONFIG).is_file())
 
 
 def shipped_folder(name: str) -> Path:

@@ -22,6 +22,7 @@ from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError
 from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
+from lcplm_graph.models.names import SEEN_EDGES
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.seeds import checked_seed
@@ -30,7 +31,7 @@ from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkSource, WalkStream, WalkTokens
 
-FACTS, SEEN, SPLIT = "shard.json", "seen_edges.npy", "split"
+FACTS, SPLIT = "shard.json", "split"
 _SPECIES = 4
 _FORMAT = 1
 # Each takes about ten mappings, of which Linux allows a process 65,530.
@@ -83,7 +84,7 @@ class WalkShard:
 
     def seen_edges(self) -> np.ndarray:
         """Hashes of the training pairs, uint64, mapped."""
-        return np.load(self.folder / SEEN, mmap_mode="r", allow_pickle=False)
+        return np.load(self.folder / SEEN_EDGES, mmap_mode="r", allow_pickle=False)
 
 
 def open_shards(
@@ -112,7 +113,7 @@ def _convert(folder: Path, options: dict[str, Any], q: float) -> None:
     ResidueTable.from_store(dataset.sequences).save(folder)
     WalkSampler(split, 1, q=q, weighted=options["weighted"]).save(folder)
     split.save(folder / SPLIT)
-    with atomic_path(folder / SEEN) as temporary:
+    with atomic_path(folder / SEEN_EDGES) as temporary:
         np.save(temporary, np.unique(pair_hashes(digests, split.train)), allow_pickle=False)
     facts = {
         **options,

@@ -51,11 +51,11 @@ def test_what_is_dropped_is_counted(tmp_path):
     assert links.scores.tolist() == [400, 700]
     assert links.report == {
         "rows": 10,
-        "without_sequence": 2,
+        "rows_without_sequence": 2,
         "self_pairs": 1,
         "below_score": 3,
         "duplicates": 1,
-        "contradictory": 1,
+        "contradictory_pairs": 1,
     }
 
 

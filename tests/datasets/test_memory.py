@@ -24,7 +24,7 @@ def test_dataframe_there_and_back():
             "w": [0.25, 0.5, 1.0, 1.0, 1.0],
         }
     )
-    with pytest.warns(LcPlmWarning, match="1 edges without sequence, 1 self pairs, 1 duplicates"):
+    with pytest.warns(LcPlmWarning, match="1 rows without sequence, 1 self pairs, 1 duplicates"):
         dataset = from_dataframe(frame, SEQUENCES, source="x", target="y", weight="w")
     assert dataset[0].protein_id == dataset.sequences.ids == ["a", "b", "c"]
     assert to_dataframe(dataset).values.tolist() == [["a", "b", 0.5], ["b", "c", 1.0]]

@@ -68,7 +68,7 @@ def test_missing_sequences_are_counted(home, tmp_path):
     forget_warnings()
     with pytest.warns(LcPlmWarning, match="2 of 4 proteins have no sequence"):
         dataset = OGBNProteins(proteins(home), tmp_path / "9606.fa.gz", root=tmp_path)
-    assert dataset.report == {"proteins": 4, "without_sequence": 2}
+    assert dataset.report == {"proteins": 4, "proteins_without_sequence": 2}
     assert dataset[0].has_sequence.tolist() == [True, True, False, False]
 
 

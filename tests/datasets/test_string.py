@@ -158,7 +158,7 @@ def test_download_verify_process_load(string_server, data_dir, caplog):
     n_requests = len(string_server.requests)
     with caplog.at_level(logging.INFO):
         dataset = StringPPI("string:7")
-    assert "without_sequence 4" in caplog.text
+    assert "rows_without_sequence 4" in caplog.text
     data = dataset[0]
     assert data.protein_id == [f"7.P{i}" for i in range(5)]
     assert data.symbol == [f"G{i}" for i in range(5)]
@@ -170,7 +170,7 @@ def test_download_verify_process_load(string_server, data_dir, caplog):
         [0.101, 0.103, 0.101, 0.202, 0.202, 0.303, 0.103, 0.303, 0.404, 0.404]
     )
     assert dataset.sequences[4] == "MKTACACACACAC"
-    assert dataset.report["without_sequence"] == 4
+    assert dataset.report["rows_without_sequence"] == 4
     assert dataset.report["edges"] == 5
     again = StringPPI("string:7", offline=True)
     assert len(string_server.requests) == n_requests

@@ -167,12 +167,13 @@ def test_faults_are_counted_and_named(folder):
     with pytest.warns(UserWarning, match="without") as caught:
         dataset = pairs(folder)
     report = dataset.report["test"]
-    assert report["repeated rows"] == 2
-    assert report["pairs labelled both 0 and 1"] == 1
-    assert report["rows without a label"] == 1
-    assert report["rows of proteins without a sequence"] == 1
+    assert report["duplicates"] == 2
+    assert report["contradictory_pairs"] == 1
+    assert report["rows_without_label"] == 1
+    assert report["rows_without_sequence"] == 1
+    assert report["rows"] == len(test) + 5
     assert report["pairs"] == len(test) - 1 + 1
-    assert dataset.report["in common"]["proteins of train and test"] == 1
+    assert dataset.report["in_common"]["proteins_of_train_and_test"] == 1
     said = " ".join(str(w.message) for w in caught)
     assert "ghost" in said
     assert f"line {len(test) + 3}" in said
