@@ -1,15 +1,19 @@
 """Train on the human graph, test on labelled pairs of another species, as D-SCRIPT was tested.
 
     python benchmarks/other_species.py yeast_test.tsv yeast_test.fasta
+    python benchmarks/other_species.py yeast_test.tsv yeast_test.fasta --members 0
 
 Heads of equal shape and seeds, trained on `string_human_core`, score every pair of the file: its
-positives against its own negatives, and most of them against stub-matched ones.  Nothing of the
-file is trained on; homologues of human proteins are in it, as they are in D-SCRIPT's test.
+positives against its own negatives, and most of them against stub-matched ones.  The last row is
+what an LC-PLM-G says of itself; with ``--members 0`` it stands alone and nothing is trained.
+Nothing of the file is trained on; homologues of human proteins are in it, as they are in
+D-SCRIPT's test.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +25,15 @@ from lcplm_graph import AddProteinFeatures, PairPPI, StringPPI, load_encoder
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.evaluation.models import random_twin, shown_name
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
+from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
+Score = Callable[[np.ndarray], np.ndarray]
+"""Scores of pairs, one row for each of some models."""
 # Of the other species' pairs, what a split must hold out; the others get the matched negatives.
 _HELD_OUT = 0.05
 
@@ -37,15 +45,26 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("fasta", type=Path)
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
-    parser.add_argument("--members", type=int, default=3, help="heads of a row")
+    parser.add_argument("--own", default="lcplm-g-1m", help="a model with a word of its own")
+    parser.add_argument("--members", type=int, default=3, help="heads of a row; 0 for no heads")
     parser.add_argument("--resamples", type=int, default=200)
     options = parser.parse_args()
-    human, other = StringPPI("string_human_core"), PairPPI(options.pairs, options.fasta)
-    split = human.split(kind="node", seed=0)
+    other = PairPPI(options.pairs, options.fasta)
     cases = {"published": published(other), "stub-matched": stub_matched(other)}
     for name, (_, labels) in cases.items():
         print(f"{name}: {labels.sum():,} positives, {(~labels).sum():,} negatives")
-    encoder = load_encoder(options.encoder)
+    scores = {"degree among the positives": degree(other)}
+    if options.members:
+        scores |= heads(other, load_encoder(options.encoder), options.members)
+    scores[f"{options.own}, its own word"] = own_word(other, load_encoder(options.own))
+    rows = [(name, *measured(score, cases, options.resamples)) for name, score in scores.items()]
+    print(table(rows, ("features", *(f"{m}, {c}" for c in cases for m in ("AUPR", "AUROC")))))
+
+
+def heads(other: PairPPI, encoder: Encoder, members: int) -> dict[str, Score]:
+    """Train heads on the human graph; by the name of their features, what they say of pairs."""
+    human = StringPPI("string_human_core")
+    split = human.split(kind="node", seed=0)
     named = {
         "composition": load_encoder("composition"),
         "composition + dipeptides": load_encoder("dipeptide"),
@@ -54,17 +73,29 @@ def main() -> None:
     if twin is not None:
         named["random-init encoder"] = twin
     named[shown_name(encoder)] = encoder
-    rows = [("degree among the positives", *measured(degree(other), cases, options.resamples))]
+    scores: dict[str, Score] = {}
     for name, features in named.items():
         produce = AddProteinFeatures(features, progress=True)
         x, y = produce(human).x, produce(other).x
-        heads = fit_link_members(x, split, range(options.members), replace(LINK_FIT, progress=True))
+        fitted = fit_link_members(x, split, range(members), replace(LINK_FIT, progress=True))
 
-        def score(pairs: np.ndarray, heads=heads, y=y) -> np.ndarray:
+        def score(pairs: np.ndarray, heads=fitted, y=y) -> np.ndarray:
             return np.stack([scored(head, y, pairs) for head in heads])
 
-        rows.append((name, *measured(score, cases, options.resamples)))
-    print(table(rows, ("features", *(f"{m}, {c}" for c in cases for m in ("AUPR", "AUROC")))))
+        scores[name] = score
+    return scores
+
+
+def own_word(other: PairPPI, encoder: Encoder) -> Score:
+    """Score pairs as `score_pairs` does; each protein is encoded once, and kept."""
+    x = cached_embeddings(encoder, other.sequences, encoder.pool, progress=True)
+
+    @torch.inference_mode()
+    def score(pairs: np.ndarray) -> np.ndarray:
+        h = encoder.relation.embed(x)
+        return encoder.relation(h[:, pairs[:, 0]], h[:, pairs[:, 1]]).double().numpy()[None]
+
+    return score
 
 
 def published(other: PairPPI) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +115,7 @@ def labelled(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, 
     return pairs, np.arange(len(pairs)) < len(positives)
 
 
-def degree(other: PairPPI):
+def degree(other: PairPPI) -> Score:
     """Score a pair by the product of its proteins' degrees among the positives."""
     known = other.split(kind="C1", seed=0).known
     count = np.bincount(known.ravel(), minlength=len(other.sequences))
@@ -98,7 +129,7 @@ def scored(head: LinkPredictor, y: torch.Tensor, pairs: np.ndarray) -> np.ndarra
     return head.decode(states, torch.from_numpy(pairs)).double().numpy()
 
 
-def measured(score, cases: dict, resamples: int) -> list[str]:
+def measured(score: Score, cases: dict, resamples: int) -> list[str]:
     """AUPR at the case's own ratio and AUROC, with intervals over proteins and heads."""
     metrics = (lambda y, s, w: average_precision(y, s, None, w), auroc)
     return [
