@@ -105,7 +105,7 @@ def _on_walks(
 ) -> Run:
     from lcplm_graph.training.metrics import RELATION_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
-    from lcplm_graph.training.relation_task import with_decoder
+    from lcplm_graph.training.relation_task import give_marker_steps, with_decoder
     from lcplm_graph.training.run import Run
     from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 
@@ -123,6 +123,8 @@ def _on_walks(
         count=options.eval_pairs,
         max_tokens=options.max_tokens,
     )
+    if not by_decoder:
+        give_marker_steps(model, options.marker_step)
     run = Run(
         task=MaskedLMTask(model.train(), options, options.relation_weight),
         source=source,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.models.attached import call, convolve_called, is_plain
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.entrances import Entrances, forget_at
 from lcplm_graph.ops.causal_conv import causal_conv
 from lcplm_graph.ops.rms_norm import rms_norm
 from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_stateful
@@ -67,6 +68,9 @@ class MambaDirection(nn.Module):
         self.out_proj: nn.Linear = (
             share.out_proj if share else nn.Linear(d_inner, config.d_model, bias)
         )
+        self.marker_step_bias: nn.Parameter | None = None
+        if config.marker_step_bias:
+            self.add_marker_step()
         self.dt_rank, self.d_state, self.d_inner = dt_rank, d_state, d_inner
         self.d_conv = config.d_conv
         self.reset_parameters()
@@ -82,6 +86,10 @@ class MambaDirection(nn.Module):
         dt = torch.empty_like(self.dt_proj.bias).uniform_(low, high).exp().clamp(min=DT_FLOOR)
         # Inverse of softplus.
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+
+    def add_marker_step(self, value: float = 0.0) -> None:
+        """Add a bias on the step size where this direction enters a protein; see `forget_at`."""
+        self.marker_step_bias = nn.Parameter(torch.full_like(self.D, value))
 
     def project_in(self, x: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
         """Input projection: what the convolution takes, (T, E), and how to get the gate, (T, E).
@@ -116,12 +124,17 @@ class MambaDirection(nn.Module):
         reverse: bool,
         residual: Tensor | None = None,
         z: Tensor | None = None,
+        entrances: Tensor | None = None,
     ) -> Tensor:
-        """Scan the convolved input, which may be overwritten; options as in `selective_scan`."""
-        return selective_scan(
-            **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
+        """Scan the convolved input, which may be overwritten; options as in `selective_scan`.
+
+        At the tokens `entrances` the direction enters a protein.
+        """
+        operands, restore = self._scan_operands(u, entrances)
+        return restore(selective_scan(
+            **operands, cu_seqlens=cu_seqlens, residual=residual, z=z,
             reverse=reverse, overwrite=is_plain(self.x_proj, nn.Linear), dtype=low_dtype(self.D),
-        )  # fmt: skip
+        ), z)  # fmt: skip
 
     def scan_from(
         self,
@@ -131,14 +144,26 @@ class MambaDirection(nn.Module):
         reverse: bool,
         residual: Tensor | None = None,
         z: Tensor | None = None,
+        entrances: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Scan from given states; returns the output and the last states (S, E, N)."""
-        return selective_scan_stateful(
-            **self._scan_operands(u), cu_seqlens=cu_seqlens, residual=residual, z=z,
+        operands, restore = self._scan_operands(u, entrances)
+        y, last = selective_scan_stateful(
+            **operands, cu_seqlens=cu_seqlens, residual=residual, z=z,
             reverse=reverse, initial_state=state, dtype=low_dtype(self.D),
         )  # fmt: skip
+        return restore(y, z), last
 
-    def _scan_operands(self, u: Tensor) -> dict[str, Any]:
+    def _scan_operands(
+        self, u: Tensor, entrances: Tensor | None
+    ) -> tuple[dict[str, Any], Callable[[Tensor, Tensor | None], Tensor]]:
+        operands = self._plain_operands(u)
+        bias = self.marker_step_bias
+        if bias is None or entrances is None or not len(entrances):
+            return operands, lambda y, z: y
+        return forget_at(operands, entrances, bias)
+
+    def _plain_operands(self, u: Tensor) -> dict[str, Any]:
         sizes = [self.dt_rank, self.d_state, self.d_state]
         dt, B, C = call(self.x_proj, u).split(sizes, dim=-1)
         A, D = -torch.exp(self.A_log.float()), self.D.float()
@@ -155,7 +180,12 @@ class MambaDirection(nn.Module):
         return call(self.out_proj, y)
 
     def forward(
-        self, x: Tensor, cu_seqlens: Tensor, reverse: bool, shared: MambaDirection | None = None
+        self,
+        x: Tensor,
+        cu_seqlens: Tensor,
+        reverse: bool,
+        shared: MambaDirection | None = None,
+        entrances: Tensor | None = None,
     ) -> Tensor:
         """Run the whole block in one direction, shape (T, d_model).
 
@@ -165,7 +195,7 @@ class MambaDirection(nn.Module):
         owner = shared or self
         u, gate = owner.project_in(x)
         u = self.convolve(u, cu_seqlens, reverse)
-        return owner.project_out(self.scan(u, cu_seqlens, reverse, z=gate()))
+        return owner.project_out(self.scan(u, cu_seqlens, reverse, z=gate(), entrances=entrances))
 
 
 class BiMamba(nn.Module):
@@ -197,28 +227,33 @@ class BiMamba(nn.Module):
         """The direction whose projections both use; None if each has its own."""
         return self.mamba_fwd if self.shares else None
 
-    def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cu_seqlens: Tensor, entrances: Entrances | None = None) -> Tensor:
         """Mix tokens within their streams.
 
         Parameters
         ----------
         x : Tensor, shape=(T, d_model)
         cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
+        entrances : Entrances, optional
+            Where proteins of streams begin and end.
 
         Returns
         -------
         Tensor, shape=(T, d_model)
         """
         fwd, rev = self.mamba_fwd, self.mamba_rev
+        begin, end = entrances or (None, None)
         if rev is None:
-            return fwd(x, cu_seqlens, reverse=False)
+            return fwd(x, cu_seqlens, reverse=False, entrances=begin)
         if not self.factored:
-            left = fwd(x, cu_seqlens, reverse=False)
-            right = rev(x, cu_seqlens, reverse=True, shared=self.owner)
+            left = fwd(x, cu_seqlens, reverse=False, entrances=begin)
+            right = rev(x, cu_seqlens, reverse=True, shared=self.owner, entrances=end)
             return left * right if self.multiply else left + right
         u, gate = fwd.project_in(x)
-        y = fwd.scan(fwd.convolve(u, cu_seqlens, False), cu_seqlens, False)
-        y = rev.scan(rev.convolve(u, cu_seqlens, True), cu_seqlens, True, residual=y, z=gate())
+        y = fwd.scan(fwd.convolve(u, cu_seqlens, False), cu_seqlens, False, entrances=begin)
+        y = rev.scan(
+            rev.convolve(u, cu_seqlens, True), cu_seqlens, True, residual=y, z=gate(), entrances=end
+        )
         return self.project_out(y)
 
     def project_out(self, y: Tensor) -> Tensor:
@@ -250,10 +285,13 @@ class Layer(nn.Module):
         self.norm = RMSNorm(config.d_model, config.norm_epsilon)
         self.mixer = BiMamba(config)
 
-    def forward(self, hidden: Tensor, cu_seqlens: Tensor) -> Tensor:
-        """Map (T, d_model) float32 to the same."""
+    def forward(
+        self, hidden: Tensor, cu_seqlens: Tensor, entrances: Entrances | None = None
+    ) -> Tensor:
+        """Map (T, d_model) float32 to the same; `entrances` as in `BiMamba`."""
+        more = () if entrances is None else (entrances,)
         # A sum of float32 and bfloat16 is float32, without a copy of either.
-        return hidden + self.mixer(self.normed(hidden), cu_seqlens)
+        return hidden + self.mixer(self.normed(hidden), cu_seqlens, *more)
 
     def normed(self, hidden: Tensor) -> Tensor:
         """Return what the mixer takes."""

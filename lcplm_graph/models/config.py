@@ -58,6 +58,9 @@ class LcPlmConfig(PreTrainedConfig):
         Width of the relation decoder that stage 2 trains; 0 for none, as in published checkpoints.
     relation_members : int
         Networks of that decoder.
+    marker_step_bias : bool
+        Whether the layers learn how far to forget what was before a protein of a stream, by a bias
+        on the step size at the markers around it; False in published checkpoints.
     classifier_dropout : float
         Dropout before the output layer of the classification models.
     **kwargs
@@ -109,6 +112,7 @@ class LcPlmConfig(PreTrainedConfig):
     classifier_dropout: float = 0.0
     relation_channels: int = 0
     relation_members: int = 4
+    marker_step_bias: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         check_keys(type(self), kwargs)

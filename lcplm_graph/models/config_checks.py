@@ -33,6 +33,7 @@ _NUMBERS = {
 _SWITCHES = (
     "rms_norm", "residual_in_fp32", "fused_add_norm", "bidirectional",
     "bidirectional_weight_tie", "tie_embeddings",
+    "marker_step_bias",
 )  # fmt: skip
 _SSM_NUMBERS = {
     "d_state": _Bounds(int, 1, 1 << 12),

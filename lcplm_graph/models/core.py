@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.bimamba import Layer, RMSNorm
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.entrances import Entrances, entrances_of
 from lcplm_graph.models.layouts import to_packed, tokens_of
 from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
 from lcplm_graph.models.streaming import can_stream, stream_layer
@@ -58,26 +59,28 @@ class Backbone(nn.Module):
         cu_seqlens: Tensor,
         window: int | None = None,
         keep: Callable[[Tensor], None] = lambda _: None,
+        entrances: Entrances | None = None,
     ) -> Tensor:
         """Run the layers on embeddings (T, d_model); `keep` is shown every layer's input."""
         hidden = hidden.float()
+        more = () if entrances is None else (entrances,)
         if window is not None and len(hidden) > window and not torch.is_grad_enabled():
             hidden = hidden.clone()
             for layer in self.layers:
                 keep(hidden)
                 if can_stream(layer):
-                    stream_layer(cast(Layer, layer), hidden, cu_seqlens, window)
+                    stream_layer(cast(Layer, layer), hidden, cu_seqlens, window, entrances)
                 else:
-                    hidden = layer(hidden, cu_seqlens)
+                    hidden = layer(hidden, cu_seqlens, *more)
             return self.norm_f(hidden)
         for layer in self.layers:
             keep(hidden)
             if self.gradient_checkpointing and self.training:
                 # Hugging Face sets this one when it is told how to checkpoint.
                 run = getattr(self, "_gradient_checkpointing_func", _CHECKPOINT)
-                hidden = run(layer, hidden, cu_seqlens)
+                hidden = run(layer, hidden, cu_seqlens, *more)
             else:
-                hidden = layer(hidden, cu_seqlens)
+                hidden = layer(hidden, cu_seqlens, *more)
         return self.norm_f(hidden)
 
 
@@ -150,7 +153,8 @@ class LcPlmModel(LcPlmPreTrainedModel):
         Raises
         ------
         InputError
-            If the inputs contradict each other or have a wrong shape.
+            If the inputs contradict each other or have a wrong shape, or embeddings are given to a
+            model with marker steps, which looks for markers.
         """
         if output_attentions or self.config.output_attentions:
             raise InputError("LC-PLM has no attention to return; leave output_attentions False")
@@ -161,13 +165,16 @@ class LcPlmModel(LcPlmPreTrainedModel):
         flat, cu_seqlens, restore = to_packed(
             hidden, tokens, attention_mask, cu_seqlens, self.config.pad_token_id or PAD
         )
+        entrances = None
+        if self.config.marker_step_bias:
+            entrances = entrances_of(input_ids, attention_mask)
         states: list[Tensor] = []
 
         def keep(state: Tensor) -> None:
             if output_hidden_states:
                 states.append(restore(state.clone() if window else state))
 
-        last = restore(self.backbone(flat, cu_seqlens, window, keep))
+        last = restore(self.backbone(flat, cu_seqlens, window, keep, entrances))
         output = EncoderOutput(
             last_hidden_state=last,
             hidden_states=(*states, last) if output_hidden_states else None,

@@ -16,7 +16,9 @@ from transformers import (
 )
 from transformers.utils import ModelOutput
 
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.attached import call
+from lcplm_graph.models.bimamba import MambaDirection
 from lcplm_graph.models.classification import (
     LcPlmForSequenceClassification,
     LcPlmForTokenClassification,
@@ -91,6 +93,26 @@ class LcPlmForMaskedLM(LcPlmPreTrainedModel):
         width = pooled_dim(self.config.d_model, self.config.pool)
         self.relation = RelationDecoder(width, channels, members)
         return self.relation
+
+    def add_marker_steps(self, value: float = 0.0) -> None:
+        """Let every layer learn how far to forget what was before a protein of a stream.
+
+        Parameters
+        ----------
+        value : float
+            Of the biases on the step size: 0 changes nothing, a large one forgets all.
+
+        Raises
+        ------
+        ConfigError
+            If the layers have such biases.
+        """
+        if self.config.marker_step_bias:
+            raise ConfigError("this model has marker steps; it is trained on with what they are")
+        self.config.marker_step_bias = True
+        for module in self.modules():
+            if isinstance(module, MambaDirection):
+                module.add_marker_step(value)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the token embedding."""

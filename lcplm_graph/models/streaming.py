@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.attached import is_plain
 from lcplm_graph.models.bimamba import BiMamba, Layer, MambaDirection, low_dtype
+from lcplm_graph.models.entrances import Entrances
 
 
 def can_stream(layer: nn.Module) -> bool:
@@ -28,7 +29,13 @@ def can_stream(layer: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) -> None:
+def stream_layer(
+    layer: Layer,
+    hidden: Tensor,
+    cu_seqlens: Tensor,
+    window: int,
+    entrances: Entrances | None = None,
+) -> None:
     """Apply a layer to `hidden` in place, at most `window` tokens at a time.
 
     Parameters
@@ -38,6 +45,8 @@ def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) 
     cu_seqlens : Tensor, dtype=int32, shape=(S + 1,)
     window : int
         Tokens per window.
+    entrances : Entrances, optional
+        Where proteins of streams begin and end.
     """
     if window < 1:
         raise InputError(f"a window needs at least 1 token, not {window}")
@@ -45,21 +54,24 @@ def stream_layer(layer: Layer, hidden: Tensor, cu_seqlens: Tensor, window: int) 
     fwd, rev = mixer.mamba_fwd, mixer.mamba_rev
     x = layer.normed(hidden)
     bounds = cu_seqlens.tolist()
+    begin, end = entrances or (None, None)
     if mixer.factored and rev is not None:
         y = hidden.new_empty(len(x), fwd.d_inner, dtype=low_dtype(fwd.D))
-        for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=False):
+        for part, y_part in _pass(fwd, x, bounds, window, begin, reverse=False, gate=False):
             y[part] = y_part
         for part, y_part in _pass(
-            rev, x, bounds, window, reverse=True, gate=True, owner=fwd, residual=y
+            rev, x, bounds, window, end, reverse=True, gate=True, owner=fwd, residual=y
         ):
             hidden[part] += mixer.project_out(y_part)
         return
     mixed = torch.empty_like(hidden)
-    for part, y_part in _pass(fwd, x, bounds, window, reverse=False, gate=True):
+    for part, y_part in _pass(fwd, x, bounds, window, begin, reverse=False, gate=True):
         mixed[part] = fwd.project_out(y_part).float()
     if rev is not None:
         owner = mixer.owner or rev
-        for part, y_part in _pass(rev, x, bounds, window, reverse=True, gate=True, owner=owner):
+        for part, y_part in _pass(
+            rev, x, bounds, window, end, reverse=True, gate=True, owner=owner
+        ):
             other = owner.project_out(y_part).float()
             mixed[part] = mixed[part] * other if mixer.multiply else mixed[part] + other
     hidden += mixed
@@ -70,6 +82,7 @@ def _pass(
     x: Tensor,
     bounds: list[int],
     window: int,
+    entrances: Tensor | None,
     *,
     reverse: bool,
     gate: bool,
@@ -102,11 +115,18 @@ def _pass(
             reverse,
             residual=None if residual is None else residual[part],
             z=z()[inner] if gate else None,
+            entrances=_inside(entrances, start, stop),
         )
         cut = start if reverse else stop
         # A state is carried only if the window's edge cuts a stream in two.
         carried = None if cut in bounds else last[0 if reverse else -1]
         yield part, y
+
+
+def _inside(entrances: Tensor | None, start: int, stop: int) -> Tensor | None:
+    if entrances is None:
+        return None
+    return entrances[(entrances >= start) & (entrances < stop)] - start
 
 
 def _local(bounds: list[int], low: int, high: int, device: torch.device) -> Tensor:

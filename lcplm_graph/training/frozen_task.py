@@ -25,7 +25,7 @@ from lcplm_graph.training.graphs import TrainGraph
 from lcplm_graph.training.held_out_pairs import PairAurocs
 from lcplm_graph.training.metrics import PAIR_COLUMNS, Evaluate, Logits
 from lcplm_graph.training.options import Stage2Options
-from lcplm_graph.training.relation_task import RelationTask, give_decoder
+from lcplm_graph.training.relation_task import RelationTask, give_decoder, give_marker_steps
 from lcplm_graph.training.walks import Pairs, held_out_pairs
 
 _DRAW = 9
@@ -52,6 +52,7 @@ def frozen_task(
         encoder, graph.sequences.select(needed), model.config.pool, progress=True
     )
     decoder = give_decoder(model, options.seed)
+    give_marker_steps(model, options.marker_step)
     decoder.observe(bank[torch.from_numpy(np.flatnonzero(split.seen))])
     task = FrozenTask(model.train(), options, bank)
     evaluate, columns = _evaluation(task, split, asked)

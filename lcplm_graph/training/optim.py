@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-NO_DECAY_NAMES = ("A_log", "D", "bias")
+NO_DECAY_NAMES = ("A_log", "D", "bias", "marker_step_bias")
 _WSD_TAIL = 0.2
 _LONGEST_WARMUP = 0.1
 

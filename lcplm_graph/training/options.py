@@ -156,6 +156,11 @@ class Stage2Options(TrainOptions):
         With a decoder: share of a batch's tokens that are walks; the others are single proteins.
     freeze
         Layers of the encoder, from the first, that stay as they are.
+    marker_step
+        Let every layer learn how far to forget, where it enters a protein of a walk, what stood
+        before: a bias on its step size at [BON] and [EON] that starts at this value and has the
+        decoder's learning rate. 0 changes nothing before the first step, 10 forgets nearly all.
+        Default: none, unless the encoder has it.
     lora
         With an esm2: encoder: rank of adapters of its layers, which then stay as they are; 0
         trains them whole.
@@ -184,6 +189,7 @@ class Stage2Options(TrainOptions):
     decoder_steps: int | None = None
     walk_share: float = 0.5
     freeze: int = 0
+    marker_step: float | None = None
     lora: int = 0
     split: str = DEFAULT_KIND
     split_seed: int = 0
@@ -201,6 +207,8 @@ class Stage2Options(TrainOptions):
                 f"decoder_steps, freeze and lora must not be negative, not {self.decoder_steps}, "
                 f"{self.freeze} and {self.lora}"
             )
+        if self.marker_step is not None and self.marker_step < 0:
+            raise ConfigError(f"marker_step must not be negative, not {self.marker_step}")
         if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
             raise ConfigError(
                 "relation_rate must be between 0 and 1, relation_weight not negative and "

@@ -11,6 +11,7 @@ from torch import Tensor
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder
 from lcplm_graph.tokens.packing import PackedTokens
@@ -87,6 +88,7 @@ def with_decoder(
             encoder.eval(), proteins, model.config.pool, progress=True
         )
     decoder = give_decoder(model, options.seed)
+    give_marker_steps(model, options.marker_step)
     if not resumed:
         steps = options.decoder_steps
         steps = min(_FIT_STEPS, 2 * options.steps) if steps is None else steps
@@ -121,6 +123,21 @@ def give_decoder(model: GraphModel, seed: int) -> RelationDecoder:
             model.add_relation_decoder(CHANNELS, MEMBERS)
     assert model.relation is not None  # it has one now
     return model.relation
+
+
+def give_marker_steps(model: GraphModel, value: float | None) -> None:
+    """Let the model forget between the proteins of a stream, if that is asked for.
+
+    Raises
+    ------
+    ConfigError
+        If the model is no LC-PLM, or has such steps.
+    """
+    if value is None:
+        return
+    if not isinstance(model, LcPlmForMaskedLM):
+        raise ConfigError("--marker-step is for an LC-PLM; an ESM-2 carries no state along")
+    model.add_marker_steps(value)
 
 
 class RelationTask(MaskedLMTask):
@@ -217,6 +234,6 @@ class RelationTask(MaskedLMTask):
 
     def learning_rate(self, name: str) -> float:
         """Return the highest learning rate of a parameter by its name."""
-        if name.startswith("model.relation."):
+        if name.startswith("model.relation.") or name.endswith(".marker_step_bias"):
             return self.stage2.decoder_lr or self.default_decoder_lr
         return self.options.lr

@@ -68,6 +68,9 @@ def test_stage2_and_its_bank_too(tmp_path: Path, kills: int) -> None:
     assert all(torch.equal(value, banks[1][key]) for key, value in banks[0].items())
     files = [_files(folder) for folder in (whole, broken)]
     assert files[0].keys() == files[1].keys() >= {"model/model.safetensors", "split.npz"}
+    learned = [value for name, value in banks[0].items() if name.endswith(".marker_step_bias")]
+    assert len(learned) == 2
+    assert all((value != 1).all() for value in learned)
     differ = [name for name in files[0] if files[0][name] != files[1][name]]
     assert not differ
 

@@ -46,6 +46,7 @@ def test_print_config_is_a_config(capsys, tmp_path) -> None:
         ({"lr": 0.0}, "lr must be above 0"),
         ({"warmup": -1}, "warmup must not be negative"),
         ({"relation_rate": 1.5}, "relation_rate must be between 0 and 1"),
+        ({"marker_step": -1.0}, "marker_step must not be negative"),
     ],
 )
 def test_bad_values(change, text) -> None:

@@ -25,6 +25,7 @@ from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_de
 from lcplm_graph.training.frozen_task import FrozenTask
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.options import Stage2Options
+from lcplm_graph.training.relation_task import give_marker_steps
 from lcplm_graph.training.relations import NEGATIVES, PARTNERS, PairSampler, RelationBatches
 from lcplm_graph.training.walks import WalkBatches
 from lcplm_graph.walks.residues import ResidueTable
@@ -224,6 +225,11 @@ def test_an_esm2_goes_through_the_same_stage(options, tmp_path, lora: int) -> No
     assert len(after.seen_edges()) > 100
     _, again = load_for_graph(f"esm2:{tmp_path / 'run' / 'model'}")
     assert torch.equal(again.embed(proteins), after.embed(proteins))
+
+
+def test_an_esm2_has_no_steps_to_be_longer_at_markers() -> None:
+    with pytest.raises(ConfigError, match="carries no state"):
+        give_marker_steps(torch.nn.Linear(1, 1), 1.0)
 
 
 def test_adapters_are_for_esm2_only(options) -> None:
