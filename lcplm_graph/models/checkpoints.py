@@ -17,9 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError, ConfigError
+from lcplm_graph.errors import CheckpointError
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.config_checks import named_dtype
 from lcplm_graph.models.names import CONFIG, INDEX, WEIGHTS
 from lcplm_graph.models.state_dicts import EMBEDDING, PREFIX
 
@@ -309,12 +310,7 @@ def dtype_named(dtype: str | torch.dtype | None) -> str | torch.dtype:
         return torch.float32
     if dtype == "auto":
         return "auto"
-    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ConfigError(
-            f"dtype must be 'auto' or a floating-point dtype such as 'bfloat16', not {dtype!r}"
-        )
-    return found
+    return named_dtype(dtype)
 
 
 def say_licence(name: str | os.PathLike[str], config: LcPlmConfig, *, own: bool) -> None:

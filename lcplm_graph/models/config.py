@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
-from lcplm_graph.models.config_checks import check_keys, check_values
+from lcplm_graph.models.config_checks import check_keys, check_token_ids, check_values, named_dtype
 from lcplm_graph.models.pooling import check_pool
 from lcplm_graph.tokens.vocabulary import EOS, PAD
 
@@ -115,14 +115,21 @@ class LcPlmConfig(PreTrainedConfig):
     marker_step_bias: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
+        for name, own in self.attribute_map.items():
+            if name in kwargs:
+                setattr(self, own, kwargs.pop(name))
+        dtypes = [self.dtype, kwargs.pop("torch_dtype", None)]
+        named = [named_dtype(dtype) for dtype in dtypes if dtype is not None]
+        self.dtype = named[0] if named else None
         check_keys(type(self), kwargs)
         check_values(self)
-        # The published config has pad_token_id -100 (a loss label, no token).
-        if self.pad_token_id is None or not 0 <= self.pad_token_id < self.vocab_size:
-            self.pad_token_id = PAD
         self.ssm_cfg = dict(self.ssm_cfg or {})
         multiple = self.pad_vocab_size_multiple
         self.vocab_size = math.ceil(self.vocab_size / multiple) * multiple
+        check_token_ids(self, kwargs)
+        # The published config has pad_token_id -100 (a loss label, no token).
+        if self.pad_token_id is None or self.pad_token_id < 0:
+            self.pad_token_id = PAD
         try:
             super().__post_init__(**kwargs)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -153,11 +160,6 @@ class LcPlmConfig(PreTrainedConfig):
                 f"not supported: {', '.join(asked)}; no published LC-PLM checkpoint uses it"
             )
         check_pool(self.pool)
-        if self.relation_channels < 0 or self.relation_members < 1:
-            raise ConfigError(
-                "relation_channels must not be negative and relation_members at least 1, not "
-                f"{self.relation_channels} and {self.relation_members}"
-            )
         if self.bidirectional_strategy not in ("add", "ew_multiply", None):
             raise ConfigError(
                 "bidirectional_strategy must be 'add' or 'ew_multiply', "

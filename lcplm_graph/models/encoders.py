@@ -59,7 +59,7 @@ class LcPlmEncoder(Encoder):
     def encode(self, packed: PackedTokens) -> Tensor:
         """Return the states after the final norm, shape (T, dim)."""
         output = self.model.base_model(
-            packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window
+            packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, return_dict=True
         )
         return output.last_hidden_state
 
@@ -76,7 +76,9 @@ class LcPlmEncoder(Encoder):
                 f"{self.name} has no masked-LM head: its weights are those of a "
                 f"{type(self.model).__name__}"
             )
-        output = self.model(packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window)
+        output = self.model(
+            packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, return_dict=True
+        )
         return output.logits
 
     @property

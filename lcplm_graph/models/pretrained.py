@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, LcPlmError
 from lcplm_graph.models.bimamba import MambaDirection
 from lcplm_graph.models.checkpoint_writer import write_checkpoint
 from lcplm_graph.models.checkpoints import (
     HUB_OPTIONS,
     adapted_model,
     dtype_named,
+    first_line,
     is_adapter,
     read_config,
     read_tensors,
@@ -165,10 +166,17 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             ignore_mismatched=bool(passed_on.get("ignore_mismatched_sizes")),
         )  # fmt: skip
         wanted_dtype = dtype_named(dtype if dtype is not None else torch_dtype)
-        with _no_progress_bar():
-            loaded = super().from_pretrained(
-                None, config=config, state_dict=state, dtype=wanted_dtype, **passed_on
-            )
+        try:
+            with _no_progress_bar():
+                loaded = super().from_pretrained(
+                    None, config=config, state_dict=state, dtype=wanted_dtype, **passed_on
+                )
+        except (ImportError, LookupError, TypeError, AttributeError, ValueError) as error:
+            if not passed_on or isinstance(error, LcPlmError):
+                raise
+            raise ConfigError(
+                f"Hugging Face refuses {', '.join(passed_on)}: {first_line(error)}"
+            ) from error
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         model.record = record
         model.config._name_or_path = model.name_or_path = os.fspath(source or "")
