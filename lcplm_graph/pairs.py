@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import edge_weights
 from lcplm_graph.splitmix import GOLDEN, mix64
 
 IntArray = npt.NDArray[np.int64]
@@ -114,24 +115,10 @@ def pair_graph(data: Any) -> PairGraph:
     unique, row = np.unique(keys[~loops], return_inverse=True)
     weight = None
     if getattr(data, "edge_weight", None) is not None:
-        given = _checked_weights(data.edge_weight, np.asarray(data.edge_index))
+        given = edge_weights(data.edge_weight, np.asarray(data.edge_index).T).astype(np.float32)
         weight = np.zeros(len(unique), np.float32)
         np.maximum.at(weight, row, given[~loops])
     return PairGraph(keys_to_pairs(unique, num_nodes), weight, num_nodes)
-
-
-def _checked_weights(weights: Any, edges: IntArray) -> npt.NDArray[np.float32]:
-    values = np.asarray(weights, np.float32).ravel()
-    if len(values) != edges.shape[1]:
-        raise InputError(f"edge_weight has {len(values)} numbers for {edges.shape[1]} edges.")
-    wrong = ~((values >= 0) & (values <= 1))
-    if wrong.any():
-        column = int(np.argmax(wrong))
-        raise InputError(
-            f"edge_weight[{column}] of the pair {edges[:, column].tolist()} is "
-            f"{values[column]:g}, not in [0, 1]; scale the weights."
-        )
-    return values
 
 
 def rows_of_columns(data: Any, graph: PairGraph) -> IntArray:

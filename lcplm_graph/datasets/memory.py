@@ -18,6 +18,7 @@ from lcplm_graph.datasets.pair_table import check_scale
 from lcplm_graph.datasets.row_counts import DUPLICATES, NO_SEQUENCE, SELF_PAIRS, in_words
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import edge_weights
 from lcplm_graph.proteins.store import SequenceStore
 
 
@@ -32,6 +33,12 @@ class MemoryPPI(PPIDataset):
         In node order.
     report : dict of str to int, optional
         What was dropped on the way.
+
+    Raises
+    ------
+    InputError
+        If the ids are not those of the sequences, or weights are not one number in [0, 1] for
+        each edge.
     """
 
     def __init__(
@@ -39,6 +46,10 @@ class MemoryPPI(PPIDataset):
     ) -> None:
         if list(data.protein_id) != sequences.ids:
             raise InputError("the sequences are not in node order: their ids differ")
+        if getattr(data, "edge_weight", None) is None:
+            raise InputError("this graph has no edge_weight: one number in [0, 1] for each edge")
+        weights = edge_weights(data.edge_weight, data.edge_index.T)
+        data.edge_weight = torch.from_numpy(weights.astype(np.float32))
         super().__init__(MemoryCache(Built(data, sequences, report or {})))
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from lcplm_graph.errors import InputError, UnknownNameError
-from lcplm_graph.evaluation.metrics import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray, adjacency
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")

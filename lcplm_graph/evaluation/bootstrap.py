@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.metrics import FloatArray, checked, finite
+from lcplm_graph.evaluation.metrics import checked
+from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.seeds import checked_seed
 

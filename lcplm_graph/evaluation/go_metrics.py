@@ -17,7 +17,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.metrics import BoolArray, FloatArray, checked, finite
+from lcplm_graph.evaluation.metrics import BoolArray, checked
+from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray
 
 ROOTS = {"MF": "GO:0003674", "BP": "GO:0008150", "CC": "GO:0005575"}

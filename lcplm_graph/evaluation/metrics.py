@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.numeric import FloatArray, finite
 
-FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -146,9 +146,7 @@ def calibration_error(labels: Any, probabilities: Any, bins: int = 15) -> float:
     >>> round(calibration_error([1, 0, 1, 1], [0.75, 0.75, 0.75, 0.75]), 3)
     0.0
     """
-    label, probability = checked(labels, probabilities)
-    if len(probability) and not 0 <= probability.min() <= probability.max() <= 1:
-        raise InputError("probabilities must be within 0..1.")
+    label, probability = _checked_probabilities(labels, probabilities)
     of_bin = np.minimum((probability * bins).astype(np.int64), bins - 1)
     gap = np.bincount(of_bin, label - probability, minlength=bins)
     return float(np.abs(gap).sum() / max(len(label), 1))
@@ -172,7 +170,7 @@ def reliability_bins(
     >>> reliability_bins([0, 1, 1], [0.25, 0.25, 1.0], bins=2)
     [(0.25, 0.5, 2), (1.0, 1.0, 1)]
     """
-    label, probability = checked(labels, probabilities)
+    label, probability = _checked_probabilities(labels, probabilities)
     of_bin = np.minimum((probability * bins).astype(np.int64), bins - 1)
     return [
         (float(probability[own].mean()), float(label[own].mean()), int(own.sum()))
@@ -197,13 +195,11 @@ def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     return label.astype(bool), score
 
 
-def finite(values: Any, what: str) -> FloatArray:
-    """Return `values` as float64; raise `InputError` if one of them is not finite."""
-    array = np.asarray(values, np.float64)
-    bad = ~np.isfinite(array)
-    if bad.any():
-        raise InputError(f"{int(bad.sum())} of {array.size} {what} are NaN or infinite.")
-    return array
+def _checked_probabilities(labels: Any, probabilities: Any) -> tuple[BoolArray, FloatArray]:
+    label, probability = checked(labels, probabilities)
+    if len(probability) and not 0 <= probability.min() <= probability.max() <= 1:
+        raise InputError("probabilities must be within 0..1.")
+    return label, probability
 
 
 def _curve(

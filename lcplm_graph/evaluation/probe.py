@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.metrics import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.seeds import checked_seed
 
 #: Weights of the penalty, from strong to weak; tried in turn until one is worse than the best.

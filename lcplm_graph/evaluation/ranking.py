@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.metrics import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray, adjacency
 
 #: Given proteins (b,), scores of each against every protein, shape (b, num_nodes).

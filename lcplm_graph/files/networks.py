@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lcplm_graph.errors import InputError
 from lcplm_graph.io import atomic_path, checked_suffix
 
 SUFFIXES = (".tsv", ".graphml", ".cx2")
@@ -71,16 +75,42 @@ def write_network(path: str | os.PathLike[str], network: Network) -> Path:
     ------
     ConfigError
         If the suffix is another.
+    InputError
+        If a cell is neither a text nor a finite number; by its row and column.
 
     References
     ----------
     .. [1] CX2 2.0, Cytoscape Exchange format, https://cytoscape.org/cx/cx2/specification/.
     """
     path = check_suffix(path)
+    network = _checked(network)
     write = {".tsv": _write_table, ".graphml": _write_graphml, ".cx2": _write_cx2}
     with atomic_path(path) as temporary:
         write[path.suffix.lower()](temporary, network)
     return path
+
+
+def _checked(network: Network) -> Network:
+    """Refuse what the formats have no word for; numbers of NumPy become plain ones."""
+    rows = [
+        tuple(
+            _cell(value, f"row {number}", column)
+            for value, column in zip(row, network.columns, strict=True)
+        )
+        for number, row in enumerate(network.rows)
+    ]
+    nodes = {
+        name: {key: _cell(value, f"node {name!r}", key) for key, value in attributes.items()}
+        for name, attributes in network.nodes.items()
+    }
+    return Network(network.columns, rows, network.ends, nodes)
+
+
+def _cell(value: Any, where: str, column: str) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    if type(value) not in _CX2_TYPES or (isinstance(value, float) and not math.isfinite(value)):
+        raise InputError(f"{where}: {column} is {value!r:.50}, neither a text nor a finite number")
+    return value
 
 
 def _write_table(path: Path, network: Network) -> None:

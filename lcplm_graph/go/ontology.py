@@ -16,6 +16,7 @@ from scipy.sparse import csgraph
 
 from lcplm_graph.errors import DataError, InputError, UnknownNameError
 from lcplm_graph.go.obo import ASPECTS, read_obo
+from lcplm_graph.numeric import finite
 from lcplm_graph.strings import string_list
 
 ROOTS = {"BP": "GO:0008150", "MF": "GO:0003674", "CC": "GO:0005575"}
@@ -238,6 +239,7 @@ class Ontology:
         ndarray of float, shape (n, t)
             A parent never scores below its child.
         """
+        finite(scores, "scores")
         by_term = np.array(np.asarray(scores).T, order="C")
         if by_term.ndim != 2:
             raise InputError(f"scores need the shape (n, terms), not {np.shape(scores)}")

@@ -12,6 +12,7 @@ from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.convolutions import GraphEncoder
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.numeric import edge_weights
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import check_proteins
 
@@ -72,7 +73,7 @@ class Head(nn.Module):
         edge_index : Tensor, dtype=int64, shape=(2, m)
             Message edges, both directions.
         edge_weight : Tensor, shape=(m,), optional
-            Used by those convolutions that know weights.
+            Used by those convolutions that know weights; finite and not negative.
         known : Tensor, dtype=bool, shape=(n,), optional
             Proteins with message edges, where `edge_index` does not tell.
         """
@@ -82,6 +83,8 @@ class Head(nn.Module):
                 f"this head was made for features of width {self.in_channels}, got "
                 f"{tuple(features.shape)}; make a new head, or use the encoder it was made for"
             )
+        if edge_weight is not None:
+            edge_weight = _checked_weight(edge_weight, edge_index).to(features.dtype)
         return self.gnn(features, edge_index, edge_weight, known)
 
     def _encode(self, sequences: Iterable[str]) -> Tensor:
@@ -96,3 +99,16 @@ class Head(nn.Module):
         parts = [self.encoder.embed_batch([texts[i] for i in b], self.pool) for b in batches]
         place = np.argsort(np.concatenate(batches), kind="stable")
         return torch.cat(parts)[torch.from_numpy(place)]
+
+
+def _checked_weight(weight: Tensor, edge_index: Tensor) -> Tensor:
+    if not isinstance(weight, Tensor) or weight.shape != edge_index.shape[1:]:
+        found = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        raise InputError(
+            f"edge_weight must be a tensor of shape ({edge_index.shape[1]},), one number for each "
+            f"edge, not {found}"
+        )
+    # On its device: the weights of a large graph are not copied in every step.
+    if not bool((torch.isfinite(weight) & (weight >= 0)).all()):
+        edge_weights(weight, edge_index.T.cpu(), highest=float("inf"))
+    return weight

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lcplm_graph.errors import InputError
+from lcplm_graph.numeric import finite, numbers
+
 _CLASSES = 3
 # A class with fewer pairs of either label is calibrated as all pairs together.
 _FEW = 100
@@ -54,9 +57,19 @@ class Calibration:
         labels : array_like, bool, shape=(n,)
         classes : array_like, int, shape=(n,)
             1, 2 or 3.
+
+        Raises
+        ------
+        InputError
+            If a score is not a finite number, or the shapes differ.
         """
-        score, label = np.asarray(scores, np.float64), np.asarray(labels, bool)
+        score, label = finite(scores, "scores"), np.asarray(labels, bool)
         of_class = np.asarray(classes)
+        if not score.shape == label.shape == of_class.shape == (len(label),):
+            raise InputError(
+                f"scores, labels and classes have shapes {score.shape}, {label.shape} and "
+                f"{of_class.shape}; give one of each for every pair"
+            )
         every = _platt(score, label)
         found = []
         for number in range(1, _CLASSES + 1):
@@ -69,7 +82,10 @@ class Calibration:
     def log_odds(self, scores: Any, classes: Any) -> Floats:
         """Return calibrated log-odds; `scores` may have leading axes."""
         at = np.asarray(classes, np.int64) - 1
-        return np.asarray(scores, np.float64) * np.array(self.slope)[at] + np.array(self.offset)[at]
+        score = numbers(scores, "scores")
+        if score.shape[-at.ndim :] != at.shape:
+            raise InputError(f"scores of shape {score.shape} for classes of shape {at.shape}")
+        return score * np.array(self.slope)[at] + np.array(self.offset)[at]
 
     def probability(self, scores: Any, classes: Any) -> Floats:
         """Return probabilities at the share of positives of the validation pairs."""

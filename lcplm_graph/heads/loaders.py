@@ -24,6 +24,7 @@ from torch_geometric.sampler import (
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit_link import message_graph
+from lcplm_graph.numeric import edge_weights
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splitmix import GOLDEN, mix64
 from lcplm_graph.splits.split import Split
@@ -137,6 +138,8 @@ def node_loader(
         The first `batch.batch_size` rows of a batch are the proteins asked for, `batch.n_id` all
         proteins in it.
     """
+    if data.get("edge_weight") is not None:
+        edge_weights(data.edge_weight, data.edge_index.T, highest=float("inf"))
     sampler = NeighborSampler(data.edge_index, int(data.num_nodes or 0), num_neighbors, seed)
     graph, lists = _without_lists(data)
     return NodeLoader(

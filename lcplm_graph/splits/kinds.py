@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import finite, numbers
 from lcplm_graph.pairs import PairGraph, rows_of_columns
 from lcplm_graph.splits.parts import Part, Parts
 
@@ -198,7 +199,7 @@ def _node_values(values: Any, request: Request, name: str) -> npt.NDArray[np.int
     values = getattr(request.data, name, None) if values is None else values
     if values is None:
         raise InputError(f"This graph has no `{name}`; give `{name}`, one integer per protein.")
-    array = np.asarray(values)
+    array = finite(values, name)
     if array.shape != (request.graph.num_nodes,):
         raise InputError(f"`{name}` has shape {array.shape}, not ({request.graph.num_nodes},).")
     return array.astype(np.int64)
@@ -208,7 +209,7 @@ def _pair_times(request: Request, time: Any) -> npt.NDArray[np.float64]:
     time = getattr(request.data, "edge_time", None) if time is None else time
     if time is None:
         raise InputError("This graph has no `edge_time`; give `time`, one number per edge.")
-    values = np.asarray(time, np.float64)
+    values = numbers(time, "time")
     if values.shape != (request.data.edge_index.shape[1],) or np.isnan(values).any():
         raise InputError("`time` needs one number, not NaN, per column of `edge_index`.")
     row = rows_of_columns(request.data, request.graph)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.numeric import edge_weights
 from lcplm_graph.pairs import IntArray, as_pairs, pair_keys
 from lcplm_graph.splits.parts import Part
 
@@ -33,6 +34,9 @@ class EdgeSets:
     info: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.message_weight is not None:
+            weight = edge_weights(self.message_weight, self.message, "message_weight")
+            object.__setattr__(self, "message_weight", weight)
         self._sort("message", "message_weight", np.float32)
         self._sort("supervision")
         self._sort("held_out", "held_out_part", np.int8)

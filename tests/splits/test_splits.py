@@ -295,7 +295,7 @@ def test_copies_of_a_protein_do_not_bring_a_training_pair_back():
         ([1.0, np.nan, 1.0], r"edge_weight\[1\] of the pair \[1, 2\] is nan"),
         ([1.0, 1.0, -0.5], r"edge_weight\[2\] .*is -0.5"),
         ([2.0, 1.0, 1.0], r"edge_weight\[0\] .*is 2"),
-        ([1.0], "edge_weight has 1 numbers for 3 edges"),
+        ([1.0], r"edge_weight has the shape \(1,\) for 3 edges"),
     ],
 )
 def test_weights_that_are_none_are_refused(weights, message):

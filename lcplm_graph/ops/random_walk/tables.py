@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.numeric import numbers
 
 TWO32 = 4294967296.0
 BITMAP_BYTES = 64 << 20
@@ -177,7 +178,7 @@ def _keys(pairs: np.ndarray, num_nodes: int) -> np.ndarray:
 
 
 def _checked_weight(weight: np.ndarray, count: int) -> np.ndarray:
-    weight = np.asarray(weight, np.float32)
+    weight = numbers(weight, "weights").astype(np.float32)
     if weight.shape != (count,):
         raise InputError(f"there are {count} edges but weights of shape {weight.shape}")
     wrong = ~(np.isfinite(weight) & (weight > 0))

@@ -1,0 +1,92 @@
+"""Arrays of finite numbers from whatever holds numbers: the one door for scores and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lcplm_graph.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def numbers(values: Any, what: str) -> FloatArray:
+    """Return `values` as float64.
+
+    Parameters
+    ----------
+    values : array_like
+        Also a column of pandas or Arrow, or a tensor on any device.
+    what : str
+        What they are, in the plural, for messages.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be numbers: {error}") from error
+
+
+def finite(values: Any, what: str) -> FloatArray:
+    """Return `values` as float64, none of them NaN or infinite.
+
+    Raises
+    ------
+    InputError
+        If they are not numbers, or one of them is not finite.
+
+    Examples
+    --------
+    >>> finite([1, 2.5], "scores").tolist()
+    [1.0, 2.5]
+    """
+    array = numbers(values, what)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise InputError(f"{int(bad.sum())} of {array.size} {what} are NaN or infinite.")
+    return array
+
+
+def edge_weights(
+    values: Any, pairs: Any, what: str = "edge_weight", *, highest: float = 1.0
+) -> FloatArray:
+    """Return one weight for each edge, all in [0, `highest`].
+
+    Parameters
+    ----------
+    values : array_like
+    pairs : array_like, shape=(m, 2)
+        The edges.
+    what : str
+        The weights' name, for messages.
+    highest : float
+        Infinity allows all that are finite and not negative.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer, or one of them is NaN or outside; by its edge.
+    """
+    array = numbers(values, what)
+    if array.shape != (len(pairs),):
+        raise InputError(
+            f"{what} has the shape {array.shape} for {len(pairs)} edges; give one number for each"
+        )
+    wrong = ~((array >= 0) & (array <= highest) & np.isfinite(array))
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        allowed = f"in [0, {highest:g}]" if np.isfinite(highest) else "finite and not negative"
+        raise InputError(
+            f"{what}[{first}] of the pair {np.asarray(pairs[first]).tolist()} is {array[first]:g}; "
+            f"weights must be {allowed}"
+        )
+    return array
