@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from lcplm_graph import StringPPI, load_encoder
+from lcplm_graph.evaluation.maps import draw_embeddings
 from lcplm_graph.evaluation.models import shown_name
-from lcplm_graph.evaluation.plots import draw_embeddings
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.embed import EmbedJob
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
@@ -51,9 +51,9 @@ def main() -> None:
         report.rows.append({"id": name, "near": f"{ids[row.argmax()]}  (cosine {row.max():.3f})"})
     print(report)
     draw_embeddings(
-        options.out / "embeddings.png", embeddings, [None] * len(ids), shown_name(encoder)
+        options.out / "embeddings.png", embeddings, [None] * len(ids), shown_name(encoder), ids
     )
-    print(f"written: {path}, {options.out}/embeddings.png")
+    print(f"written: {path}, {options.out}/embeddings.png, {options.out}/embeddings.html")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch_geometric.nn import GCNConv
 from tqdm import tqdm
 
 from lcplm_graph import AddProteinFeatures, StringPPI
-from lcplm_graph.evaluation.plots import draw_embeddings
+from lcplm_graph.evaluation.maps import draw_embeddings
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.heads.fit_link import message_graph
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "variants": "score variants of a protein, without training",
     "contacts": "see which residues of one protein, or of two, touch",
     "search": "find the proteins of an embedding file that are most like a query",
+    "map": "draw an embedding file, coloured by Pfam family, GO term or any label",
     "evaluate": "link, function, homology, contacts or variants with baselines",
     "stage1": "pretrain an encoder on protein sequences",
     "stage2": "go on training an encoder on walks over a protein graph",

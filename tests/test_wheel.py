@@ -61,7 +61,7 @@ def test_no_junk_and_nothing_missing(installed):
         name
         for name in files
         if not re.fullmatch(
-            r"lcplm_graph(/\w+)+\.py|lcplm_graph/py\.typed|lcplm_graph/evaluation/page\.html\.j2|.*/_cards/.*|[\w.-]+\.dist-info/.*"
+            r"lcplm_graph(/\w+)+\.py|lcplm_graph/py\.typed|lcplm_graph/evaluation/(page|map)\.html\.j2|.*/_cards/.*|[\w.-]+\.dist-info/.*"
             r"|lcplm_graph/ops/selective_scan/README\.md"
             r"|lcplm_graph/heads/weights/lcplm-[\w-]+/\w+\.(json|md|safetensors)"
             r"|lcplm_graph/models/weights/lcplm-[\w-]+/(quality/)?\w+\.(json|md|safetensors|npy|py)",

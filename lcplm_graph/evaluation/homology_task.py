@@ -9,7 +9,8 @@ from typing import Any
 
 from lcplm_graph.datasets.homology import RemoteHomology
 from lcplm_graph.evaluation.homology import HomologyOptions, evaluate_homology, read_known
-from lcplm_graph.evaluation.plots import draw_bars, draw_embeddings
+from lcplm_graph.evaluation.maps import draw_embeddings
+from lcplm_graph.evaluation.plots import draw_bars
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.models.encoders import Encoder
@@ -71,5 +72,6 @@ class HomologyTask:
             for code in data[level].tolist()
         ]
         x = cached_embeddings(encoder, self.dataset.sequences, options.pool)
-        draw_embeddings(folder / "embeddings.png", x, groups, f"{encoder.name}, by {level}")
+        ids = self.dataset.sequences.ids
+        draw_embeddings(folder / "embeddings.png", x, groups, f"{encoder.name}, by {level}", ids)
         report.figures[f"The domains' features, coloured by {level}"] = folder / "embeddings.png"

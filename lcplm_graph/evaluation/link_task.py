@@ -14,12 +14,8 @@ from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.datasets.published import PublishedPairs, facts
 from lcplm_graph.evaluation.guard import LEAKED, check_encoder
 from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, evaluate_link, labelled_pairs
-from lcplm_graph.evaluation.plots import (
-    draw_auroc,
-    draw_embeddings,
-    draw_reliability,
-    draw_roc_pr,
-)
+from lcplm_graph.evaluation.maps import draw_embeddings
+from lcplm_graph.evaluation.plots import draw_auroc, draw_reliability, draw_roc_pr
 from lcplm_graph.evaluation.report import Report, best_rows
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.recipe import BASE, link_features
@@ -177,7 +173,8 @@ class LinkTask:
         x = link_features(encoder, self.dataset.sequences, pool=pool)[BASE]
         degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
         bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
-        draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree")
+        ids = self.dataset.sequences.ids
+        draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree", ids)
         add["The proteins' features, coloured by degree"] = folder / "embeddings.png"
 
     def leakage(self) -> dict[str, Any]:

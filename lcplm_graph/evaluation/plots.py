@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
-from sklearn.decomposition import PCA
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.evaluation.report import Report
-from lcplm_graph.figures import COLOURS, draw_forest, look, new_figure, save
+from lcplm_graph.figures import draw_forest, look, new_figure, save
 from lcplm_graph.figures import panels as make_panels
 
 Curves = Mapping[str, tuple[Any, Any]]
@@ -154,55 +153,6 @@ def draw_reliability(
         )  # fmt: skip
     axes[0].set_ylabel("share of positives")
     figure.suptitle(title)
-    save(figure, path)
-
-
-def draw_embeddings(
-    path: str | os.PathLike[str], features: Any, groups: Sequence[str | None], title: str
-) -> None:
-    """Draw the first two principal components, coloured by the most frequent groups.
-
-    Parameters
-    ----------
-    path : path-like
-        PNG.
-    features : array_like, shape=(n, d)
-    groups : sequence of str or None
-        Family, fold or term of each protein; None and rare groups are grey.
-    title : str
-    """
-    x = np.asarray(features, np.float64)
-    x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
-    pca = PCA(2, random_state=0)
-    place = pca.fit_transform(x)
-    names, counts = np.unique([g for g in groups if g is not None], return_counts=True)
-    frequent = names[np.argsort(-counts, kind="stable")][: len(COLOURS)]
-    figure = new_figure(7, 5.4)
-    axis = make_panels(figure, 1, 1)[0, 0]
-    group = np.array(["" if g is None else g for g in groups])
-    rest = ~np.isin(group, frequent)
-    axis.scatter(place[rest, 0], place[rest, 1], s=3, color="0.85", linewidths=0)
-    for number, name in enumerate(frequent):
-        chosen = group == name
-        label = f"{name} ({int(chosen.sum())})"
-        axis.scatter(
-            place[chosen, 0],
-            place[chosen, 1],
-            s=7,
-            color=COLOURS[number],
-            label=label,
-            linewidths=0,
-        )
-    for axis_name, part in zip(("x", "y"), pca.explained_variance_ratio_, strict=True):
-        number = 1 if axis_name == "x" else 2
-        axis.set(**{f"{axis_name}label": f"PCA {number} ({part:.0%} of the variance)"})
-    # A few outliers would push everything else into a corner.
-    for setter, values in ((axis.set_xlim, place[:, 0]), (axis.set_ylim, place[:, 1])):
-        low, high = np.quantile(values, [0.005, 0.995])
-        setter(low - 0.1 * (high - low), high + 0.1 * (high - low))
-    if len(frequent):
-        axis.legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axis.set_title(title)
     save(figure, path)
 
 
