@@ -150,7 +150,7 @@ class FunctionCommand(EvaluateOptions):
     aspect
         MF, BP, CC, or some of them.
     min_proteins
-        A term needs so many training proteins.
+        A term needs this many training proteins.
     conv
         Convolution of the last row, where there is a graph.
     resamples

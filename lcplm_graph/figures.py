@@ -67,7 +67,7 @@ def look(model: str) -> dict[str, Any]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure of so many inches in the look of this project."""
+    """Make an empty figure of this size in inches in the look of this project."""
     with rc_context(_SETTINGS):
         return Figure(figsize=(width, height), layout="constrained")
 

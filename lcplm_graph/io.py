@@ -53,7 +53,7 @@ def checked_suffix(path: str | os.PathLike[str], known: Sequence[str]) -> str:
     Raises
     ------
     ConfigError
-        If it is none of `known`.
+        If it is not one of `known`.
 
     Examples
     --------

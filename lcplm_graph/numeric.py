@@ -52,7 +52,7 @@ def finite(values: Any, what: str) -> FloatArray:
     array = numbers(values, what)
     bad = ~np.isfinite(array)
     if bad.any():
-        raise InputError(f"{int(bad.sum())} of {array.size} {what} are NaN or infinite.")
+        raise InputError(f"{int(bad.sum())} of {array.size} {what} are NaN or infinite")
     return array
 
 

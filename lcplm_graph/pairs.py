@@ -45,22 +45,20 @@ def as_pairs(pairs: Any, num_nodes: int, what: str = "pairs") -> IntArray:
         return np.empty((0, 2), np.int64)
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
         raise InputError(
-            f"{what} must be integers of shape (n, 2), not {array.dtype} of shape {array.shape}."
+            f"{what} must be integers of shape (n, 2), not {array.dtype} of shape {array.shape}"
         )
     array = array.astype(np.int64)
     outside = (array < 0) | (array >= num_nodes)
     if outside.any():
         row = int(np.argmax(outside.any(axis=1)))
         raise InputError(
-            f"{what}[{row}] = {array[row].tolist()} names a protein outside 0..{num_nodes - 1}."
+            f"{what}[{row}] = {array[row].tolist()} names a protein outside 0..{num_nodes - 1}"
         )
     array.sort(axis=1)
     same = array[:, 0] == array[:, 1]
     if same.any():
         row = int(np.argmax(same))
-        raise InputError(
-            f"{what}[{row}] joins protein {int(array[row, 0])} with itself; remove it."
-        )
+        raise InputError(f"{what}[{row}] joins protein {int(array[row, 0])} with itself; remove it")
     return array
 
 
@@ -93,7 +91,7 @@ def single_graph(data: Any) -> Any:
     if not hasattr(data, "edge_index") and hasattr(data, "__getitem__"):
         data = data[0]
     if getattr(data, "edge_index", None) is None or data.num_nodes is None:
-        raise InputError("A split needs a graph with `edge_index` and `num_nodes`; this has none.")
+        raise InputError("a split needs a graph with `edge_index` and `num_nodes`; this has none")
     return data
 
 
@@ -111,7 +109,7 @@ def pair_graph(data: Any) -> PairGraph:
     num_nodes = int(data.num_nodes)
     keys, loops = _column_keys(data)
     if loops.any():
-        warn_once(f"{int(loops.sum())} self loops are left out: no protein pairs with itself.")
+        warn_once(f"{int(loops.sum())} self loops are left out: no protein pairs with itself")
     unique, row = np.unique(keys[~loops], return_inverse=True)
     weight = None
     if getattr(data, "edge_weight", None) is not None:

@@ -134,7 +134,7 @@ class FunctionCommand(PageOption):
     evidence
         experimental, cafa, all, or codes.
     min_proteins
-        A term needs so many training proteins.
+        A term needs this many training proteins.
     steps
         Training steps of the head.
     seed

@@ -65,7 +65,7 @@ def release(
     ConfigError
         If a run is not finished, or did not start from the one before.
     CheckpointError
-        If it is no LC-PLM, or half precision changes embeddings by more than one percent.
+        If it is not an LC-PLM, or half precision changes embeddings by more than one percent.
     """
     from lcplm_graph.evaluation.model_card import write_card
     from lcplm_graph.io import sha256_of, whole_folder
@@ -221,7 +221,7 @@ def _seconds(rows: Sequence[dict[str, float]]) -> float:
 
 
 def _without_folders(values: Any) -> Any:
-    """Cut paths down to the file's name: folders of this machine tell nobody anything."""
+    """Cut paths down to the file's name: folders of this machine mean nothing elsewhere."""
     if isinstance(values, dict):
         return {k: _without_folders(v) for k, v in values.items()}
     if isinstance(values, list):

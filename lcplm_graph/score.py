@@ -26,7 +26,7 @@ DETAILS = ("nearest_training_protein1", "nearest_training_protein2", "unlike_tra
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 # Every answer that is printed is read by someone.
 _PRINTED = 1000
-# For so many of them the nearest training pair is named.
+# For this many of them the nearest training pair is named.
 _NAMED = 10
 
 

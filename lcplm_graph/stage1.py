@@ -48,7 +48,7 @@ class Stage1Options(TrainOptions):
         Weight of a homology-contrastive term: two members of a cluster are told from all others
         in the batch. Needs clusters.
     max_length
-        Longer proteins are cropped to random windows of so many residues; default: what fits a
+        Longer proteins are cropped to random windows of this many residues; default: what fits a
         batch.
     eval_tokens
         Residues held out of each length bin.

@@ -77,7 +77,7 @@ def test_download_embedded_and_own_data(capsys):
 def test_errors_go_to_stderr_with_exit_code_1(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("LCPLM_DATA", str(tmp_path))
     assert main(["show", "string_humn"]) == 1
-    assert "Did you mean 'string_human'?" in capsys.readouterr().err
+    assert "did you mean 'string_human'?" in capsys.readouterr().err
     assert main(["download", "string_yeast", "--offline"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""

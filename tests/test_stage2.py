@@ -158,7 +158,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--graph", "string_humann_core"], "Did you mean 'string_human_core'? Known: "),
+        (["--graph", "string_humann_core"], "did you mean 'string_human_core'?); known: "),
         (["--graph", "pairs:{folder}/lonely.tsv"], "give the FASTA file of"),
         (["--graph", "string_human"], "or use the embedded dataset 'string_human_core'"),
         (["--max-tokens", "100", "--walk-tokens", "20"], "max_tokens=20 leaves each protein"),
@@ -167,7 +167,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
         (["--p", "0"], "p must"),
         (["--encoder", "composition"], "cannot be trained here; give an LC-PLM"),
         (["--encoder", "lcplm-none"], "no encoder 'lcplm-none' ships"),
-        (["--split", "C9"], "There is no split 'C9'"),
+        (["--split", "C9"], "no split 'C9'"),
     ],
 )
 def test_bad_input_is_one_sentence(table, tmp_path, monkeypatch, arguments, text, capsys) -> None:

@@ -134,7 +134,7 @@ def map_proteins(
 ) -> dict[str, tuple[int, str]]:
     """Map STRING id -> symbol -> gene -> accession of a known sequence.
 
-    A symbol that is no official one counts as alias if just one gene has it.  A gene with
+    A symbol that is not an official one counts as alias if just one gene has it.  A gene with
     several Swiss-Prot entries gets the first in alphabetical order.
     """
     mapped = {}

@@ -2,7 +2,7 @@
 
 A dataset holds one of these and asks it for the graph, the sequences and the report. What
 decides the content is in the name of the folder, so other input or other options are another
-folder, and no one has to ask whether an old one still fits.
+folder, so an old one never has to be checked.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class RemoteHomology(ProteinDataset):
         (.tar.gz) or folder of ``remote_homology_<part>.lmdb`` or ``.json``, or a SCOPe/ASTRAL
         FASTA file (``>d1dlwa_ a.1.1.1 (A:) ...``).
     labels : path-like, optional
-        With a FASTA file: a table with the columns `domain` and `split`, and by choice `family`
+        With a FASTA file: a table with the columns `domain` and `split`, and, if you like, `family`
         (``a.1.1.1``), which is then preferred to the headers. Domains that are not in it are
         left out and counted.
     root, transform, pre_transform, pre_filter, force_reload
@@ -161,7 +161,7 @@ def _number_levels(family: pd.Series) -> Data:
     parts = family.str.split(".")
     for depth, level in enumerate(_LEVELS[1:], start=2):
         names = parts.str[:depth].str.join(".")
-        # Number 0 collects what was matched automatically and belongs to no one family.
+        # Number 0 collects what was matched automatically and belongs to no single family.
         names = names.where(parts.str[depth - 1] != "0", None)
         codes, unique = pd.factorize(names, sort=True)
         data[level] = torch.from_numpy(codes.astype(np.int64))
@@ -177,7 +177,7 @@ def _read_labels(path: Path) -> pd.DataFrame:
     columns = {name: i for i, name in enumerate(header)}
     table = read_table(path, columns, [len(header)], skip=line).to_pandas()
     for wrong, message in (
-        (~table["split"].isin(_SPLITS), f"its split is none of {', '.join(_SPLITS)}:"),
+        (~table["split"].isin(_SPLITS), f"its split is not one of {', '.join(_SPLITS)}:"),
         (table["domain"].duplicated(), "the domain was there before, with"),
     ):
         if wrong.any():

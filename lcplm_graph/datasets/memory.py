@@ -142,7 +142,7 @@ def from_networkx(
         If a weight is outside [0, 1], or no edge is left.
     """
     if not isinstance(graph, nx.Graph):
-        raise InputError(f"this is no NetworkX graph but {type(graph).__name__}")
+        raise InputError(f"this is {type(graph).__name__}, not a NetworkX graph")
     nodes = _ids(list(graph.nodes), "nodes")
     name_of = dict(zip(graph.nodes, nodes, strict=True))
     if len(set(nodes)) < len(nodes):

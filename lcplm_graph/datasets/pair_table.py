@@ -54,7 +54,8 @@ def read_pairs(
     Raises
     ------
     DataError
-        With the line: wrong number of columns, an empty id, a label or score that is none.
+        With the line: wrong number of columns, an empty id, or a third column that is neither a
+        label nor a score.
     """
     path = Path(path)
     width, header = _layout(path)

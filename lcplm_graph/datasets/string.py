@@ -294,7 +294,7 @@ def _checked_score(score: str | None, min_score: int, cards: Sequence[Card]) -> 
             )
         return "physical"
     if score is not None and score not in SCORES:
-        raise ConfigError(f"score {score!r} is none of {', '.join(SCORES)}")
+        raise ConfigError(f"score {score!r} is not one of {', '.join(SCORES)}")
     return score or "combined"
 
 

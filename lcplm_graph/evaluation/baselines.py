@@ -51,7 +51,7 @@ class LinkBaseline:
     def __init__(self, name: str, message: IntArray, num_nodes: int) -> None:
         if name not in LINK_BASELINES:
             raise UnknownNameError(
-                f"There is no baseline {name!r}; choose one of {', '.join(LINK_BASELINES)}."
+                f"no baseline {name!r}; choose one of {', '.join(LINK_BASELINES)}"
             )
         self.name = name
         indptr, indices = adjacency(message, num_nodes)
@@ -104,7 +104,7 @@ def naive_frequency(train_labels: Any, count: int) -> FloatArray:
     .. [1] Radivojac et al., Nature Methods 10, 221 (2013), "Naive".
     """
     if not train_labels.shape[0]:
-        raise InputError("There is no training protein to count terms of.")
+        raise InputError("there is no training protein to count terms of")
     frequency = np.asarray(train_labels.sum(axis=0), np.float64).ravel() / train_labels.shape[0]
     return np.tile(frequency, (count, 1))
 
@@ -136,7 +136,7 @@ def nearest_neighbour_transfer(
     """
     train, test = _directions(train_features), _directions(features)
     if not 1 <= neighbours <= len(train):
-        raise InputError(f"{neighbours} neighbours cannot be taken from {len(train)} proteins.")
+        raise InputError(f"{neighbours} neighbours cannot be taken from {len(train)} proteins")
     rows, columns, values = [], [], []
     for start in range(0, len(test), 1024):
         similar = np.maximum(test[start : start + 1024] @ train.T, 0)
@@ -186,8 +186,8 @@ def _directions(features: Any) -> FloatArray:
     length = np.linalg.norm(array, axis=1, keepdims=True)
     if (length == 0).any():
         raise InputError(
-            f"The features of {int((length == 0).sum())} of {len(array)} proteins are all zero; "
-            "they have no nearest neighbour."
+            f"the features of {int((length == 0).sum())} of {len(array)} proteins are all zero; "
+            "they have no nearest neighbour"
         )
     return array / length
 

@@ -71,7 +71,7 @@ def bootstrap_pairs(
     proteins, ends = np.unique(pairs, return_inverse=True)
     ends = ends.reshape(-1, 2)
     if len(ends) != len(label):
-        raise InputError(f"{len(ends)} pairs for {len(label)} labels.")
+        raise InputError(f"{len(ends)} pairs for {len(label)} labels")
 
     def values() -> Iterator[float]:
         for k, drawn in enumerate(_draws(len(proteins), resamples, seed)):
@@ -109,10 +109,10 @@ def bootstrap_mean(
     """
     array = finite(values, "values").ravel()
     if not len(array):
-        raise InputError("There is no value to take the mean of.")
+        raise InputError("there is no value to take the mean of")
     of_row = np.arange(len(array)) if groups is None else np.unique(groups, return_inverse=True)[1]
     if len(of_row) != len(array):
-        raise InputError(f"{len(of_row)} groups for {len(array)} values.")
+        raise InputError(f"{len(of_row)} groups for {len(array)} values")
     sums, sizes = np.bincount(of_row, array), np.bincount(of_row).astype(np.float64)
     draws = _draws(len(sizes), resamples, seed)
     means = (float(drawn @ sums) / float(drawn @ sizes) for drawn in draws)
@@ -145,7 +145,7 @@ def bootstrap_proteins(
 def _draws(count: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield how often each protein is drawn; resample k depends on the seed and k alone."""
     if count < 2 or resamples < 2:
-        raise InputError(f"{resamples} resamples of {count} proteins make no interval.")
+        raise InputError(f"{resamples} resamples of {count} proteins make no interval")
     for k in range(resamples):
         rng = np.random.default_rng([checked_seed(seed), k])
         yield np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)
@@ -153,12 +153,12 @@ def _draws(count: int, resamples: int, seed: int) -> Iterator[FloatArray]:
 
 def _interval(value: float, draws: Iterator[float], resamples: int, level: float) -> Interval:
     if not 0 < level < 1:
-        raise InputError(f"level={level} must be between 0 and 1.")
+        raise InputError(f"level={level} must be between 0 and 1")
     found = np.fromiter(draws, np.float64)
     if 2 * len(found) < resamples:
         raise InputError(
-            f"Only {len(found)} of {resamples} resamples have both classes; there are too few "
-            "proteins for an interval."
+            f"only {len(found)} of {resamples} resamples have both classes; there are too few "
+            "proteins for an interval"
         )
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high), len(found))

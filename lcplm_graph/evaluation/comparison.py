@@ -121,7 +121,7 @@ class Comparison:
         Raises
         ------
         DataError
-            If the file is none of these.
+            If the file is neither.
         """
         try:
             content = json.loads(Path(path).read_text())

@@ -113,7 +113,7 @@ def write_terms_page(
     notes = [
         "Probability: the sigmoid of the trained head, never below that of a more special term. "
         "It says how often such a term is annotated among the training proteins, not how often it "
-        "is true: what nobody has tested counts as absent.",
+        "is true: what has not been tested counts as absent.",
     ]
     if len(shown) < len(table):
         notes.insert(0, f"The {len(shown):,} surest of {len(table):,} rows are shown.")

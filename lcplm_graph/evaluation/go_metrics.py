@@ -156,7 +156,7 @@ def smin(labels: Any, scores: Any, information: Any) -> Smin:
     bits = finite(information, "information contents")
     if bits.shape != label.shape[1:] or (bits < 0).any():
         raise InputError(
-            f"information needs one number, 0 or more, for each of {label.shape[1]} terms."
+            f"information needs one number, 0 or more, for each of {label.shape[1]} terms"
         )
     curve = _walk_down(score)
     true, weight = label[curve.protein, curve.term], bits[curve.term]
@@ -197,7 +197,7 @@ def information_content(labels: Any, parents: Any) -> FloatArray:
     have = sparse.csc_array(_dense(labels).astype(np.int64))
     above = sparse.csr_array(parents).astype(np.int64)
     if above.shape != (have.shape[1], have.shape[1]):
-        raise InputError(f"parents has shape {above.shape} for {have.shape[1]} terms.")
+        raise InputError(f"parents has shape {above.shape} for {have.shape[1]} terms")
     # A protein has all parents of a term if it has as many of them as there are.
     of_parents = (have @ above.T).toarray() == above.sum(axis=1)[None, :]
     given, count = of_parents.sum(axis=0), np.asarray(have.sum(axis=0))
@@ -253,7 +253,7 @@ def select_terms(
     [1]
     """
     if aspect not in ROOTS:
-        raise InputError(f"There is no namespace {aspect!r}; choose one of {', '.join(ROOTS)}.")
+        raise InputError(f"no namespace {aspect!r}; choose one of {', '.join(ROOTS)}")
     return np.flatnonzero(
         (np.asarray(aspects) == aspect) & ~np.isin(np.asarray(terms), list(ROOTS.values()))
     )
@@ -324,10 +324,10 @@ def _matrices(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     """Check both matrices and keep the proteins that have a true term."""
     label, score = checked(_dense(labels), scores)
     if label.ndim != 2 or (score < 0).any():
-        raise InputError("labels and scores must be (proteins, terms), scores 0 or more.")
+        raise InputError("labels and scores must be (proteins, terms), scores 0 or more")
     keep = label.any(axis=1)
     if not keep.any():
-        raise InputError("No protein has a true term; there is nothing to evaluate.")
+        raise InputError("no protein has a true term; there is nothing to evaluate")
     return label[keep], score[keep]
 
 
@@ -338,5 +338,5 @@ def _dense(labels: Any) -> npt.NDArray[Any]:
 def _per_term(values: FloatArray, needed: str) -> PerTerm:
     defined = ~np.isnan(values)
     if not defined.any():
-        raise InputError(f"No term {needed}; there is nothing to average.")
+        raise InputError(f"no term {needed}; there is nothing to average")
     return PerTerm(float(values[defined].mean()), values, int(defined.sum()))

@@ -85,7 +85,7 @@ def precision_at_recall(
     """
     label, score = checked(labels, scores)
     if not 0 < recall <= 1:
-        raise InputError(f"recall={recall} must be above 0 and at most 1.")
+        raise InputError(f"recall={recall} must be above 0 and at most 1")
     weight = _at_ratio(label, _both_classes(label, weights), ratio)
     true, false = (found[1:] for found in _curve(label, score, weight))
     # Sums of weights are rounded: a recall of 0.5 may come out as 0.4999999.
@@ -112,10 +112,10 @@ def hits_at_k(positive_scores: Any, negative_scores: Any, k: int) -> float:
     if k < 1 or len(negative) < k:
         raise InputError(
             f"Hits@{k} needs at least {max(k, 1)} negatives, there are {len(negative)}; "
-            "draw more, or choose a smaller K."
+            "draw more, or choose a smaller K"
         )
     if not len(positive):
-        raise InputError("There are no positives to score.")
+        raise InputError("there are no positives to score")
     return float((positive > np.partition(negative, len(negative) - k)[len(negative) - k]).mean())
 
 
@@ -189,16 +189,16 @@ def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     """
     label, score = np.asarray(labels), finite(scores, "scores")
     if label.shape != score.shape:
-        raise InputError(f"labels have shape {label.shape}, scores {score.shape}.")
+        raise InputError(f"labels have shape {label.shape}, scores {score.shape}")
     if label.dtype != bool and not np.isin(label, (0, 1)).all():
-        raise InputError("labels may be 0 and 1 only.")
+        raise InputError("labels may be 0 and 1 only")
     return label.astype(bool), score
 
 
 def _checked_probabilities(labels: Any, probabilities: Any) -> tuple[BoolArray, FloatArray]:
     label, probability = checked(labels, probabilities)
     if len(probability) and not 0 <= probability.min() <= probability.max() <= 1:
-        raise InputError("probabilities must be within 0..1.")
+        raise InputError("probabilities must be within 0..1")
     return label, probability
 
 
@@ -219,10 +219,10 @@ def _curve(
 def _both_classes(label: BoolArray, weights: Any) -> FloatArray:
     weight = np.ones(len(label)) if weights is None else finite(weights, "weights")
     if weight.shape != label.shape or (weight < 0).any():
-        raise InputError("weights need the shape of labels and may not be negative.")
+        raise InputError("weights need the shape of labels and may not be negative")
     if not (weight[label].sum() > 0 and weight[~label].sum() > 0):
         raise InputError(
-            f"Both classes are needed; there are {int(label.sum())} positives among {len(label)}."
+            f"both classes are needed; there are {int(label.sum())} positives among {len(label)}"
         )
     return weight
 
@@ -231,6 +231,6 @@ def _at_ratio(label: BoolArray, weight: FloatArray, ratio: float | None) -> Floa
     if ratio is None:
         return weight
     if not ratio > 0:
-        raise InputError(f"ratio={ratio} must be above 0.")
+        raise InputError(f"ratio={ratio} must be above 0")
     factor = ratio * weight[label].sum() / weight[~label].sum()
     return np.where(label, weight, weight * factor)

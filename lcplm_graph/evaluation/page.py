@@ -32,7 +32,7 @@ def write_page(
     sections: Mapping[str, Mapping[str, Any]] | None = None,
     headline: str = "",
 ) -> Path:
-    """Write a report as one HTML file that can be sent to somebody.
+    """Write a report as one HTML file that can be sent by mail.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def fit_probe(
 ) -> Probe:
     """Fit multinomial logistic regression, its L2 penalty chosen on a tenth of the rows given.
 
-    Rows of validation and test parts have no say: a tenth of the rows, never the last one of its
+    Rows of validation and test parts do not count: a tenth of the rows, never the last one of its
     class, is held out.  From the strongest on, penalties are fitted to the others, each starting
     from the one before, until one is less accurate on the tenth than the best (the stronger one if
     equal), which is then fitted to all rows.  Every fit runs until it has converged (L-BFGS,
@@ -90,7 +90,7 @@ def fit_probe(
     """
     finite(features, "features")
     if len(np.unique(classes)) < 2:
-        raise InputError("A probe needs rows of at least two classes.")
+        raise InputError("a probe needs rows of at least two classes")
     rest, tenth = _without_a_tenth(classes, seed)
     model, accuracy = _at_the_prior(features[rest], classes[rest]), dict[float, float]()
     bar = tqdm(strengths, disable=not progress, desc="fitting probe", unit="fit")
@@ -133,7 +133,7 @@ def _without_a_tenth(
     _, kept = np.unique(classes[order], return_index=True)
     spare = np.delete(order, kept)
     if not len(spare):
-        raise InputError("No class has two rows; the probe's penalty cannot be chosen.")
+        raise InputError("no class has two rows; the probe's penalty cannot be chosen")
     tenth = np.sort(spare[: max(1, len(classes) // 10)])
     return np.setdiff1d(order, tenth), tenth
 
@@ -152,6 +152,6 @@ def _fit(
             model.fit(features, classes)
         except ConvergenceWarning:
             raise InputError(
-                f"The probe has not converged after {_MOST_STEPS} steps with penalty {strength}; "
+                f"the probe has not converged after {_MOST_STEPS} steps with penalty {strength}; "
                 "are the features standardised?"
             ) from None

@@ -59,7 +59,7 @@ class Ranks(NamedTuple):
         """
         if self.candidates.min() <= k:
             raise InputError(
-                f"Hits@{k} means nothing for a protein with {self.candidates.min()} candidates."
+                f"Hits@{k} means nothing for a protein with {self.candidates.min()} candidates"
             )
         return float(self.per_protein((self.realistic <= k).astype(float))[1].mean())
 
@@ -87,7 +87,7 @@ def rank_partners(
         All known positives, for example ``split.known``.
     num_nodes : int
     candidates : ndarray, dtype=int64, shape=(c,), optional
-        Proteins that may be partners; default all. A partner that is none of them is still ranked.
+        Proteins that may be partners; default all. A partner outside them is still ranked.
     block : int
         Proteins scored at a time.
 
@@ -110,7 +110,7 @@ def rank_partners(
     ([0, 2], [1.0, 2.0])
     """
     if not len(positives):
-        raise InputError("There are no positives to rank.")
+        raise InputError("there are no positives to rank")
     both = np.concatenate([positives, positives[:, ::-1]])
     both = both[np.lexsort((both[:, 1], both[:, 0]))]
     queries, first = np.unique(both[:, 0], return_index=True)
@@ -123,7 +123,7 @@ def rank_partners(
         some = queries[start : start + block]
         rows = finite(score_rows(some), "scores").copy()
         if rows.shape != (len(some), num_nodes):
-            raise InputError(f"score_rows gave {rows.shape}, not {(len(some), num_nodes)}.")
+            raise InputError(f"score_rows gave {rows.shape}, not {(len(some), num_nodes)}")
         asked = both[first[start] : first[start + len(some)]]
         row = np.searchsorted(some, asked[:, 0])
         own = rows[row, asked[:, 1]]
@@ -163,7 +163,7 @@ def top_k_hits(scores: Any, reference: Any, truth: Any, k: int = 1) -> FloatArra
     score = finite(scores, "scores")
     same = np.asarray(truth)[:, None] == np.asarray(reference)[None, :]
     if not 1 <= k <= score.shape[1]:
-        raise InputError(f"Top-{k} needs at least {max(k, 1)} references, not {score.shape[1]}.")
+        raise InputError(f"Top-{k} needs at least {max(k, 1)} references, not {score.shape[1]}")
     limit = -np.partition(-score, k - 1, axis=1)[:, k - 1 : k]
     sure = ((score > limit) & same).any(axis=1)
     tied, places = score == limit, k - (score > limit).sum(axis=1)

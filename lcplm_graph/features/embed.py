@@ -308,7 +308,7 @@ class EmbedJob:
             names = self._bad_proteins(number, values)
             hint = "; write float32 instead" if self.dtype == np.float16 else ""
             raise InputError(
-                f"{self.encoder.name} gives values that are no finite {self.dtype.name} for "
+                f"{self.encoder.name} gives values that are not finite {self.dtype.name} for "
                 f"{len(names)} proteins (for example {', '.join(map(repr, names[:3]))}){hint}"
             )
         return values

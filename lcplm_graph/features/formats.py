@@ -140,7 +140,7 @@ def writer_for(path: str | os.PathLike[str]) -> Callable[[Path, Embeddings], Non
     Raises
     ------
     ConfigError
-        If the suffix is none of ``.h5``, ``.npz``, ``.parquet``.
+        If the suffix is not one of ``.h5``, ``.npz``, ``.parquet``.
 
     Examples
     --------

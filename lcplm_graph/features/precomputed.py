@@ -1,4 +1,4 @@
-"""Read embeddings that somebody computed before, from HDF5, NumPy archives and Parquet.
+"""Read embeddings that were computed before, from HDF5, NumPy archives and Parquet.
 
 Besides the layouts that `lcplm embed` writes, that of STRING's network and sequence embeddings
 (SPACE, Hu et al. 2025): ``proteins`` and ``embeddings`` in one file a species, or in

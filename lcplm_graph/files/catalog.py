@@ -168,8 +168,8 @@ def load_card(name: str) -> Card:
     if not re.fullmatch(r"\w+", base) or not (card_folder() / base / "card.toml").is_file():
         known = sorted(path.parent.name for path in card_folder().glob("*/card.toml"))
         near = difflib.get_close_matches(base, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError(f"no dataset {name!r}.{hint} Known: {', '.join(known)}")
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UnknownNameError(f"no dataset {name!r}{hint}; known: {', '.join(known)}")
     card = _read_card(base)
     if bool(card.parameter) != bool(colon and value):
         wanted = f"{base}:<{card.parameter}>" if card.parameter else base
@@ -188,7 +188,7 @@ def _read_card(name: str) -> Card:
     if missing or strange:
         raise DataError(f"missing keys {missing}, unknown keys {strange}", path=path)
     if content["kind"] not in KINDS:
-        raise DataError(f"kind {content['kind']!r} is none of {', '.join(KINDS)}", path=path)
+        raise DataError(f"kind {content['kind']!r} is not one of {', '.join(KINDS)}", path=path)
     files = tuple(_read_file(entry, path) for entry in content.pop("files", []))
     content["organism"] = tuple(content["organism"])
     return Card(name=name, files=files, **content)

@@ -34,7 +34,7 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 def cache_root(root: str | os.PathLike[str] | None = None) -> Path:
     """Directory of what is made and can be made again.
 
-    It is that of `data_root`, or, where nobody chose `root` and that cannot be written, a
+    It is that of `data_root`, or, where `root` was not given and cannot be written, a
     temporary one that goes when the process ends, with one warning.
     """
     chosen = data_root(root)
@@ -115,14 +115,14 @@ def fetch(
     """
     path = data_root(root) / subdir / name
     expected = Expected(url, sha256, bytes)
-    by_hand = f"Fetch {shown_url(url)} by hand and put it at {path}"
+    by_hand = f"fetch {shown_url(url)} by hand and put it at {path}"
     if alternative:
         by_hand += f", or use the embedded dataset {alternative!r}, which needs no network"
     try:
         if _is_ready(path, expected):
             return path
         if is_offline(offline):
-            raise DownloadError(f"{path} is not there and offline mode is on. {by_hand}.")
+            raise DownloadError(f"{path} is not there and offline mode is on; {by_hand}")
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{name}.lock")):
             if not _is_ready(path, expected):
@@ -131,8 +131,8 @@ def fetch(
         raise
     except OSError as error:
         raise DownloadError(
-            f"cannot write {path}: {error}. Set LCPLM_DATA to a folder that can be written. "
-            f"{by_hand}."
+            f"cannot write {path}: {error}; set LCPLM_DATA to a folder that can be written, or "
+            f"{by_hand}"
         ) from error
     return path
 
@@ -283,7 +283,7 @@ def _checked_or_aside(found: Path, path: Path, expected: Expected, pin: str | No
     except ChecksumError as error:
         aside = _put_aside(found, path)
         raise ChecksumError(
-            f"{error}. It came from {shown_url(expected.url)} and is kept as {aside}; run again "
+            f"{error}; it came from {shown_url(expected.url)} and is kept as {aside}; run again "
             "to fetch it anew, and if this repeats the file at the source has changed"
         ) from None
 
@@ -292,8 +292,8 @@ def _refuse(found: Path, path: Path, expected: Expected, fault: str) -> None:
     if fault:
         raise DownloadError(
             f"{shown_url(expected.url)} gave {fault}, instead of data (kept as "
-            f"{_put_aside(found, path)}); a login or proxy page may be in the way. Run again, or "
-            f"fetch the file by hand and put it at {path}."
+            f"{_put_aside(found, path)}); a login or proxy page may be in the way; run again, or "
+            f"fetch the file by hand and put it at {path}"
         )
 
 

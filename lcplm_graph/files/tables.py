@@ -136,7 +136,7 @@ def read_csv(path: Path, *options: Any) -> pa.Table:
     Raises
     ------
     BadTable
-        If the text is no such table.
+        If the text is not such a table.
     DataError
         As `open_stream`.
     """

@@ -126,7 +126,7 @@ class ResumingDownloader:
                 last = error
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
                 raise DownloadError(
-                    f"cannot fetch {shown}: {_without(url, error)}. {self.by_hand}."
+                    f"cannot fetch {shown}: {_without(url, error)}; {self.by_hand}"
                 ) from None
             except OSError as error:
                 raise DownloadError(self._disk_message(error)) from error
@@ -138,8 +138,8 @@ class ResumingDownloader:
             attempt = ATTEMPTS
         if not self._whole:
             raise DownloadError(
-                f"cannot fetch {shown} after {attempt} attempts ({_without(url, last)}). Check the "
-                f"network and run again: what has arrived is kept and resumed. {self.by_hand}."
+                f"cannot fetch {shown} after {attempt} attempts ({_without(url, last)}); check the "
+                f"network and run again, which resumes from what has arrived, or {self.by_hand}"
             ) from None
         self.check(self.partial)
         # First, as nobody would look for it later.
@@ -261,10 +261,9 @@ class ResumingDownloader:
         if status in (404, 410):
             reason = "there is no such file"
         else:
-            reason = "it refuses access" if status >= 400 else "which is no file"
+            reason = "it refuses access" if status >= 400 else "which is not a file"
         raise DownloadError(
-            f"cannot fetch {shown_url(url)}: the server answered {status}, {reason}. "
-            f"{self.by_hand}."
+            f"cannot fetch {shown_url(url)}: the server answered {status}, {reason}; {self.by_hand}"
         )
 
     def _disk_message(self, error: OSError) -> str:
@@ -274,4 +273,4 @@ class ResumingDownloader:
                 f"the disk is full{need}: {self.partial}. Free some space and run again, which "
                 "resumes, or set LCPLM_DATA to a directory on another disk"
             )
-        return f"cannot write {self.partial}: {error}. {self.by_hand}."
+        return f"cannot write {self.partial}: {error}; {self.by_hand}"

@@ -105,7 +105,7 @@ def _numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
     for row, text in enumerate(table.columns[name]):
         if not _is_number(text):
             raise table.error(
-                f"{text!r:.40} is no number, which regression needs; for classes give "
+                f"{text!r:.40} is not a number, which regression needs; for classes give "
                 "--task multiclass",
                 row,
                 name,

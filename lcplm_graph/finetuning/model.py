@@ -198,7 +198,7 @@ class PropertyModel(nn.Module):
         InputError
             If there are no proteins, or one is longer than the encoder takes.
         SequenceError
-            If a sequence is empty or holds a character that is no letter.
+            If a sequence is empty or holds a character other than a letter.
         """
         sequences, pairs = self._read(proteins)
         logits = self.logits(sequences, pairs, max_tokens=max_tokens, progress=progress)

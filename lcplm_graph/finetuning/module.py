@@ -210,7 +210,7 @@ class Validate(Callback):
         with trainer.strategy.precision_plugin.forward_context():
             found = self.evaluate()
         task.train()
-        # A metric that is not defined, as of rows of one class, is no gain.
+        # A metric that is not defined, as of rows of one class, does not count as a gain.
         value = found[f"valid_{self.metric}"]
         if value > self.best:
             self.best, self.best_step, self.without = value, trainer.global_step, 0

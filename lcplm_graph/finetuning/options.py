@@ -61,7 +61,7 @@ class FinetuneOptions:
     epochs
         Passes over the training rows, at most; default: as many as make 1,000 steps, from 5 to 100.
     patience
-        Stop after so many evaluations without a better one.
+        Stop after this many evaluations without a better one.
     batch_size
         Rows per optimiser step.
     max_tokens

@@ -377,7 +377,7 @@ def _report(
     )
     report.facts |= {f"leakage, {name}": str(shared) for name, shared in data.shared.items()}
     if not data.partition.tests:
-        report.notes.append("There is no part to test on: valid was also chosen by.")
+        report.notes.append("No part is left to test on: the model was chosen on valid too.")
     for part in tests:
         rows = data.partition.rows[part]
         labels = labelled(data.examples.labels, rows)
@@ -413,7 +413,7 @@ def _facts(options: FinetuneOptions, data: Data) -> dict[str, Any]:
 
 
 def _seen_pairs(data: Data) -> np.ndarray | None:
-    """Hashes of the training pairs, which nobody may test this model on."""
+    """Hashes of the training pairs, on which this model must not be tested."""
     proteins = data.examples.proteins
     if not proteins.paired:
         return None

@@ -101,7 +101,7 @@ class Target:
         Raises
         ------
         CheckpointError
-            If it is none.
+            If `stored` was not made by `as_dict`.
         """
         try:
             target = cls(

@@ -68,7 +68,7 @@ def read_obo(path: Path) -> Obo:
     Raises
     ------
     DataError
-        With line and term: a line that is no ``tag: value``, a stanza without id, a tag that
+        With line and term: a line other than ``tag: value``, a stanza without id, a tag that
         contradicts an earlier one, a parent that is not defined, a namespace not of GO's three.
     """
     header, found = _read_terms(path)
@@ -125,7 +125,7 @@ def _stanzas(path: Path) -> Iterator[tuple[str, _Term]]:
         tag = _TAG.fullmatch(text)
         if tag is None:
             where = "the header" if kind == _HEADER else f"[{kind}] {stanza.first('id')}".strip()
-            message = f"cannot be read as OBO: {text[:60]!r} in {where} is no 'tag: value'"
+            message = f"cannot be read as OBO: {text[:60]!r} in {where} is not 'tag: value'"
             raise DataError(message, path=path, line=line)
         if kind in ("Term", _HEADER):
             value = _value(tag[1], tag[2], path, line, stanza)
@@ -181,7 +181,7 @@ def _namespace(term: _Term, default: str, path: Path) -> str:
     line, namespace = term.tags.get("namespace", [(term.line, default)])[0]
     if namespace not in ASPECTS.values():
         raise DataError(
-            f"namespace {namespace!r} is none of {', '.join(ASPECTS.values())}",
+            f"namespace {namespace!r} is not one of {', '.join(ASPECTS.values())}",
             path=path,
             line=line,
             record=term.id,

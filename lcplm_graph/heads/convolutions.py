@@ -118,7 +118,7 @@ class GraphEncoder(nn.Module):
         See `resolve_convolution`; ``none`` for none.
     dropout : float
     gated : int
-        The last so many features count for proteins with edges only: what helps to tell known
+        This many of the last features count for proteins with edges only: what helps to tell known
         proteins apart, such as dipeptides, misleads about new ones.
     """
 

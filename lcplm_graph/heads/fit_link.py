@@ -20,7 +20,7 @@ from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/notebook/evaluation.md.
 LINK_FIT = FitOptions(steps=200, batch_size=4096, every=50, lr=5e-3)
-# A class of validation pairs counts if it has so many positives and negatives.
+# A class of validation pairs counts if it has at least this many positives and negatives.
 _FEW = 20
 
 

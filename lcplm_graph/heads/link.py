@@ -29,7 +29,7 @@ class LinkPredictor(Head):
     structure : bool
         Add what `PairStructure` says about two proteins that both have edges.
     gated : int
-        The last so many features count for proteins with edges only.
+        This many of the last features count for proteins with edges only.
     encoder : Encoder, optional
         Trained end to end; `forward` then takes sequences.
     pool : str

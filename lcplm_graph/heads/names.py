@@ -62,7 +62,7 @@ class KnownProteins:
         return cls(store, NameIndex(store.ids))
 
     def known(self, name: str) -> str | None:
-        """Return the sequence of a name; None if nobody has it.
+        """Return the sequence of a name; None if no protein has it.
 
         Raises
         ------

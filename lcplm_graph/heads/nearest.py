@@ -12,7 +12,7 @@ from lcplm_graph.pairs import IntArray, adjacency
 
 #: Alignments below this identity, or over less than this share of either protein, do not count.
 IDENTITY, COVERAGE = 0.3, 0.5
-# What was found for so many proteins is kept.
+# What was found for this many proteins is kept.
 _KEPT = 100_000
 
 Relatives = dict[int, float]

@@ -34,7 +34,7 @@ _BLOCK = 1 << 14
 # Sums of many terms end differently in their last bits for another number of rows; double precision
 # has some to spare, and what is left of the log-odds does not depend on the other pairs.
 _DIGITS = 9
-# Features of so many proteins are kept, 3 kB each for lcplm-1m.
+# Features of this many proteins are kept, 3 kB each for lcplm-1m.
 _KEPT = 20_000
 
 Floats = npt.NDArray[np.float64]
@@ -147,7 +147,9 @@ class PPIScorer:
         folder = SCORERS_DIR / name if (SCORERS_DIR / name).is_dir() else Path(name)
         if not folder.is_dir():
             shipped = ", ".join(sorted(p.name for p in SCORERS_DIR.glob("*") if p.is_dir()))
-            raise UnknownNameError(f"there is no scorer {name!r}; these ship: {shipped}")
+            raise UnknownNameError(
+                f"no scorer {name!r} ships with this package; shipped: {shipped}"
+            )
         model = LinkModel.load(folder)
         try:
             training = load_file(folder / TRAINING)

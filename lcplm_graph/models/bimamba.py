@@ -219,7 +219,7 @@ class BiMamba(nn.Module):
         fwd = self.mamba_fwd
         if not (is_plain(fwd, MambaDirection) and is_plain(self.mamba_rev, MambaDirection)):
             return False
-        # A bias must be doubled, which nobody can do for a module that is called.
+        # A bias must be doubled, which cannot be done to a module that is called.
         return is_plain(fwd.out_proj, nn.Linear) or getattr(fwd.out_proj, "bias", None) is None
 
     @property

@@ -143,7 +143,7 @@ class LcPlmModel(LcPlmPreTrainedModel):
         output_hidden_states, return_dict : bool, optional
             As everywhere in Hugging Face; default: as the configuration says.
         window : int, optional
-            Without gradients, encode at most so many tokens at a time, carrying the state; the
+            Without gradients, encode at most this many tokens at a time, carrying the state; the
             result is that of the whole, in less memory.
 
         Returns

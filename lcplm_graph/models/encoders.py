@@ -39,7 +39,7 @@ class LcPlmEncoder(Encoder):
     seen_edges : ndarray of uint64, optional
         Sorted hashes of the pairs of stage 2.
     window : int
-        Without gradients, batches of more tokens are encoded in windows of so many tokens.
+        Without gradients, batches of more tokens are encoded in windows of this many tokens.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ def _no_options(name: str, options: dict[str, Any]) -> None:
 
 
 def _tuned_encoder(family: str, folder: Path, name: str, dtype: str | torch.dtype) -> Encoder:
-    """Load the encoder of a fine-tuned model that is no LC-PLM."""
+    """Load the encoder of a fine-tuned model other than LC-PLM."""
     source = f"{family}:{folder}" if family in _PREFIXES else family
     encoder = ENCODERS.make(family, source, dtype, base=Encoder)
     if family in _PREFIXES:

@@ -141,8 +141,8 @@ class ModelFolder:
             if promised is not None or _saw_graph(facts):
                 raise CheckpointError(
                     f"{self.seen_edges}: missing, although {RECORD} says that this model was "
-                    "trained on a graph; without it nobody can tell which pairs it saw, so fetch "
-                    "or export the folder again"
+                    "trained on a graph; without it the pairs that it saw are unknown, so "
+                    "fetch or export the folder again"
                 )
             return Record(facts)
         seen = _read_seen_edges(self.seen_edges)
@@ -186,8 +186,8 @@ def _read_seen_edges(path: Path) -> np.ndarray:
         seen = np.array(seen) if isinstance(seen, np.ndarray) else None
     except Exception as error:  # the parser of the header raises nearly anything
         raise CheckpointError(
-            f"{path}: not readable as an array ({error}); without it nobody can tell which pairs "
-            "this model saw, so fetch or export the folder again"
+            f"{path}: not readable as an array ({error}); without it the pairs that "
+            "this model saw are unknown, so fetch or export the folder again"
         ) from error
     if seen is None or seen.dtype != np.uint64 or seen.ndim != 1 or not len(seen):
         found = "no array" if seen is None else f"{seen.dtype} of shape {seen.shape}"

@@ -41,7 +41,7 @@ def choose_dtype(name: str | Path, precision: str = "float32") -> torch.dtype:
     Raises
     ------
     ConfigError
-        If `precision` is none of these.
+        If `precision` is not one of these.
 
     Examples
     --------

@@ -272,7 +272,7 @@ def _no_progress_bar() -> Iterator[None]:
 def _config(
     config: PreTrainedConfig | str | os.PathLike[str] | None, folder: Path, options: dict[str, Any]
 ) -> tuple[LcPlmConfig, dict[str, Any]]:
-    """Return the configuration, and what of the options is none of its."""
+    """Return the configuration, and the options that are not its own."""
     if not isinstance(config, PreTrainedConfig):
         return read_config(folder if config is None else Path(config), **options)
     if not isinstance(config, LcPlmConfig):

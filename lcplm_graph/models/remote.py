@@ -1,4 +1,4 @@
-"""What lets Hugging Face's auto classes read a folder where nobody imports this package.
+"""What lets Hugging Face's auto classes read a folder where this package is not imported.
 
 With ``trust_remote_code=True`` they run the small Python file of the folder, which imports the
 classes from this package; it must be installed.

@@ -34,7 +34,7 @@ class LcPlmTokenizer(PreTrainedTokenizer):
     Raises
     ------
     ConfigError
-        If the relation is none of these.
+        If the relation is not one of these.
 
     Examples
     --------

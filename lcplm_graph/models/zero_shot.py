@@ -83,7 +83,7 @@ def score_pairs(
         assert decoder is not None  # checked above
         return _by_decoder(encoder, decoder, texts, max_tokens, progress)
     if not isinstance(encoder, LcPlmEncoder):
-        raise ConfigError(f"{encoder.name} scores pairs by='decoder' only; it is no LC-PLM")
+        raise ConfigError(f"{encoder.name} scores pairs by='decoder' only; it is not an LC-PLM")
     return _in_streams(encoder, decoder if by == "stream" else None, texts, max_tokens, progress)
 
 

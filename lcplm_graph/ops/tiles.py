@@ -1,4 +1,4 @@
-"""Packed streams cut into tiles of so many tokens: the unit of work of the GPU kernels."""
+"""Packed streams cut into tiles of equal length, the unit of work of the GPU kernels."""
 
 from __future__ import annotations
 

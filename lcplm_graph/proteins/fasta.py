@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 )
 # A block that stays in the processor's cache is read twice as fast as a large one.
 _BLOCK = 1 << 20
-# Of the first records, so many letters at most are looked at for DNA and RNA.
+# Of the first records, at most this many letters are looked at for DNA and RNA.
 _LOOKED_AT, _LETTERS, _ENOUGH, _NUCLEOTIDES = 100, 20_000, 60, 0.9
 _BLANKS = b" \t\r\n\f\v"
 _INVALID, _BLANK = b"\0", b"\1"

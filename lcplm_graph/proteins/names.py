@@ -35,7 +35,7 @@ class NameIndex:
     (0, 1, [])
     >>> index.row("TP35")
     Traceback (most recent call last):
-    lcplm_graph.errors.UnknownNameError: 'TP35' is no protein here, did you mean TP53?
+    lcplm_graph.errors.UnknownNameError: no protein 'TP35' here, did you mean TP53?
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class NameIndex:
         self._by_accession = _Kind([accession.core for accession in self._accessions])
 
     def find(self, name: str) -> list[int]:
-        """Return the rows of all proteins that a name may mean; none if nobody knows it."""
+        """Return the rows of all proteins that a name may mean; none if it is unknown."""
         word = name.strip()
         for kind in self._kinds:
             if rows := kind.find(word):
@@ -79,13 +79,13 @@ class NameIndex:
         Raises
         ------
         UnknownNameError
-            If nobody has the name, with the nearest one that somebody has, or several do.
+            If no protein has the name (the nearest one is in the message), or several have it.
         """
         rows = self.find(name)
         if len(rows) == 1:
             return rows[0]
         if not rows:
-            raise UnknownNameError(f"{name[:40]!r} is no protein {what}{self.near(name)}")
+            raise UnknownNameError(f"no protein {name[:40]!r} {what}{self.near(name)}")
         shown = ", ".join(self.ids[i] for i in rows[:_SHOWN])
         more = ", ..." if len(rows) > _SHOWN else ""
         raise UnknownNameError(

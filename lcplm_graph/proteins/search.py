@@ -114,7 +114,7 @@ def homologous_pairs(
     ([[0, 2]], [1.0])
     """
     if not (0 <= identity <= 1 and 0 <= coverage <= 1):
-        raise ConfigError(f"identity={identity} and coverage={coverage} must be within 0..1.")
+        raise ConfigError(f"identity={identity} and coverage={coverage} must be within 0..1")
     method = choose_method(method)
     search = _search_mmseqs if method == "mmseqs" else _search_kmer
     own = second is None
@@ -139,12 +139,10 @@ def choose_method(method: str) -> str:
         If MMseqs2 was asked for and is not on the path.
     """
     if method not in SEARCH_METHODS:
-        raise ConfigError(
-            f"There is no search {method!r}; choose one of {', '.join(SEARCH_METHODS)}."
-        )
+        raise ConfigError(f"no search {method!r}; choose one of {', '.join(SEARCH_METHODS)}")
     found = shutil.which("mmseqs") is not None
     if method == "mmseqs" and not found:
-        raise BackendError("`mmseqs` is not on the PATH; install MMseqs2 or use method='kmer'.")
+        raise BackendError("`mmseqs` is not on the PATH; install MMseqs2 or use method='kmer'")
     if method == "auto":
         return "mmseqs" if found else "kmer"
     return method
@@ -156,7 +154,7 @@ def _search_kmer(
     longest = max(map(len, left + right))
     if longest > MAX_LENGTH:
         raise InputError(
-            f"A protein has {longest} residues; the built-in search takes {MAX_LENGTH}."
+            f"a protein has {longest} residues; the built-in search takes {MAX_LENGTH}"
         )
     targets = encode(right)
     index = index_seeds(targets)

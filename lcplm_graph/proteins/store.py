@@ -239,7 +239,7 @@ class SequenceStore:
         Returns
         -------
         ndarray, dtype=int64, shape=(n,)
-            -1 where nothing is found, or no one thing.
+            -1 where nothing is found, or several rows are.
         """
         wanted = string_list(ids, "ids")
         rows = self.index_of(wanted)

@@ -103,8 +103,8 @@ def cluster_pairs(request: Request, **options: Any) -> Assignment:
     store = request.sequences
     if store is None or len(store) != request.graph.num_nodes:
         raise InputError(
-            "A cluster split needs `sequences`, one per protein in node order: there are "
-            f"{0 if store is None else len(store)} for {request.graph.num_nodes} proteins."
+            "a cluster split needs `sequences`, one per protein in node order: there are "
+            f"{0 if store is None else len(store)} for {request.graph.num_nodes} proteins"
         )
     node_part, info = cluster_parts(store, request.rng, request.valid, request.test, **options)
     return by_proteins(request.graph, node_part, inside=True)._replace(info=info)
@@ -156,7 +156,7 @@ def cluster_parts(
     else:
         groups = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
         if groups.shape != (len(store),):
-            raise InputError(f"`clusters` has shape {groups.shape}, not ({len(store)},).")
+            raise InputError(f"`clusters` has shape {groups.shape}, not ({len(store)},)")
     node_part = share_groups(groups, rng, valid, test)
     removed = _clear_border(node_part, similar)
     # A search has a direction, so the border is searched once more, from held-out to training.

@@ -37,8 +37,8 @@ class Assignment(NamedTuple):
 def random_pairs(request: Request) -> Assignment:
     """Hold out pairs at random, whatever their proteins."""
     warn_once(
-        "A random edge split is transductive: most held-out pairs join two proteins that training "
-        "saw. Report C1, C2 and C3 apart, or use kind='C3' or 'cluster' for new proteins.",
+        "a random edge split is transductive: most held-out pairs join two proteins that training "
+        "saw; report C1, C2 and C3 apart, or use kind='C3' or 'cluster' for new proteins",
         key="random split",
     )
     return Assignment(_share(len(request.graph.pairs), request))
@@ -85,7 +85,7 @@ def species_pairs(
     if valid_taxa or test_taxa:
         missing = sorted({*valid_taxa, *test_taxa} - set(species.tolist()))
         if missing:
-            raise InputError(f"No protein of this graph is of taxon {missing[0]}.")
+            raise InputError(f"no protein of this graph is of taxon {missing[0]}")
         node_part = np.full(graph.num_nodes, Part.TRAIN, np.int8)
         node_part[np.isin(species, np.asarray(valid_taxa))] = Part.VALID
         node_part[np.isin(species, np.asarray(test_taxa))] = Part.TEST
@@ -93,7 +93,7 @@ def species_pairs(
         groups = np.unique(species, return_inverse=True)[1]
         if groups.max(initial=0) < 2:
             raise InputError(
-                "A species split needs at least three species, or `valid_taxa` and `test_taxa`."
+                "a species split needs at least three species, or `valid_taxa` and `test_taxa`"
             )
         node_part = share_groups(groups, request.rng, request.valid, request.test)
     return by_proteins(graph, node_part, inside=True)
@@ -121,7 +121,7 @@ def temporal_pairs(
             float(np.quantile(before, 1 - share, method="higher")) if len(before) else test_from
         )
     if valid_from > test_from:
-        raise ConfigError(f"valid_from ({valid_from}) lies after test_from ({test_from}).")
+        raise ConfigError(f"valid_from ({valid_from}) lies after test_from ({test_from})")
     part = np.full(len(when), Part.TRAIN, np.int8)
     part[when >= valid_from] = Part.VALID if request.valid > 0 else Part.TRAIN
     part[when >= test_from] = Part.TEST
@@ -198,20 +198,20 @@ def _return_unseen(graph: PairGraph, part: Parts) -> int:
 def _node_values(values: Any, request: Request, name: str) -> npt.NDArray[np.int64]:
     values = getattr(request.data, name, None) if values is None else values
     if values is None:
-        raise InputError(f"This graph has no `{name}`; give `{name}`, one integer per protein.")
+        raise InputError(f"this graph has no `{name}`; give `{name}`, one integer per protein")
     array = finite(values, name)
     if array.shape != (request.graph.num_nodes,):
-        raise InputError(f"`{name}` has shape {array.shape}, not ({request.graph.num_nodes},).")
+        raise InputError(f"`{name}` has shape {array.shape}, not ({request.graph.num_nodes},)")
     return array.astype(np.int64)
 
 
 def _pair_times(request: Request, time: Any) -> npt.NDArray[np.float64]:
     time = getattr(request.data, "edge_time", None) if time is None else time
     if time is None:
-        raise InputError("This graph has no `edge_time`; give `time`, one number per edge.")
+        raise InputError("this graph has no `edge_time`; give `time`, one number per edge")
     values = numbers(time, "time")
     if values.shape != (request.data.edge_index.shape[1],) or np.isnan(values).any():
-        raise InputError("`time` needs one number, not NaN, per column of `edge_index`.")
+        raise InputError("`time` needs one number, not NaN, per column of `edge_index`")
     row = rows_of_columns(request.data, request.graph)
     when = np.full(len(request.graph.pairs), np.inf)
     np.minimum.at(when, row[row >= 0], values[row >= 0])

@@ -74,7 +74,7 @@ class LeakageReport:
         if kind != "cluster":
             return True
         if self.identical_sequences is None or self.homologues is None:
-            raise InputError("A cluster split is judged by a search; give `sequences`.")
+            raise InputError("a cluster split is judged by a search; give `sequences`")
         return not (self.identical_sequences or self.homologues)
 
     def rows(self) -> list[tuple[str, str]]:

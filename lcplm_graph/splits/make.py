@@ -85,19 +85,17 @@ def make_split(
     (0, 0)
     """
     if kind not in SPLIT_KINDS:
-        raise UnknownNameError(
-            f"There is no split {kind!r}; choose one of {', '.join(SPLIT_KINDS)}."
-        )
+        raise UnknownNameError(f"no split {kind!r}; choose one of {', '.join(SPLIT_KINDS)}")
     if not (valid >= 0 and test >= 0 and valid + test < 1 and 0 <= disjoint < 1):
         raise ConfigError(
             f"valid={valid}, test={test} and disjoint={disjoint} must be fractions that leave "
-            "something to train on."
+            "something to train on"
         )
     sequences = getattr(data, "sequences", None) if sequences is None else sequences
     data = single_graph(data)
     graph = pair_graph(data)
     if not len(graph.pairs):
-        raise InputError("This graph has no pair to split.")
+        raise InputError("this graph has no pair to split")
     rng = np.random.default_rng(checked_seed(seed))
     request = Request(graph, data, sequences, rng, valid, test)
     try:
@@ -105,7 +103,7 @@ def make_split(
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise ConfigError(f"A {kind} split has no such option ({error}).") from error
+        raise ConfigError(f"a {kind} split has no such option ({error})") from error
     if sequences is not None and len(sequences) == graph.num_nodes:
         repeated = _drop_repeated(part, pair_hashes(sequences.digests(), graph.pairs))
         info = {**info, "held_out_pairs_repeated_by_sequence": repeated}
@@ -161,6 +159,6 @@ def _refuse_empty(split: Split, valid: float, test: float) -> None:
     for name, wanted in (("message", 1.0), ("valid", valid), ("test", test)):
         if wanted and not counts[name]:
             raise InputError(
-                f"The {split.kind} split leaves no {name} pair in this graph of "
-                f"{len(split.known)} pairs; ask for a larger fraction or another kind."
+                f"the {split.kind} split leaves no {name} pair in this graph of "
+                f"{len(split.known)} pairs; ask for a larger fraction or another kind"
             )

@@ -84,15 +84,13 @@ def sample_negatives(
         If the graph is too small or too dense for half of them.
     """
     if kind not in NEGATIVE_KINDS:
-        raise UnknownNameError(
-            f"There are no {kind!r} negatives; choose one of {', '.join(NEGATIVE_KINDS)}."
-        )
+        raise UnknownNameError(f"no {kind!r} negatives; choose one of {', '.join(NEGATIVE_KINDS)}")
     if not 0 < ratio < np.inf:
-        raise InputError(f"ratio={ratio} must be a finite number above 0.")
+        raise InputError(f"ratio={ratio} must be a finite number above 0")
     part = Part.of(part).label
     positives = split.positives(part)
     if not len(positives):
-        raise InputError(f"The {part} part has no positives to draw negatives for.")
+        raise InputError(f"the {part} part has no positives to draw negatives for")
     avoid = pair_keys(split.train if part == "train" else split.known, split.num_nodes)
     rng = np.random.default_rng(
         [checked_seed(seed), list(_BUCKETS).index(part), NEGATIVE_KINDS.index(kind)]
@@ -108,14 +106,14 @@ def _report_shortage(groups: list[_Group], drawn: list[IntArray], part: str, kin
     found, wanted = sum(map(len, drawn)), sum(group.wanted for group in groups)
     if 2 * found < wanted:
         raise InputError(
-            f"Only {found} of {wanted} {kind} negatives for {part} exist or could be drawn: the "
-            "graph is too small or too dense; lower the ratio or choose another kind."
+            f"only {found} of {wanted} {kind} negatives for {part} exist or could be drawn: the "
+            "graph is too small or too dense; lower the ratio or choose another kind"
         )
     for group, pairs in zip(groups, drawn, strict=True):
         if len(pairs) < group.wanted:
             warn_once(
-                f"Only {len(pairs)} of {group.wanted} {kind} negatives of {group.name} for {part} "
-                "exist or could be drawn; its ratio is lower than asked for."
+                f"only {len(pairs)} of {group.wanted} {kind} negatives of {group.name} for {part} "
+                "exist or could be drawn; its ratio is lower than asked for"
             )
 
 

@@ -39,13 +39,13 @@ class Part(IntEnum):
         Raises
         ------
         InputError
-            If `name` is none of ``train``, ``valid`` and ``test``.
+            If `name` is not one of ``train``, ``valid`` and ``test``.
         """
         for part in PARTS:
             if name in (part, part.label):
                 return part
         known = ", ".join(part.label for part in PARTS)
-        raise InputError(f"There is no part {name!r}; choose one of {known}.")
+        raise InputError(f"no part {name!r}; choose one of {known}")
 
     @property
     def label(self) -> str:

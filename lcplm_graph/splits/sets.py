@@ -42,11 +42,11 @@ class EdgeSets:
         self._sort("held_out", "held_out_part", np.int8)
         self._sort("dropped")
         if not np.isin(self.held_out_part, (Part.VALID, Part.TEST)).all():
-            raise InputError("held_out_part may hold 0 (valid) and 1 (test) only.")
+            raise InputError("held_out_part may hold 0 (valid) and 1 (test) only")
         if self.node_part is not None:
             node_part = np.asarray(self.node_part, np.int8)
             if node_part.shape != (self.num_nodes,):
-                raise InputError(f"node_part has shape {node_part.shape}, not ({self.num_nodes},).")
+                raise InputError(f"node_part has shape {node_part.shape}, not ({self.num_nodes},)")
             object.__setattr__(self, "node_part", node_part)
 
     def _sort(self, name: str, companion: str | None = None, dtype: type = np.int8) -> None:
@@ -57,7 +57,7 @@ class EdgeSets:
         if companion and values is not None:
             values = np.asarray(values, dtype)
             if values.shape != (len(pairs),):
-                raise InputError(f"{companion} has shape {values.shape}, not ({len(pairs)},).")
+                raise InputError(f"{companion} has shape {values.shape}, not ({len(pairs)},)")
             object.__setattr__(self, companion, values[order])
 
     @cached_property

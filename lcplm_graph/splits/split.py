@@ -167,17 +167,17 @@ class Split(EdgeSets):
         train, held_out = (pair_keys(p, self.num_nodes) for p in (self.train, self.held_out))
         twice = np.flatnonzero(held_out[1:] == held_out[:-1])
         if len(twice):
-            raise LeakageError(f"Pair {name(self.held_out[twice[0]])} is held out twice.")
+            raise LeakageError(f"pair {name(self.held_out[twice[0]])} is held out twice")
         for label in ("message", "supervision"):
             keys = pair_keys(getattr(self, label), self.num_nodes)
             if (keys[1:] == keys[:-1]).any():
                 row = int(np.argmax(keys[1:] == keys[:-1]))
-                raise LeakageError(f"Pair {name(getattr(self, label)[row])} is twice in {label}.")
+                raise LeakageError(f"pair {name(getattr(self, label)[row])} is twice in {label}")
         both = is_in(held_out, train)
         if both.any():
             raise LeakageError(
                 f"{int(both.sum())} held-out pairs are training pairs too, for example "
-                f"{name(self.held_out[np.argmax(both)])}; split the graph again."
+                f"{name(self.held_out[np.argmax(both)])}; split the graph again"
             )
         if self.kind in DISJOINT_KINDS:
             self._check_proteins(name)
@@ -188,7 +188,7 @@ class Split(EdgeSets):
         if wrong.any():
             raise LeakageError(
                 f"{int(wrong.sum())} held-out pairs of this {self.kind} split have a protein "
-                f"that training saw, for example {name(self.held_out[np.argmax(wrong)])}."
+                f"that training saw, for example {name(self.held_out[np.argmax(wrong)])}"
             )
         in_valid = np.zeros(self.num_nodes, bool)
         in_valid[self.positives("valid").ravel()] = True
@@ -197,7 +197,7 @@ class Split(EdgeSets):
         if shared.any():
             raise LeakageError(
                 f"{int(shared.sum())} test pairs have a protein of a validation pair, for "
-                f"example {name(test[np.argmax(shared)])}."
+                f"example {name(test[np.argmax(shared)])}"
             )
 
     def save(self, path: str | PathLike[str]) -> Path:

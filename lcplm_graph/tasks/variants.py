@@ -223,7 +223,7 @@ def single_scores(table: FloatArray, sequence: str) -> FloatArray:
     -------
     ndarray, dtype=float32, shape=(L, 20)
         Columns in the order of `STANDARD_RESIDUES`.  0 at the residue itself; NaN where the wild
-        type is none of the 20.
+        type is not one of the 20.
     """
     scores = table[:, : len(STANDARD_RESIDUES)] - own(table, sequence)[:, None]
     scores[[letter not in STANDARD_RESIDUES for letter in sequence.upper()]] = np.nan

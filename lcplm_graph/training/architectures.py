@@ -110,7 +110,7 @@ def load_trainable(name: str) -> LcPlmEncoder:
     Raises
     ------
     ConfigError
-        If the encoder is no LC-PLM.
+        If the encoder is not an LC-PLM.
     """
     encoder = load_encoder(name)
     if not isinstance(encoder, LcPlmEncoder):

@@ -98,7 +98,7 @@ def newest_intact(candidates: list[Path]) -> Path:
 
 
 class TimedCheckpoints(Checkpoint):
-    """Save every so many minutes, at the end, and before leaving on SIGTERM or Ctrl-C.
+    """Save at fixed intervals, at the end, and before leaving on SIGTERM or Ctrl-C.
 
     Saves happen between optimiser steps only, after that step's row of metrics.csv.
 

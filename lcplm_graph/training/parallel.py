@@ -49,7 +49,7 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
 def closed_process_group() -> Iterator[None]:
     """Close the process group that Lightning opens within this context, when all are through.
 
-    Lightning leaves gloo's open.  Nobody ends before the first process has written the model:
+    Lightning leaves gloo's open.  No process ends before the first one has written the model:
     torchrun stops the others as soon as one of them fails, and on busy machines some abort when
     they end.
     """

@@ -112,7 +112,7 @@ def _refuse_other_options(options: RunOptions, path: Path) -> None:
     if different:
         raise ConfigError(
             f"cannot resume with other options than the run was started with ({path}); different: "
-            f"{'; '.join(different)}. Give --config {path} to take all of them from there, or "
+            f"{'; '.join(different)}; give --config {path} to take all of them from there, or "
             "start a new run"
         )
 
@@ -168,7 +168,7 @@ def refuse_other_data(
     path = beside if beside.is_file() else own
     if not path.is_file():
         warn_once(
-            f"{path}: missing, so nobody can tell whether {checkpoint} was trained on these data"
+            f"{path}: missing, so it cannot be told whether {checkpoint} was trained on these data"
         )
         return
     before = read_manifest(path)["data"]
@@ -181,7 +181,7 @@ def refuse_other_data(
     if different:
         raise ConfigError(
             f"cannot resume on other data than the run was started with ({path}); different: "
-            f"{'; '.join(different)}. Bring these files back, or start a new run"
+            f"{'; '.join(different)}; bring these files back, or start a new run"
         )
 
 

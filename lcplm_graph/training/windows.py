@@ -77,7 +77,7 @@ class CorpusBatches:
     max_tokens : int
         Most tokens of a batch.
     max_length : int, optional
-        Longer proteins are cropped to a random window of so many residues; default: what a
+        Longer proteins are cropped to a random window of this many residues; default: what a
         batch can hold.
     seed : int
     clusters : ndarray, dtype=int64, shape=(n,), optional

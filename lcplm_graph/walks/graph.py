@@ -29,7 +29,7 @@ def walk_graph(split: Split, *, weighted: bool = False, adjacency_bits: bool = F
     Raises
     ------
     InputError
-        If `split` is no `Split`, or has no weights where they are asked for.
+        If `split` is not a `Split`, or has no weights where they are asked for.
     """
     if not isinstance(split, Split):
         raise InputError(

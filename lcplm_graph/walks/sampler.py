@@ -39,7 +39,7 @@ class WalkSampler:
     Raises
     ------
     InputError
-        If `split` is no `Split`, `length` is below 1, `p` or `q` not within [1e-9, 1e9], or
+        If `split` is not a `Split`, `length` is below 1, `p` or `q` not within [1e-9, 1e9], or
         weights are asked for that the split does not have.
 
     Notes

@@ -47,7 +47,7 @@ def test_partners_are_a_table_with_the_surest_first(dataset: MemoryPPI) -> None:
 
 
 def test_names_that_mean_nothing_or_too_much(dataset: MemoryPPI) -> None:
-    with pytest.raises(UnknownNameError, match="'GENE7' is no protein of this dataset, did you"):
+    with pytest.raises(UnknownNameError, match="no protein 'GENE7' of this dataset, did you"):
         dataset["GENE7"]
     with pytest.raises(UnknownNameError, match="name of 2 proteins of this dataset: c, d"):
         dataset.neighbors("GENE3")

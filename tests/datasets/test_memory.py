@@ -131,7 +131,7 @@ def test_every_node_with_a_sequence_is_kept():
         (nx.Graph(), SEQUENCES, "no edge joins"),
         (nx.Graph([("a", "b")]), ["MKT", "MV"], "not list"),
         (nx.Graph([("a", "b")]), {"a": "MKT", "b": 5}, "that of 'b' is 5"),
-        ({"a": "b"}, SEQUENCES, "no NetworkX graph but dict"),
+        ({"a": "b"}, SEQUENCES, "this is dict, not a NetworkX graph"),
     ],
 )
 def test_graphs_that_do_not_fit_are_told_by_edge(graph, sequences, message):

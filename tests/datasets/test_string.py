@@ -254,7 +254,7 @@ def test_without_the_alias_file_gene_names_are_still_known(string_server):
     string_server.files.pop("/7.protein.aliases.v12.0.txt.gz")
     with (
         pytest.warns(LcPlmWarning, match="only STRING's ids and gene names are known"),
-        pytest.raises(UnknownNameError, match="'Q99999' is no protein of this dataset"),
+        pytest.raises(UnknownNameError, match="no protein 'Q99999' of this dataset"),
     ):
         dataset["Q99999"]
 

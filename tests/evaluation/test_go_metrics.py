@@ -202,7 +202,7 @@ def test_all_metrics_of_a_namespace():
 @pytest.mark.parametrize(
     ("labels", "scores", "match"),
     [
-        ([[0, 0]], [[0.1, 0.2]], "No protein has a true term"),
+        ([[0, 0]], [[0.1, 0.2]], "no protein has a true term"),
         ([[1, 0]], [[0.1, -0.2]], "0 or more"),
         ([[1, 0]], [[0.1, np.inf]], "NaN or infinite"),
         ([[1, 0]], [[0.1]], "have shape"),

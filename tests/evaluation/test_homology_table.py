@@ -75,7 +75,7 @@ def test_the_probe_refuses_what_it_cannot_fit(monkeypatch):
     x = np.random.default_rng(0).normal(size=(6, 3))
     with pytest.raises(InputError, match="two classes"):
         fit_probe(x, np.zeros(6, np.int64))
-    with pytest.raises(InputError, match="No class has two rows"):
+    with pytest.raises(InputError, match="no class has two rows"):
         fit_probe(x, np.arange(6))
     with pytest.raises(InputError, match="features are NaN"):
         fit_probe(np.full((6, 3), np.nan), np.arange(6) % 2)

@@ -102,7 +102,7 @@ def test_constant_scores_reach_chance(ratio):
 @pytest.mark.parametrize(
     ("labels", "scores", "match"),
     [
-        ([1, 1], [0.1, 0.2], "Both classes are needed; there are 2 positives among 2"),
+        ([1, 1], [0.1, 0.2], "both classes are needed; there are 2 positives among 2"),
         ([1, 0], [0.1, np.nan], "1 of 2 scores are NaN"),
         ([1, 0], [0.1], "labels have shape"),
         ([1, 2], [0.1, 0.2], "0 and 1 only"),

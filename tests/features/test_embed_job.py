@@ -216,7 +216,7 @@ def test_values_that_do_not_fit_are_refused(fasta, tmp_path):
         embed_fasta(path, encoder, tmp_path / "half.npz", half=True, progress=False)
     with torch.no_grad():
         encoder.model.bimamba.backbone.norm_f.weight.fill_(torch.nan)
-    with pytest.raises(InputError, match="no finite float32"):
+    with pytest.raises(InputError, match="not finite float32"):
         embed_fasta(path, encoder, tmp_path / "nan.npz", progress=False)
 
 

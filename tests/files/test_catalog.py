@@ -95,8 +95,8 @@ def test_a_named_species_is_the_family_with_its_taxon():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("string_humn", "Did you mean 'string_human'.*Known: bernett, fasta, go,"),
-        ("zzz", "no dataset 'zzz'. Known"),
+        ("string_humn", "did you mean 'string_human'.*known: bernett, fasta, go,"),
+        ("zzz", "no dataset 'zzz'; known"),
         ("../secrets", "no dataset"),
         ("", "no dataset"),
         ("string", "write it as string:<taxon>"),
@@ -141,7 +141,7 @@ PIN = 'sha256 = "pinned-on-first-download"\n'
 FAULTY = {
     "no toml": ("title = ", "not valid TOML"),
     "missing key": (CARD.replace("licence", "license"), r"missing keys \['licence'\].*'license'"),
-    "unknown kind": (CARD.replace('"ppi"', '"graph"'), "kind 'graph' is none of ppi"),
+    "unknown kind": (CARD.replace('"ppi"', '"graph"'), "kind 'graph' is not one of ppi"),
     "no checksum policy": (CARD + FILE, "sha256 is 64 hex digits or"),
     "short checksum": (CARD + FILE + 'sha256 = "abc"\n', "sha256 is 64 hex digits or"),
     "no role": (CARD + FILE.replace("role", "part") + PIN, "needs a role"),

@@ -66,7 +66,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(served):
 def test_a_later_run_resumes_what_an_earlier_one_left(served, data_dir, monkeypatch):
     monkeypatch.setattr(transport, "ATTEMPTS", 1)
     served.cut = [400_000]
-    with pytest.raises(DownloadError, match=r"400000 bytes.*kept and resumed"):
+    with pytest.raises(DownloadError, match=r"400000 bytes.*which resumes"):
         get(served)
     assert (data_dir / "set/1/raw/file.bin.part").stat().st_size == 400_000
     assert not (data_dir / "set/1/raw/file.bin").exists()
@@ -137,7 +137,7 @@ def test_final_answers_are_not_repeated(served, status):
 
 def test_no_network(data_dir, monkeypatch):
     monkeypatch.setattr(transport, "ATTEMPTS", 1)
-    with pytest.raises(DownloadError, match=r"Check the network.*'string_human_core'") as caught:
+    with pytest.raises(DownloadError, match=r"check the network.*'string_human_core'") as caught:
         fetch("http://127.0.0.1:9/x", name="x", alternative="string_human_core")
     assert str(data_dir / "x") in str(caught.value)
 
@@ -261,7 +261,7 @@ ODD = {
     "page after a mark": (200, b"\xef\xbb\xbf<!DOCTYPE html><html>login</html>", {}),
     "page after a comment": (200, b"<!-- x --><html>login</html>", {}),
     "error in JSON": (200, b'{"error": "quota exceeded"}', {}),
-    "length that is no number": (200, BODY, {"Content-Length": "abc"}),
+    "length that is not a number": (200, BODY, {"Content-Length": "abc"}),
     "negative length": (200, BODY, {"Content-Length": "-5"}),
     "a body cut off": (200, BODY, {"Content-Length": "2000"}),
 }

@@ -111,7 +111,7 @@ def change(row, cells):
     ("content", "options", "told"),
     [
         (change(3, "p,MKT,high"), {"task": "regression"},
-         "t.csv: line 4, column 'label': 'high' is no number"),
+         "t.csv: line 4, column 'label': 'high' is not a number"),
         (change(3, "p,MKT,nan"), {}, "line 4, column 'label': the label is missing .nan."),
         (change(3, "p,MKT,"), {}, "line 4, column 'label': the label is missing; remove the row"),
         (change(3, "p,MKT,inf"), {}, "line 4, column 'label': the label inf is not finite"),

@@ -282,8 +282,8 @@ def test_names_keep_their_signs(tmp_path):
         (ROOT + "is_a: ! r\n", "line 5, record 'GO:0008150': 'is_a' has no value"),
         (ROOT + "relationship: part_of\n", "line 5, record .*a relationship is"),
         (ROOT + ROOT.replace("r\n", "s\n"), "line 7, record .*name 's' contradicts 'r' of line 3"),
-        (ROOT.replace("biological", "psychic"), "line 4, record .*'psychic_process' is none"),
-        (ROOT.replace("namespace: biological_process\n", ""), "line 1, record .*'' is none"),
+        (ROOT.replace("biological", "psychic"), "line 4, record .*'psychic_process' is not one"),
+        (ROOT.replace("namespace: biological_process\n", ""), "line 1, record .*'' is not one"),
     ],
 )
 def test_what_is_no_obo_is_named_with_line_and_stanza(tmp_path, text, message):

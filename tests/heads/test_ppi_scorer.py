@@ -123,7 +123,7 @@ def test_nonsense_is_one_sentence(scorer):
         scorer.score(["TP53"])
     with pytest.raises((SequenceError, UnknownNameError)):
         scorer.score([("", "TP53")])
-    with pytest.raises(UnknownNameError, match="these ship: lcplm-1m-human"):
+    with pytest.raises(UnknownNameError, match="shipped: lcplm-1m-human"):
         PPIScorer.from_pretrained("no-such")
     forget_warnings()
     with pytest.warns(UserWarning, match="'NOGENE' is not a name known here"):

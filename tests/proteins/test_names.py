@@ -41,7 +41,7 @@ def test_another_species_is_another_protein(index: NameIndex) -> None:
 
 
 def test_unknown_and_ambiguous_names_are_told(index: NameIndex) -> None:
-    with pytest.raises(UnknownNameError, match="'TP54' is no protein here, did you mean TP53?"):
+    with pytest.raises(UnknownNameError, match="no protein 'TP54' here, did you mean TP53?"):
         index.row("TP54")
     with pytest.raises(
         UnknownNameError, match="'shared' is a name of 2 proteins here: 9606.ENSP2, 9606.ENSP3;"

@@ -108,7 +108,7 @@ def test_a_full_graph_ends_with_an_error(kind):
     index = torch.combinations(torch.arange(12)).T
     split = make_split(Data(edge_index=index, num_nodes=12), "random", seed=0)
     start = time.perf_counter()
-    with pytest.raises(InputError, match=r"Only 0 of .*; lower the ratio"):
+    with pytest.raises(InputError, match=r"only 0 of .*; lower the ratio"):
         split.negatives("test", kind)
     assert time.perf_counter() - start < 10
 
@@ -121,7 +121,7 @@ def test_a_class_without_enough_negatives_is_counted():
     split = make_split(graph, "temporal", valid=0, test_from=1)
     assert 3 in split.held_out_class
     forget_warnings()
-    with pytest.warns(LcPlmWarning, match="Only 0 of 1 stub_matched negatives of C3 for test"):
+    with pytest.warns(LcPlmWarning, match="only 0 of 1 stub_matched negatives of C3 for test"):
         pairs = split.negatives("test")
     assert 3 not in split.classify(pairs)
 

@@ -57,12 +57,12 @@ def test_training_never_sees_what_is_held_out(fasta) -> None:
 def test_errors(fasta, tmp_path, monkeypatch) -> None:
     with pytest.raises(DataError, match=r"missing\.fasta: no such file"):
         open_corpus("fasta:missing.fasta", eval_tokens=1)
-    with pytest.raises(UnknownNameError, match="Did you mean 'uniref50'"):
+    with pytest.raises(UnknownNameError, match="did you mean 'uniref50'"):
         open_corpus("uniref5", eval_tokens=1)
     with pytest.raises(ConfigError, match="is not a corpus of sequences"):
         open_corpus("string_human", eval_tokens=1)
     monkeypatch.setenv("LCPLM_OFFLINE", "1")
-    with pytest.raises(DownloadError, match=r"Fetch https://\S*uniref50\.fasta\.gz by hand"):
+    with pytest.raises(DownloadError, match=r"fetch https://\S*uniref50\.fasta\.gz by hand"):
         open_corpus("uniref50", eval_tokens=1)
     few = tmp_path / "few.fasta"
     few.write_text(">a\nMKT\n>b\nMKV\n")

@@ -24,7 +24,7 @@ def rms_norm(
     r"""Return :math:`x / \sqrt{\mathrm{mean}(x^2) + \epsilon} \cdot w` over the last axis.
 
     On the CPU a kernel passes over `x` once, and once more for gradients, where PyTorch's own
-    passes several times; elsewhere, and for widths that are no multiple of 16, PyTorch's runs.
+    passes several times; elsewhere, and for widths that are not a multiple of 16, PyTorch's runs.
 
     Parameters
     ----------

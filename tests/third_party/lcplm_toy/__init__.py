@@ -43,7 +43,7 @@ class Charges(Encoder):
         self.register_buffer("table", torch.from_numpy(table))
 
     def encode(self, packed):
-        """Return one row per token; what is none of the 20 residues is zero."""
+        """Return one row per token; anything but the 20 residues is zero."""
         index = packed.input_ids - FIRST_RESIDUE
         known = (index >= 0) & (index < 20)
         return self.table[index.clamp(0, 19)] * known[:, None]
