@@ -1,7 +1,8 @@
 """Exceptions and warnings of lcplm-graph.
 
 Every error a user can cause is a subclass of `LcPlmError` whose message says in one
-sentence what was wrong, where, and what to do.  Classes also derive from the built-in
+sentence what was wrong, where, and what to do: lower case, advice after a semicolon, no full
+stop, so that it reads well behind ``lcplm NAME:``.  Classes also derive from the built-in
 exception a caller would expect, so ``except ValueError`` keeps working.
 """
 
