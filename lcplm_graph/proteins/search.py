@@ -84,7 +84,7 @@ def homologous_pairs(
         Least fraction of residues spanned, of both proteins.
     method : {"auto", "mmseqs", "kmer"}
         MMseqs2, the built-in search, or whichever there is in this order. Neither finds every
-        homologue; docs/splits.md has the measured recall.
+        homologue; docs/notebook/evaluation.md has the measured recall.
     progress : bool
         Show a progress bar (built-in search), or say that MMseqs2 is at work.
 
