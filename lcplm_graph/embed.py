@@ -69,6 +69,7 @@ def embed(options: EmbedOptions) -> None:
     from lcplm_graph.features.engines import local_engine
     from lcplm_graph.features.formats import writer_for
     from lcplm_graph.features.ray_engine import ray_engine
+    from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.shards import sequence_files
@@ -90,7 +91,7 @@ def embed(options: EmbedOptions) -> None:
         options.input,
         encoder,
         options.out,
-        pool=options.pool or encoder.pool,
+        pool=chosen_pool(encoder, options.pool),
         per_residue=options.per_residue,
         half=options.half,
         max_tokens=options.max_tokens,

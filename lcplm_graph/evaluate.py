@@ -452,11 +452,12 @@ def _ogb(options: OgbCommand) -> None:
 
 
 def _encoder(options: EvaluateOptions) -> tuple[Encoder, str]:
+    from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
 
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
-    return encoder, options.pool or encoder.pool
+    return encoder, chosen_pool(encoder, options.pool)
 
 
 def _fit(defaults: FitOptions, steps: int | None, seed: int) -> FitOptions:

@@ -101,10 +101,13 @@ class PartnersOptions(PredictOptions):
     proteins
         FASTA files, whose proteins are recognised by their sequences, or names of proteins of the
         graph: gene names, UniProt accessions, STRING ids.
+    itself
+        Rank a protein among its own partners, too; the column known then says self.
     """
 
     proteins: list[str] = positional(metavar="NEW.fasta|NAME", nargs="+")
     top: int = 20
+    itself: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +221,10 @@ def _partners(options: PartnersOptions) -> None:
     nodes = _nodes_of(given.dataset.sequences.digests(), store.digests())
     names, symbols = _names(given.dataset)
     rows = []
-    found = partners_of(given.model, given.features, given.split, features, nodes, options.top)
+    found = partners_of(
+        given.model, given.features, given.split, features, nodes, options.top,
+        itself=options.itself,
+    )  # fmt: skip
     for name, own, best in zip(store.ids, nodes.tolist(), found, strict=True):
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
         sure = zip(best.pairs[:, 1].tolist(), best.probability, best.spread, strict=True)

@@ -84,6 +84,7 @@ def search(options: SearchOptions) -> None:
 
 def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
     from lcplm_graph.features.precomputed import read_embeddings
+    from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore
@@ -103,7 +104,7 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
             "it again, or give the encoder and the precision it was made by"
         )
     store = SequenceStore.from_fasta(options.query)
-    return store.ids, encoder.embed(list(store), pool, progress=True).numpy()
+    return store.ids, encoder.embed(list(store), chosen_pool(encoder, pool), progress=True).numpy()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

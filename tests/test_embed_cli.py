@@ -96,6 +96,9 @@ def test_a_finished_file_is_kept_unless_told_otherwise(tmp_path, capsys):
     assert out.stat().st_mtime_ns == first.st_mtime_ns
     assert embed.main([*command, "--half"]) == 1
     assert "dtype 'float32', not 'float16'; give --overwrite" in capsys.readouterr().err
+    other = [*command, "--encoder", "dipeptide"]
+    assert embed.main(other) == 1
+    assert "made with encoder 'composition', not 'dipeptide'; give" in capsys.readouterr().err
     assert np.load(out)["embeddings"].dtype == np.float32
     assert embed.main([*command, "--half", "--overwrite"]) == 0
     assert np.load(out)["embeddings"].dtype == np.float16
@@ -120,3 +123,12 @@ def test_options_that_make_no_sense_are_refused_before_an_encoder_is_loaded(tmp_
     assert "--device belongs to" in refused(*out, "--device", "cpu", "--engine", "ray")
     good = [str(tmp_path / "a.fasta"), "--encoder", "composition", *out, "--device", "cpu"]
     assert embed.main(good) == 0
+
+
+def test_pooling_by_cls_is_refused_where_no_state_stands_there(tmp_path, capsys):
+    (tmp_path / "a.fasta").write_text(">a\nMKT\n")
+    words = [str(tmp_path / "a.fasta"), "--encoder", "dipeptide", "--out", str(tmp_path / "a.h5")]
+    assert embed.main([*words, "--pool", "cls"]) == 1
+    said = "--pool cls has no meaning for dipeptide; take one of mean, mean_std"
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.fasta"]

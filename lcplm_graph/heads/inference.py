@@ -49,6 +49,8 @@ def partners_of(
     features: Blocks | Tensor,
     nodes: IntArray | None = None,
     top: int = 20,
+    *,
+    itself: bool = False,
 ) -> Iterator[Candidates]:
     """Rank all proteins of a graph as partners of some proteins.
 
@@ -65,6 +67,8 @@ def partners_of(
         Which protein of the graph each one is, whose edges then count; -1 for none, as is the
         default.
     top : int
+    itself : bool
+        Rank a protein of the graph among its own partners, too.
 
     Yields
     ------
@@ -83,8 +87,9 @@ def partners_of(
     scores = model.on({name: torch.cat([x, new[name]]) for name, x in own.items()}, wider)
     every = np.arange(count)
     for query in asked.tolist():
-        odds = _calibrated(scores, query, every)
-        best = np.lexsort((every, -odds))[:top]
+        others = every if itself else every[every != query]
+        odds = _calibrated(scores, query, others)
+        best = others[np.lexsort((others, -odds))[:top]]
         yield _named(scores, np.stack([np.full(len(best), query), best], axis=1))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.models.pooling import POOLS
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, STANDARD_RESIDUES, encode_residues
@@ -25,6 +26,8 @@ class CompositionEncoder(Encoder):
     dipeptides : bool
         Append the frequencies of the 400 ordered pairs of neighbours.
     """
+
+    pools = tuple(pool for pool in POOLS if pool != "cls")  # a token that is no residue
 
     def __init__(self, dipeptides: bool = False) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.models.pooling import check_pool, pool_residues, pooled_dim
+from lcplm_graph.models.pooling import POOLS, check_pool, pool_residues, pooled_dim
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list
@@ -44,12 +44,15 @@ class Encoder(nn.Module):
         Residues the encoder takes at most; None if there is no limit.
     pool : str
         Pooling that serves its features best, used where none is named.
+    pools : tuple of str
+        Those that mean something for its states.
     """
 
     name: str
     dim: int
     max_length: int | None = None
     pool: str = "mean"
+    pools: tuple[str, ...] = POOLS
     _seen_edges: np.ndarray | None = None
 
     def tokenize(self, sequences: Iterable[str]) -> PackedTokens:

@@ -181,6 +181,22 @@ def load_encoder(
     return _on_device(encoder.eval(), device)
 
 
+def chosen_pool(encoder: Encoder, pool: str | None) -> str:
+    """Return the pooling that was asked for, or else the one that the encoder recommends.
+
+    Raises
+    ------
+    ConfigError
+        If it has no meaning for this encoder.
+    """
+    if pool is not None and pool not in encoder.pools:
+        raise ConfigError(
+            f"--pool {pool} has no meaning for {encoder.name}; take one of "
+            f"{', '.join(encoder.pools)}"
+        )
+    return pool or encoder.pool
+
+
 def _shipped_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encoder:
     return _lcplm_encoder(shipped_folder(name), name, dtype, options)
 

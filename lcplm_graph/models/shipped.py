@@ -34,7 +34,7 @@ def shipped_folder(name: str) -> Path:
 
         known = ", ".join(shipped_encoders()) or "none in this version"
         raise UnknownNameError(
-            f"no encoder {name!r} ships with this package; shipped: {known}; "
+            f"no encoder {name!r} ships with this package{_nearest(name)}; shipped: {known}; "
             f"untrained ones: {', '.join('random:' + p for p in PRESETS)}"
         )
     return WEIGHTS_DIR / name
@@ -64,10 +64,14 @@ named with a prefix, did you mean 'esm2:facebook/esm2_t6_8M_UR50D'?
             raise UnknownNameError(
                 f"no encoder {name!r}: an {kind} is named with a prefix, did you mean {meant!r}?"
             )
+    if near := _nearest(name):
+        raise UnknownNameError(f"no encoder {name!r}{near}")
+
+
+def _nearest(name: str) -> str:
     known = [*shipped_encoders(), "composition", "dipeptide", UNTRAINED]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if near and "/" not in name:
-        raise UnknownNameError(f"no encoder {name!r}, did you mean {near[0]!r}?")
+    near = [] if "/" in name else difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 _FAMILIES = (

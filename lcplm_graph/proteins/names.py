@@ -98,8 +98,14 @@ class NameIndex:
         word = name.strip()[:40].upper()
         known = {text.upper(): text for text in (*self.ids, *self.names)}
         close = difflib.get_close_matches(word, known, n=10)
-        # A family shares its first letter, and fingers slip later.
-        close.sort(key=lambda text: (text[:1] != word[:1], len(text) != len(word)))
+        # A family shares its first letter, and fingers slip later, or swap two letters.
+        close.sort(
+            key=lambda text: (
+                text[:1] != word[:1],
+                len(text) != len(word),
+                sorted(text) != sorted(word),
+            )
+        )
         return f", did you mean {known[close[0]]}?" if close else ""
 
 

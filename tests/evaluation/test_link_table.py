@@ -280,6 +280,12 @@ def test_predict_writes_ranked_tables(table, tmp_path, capsys):
     assert lines[0] == ["query", "rank", "partner", "symbol", "probability", "uncertainty", "known"]
     assert [line[0] for line in lines[1:]] == ["fresh"] * 5 + ["old"] * 5
     assert {line[6] for line in lines[1:6]} == {"no"}
+    assert "self" not in {line[6] for line in lines}
+    every = tmp_path / "every.tsv"
+    all_of_them = [*fast[:-1], "99", "--itself"]
+    assert predict.main(["partners", str(new), "--out", str(every), *all_of_them]) == 0
+    itself = [x for line in every.read_text().splitlines() if (x := line.split("\t"))[6] == "self"]
+    assert [(line[0], line[2]) for line in itself] == [("old", dataset.sequences.ids[7])]
     sure = [float(line[4]) for line in lines[1:6]]
     assert sure == sorted(sure, reverse=True)
     assert 0 <= sure[-1] <= sure[0] <= 1

@@ -49,6 +49,12 @@ def test_unknown_and_ambiguous_names_are_told(index: NameIndex) -> None:
         index.row("shared")
 
 
+def test_two_letters_that_were_swapped_are_put_back() -> None:
+    index = NameIndex(["1", "2", "3"], ["TP73", "TP63", "TP53"])
+    with pytest.raises(UnknownNameError, match="did you mean TP53"):
+        index.row("TP35")
+
+
 def test_a_stronger_kind_of_name_wins() -> None:
     index = NameIndex(["a", "b"], ["b", "x"])
     assert index.find("b") == [1]
