@@ -99,6 +99,9 @@ class LinkCommand(EvaluateOptions):
         Training steps of a head.
     members
         Heads of a row, of different seeds; the link model has at least one of each kind.
+    untrained
+        The row of an encoder of the same shape with random weights, which doubles what embedding
+        costs where no features are kept yet.
     allow_leakage
         Go on where test pairs are training pairs, or the encoder saw them; numbers are marked
         LEAKED.
@@ -120,6 +123,7 @@ class LinkCommand(EvaluateOptions):
     resamples: int = 200
     steps: int | None = None
     members: int = 4
+    untrained: bool = True
     allow_leakage: bool = False
 
 
@@ -340,6 +344,7 @@ def _link(options: LinkCommand) -> None:
         context=options.context,
         fit=_fit(LINK_FIT, options.steps, options.seed),
         members=options.members,
+        untrained=options.untrained,
     )
     task.draw(options.out, encoder, pool, report, curves)
     sections = {"Leakage": task.leakage()} if options.report else {}

@@ -63,6 +63,7 @@ def link_scorers(
     context: str | None = None,
     fit: FitOptions = LINK_FIT,
     members: int = 4,
+    untrained: bool = True,
 ) -> Iterator[Scorer]:
     """Yield baselines first, then heads trained on each kind of feature, the link model last.
 
@@ -82,6 +83,8 @@ def link_scorers(
     fit : FitOptions
     members : int
         Heads of a row, trained from different seeds; their mean log-odds are the row's score.
+    untrained : bool
+        Whether there is a row of the encoder's random twin.
 
     Yields
     ------
@@ -103,7 +106,7 @@ def link_scorers(
 
     yield replace(trained(features(load_encoder("composition"))), name="composition")
     yield replace(trained(features(load_encoder("dipeptide"))), name="composition + dipeptides")
-    twin = random_twin(encoder)
+    twin = random_twin(encoder) if untrained else None
     if twin is not None:
         yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
     blocks = link_features(encoder, dataset.sequences, pool=pool, progress=fit.progress)

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.errors import InputError, LeakageError
+from lcplm_graph.evaluation import scorers
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
@@ -68,14 +69,14 @@ def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
     split = dataset.split(kind="node", seed=0)
     options = LinkOptions(ranked=20, resamples=20)
     classes = labelled_pairs(split, options)
-    scorers = link_scorers(
+    rows = link_scorers(
         dataset,
         split,
         load_encoder("composition"),
         fit=FitOptions(steps=30, batch_size=512),
         members=2,
     )
-    report, curves = evaluate_link([*scorers, oracle(dataset)], classes, split, options=options)
+    report, curves = evaluate_link([*rows, oracle(dataset)], classes, split, options=options)
     cells = {(row["class"], row["model"]): row for row in report.rows}
     models = list(dict.fromkeys(row["model"] for row in report.rows))
     assert models == [
@@ -117,13 +118,13 @@ def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
 def test_features_in_walks_are_a_row_beside_those_of_single_proteins(table, monkeypatch):
     monkeypatch.setitem(PRESETS, "tiny", {"d_model": 8, "n_layer": 1})
     dataset = load_graph(f"pairs:{table}")
-    scorers = link_scorers(
+    rows = link_scorers(
         dataset, dataset.split(kind="node", seed=0), load_encoder("random:tiny"),
         fit=FitOptions(steps=2, batch_size=64), members=1, context="walks", conv="none",
     )  # fmt: skip
     pairs = np.array([[0, 1], [2, 3], [4, 5]])
     name = "random:tiny (untrained)"
-    alone, walks, model = ([s.name, s.score(pairs).ravel()] for s in list(scorers)[-3:])
+    alone, walks, model = ([s.name, s.score(pairs).ravel()] for s in list(rows)[-3:])
     assert [alone[0], walks[0]] == [f"encoder {name}", f"encoder {name} in walks"]
     assert model[0] == f"link model ({name} in walks)"
     assert not np.allclose(alone[1], walks[1])
@@ -236,6 +237,30 @@ def test_the_command_line_refuses_or_marks_a_leak(table, tmp_path, capsys, monke
     assert not any(row["leaked"] for row in rows if str(run) not in row["model"])
     for picture in ("roc_pr.png", "reliability.png", "embeddings.png"):
         assert (out / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+class NotTrained:
+    """Stands in for `LinkModel`."""
+
+    log_odds = rows = None
+
+    @classmethod
+    def fit(cls, *features, **options):
+        return cls()
+
+    def on(self, features, split):
+        return self
+
+
+def test_the_row_without_training_can_be_left_out(table, monkeypatch):
+    monkeypatch.setattr(scorers, "random_twin", lambda encoder: encoder)
+    monkeypatch.setattr(scorers, "LinkModel", NotTrained)
+    dataset = load_graph(f"pairs:{table}")
+    split, encoder = dataset.split(kind="node", seed=0), load_encoder("composition")
+    every = [row.name for row in link_scorers(dataset, split, encoder)]
+    fewer = [row.name for row in link_scorers(dataset, split, encoder, untrained=False)]
+    assert [name for name in every if name not in fewer] == ["random-init encoder"]
+    assert len(fewer) == len(every) - 1
 
 
 def test_published_negatives_and_saved_splits(table, tmp_path, capsys):
