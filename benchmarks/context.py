@@ -22,7 +22,7 @@ from relation_control import add_classes, shown, some_of_each
 from torch import Tensor
 
 from lcplm_graph import load_encoder
-from lcplm_graph.datasets.links import PPIDataset
+from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.models.encoders import LcPlmEncoder

@@ -34,6 +34,7 @@ from lcplm_graph.models.zero_shot import stream_states
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_decoder
+from lcplm_graph.training.walks import FEWEST
 
 OWN = "stage 2, its own decoder"
 STREAM = "stage 2, in streams"
@@ -42,6 +43,9 @@ ROWS = ("composition", "control", "features")
 
 def main() -> None:
     options = _parse()
+    for name in ("most", "streams"):
+        if 0 < getattr(options, name) < FEWEST:
+            raise SystemExit(f"--{name} must be 0 or at least {FEWEST}; fewer pairs say nothing")
     runs = [load_encoder(run) for run in options.runs]
     control = load_encoder(options.control)
     dataset = load_graph(options.graph)
@@ -137,7 +141,7 @@ def add_classes(
     every = np.zeros(len(part.labels), int) if split is None else split.classify(part.pairs)
     for number in np.unique(every):
         own = every == number
-        if min(part.labels[own].sum(), (~part.labels[own]).sum()) < 20:
+        if min(part.labels[own].sum(), (~part.labels[own]).sum()) < FEWEST:
             continue
         comparison.add(
             f"C{number}" if number else "AUROC",
@@ -199,6 +203,9 @@ def some_of_each(part: Labelled, split: Split, most: int, rng: np.random.Generat
 
 def shown(comparison: Comparison) -> None:
     """Print values, and the subject's difference to every other row."""
+    if not comparison.values:
+        print(f"\n{comparison.title}: no class has {FEWEST} edges and as many negatives")
+        return
     print(f"\n## {comparison.title}\n")
     measures = list(comparison.values)
     names = list(next(iter(comparison.values.values())))
