@@ -21,7 +21,8 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "jupyter_execute"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "jupyter_execute"]
 # Tutorials are kept without outputs and run as the site is built; "off" leaves that out.
 nb_execution_mode = os.environ.get("LCPLM_DOCS_EXECUTE", "auto")
 nb_execution_timeout = 900
@@ -36,6 +37,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 numpydoc_xref_param_type = False
 default_role = "code"
+# An attribute `report` of several classes: numpydoc links it by its bare name.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"lcplm-graph {release}"

@@ -36,6 +36,15 @@ def numbers(values: Any, what: str) -> FloatArray:
         raise InputError(f"{what} must be numbers: {error}") from error
 
 
+def is_number(text: str) -> bool:
+    """Tell whether a cell of a table reads as a number, NaN and infinity included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def finite(values: Any, what: str) -> FloatArray:
     """Return `values` as float64, none of them NaN or infinite.
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.tables import LINE, read_table, rows
+from lcplm_graph.numeric import is_number
 
 _COMMENT = ("#",)
 # What people call the columns of ids and of labels. A row of data that looks like neither is
@@ -103,15 +104,7 @@ def _is_header(cells: list[str]) -> bool:
     named = all(_ID_HEADER.fullmatch(cell) for cell in cells[:2])
     if len(cells) == 2:
         return named
-    return not _is_number(cells[2]) and (named or bool(_VALUE_HEADER.fullmatch(cells[2])))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return not is_number(cells[2]) and (named or bool(_VALUE_HEADER.fullmatch(cells[2])))
 
 
 def _numbers(table: pa.Table, path: Path) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lcplm_graph.errors import DataError
 from lcplm_graph.finetuning.table import Table, is_nothing
 from lcplm_graph.finetuning.target import Kind
+from lcplm_graph.numeric import is_number
 from lcplm_graph.tokens.masking import IGNORE
 
 SEPARATOR = ";"
@@ -51,7 +52,7 @@ def infer_kind(cells: Sequence[str], lengths: Sequence[int] | None) -> Kind:
         return "residue"
     if any(SEPARATOR in cell for cell in given):
         return "multilabel"
-    if all(map(_is_number, given)):
+    if all(map(is_number, given)):
         return "binary" if classes <= {"0", "1"} else "regression"
     return "binary" if len(classes) == 2 else "multiclass"
 
@@ -103,7 +104,7 @@ def read_labels(
 def _numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
     values = np.empty(len(table))
     for row, text in enumerate(table.columns[name]):
-        if not _is_number(text):
+        if not is_number(text):
             raise table.error(
                 f"{text!r:.40} is not a number, which regression needs; for classes give "
                 "--task multiclass",
@@ -212,14 +213,6 @@ def _count(text: str, length: int) -> int:
     return len(words) if len(words) > 1 else len(text)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _natural(text: str) -> tuple[Any, ...]:
     """Sort numbers by value, before words."""
-    return (0, float(text), text) if _is_number(text) else (1, 0.0, text)
+    return (0, float(text), text) if is_number(text) else (1, 0.0, text)
