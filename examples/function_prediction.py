@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lcplm_graph import GOFunction, load_encoder
 from lcplm_graph.evaluation.function import FunctionOptions, evaluate_function
-from lcplm_graph.evaluation.plots import draw_bars
+from lcplm_graph.figures import draw_forest
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -26,14 +26,14 @@ def main() -> None:
     fit = FitOptions(steps=5 if options.quick else 150, progress=True)
     chosen = FunctionOptions(resamples=4 if options.quick else 30, fit=fit)
     min_proteins = 60 if options.quick else 10
-    bars = {}
+    parts = {}
     for aspect in options.aspect:
         dataset = GOFunction("string_human_core", aspect=aspect, min_proteins=min_proteins)
         report = evaluate_function(dataset, encoder, aspect, chosen)
-        bars[aspect] = {row["model"]: row["fmax"] for row in report.rows}
+        parts[aspect] = {row["model"]: row["fmax"] for row in report.rows}
         print(f"\n{report}")
         report.save(options.out / aspect)
-    draw_bars(options.out / "fmax.png", bars, "Protein function, string_human_core", "Fmax")
+    draw_forest(options.out / "fmax.png", parts, "Fmax", "Protein function, string_human_core")
     print(f"\nwritten: {options.out}/fmax.png and results.json per aspect")
 
 

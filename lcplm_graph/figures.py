@@ -29,6 +29,7 @@ _FEATURES = (
     ("Adamic", "#555555"),
     ("resource allocation", "#8B5A2B"),
     ("naive", "#BBBBBB"),
+    ("most frequent", "#BBBBBB"),
     ("chance", "#BBBBBB"),
     ("guess", "#BBBBBB"),
     ("nearness", "#8C8C8C"),
@@ -36,7 +37,14 @@ _FEATURES = (
     ("esm", "#000000"),
     ("ESM", "#000000"),
 )
-_METHODS = (("link model", "D"), (" + ", "s"), ("nearest", "^"), ("head", "o"))
+_METHODS = (
+    ("1-NN", "^"),
+    ("logistic", "o"),
+    ("link model", "D"),
+    (" + ", "s"),
+    ("nearest", "^"),
+    ("head", "o"),
+)
 _SETTINGS: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,

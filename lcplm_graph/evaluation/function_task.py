@@ -11,8 +11,8 @@ from typing import Any
 from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.function import FunctionOptions, evaluate_function
-from lcplm_graph.evaluation.plots import draw_bars
 from lcplm_graph.evaluation.report import Report
+from lcplm_graph.figures import draw_forest
 from lcplm_graph.go.annotations import EVIDENCE_SETS
 from lcplm_graph.models.encoders import Encoder
 
@@ -102,8 +102,8 @@ class FunctionTask:
 
 def draw_function(report: Report, out: str | os.PathLike[str]) -> None:
     """Draw Fmax by aspect and model into a folder."""
-    bars: dict[str, dict[str, Any]] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for row in report.rows:
-        bars.setdefault(row["aspect"], {})[row["model"]] = row["fmax"]
-    draw_bars(Path(out) / "fmax.png", bars, "Protein function", "Fmax")
+        parts.setdefault(row["aspect"], {})[row["model"]] = row["fmax"]
+    draw_forest(Path(out) / "fmax.png", parts, "Fmax", "Protein function")
     report.figures["Fmax of every model with its 95 % interval, by aspect"] = Path(out) / "fmax.png"

@@ -10,9 +10,9 @@ from typing import Any
 from lcplm_graph.datasets.homology import RemoteHomology
 from lcplm_graph.evaluation.homology import HomologyOptions, evaluate_homology, read_known
 from lcplm_graph.evaluation.maps import draw_embeddings
-from lcplm_graph.evaluation.plots import draw_bars
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.figures import draw_forest
 from lcplm_graph.models.encoders import Encoder
 
 
@@ -59,12 +59,12 @@ class HomologyTask:
         options: HomologyOptions,
     ) -> None:
         """Draw top-1 accuracy by held-out set, and the embeddings by class."""
-        bars: dict[str, dict[str, Any]] = {}
+        parts: dict[str, dict[str, Any]] = {}
         for row in report.rows:
             if row["top1"] is not None:
-                bars.setdefault(row["part"], {})[row["model"]] = row["top1"]
+                parts.setdefault(row["part"], {})[row["model"]] = row["top1"]
         level, folder, data = options.level, Path(out), self.dataset[0]
-        draw_bars(folder / "top1.png", bars, f"Remote homology: {level}", "top-1 accuracy")
+        draw_forest(folder / "top1.png", parts, "top-1 accuracy", f"Remote homology: {level}")
         report.figures[f"Top-1 accuracy by {level}, on every held-out set"] = folder / "top1.png"
         names = getattr(data, f"{level}_names", None)
         groups = [

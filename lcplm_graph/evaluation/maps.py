@@ -115,7 +115,7 @@ class EmbeddingMap:
         """Draw the map as PNG or SVG."""
         figure = new_figure(7.6, 5.4)
         axis = panels(figure, 1, 1)[0, 0]
-        size = float(np.clip(4000 / len(self.ids), 4, 36))
+        size = float(np.clip(12000 / len(self.ids), 4, 36))
         for number, name, colour, count in self.legend():
             chosen, rest = self.place[self.group == number], number < 0
             text = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"

@@ -62,7 +62,8 @@ def evaluate_ogb(
     """
     data = dataset[0]
     hits = _metric(dataset, k)
-    report = Report("ogbl-ppa", {"model": "model", "valid": f"valid Hits@{k}", "test": "test"})
+    columns = {"model": "model", "valid": f"valid Hits@{k}", "test": f"test Hits@{k}"}
+    report = Report("ogbl-ppa", columns)
     for name, score in _scorers(dataset, encoder, fit, members):
         row: dict[str, Any] = {"model": name, "k": k}
         for part in ("valid", "test"):

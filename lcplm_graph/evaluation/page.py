@@ -64,7 +64,8 @@ def write_page(
     pictures = report.figures if figures is None else figures
     rows = [
         {
-            "cells": [shown(row.get(key)) for key in report.columns],
+            # Words may be broken on a narrow screen, numbers not.
+            "cells": [(shown(x), isinstance(x, str)) for x in map(row.get, report.columns)],
             "best": best.get(group_of(row)) == number,
             "first": number > 0 and group_of(row) != group_of(report.rows[number - 1]),
         }
@@ -139,13 +140,16 @@ def conclusions(
         text = f"{group}: {rows[number]['model']} is best, {name} {shown(rows[number][metric])}"
         if others:
             next_one = others[0]
-            apart = getattr(rows[number][metric], "low", -1.0) > getattr(
-                next_one[metric], "high", 2.0
-            )
             text += f"; next {next_one['model']}, {shown(next_one[metric])}"
-            text += ", intervals apart" if apart else ", intervals overlap"
+            text += _apart(rows[number][metric], next_one[metric])
         said.append(f"{text}.")
     return said
+
+
+def _apart(best: Any, other: Any) -> str:
+    if not (hasattr(best, "low") and hasattr(other, "high")):
+        return ""
+    return ", intervals apart" if best.low > other.high else ", intervals overlap"
 
 
 def _embedded(path: Path) -> str:

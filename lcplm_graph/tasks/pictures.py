@@ -103,7 +103,7 @@ def draw_map(
             columns[lower] + 1, rows[lower] + 1, ".", color="#D55E00", markersize=2,
             label="contact in the structure",
         )  # fmt: skip
-        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.1), fontsize=8)
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.1), fontsize=8, frameon=False)
     axis.set(title=title, ylabel=labels[0], xlabel=labels[1])
     figure.colorbar(image, ax=axis, shrink=0.8).set_label("score after APC")
     save(figure, path)

@@ -110,3 +110,9 @@ def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> Non
     # Of two trainings neither split alone is right.
     encoder.model.record = Record(facts | {"history": [facts]})
     assert _own_command(encoder) == ""
+
+
+def test_conclusions_about_single_values_speak_of_no_interval() -> None:
+    rows = [{"model": "a", "test": 1.0}, {"model": "b", "test": 0.5}]
+    (said,) = conclusions(rows, "test", {"model": "model", "test": "test Hits@20"})
+    assert said == "All: a is best, test Hits@20 1.000; next b, 0.500."
