@@ -25,7 +25,8 @@ from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.files.download import fetch
 from lcplm_graph.heads.link_model import LinkModel
-from lcplm_graph.models.config import PRESETS, LcPlmConfig
+from lcplm_graph.models.architecture import PRESETS
+from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.modeling import LcPlmForMaskedLM

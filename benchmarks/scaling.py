@@ -31,7 +31,7 @@ from walks import heavy_tailed_split
 from lcplm_graph import LcPlmConfig, LcPlmForMaskedLM, load_encoder
 from lcplm_graph.datasets.links import read_links
 from lcplm_graph.features.embed import EmbedJob
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.packing import cu_seqlens_of
 from lcplm_graph.walks.residues import ResidueTable

@@ -20,7 +20,7 @@ from lcplm_graph.errors import ConfigError, DataError, LeakageError
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.evaluation.model_card import write_card
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.release import release
 
 ROOT = Path(__file__).resolve().parents[1]

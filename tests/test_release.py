@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lcplm_graph import stage1
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.release import _seconds, _without_folders, main
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.stage1 import main
 from lcplm_graph.training.metrics import read_metrics
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lcplm_graph.datasets.load import load_graph
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.pairs import is_in, pair_hashes, pair_keys
 from lcplm_graph.splits.split import Split

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lcplm_graph.models.architecture import Architecture
 from lcplm_graph.models.attached import call, convolve_called, is_plain
-from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.entrances import Entrances, forget_at
 from lcplm_graph.ops.causal_conv import causal_conv
 from lcplm_graph.ops.rms_norm import rms_norm
@@ -45,12 +45,12 @@ class MambaDirection(nn.Module):
 
     Parameters
     ----------
-    config : LcPlmConfig
+    config : Architecture
     share : MambaDirection, optional
         Use the projections of this direction instead of own ones.
     """
 
-    def __init__(self, config: LcPlmConfig, share: MambaDirection | None = None) -> None:
+    def __init__(self, config: Architecture, share: MambaDirection | None = None) -> None:
         super().__init__()
         d_inner, d_state, dt_rank = config.d_inner, config.d_state, config.dt_rank
         bias = config.projection_bias
@@ -78,6 +78,8 @@ class MambaDirection(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Initialise A, D and the step sizes as Mamba does (Gu & Dao 2023, section 3.6)."""
+        if self.A_log.is_meta:
+            return  # there is nothing to initialise, and torch would import a compiler for it
         states = torch.arange(1, self.d_state + 1, dtype=torch.float32)
         self.A_log.copy_(states.log().expand_as(self.A_log))
         self.D.fill_(1.0)
@@ -201,7 +203,7 @@ class MambaDirection(nn.Module):
 class BiMamba(nn.Module):
     """The mixer of a layer; see the module's text."""
 
-    def __init__(self, config: LcPlmConfig) -> None:
+    def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.mamba_fwd = MambaDirection(config)
         self.mamba_rev: MambaDirection | None = None
@@ -280,7 +282,7 @@ class RMSNorm(nn.Module):
 class Layer(nn.Module):
     """``h + mixer(norm(h))`` with a float32 residual stream."""
 
-    def __init__(self, config: LcPlmConfig) -> None:
+    def __init__(self, config: Architecture) -> None:
         super().__init__()
         self.norm = RMSNorm(config.d_model, config.norm_epsilon)
         self.mixer = BiMamba(config)

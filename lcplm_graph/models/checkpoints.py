@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError
 from lcplm_graph.io import warn_once
-from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.architecture import Architecture
 from lcplm_graph.models.config_checks import named_dtype
 from lcplm_graph.models.names import CONFIG, INDEX, WEIGHTS
 from lcplm_graph.models.state_dicts import EMBEDDING, PREFIX
@@ -122,47 +122,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return stored
 
 
-def read_config(folder: Path, **changes: Any) -> tuple[LcPlmConfig, dict[str, Any]]:
-    """Read ``config.json``, which must be that of an LC-PLM.
-
-    Parameters
-    ----------
-    folder : Path
-    **changes
-        Options in place of the stored ones.
-
-    Returns
-    -------
-    config : LcPlmConfig
-    unused : dict
-        Changes that are not options of a configuration.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be read, or a stored option is out of range.
-    """
-    path = folder / CONFIG
-    stored = read_json(path)
-    if stored.get("model_type") != LcPlmConfig.model_type:
-        raise CheckpointError(
-            f"{path}: model_type is {stored.get('model_type')!r}, not {LcPlmConfig.model_type!r}; "
-            "for ESM-2 checkpoints use load_encoder('esm2:...')"
-        )
-    try:
-        config = LcPlmConfig.from_dict(dict(stored))
-    except Exception as error:  # Hugging Face's own checks raise many classes
-        raise CheckpointError(f"{path}: {first_line(error)}") from error
-    known = {k: v for k, v in changes.items() if hasattr(config, k)}
-    if "num_labels" in known:
-        stored = {k: v for k, v in stored.items() if k not in ("id2label", "label2id")}
-    # Given to the constructor, so that they are checked as stored ones are.
-    config = LcPlmConfig.from_dict({**stored, **known})
-    return config, {k: v for k, v in changes.items() if k not in known}
-
-
 def read_tensors(
-    folder: Path, config: LcPlmConfig, variant: str | None = None
+    folder: Path, config: Architecture, variant: str | None = None
 ) -> dict[str, Tensor]:
     """Read all tensors, from one file or from the shards that an index names.
 
@@ -260,7 +221,7 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
     return sorted({folder / name for name in names.values()})
 
 
-def _check_sizes(shapes: Mapping[str, tuple[int, ...]], config: LcPlmConfig, folder: Path) -> None:
+def _check_sizes(shapes: Mapping[str, tuple[int, ...]], config: Architecture, folder: Path) -> None:
     """Compare what the files hold with the configuration, before a model of its size is built."""
     layers = count_layers(shapes)
     if layers != config.n_layer:
@@ -313,7 +274,7 @@ def dtype_named(dtype: str | torch.dtype | None) -> str | torch.dtype:
     return named_dtype(dtype)
 
 
-def say_licence(name: str | os.PathLike[str], config: LcPlmConfig, *, own: bool) -> None:
+def say_licence(name: str | os.PathLike[str], config: Architecture, *, own: bool) -> None:
     """Say once under which licence the published weights are, unless these are `own` ones."""
     shape = {key: getattr(config, key) for key in PUBLISHED_SHAPE}
     if "amazon" in os.fspath(name).lower() or (shape == PUBLISHED_SHAPE and not own):

@@ -36,12 +36,10 @@ _NUMBERS = {
     "classifier_dropout": _Bounds(float, 0, 1),
     "relation_channels": _Bounds(int, 0, _WIDTH),
     "relation_members": _Bounds(int, 1, 1 << 10),
-    "chunk_size_feed_forward": _Bounds(int, 0, _WIDTH),
 }
 _SWITCHES = (
     "rms_norm", "residual_in_fp32", "fused_add_norm", "bidirectional",
-    "bidirectional_weight_tie", "tie_embeddings", "is_encoder_decoder",
-    "marker_step_bias",
+    "bidirectional_weight_tie", "tie_embeddings", "marker_step_bias",
 )  # fmt: skip
 _SSM_NUMBERS = {
     "d_state": _Bounds(int, 1, 1 << 12),
@@ -57,6 +55,8 @@ _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "attn_cfg": dict,
     "initializer_cfg": dict,
     "bidirectional_strategy": str,
+}
+_STANDARD_OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "id2label": dict,
     "label2id": dict,
     "problem_type": str,
@@ -65,6 +65,7 @@ _OPTIONAL: dict[str, type | tuple[type, ...]] = {
     "return_dict": bool,
     "transformers_version": str,
 }
+"""Fields of every configuration of Hugging Face."""
 _OF_HUGGING_FACE: dict[str, type | tuple[type, ...]] = {
     "output_attentions": bool,
     "use_cache": bool,
@@ -82,7 +83,7 @@ _OF_HUGGING_FACE: dict[str, type | tuple[type, ...]] = {
     "task_specific_params": dict,
     "pruned_heads": dict,
 }
-"""What Hugging Face's configurations may hold beside the fields of ours."""
+"""What those configurations may hold beside their fields."""
 _SPELLED_ELSEWHERE = {
     **dict.fromkeys(
         ("norm_eps", "layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "eps"), "norm_epsilon"
@@ -204,8 +205,25 @@ def check_token_ids(config: Any, kwargs: Mapping[str, Any]) -> None:
             _check_number(key, number, _Bounds(int, 0, config.vocab_size - 1))
 
 
+def check_standard(config: Any) -> None:
+    """Check types and ranges of the fields that every configuration of Hugging Face has.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first field that does not fit.
+    """
+    _check_number(
+        "chunk_size_feed_forward", config.chunk_size_feed_forward, _Bounds(int, 0, _WIDTH)
+    )
+    _check_type("is_encoder_decoder", config.is_encoder_decoder, bool, "true or false")
+    for name, kind in _STANDARD_OPTIONAL.items():
+        _check_optional(name, getattr(config, name), kind)
+    _check_labels(config)
+
+
 def check_values(config: Any) -> None:
-    """Check types and ranges of all fields.
+    """Check types and ranges of the architecture's fields.
 
     Raises
     ------
@@ -218,7 +236,6 @@ def check_values(config: Any) -> None:
         _check_type(name, getattr(config, name), bool, "true or false")
     for name, kind in _OPTIONAL.items():
         _check_optional(name, getattr(config, name), kind)
-    _check_labels(config)
     for name in ("layer", "pool"):
         _check_type(name, getattr(config, name), str, "a string")
     _check_ssm(config.ssm_cfg or {})

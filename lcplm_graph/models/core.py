@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar, cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers.utils import ModelOutput
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.models.bimamba import Layer, RMSNorm
+from lcplm_graph.models.backbone import Backbone
 from lcplm_graph.models.config import LcPlmConfig
-from lcplm_graph.models.entrances import Entrances, entrances_of
+from lcplm_graph.models.entrances import entrances_of
 from lcplm_graph.models.layouts import to_packed, tokens_of
 from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
-from lcplm_graph.models.streaming import can_stream, stream_layer
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.tokens.vocabulary import PAD
 
@@ -38,50 +33,6 @@ class EncoderOutput(ModelOutput):
 
     last_hidden_state: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
-
-
-_CHECKPOINT = partial(checkpoint, use_reentrant=False)
-
-
-class Backbone(nn.Module):
-    """Embedding, layers and final norm, over packed tokens."""
-
-    def __init__(self, config: LcPlmConfig) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.layers = nn.ModuleList([Layer(config) for _ in range(config.n_layer)])
-        self.norm_f = RMSNorm(config.d_model, config.norm_epsilon)
-        self.gradient_checkpointing = False
-
-    def forward(
-        self,
-        hidden: Tensor,
-        cu_seqlens: Tensor,
-        window: int | None = None,
-        keep: Callable[[Tensor], None] = lambda _: None,
-        entrances: Entrances | None = None,
-    ) -> Tensor:
-        """Run the layers on embeddings (T, d_model); `keep` is shown every layer's input."""
-        hidden = hidden.float()
-        more = () if entrances is None else (entrances,)
-        if window is not None and len(hidden) > window and not torch.is_grad_enabled():
-            hidden = hidden.clone()
-            for layer in self.layers:
-                keep(hidden)
-                if can_stream(layer):
-                    stream_layer(cast(Layer, layer), hidden, cu_seqlens, window, entrances)
-                else:
-                    hidden = layer(hidden, cu_seqlens, *more)
-            return self.norm_f(hidden)
-        for layer in self.layers:
-            keep(hidden)
-            if self.gradient_checkpointing and self.training:
-                # Hugging Face sets this one when it is told how to checkpoint.
-                run = getattr(self, "_gradient_checkpointing_func", _CHECKPOINT)
-                hidden = run(layer, hidden, cu_seqlens, *more)
-            else:
-                hidden = layer(hidden, cu_seqlens, *more)
-        return self.norm_f(hidden)
 
 
 class LcPlmModel(LcPlmPreTrainedModel):

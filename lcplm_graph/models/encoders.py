@@ -12,12 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
-from lcplm_graph.models.checkpoints import HUB_OPTIONS, dtype_named, first_line, is_adapter
+from lcplm_graph.models.checkpoints import (
+    CONFIG,
+    HUB_OPTIONS,
+    dtype_named,
+    first_line,
+    is_adapter,
+    read_json,
+    resolve_checkpoint,
+)
 from lcplm_graph.models.composition import CompositionEncoder
-from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.esm2 import Esm2Encoder
 from lcplm_graph.models.folder import ModelFolder, model_folder
+from lcplm_graph.models.network import Network, read_network
 from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
 from lcplm_graph.process import default_dtype
 from lcplm_graph.registry import Registry
@@ -33,8 +41,8 @@ class LcPlmEncoder(Encoder):
 
     Parameters
     ----------
-    model : LcPlmPreTrainedModel
-        Any of the models; only `LcPlmForMaskedLM` gives logits.
+    model : LcPlmPreTrainedModel or Network
+        Any of the models; only masked LMs give logits.
     name : str
     seen_edges : ndarray of uint64, optional
         Sorted hashes of the pairs of stage 2.
@@ -44,21 +52,36 @@ class LcPlmEncoder(Encoder):
 
     def __init__(
         self,
-        model: LcPlmPreTrainedModel,
+        model: LcPlmPreTrainedModel | Network,
         name: str = "lcplm",
         *,
         seen_edges: np.ndarray | None = None,
         window: int = 2 * MAX_TOKENS,
     ) -> None:
         super().__init__()
-        self.model, self.name, self.window = model, name, window
+        self._modules["model"], self.name, self.window = model, name, window
         self.dim = model.config.d_model
         self.pool = model.config.pool
         self._seen_edges = seen_edges
 
+    @property
+    def model(self) -> LcPlmPreTrainedModel:
+        """The model in Hugging Face's shape, with the parameters that encode."""
+        if isinstance(self._held, Network):
+            from lcplm_graph.models.modeling import of_network
+
+            model = of_network(self._held)
+            self._modules["model"], model.name_or_path = model, self.name
+        return self._held
+
+    @property
+    def _held(self) -> Any:
+        """What encodes: a plain network until somebody asks for the model."""
+        return self._modules["model"]
+
     def encode(self, packed: PackedTokens) -> Tensor:
         """Return the states after the final norm, shape (T, dim)."""
-        output = self.model.base_model(
+        output = self._held.base_model(
             packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, return_dict=True
         )
         return output.last_hidden_state
@@ -71,12 +94,12 @@ class LcPlmEncoder(Encoder):
         ConfigError
             If the model has another head, or none.
         """
-        if self.model.get_output_embeddings() is None:
+        if self._held.get_output_embeddings() is None:
             raise ConfigError(
                 f"{self.name} has no masked-LM head: its weights are those of a "
-                f"{type(self.model).__name__}"
+                f"{type(self._held).__name__}"
             )
-        output = self.model(
+        output = self._held(
             packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, return_dict=True
         )
         return output.logits
@@ -84,10 +107,10 @@ class LcPlmEncoder(Encoder):
     @property
     def relation(self) -> RelationDecoder | None:
         """The decoder of pairs, if stage 2 gave the model one."""
-        return getattr(self.model, "relation", None)
+        return getattr(self._held, "relation", None)
 
     def _identity(self) -> str:
-        config = self.model.config
+        config = self._held.config
         keys = ("ssm_cfg", "bidirectional", "bidirectional_strategy", "norm_epsilon")
         identity = {k: getattr(config, k) for k in keys}
         if self.precision == "bfloat16":
@@ -230,15 +253,15 @@ def _tuned_encoder(family: str, folder: Path, name: str, dtype: str | torch.dtyp
 def _lcplm_encoder(
     source: str | Path, name: str, dtype: str | torch.dtype, options: dict[str, Any]
 ) -> LcPlmEncoder:
-    from lcplm_graph.models.checkpoints import read_json, resolve_checkpoint
-    from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
-    from lcplm_graph.models.names import CONFIG
-
     folder = model_folder(source)
-    cls: type[LcPlmPreTrainedModel] = LcPlmForMaskedLM
     if not is_adapter(folder):
         folder = resolve_checkpoint(source if folder == Path(source) else folder, **options)
-        cls = model_class(read_json(folder / CONFIG))
+        network = read_network(folder) if dtype == torch.float32 else None
+        if network is not None:
+            return LcPlmEncoder(network, name, seen_edges=network.record.seen_edges)
+    from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
+
+    cls = LcPlmForMaskedLM if is_adapter(folder) else model_class(read_json(folder / CONFIG))
     model = cls.from_pretrained(folder, dtype=dtype)
     model.name_or_path = name
     return LcPlmEncoder(model, name, seen_edges=model.record.seen_edges)
@@ -251,6 +274,7 @@ def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encode
         if dtype not in ("auto", torch.float32):
             raise ConfigError(f"encoder {name!r} has no weights, so dtype {dtype} means nothing")
         return CompositionEncoder(dipeptides=name == "dipeptide")
+    from lcplm_graph.models.config import LcPlmConfig
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
 
     preset, seed = _preset_and_seed(name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -25,6 +26,7 @@ from lcplm_graph.models.classification import (
 )
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.core import EncoderOutput, LcPlmModel, as_asked, token_loss
+from lcplm_graph.models.network import Network
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
 from lcplm_graph.models.relation import RelationDecoder
@@ -163,6 +165,19 @@ class LcPlmForMaskedLM(LcPlmPreTrainedModel):
         loss = None if labels is None else token_loss(logits, labels, num_items_in_batch)
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
         return as_asked(output, return_dict, self.config)
+
+
+def of_network(network: Network) -> LcPlmForMaskedLM:
+    """Return Hugging Face's model around the modules of a network, which are shared, not copied."""
+    config = LcPlmConfig.from_dict(dict(network.stored))
+    config.vocab_size = network.config.vocab_size
+    with torch.device("meta"):
+        model = LcPlmForMaskedLM(config)
+    model.bimamba.backbone = network.bimamba.backbone
+    model.lm_head, model.relation = network.lm_head, network.relation
+    model.record = network.record
+    config._name_or_path = model.name_or_path = str(network.folder)
+    return model.train(network.training)
 
 
 def model_class(config: Mapping[str, Any]) -> type[LcPlmPreTrainedModel]:

@@ -22,12 +22,11 @@ from lcplm_graph.models.checkpoints import (
     dtype_named,
     first_line,
     is_adapter,
-    read_config,
     read_tensors,
     resolve_checkpoint,
     say_licence,
 )
-from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.config import LcPlmConfig, read_config
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.names import RECORD, SEEN_EDGES
 from lcplm_graph.models.remote import AUTO_MAP

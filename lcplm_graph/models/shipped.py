@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.names import CONFIG
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -30,8 +31,6 @@ def shipped_folder(name: str) -> Path:
         If it does not ship; the message lists those that do.
     """
     if name not in shipped_encoders():
-        from lcplm_graph.models.config import PRESETS  # takes transformers along
-
         known = ", ".join(shipped_encoders()) or "none in this version"
         raise UnknownNameError(
             f"no encoder {name!r} ships with this package{_nearest(name)}; shipped: {known}; "

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError
-from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.architecture import Architecture
 
 EMBEDDING, OUTPUT = "bimamba.backbone.embedding.weight", "lm_head.weight"
 PREFIX = "bimamba."
 _SHOWN = 8
 
 
-def second_names(keys: Collection[str], config: LcPlmConfig) -> list[str]:
+def second_names(keys: Collection[str], config: Architecture) -> list[str]:
     """Names of tensors that another name already holds; a checkpoint leaves them out."""
     found: list[str] = []
     if config.bidirectional and config.bidirectional_weight_tie:
@@ -30,7 +30,7 @@ def second_names(keys: Collection[str], config: LcPlmConfig) -> list[str]:
     return found
 
 
-def stored_once(state: Mapping[str, Tensor], config: LcPlmConfig) -> dict[str, Tensor]:
+def stored_once(state: Mapping[str, Tensor], config: Architecture) -> dict[str, Tensor]:
     """Return a state dict without second names of shared tensors.
 
     Raises
@@ -52,7 +52,7 @@ def stored_once(state: Mapping[str, Tensor], config: LcPlmConfig) -> dict[str, T
 def fit_state(
     tensors: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
-    config: LcPlmConfig,
+    config: Architecture,
     where: str | os.PathLike[str],
     *,
     new: tuple[str, ...] = (),

@@ -73,7 +73,7 @@ def build_model(arch: str, preset: str, shape: Mapping[str, int] | None = None) 
         ``bimamba-s`` has the preset's shape.  The others have as many layers, and the width that
         brings their number of parameters nearest to it.
     preset : str
-        One of `lcplm_graph.models.config.PRESETS`.
+        One of `lcplm_graph.models.architecture.PRESETS`.
     shape : mapping, optional
         Any of ``d_model``, ``n_layer`` and ``d_state``, in place of the preset's.
 

@@ -23,7 +23,8 @@ from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import fit_link
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkScores
-from lcplm_graph.models.config import PRESETS, LcPlmConfig
+from lcplm_graph.models.architecture import PRESETS
+from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.pairs import pair_hashes

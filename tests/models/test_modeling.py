@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning, UnknownNameError
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.models.config import PRESETS, LcPlmConfig
+from lcplm_graph.models.architecture import PRESETS
+from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.modeling import LcPlmForMaskedLM, LcPlmModel
 from lcplm_graph.tokens.masking import mask_tokens
 from lcplm_graph.tokens.packing import PackedTokens, pack, pad, tokenize

@@ -71,7 +71,7 @@ def test_opcheck() -> None:
 
     x, weight, _ = operands(5, 32)
     torch.library.opcheck(
-        norm_op,
+        norm_op.op,
         (x.requires_grad_(), weight.requires_grad_(), 1e-5),
         test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),
     )

@@ -250,10 +250,10 @@ def test_opcheck() -> None:
     )  # fmt: skip
     plain = [x.detach() if isinstance(x, torch.Tensor) else x for x in arguments[:-1]]
     torch.library.opcheck(
-        scan_over_op, plain, test_utils=("test_schema", "test_autograd_registration")
+        scan_over_op.op, plain, test_utils=("test_schema", "test_autograd_registration")
     )
     torch.library.opcheck(
-        scan_op,
+        scan_op.op,
         arguments,
         test_utils=("test_schema", "test_autograd_registration", "test_faketensor"),
     )

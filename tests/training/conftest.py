@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.proteins.fasta import write_fasta
 from lcplm_graph.stage1 import Stage1Options
 

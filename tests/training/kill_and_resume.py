@@ -27,7 +27,7 @@ import lcplm_graph.training.plots
 import lcplm_graph.training.run
 import lcplm_graph.training.windows  # noqa: F401
 from lcplm_graph import stage1, stage2
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.stage1 import Stage1Options
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.options import Stage2Options

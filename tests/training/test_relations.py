@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcplm_graph.errors import ConfigError, Interrupted
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.pairs import is_in, pair_keys
 from lcplm_graph.proteins.store import SequenceStore

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lcplm_graph.datasets.pairs import PairPPI
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.stage1 import main
 from lcplm_graph.training.metrics import read_metrics

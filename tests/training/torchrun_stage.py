@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.relation_task import RelationTask
 

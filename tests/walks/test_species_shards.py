@@ -14,7 +14,7 @@ import pytest
 from lcplm_graph import StringPPI, load_encoder
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files import catalog
-from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.ops.random_walk.tables import WalkGraph
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.splits.split import Split

@@ -15,6 +15,7 @@ from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.causal_conv.gradients import register_gradients
 from lcplm_graph.ops.causal_conv.kernels import ROWS, conv_backward, conv_forward
 from lcplm_graph.ops.checks import at_least_float32, needs_grad
+from lcplm_graph.ops.cpu_op import cpu_op
 from lcplm_graph.ops.vector_ir import LANES
 from lcplm_graph.process import use_torch_threads
 
@@ -52,7 +53,7 @@ def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:
     return np.searchsorted(cu, np.arange(0, cu[-1], ROWS), side="right") - 1
 
 
-@torch.library.custom_op("lcplm::causal_conv", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::causal_conv")
 def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
     """Return ``silu(conv(x) + bias)``, (T, E), in the dtype of `x`: float32, or bfloat16."""
     use_torch_threads()
@@ -70,7 +71,7 @@ def _(x, weight, bias, cu_seqlens, reverse):
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("lcplm::causal_conv_backward", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::causal_conv_backward")
 def conv_backward_op(
     dout: Tensor, x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

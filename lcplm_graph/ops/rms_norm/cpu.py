@@ -8,6 +8,7 @@ from torch import Tensor
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32
 from lcplm_graph.ops.checks import needs_grad
+from lcplm_graph.ops.cpu_op import cpu_op
 from lcplm_graph.ops.rms_norm.kernels import norm_backward, norm_forward
 from lcplm_graph.ops.vector_ir import LANES
 from lcplm_graph.process import use_torch_threads
@@ -35,7 +36,7 @@ def run(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     return norm_op(matrix, weight, eps)[0].view(x.shape)
 
 
-@torch.library.custom_op("lcplm::rms_norm", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::rms_norm")
 def norm_op(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Return the normed rows (T, d) and the factor of each row (T,)."""
     use_torch_threads()
@@ -49,7 +50,7 @@ def _(x, weight, eps):
     return x.new_empty(x.shape), x.new_empty(x.shape[0])
 
 
-@torch.library.custom_op("lcplm::rms_norm_to_bfloat16", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::rms_norm_to_bfloat16")
 def norm_to_bfloat16_op(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Return the normed rows, (T, d), bfloat16; without gradients."""
     use_torch_threads()
@@ -63,7 +64,7 @@ def _(x, weight, eps):
     return x.new_empty(x.shape, dtype=torch.bfloat16)
 
 
-@torch.library.custom_op("lcplm::rms_norm_backward", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::rms_norm_backward")
 def norm_backward_op(
     dout: Tensor, x: Tensor, weight: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor]:

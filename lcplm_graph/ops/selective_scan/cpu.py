@@ -17,6 +17,7 @@ from torch import Tensor
 from lcplm_graph.backends import numba_supports
 from lcplm_graph.ops.arrays import flat, float32, rows, streams_of
 from lcplm_graph.ops.checks import needs_grad
+from lcplm_graph.ops.cpu_op import cpu_op
 from lcplm_graph.ops.selective_scan.kernels import (
     CHUNK,
     GROUP,
@@ -205,7 +206,7 @@ def _scan(x: ScanOperands, save: bool, out: Tensor) -> tuple[Tensor, Tensor, Ten
     return y, saved, last
 
 
-@torch.library.custom_op("lcplm::selective_scan", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::selective_scan")
 def scan_op(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
     delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
@@ -224,7 +225,7 @@ def scan_op(
     return out, *_scan(operands, save, out)
 
 
-@torch.library.custom_op("lcplm::selective_scan_over", mutates_args=("u",), device_types="cpu")
+@cpu_op("lcplm::selective_scan_over", mutates_args=("u",))
 def scan_over_op(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor,
     delta_weight: Tensor | None, residual: Tensor | None, z: Tensor | None, cu_seqlens: Tensor,
@@ -260,7 +261,7 @@ def _(
     return torch.empty_like(u), y, u.new_empty(n_chunks, channels, n_states), last
 
 
-@torch.library.custom_op("lcplm::selective_scan_backward", mutates_args=(), device_types="cpu")
+@cpu_op("lcplm::selective_scan_backward")
 def scan_backward_op(
     dout: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor,
     delta_bias: Tensor, z: Tensor | None, cu_seqlens: Tensor, y: Tensor, saved: Tensor,
