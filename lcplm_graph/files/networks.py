@@ -125,10 +125,11 @@ def _write_graphml(path: Path, network: Network) -> None:
     import networkx as nx
 
     graph: Any = nx.MultiGraph()
-    for a, b, attributes in network.edges():
+    for number, (a, b, attributes) in enumerate(network.edges()):
         for name in (a, b):
             graph.add_node(name, **network.nodes.get(name, {}))
-        graph.add_edge(a, b, **attributes)
+        # The key becomes the edge's id, which the format wants unique in the file.
+        graph.add_edge(a, b, key=number, **attributes)
     nx.write_graphml(graph, path)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from xml.etree import ElementTree
 
 import networkx as nx
 import numpy as np
@@ -14,6 +15,7 @@ from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.ppi_scorer import SCORERS_DIR
 from lcplm_graph.io import forget_warnings
 
+GRAPHML = "http://graphml.graphdrawing.org/xmlns"
 GLOBIN = (
     "MVLSPADKTNVKAAWGKVGAHAGEYGAEALERMFLSFPTTKTYFPHFDLSHGSAQVKGHGKKVADALTNAVAHVDDMPNALSALSDLHAHKL"
 )
@@ -147,6 +149,8 @@ def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
     assert [line.split("\t")[:2] for line in lines[1:]] == [["x", "y"], ["y", "TP53"], ["x", "x"]]
     assert score.main([*given, "--out", str(tmp_path / "out.graphml")]) == 0
     assert nx.read_graphml(tmp_path / "out.graphml").number_of_edges() == 3
+    edges = ElementTree.parse(tmp_path / "out.graphml").iter(f"{{{GRAPHML}}}edge")
+    assert sorted(edge.get("id") for edge in edges) == ["0", "1", "2"]
     assert score.main([str(tmp_path / "p.fasta"), "TP53"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
     assert score.main(["RBX1", "CUL1"]) == 0
