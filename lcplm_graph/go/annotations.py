@@ -165,6 +165,9 @@ def _layout(path: Path) -> tuple[dict[str, int], Collection[int], int]:
         names = [_HEADER.get(cell.lower()) for cell in cells]
         if "protein" in names and "go_id" in names:
             found = {name: i for i, name in enumerate(names) if name is not None}
+            twice = next((name for name in found if names.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(f"two columns of the header hold {twice}", path=path, line=line)
             return found, [len(cells)], line
         if len(cells) in _GAF_WIDTHS:
             # Rows may leave out the last two columns, each for itself.

@@ -1,0 +1,334 @@
+"""Slow and plain parsers of the text formats, which the toolkit's own must agree with."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from fuzz_core import Refused
+
+from lcplm_graph.datasets.pair_table import _is_header
+from lcplm_graph.datasets.published import _EMPTY, _HEADERS
+from lcplm_graph.go.annotations import KNOWN_CODES
+from lcplm_graph.go.obo import ASPECTS
+
+
+def fasta(content: bytes) -> list[tuple[str, str]]:
+    """Read FASTA line by line."""
+    found: list[tuple[str, str]] = []
+    header: bytes | None = None
+    body = b""
+
+    def end() -> None:
+        if header is None:
+            return
+        name = header.decode("utf-8").encode().split()
+        text = body.translate(None, b" \t\r\n\f\v").upper()
+        text = text.removesuffix(b"*").replace(b"J", b"X")
+        if not name or not re.fullmatch(rb"[A-Z.\-]*[A-Z][A-Z.\-]*", text):
+            raise Refused(header)
+        found.append((name[0].decode(), text.decode()))
+
+    for line in content.split(b"\n"):
+        if line.startswith(b">") or (header is None and line.lstrip().startswith(b">")):
+            end()
+            header, body = line.lstrip()[1:], b""
+        elif header is None and line.strip():
+            raise Refused("no header")
+        else:
+            body += line + b"\n"
+    end()
+    names = [name for name, _ in found]
+    if not names or len(set(names)) < len(names):
+        raise Refused("repeated or none")
+    return found
+
+
+_ANNOTATION = {
+    "protein": "protein", "entryid": "protein", "go_id": "go_id", "term": "go_id",
+    "new_terms": "go_id", "evidence": "evidence", "aspect": "aspect", "date": "date",
+    "qualifier": "qualifier",
+}  # fmt: skip
+
+
+def rows(content: bytes, comment: tuple[str, ...]) -> list[list[str]]:
+    """Cells of each line that counts, without blanks around."""
+    lines = content.decode("utf-8").split("\n")
+    kept = [line for line in lines if re.search(r"[^\t\n\f\r ]", line)]
+    return [
+        [cell.strip() for cell in line.split("\t")] for line in kept if not line.startswith(comment)
+    ]
+
+
+def annotations(content: bytes) -> list[tuple[str, str, str | None, str | None, int]]:
+    """Read GAF, or a table with or without a header, row by row."""
+    found = rows(content, ("!", "#"))
+    if not found:
+        raise Refused("no row")
+    first = [cell.lower() for cell in found[0]]
+    names = [_ANNOTATION.get(cell) for cell in first]
+    if "protein" in names and "go_id" in names:
+        if any(names.count(name) > 1 for name in names if name):
+            raise Refused("a column twice")
+        del found[0]
+        place = {name: i for i, name in enumerate(names) if name}
+        widths = {len(first)}
+    elif 15 <= len(first) <= 17:
+        place = {"protein": 1, "qualifier": 3, "go_id": 4, "evidence": 6, "aspect": 8, "date": 13}
+        widths = {15, 16, 17}
+    elif len(first) == 2 and found[0][1].startswith("GO:"):
+        place, widths = {"protein": 0, "go_id": 1}, {2}
+    else:
+        raise Refused(first)
+    table = []
+    for cells in found:
+        if len(cells) not in widths:
+            raise Refused(cells)
+        table += _annotation({name: cells[i] for name, i in place.items()})
+    return table
+
+
+def _annotation(row: dict[str, str]) -> list[tuple[str, str, str | None, str | None, int]]:
+    aspect, date = row.get("aspect", "P").upper(), row.get("date", "19991231")
+    right = (
+        row["protein"],
+        re.fullmatch(r"GO:[0-9]{7}(,[\t\n\f\r ]*GO:[0-9]{7})*", row["go_id"]),
+        row.get("evidence", "IEA") in KNOWN_CODES,
+        aspect in {"P", "F", "C", "BP", "MF", "CC", "BPO", "MFO", "CCO"},
+        re.fullmatch(r"[12][0-9]{3}[01][0-9][0-3][0-9]", date),
+    )
+    if not all(right):
+        raise Refused(row)
+    if "not" in re.split(r"[|,;\t\n\f\r ]", row.get("qualifier", "").lower()):
+        return []
+    short = {"P": "BP", "F": "MF", "C": "CC"}.get(aspect, aspect[:2]) if "aspect" in row else None
+    when = int(date) if "date" in row else 0
+    terms = [term.strip() for term in row["go_id"].split(",")]
+    return [(row["protein"], term, row.get("evidence"), short, when) for term in terms]
+
+
+def pairs(content: bytes) -> list[tuple[str, str, float]]:
+    """Read a table of pairs row by row."""
+    found = rows(content, ("#",))
+    if not found or len(found[0]) not in (2, 3):
+        raise Refused("no row, or of another width")
+    width = len(found[0])
+    if _is_header(found[0]):
+        del found[0]
+    table = []
+    for cells in found:
+        if len(cells) != width or not cells[0] or not cells[1]:
+            raise Refused(cells)
+        number = cells[2] if width == 3 else "1"
+        if not re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", number):
+            raise Refused(cells)
+        value = float(np.float32(float(number)))
+        if not 0 <= value <= 1:
+            raise Refused(cells)
+        table.append((cells[0], cells[1], value))
+    return table
+
+
+def links(content: bytes) -> list[tuple[int, int, int]]:
+    """Read links of the proteins 9.a, 9.b and 9.c line by line."""
+    header, *lines = content.decode("utf-8").split("\n")
+    names = header.split(" ")
+    if not {"protein1", "protein2", "combined_score"} <= set(names):
+        raise Refused(header)
+    known = ["9.a", "9.b", "9.c"]
+    best: dict[tuple[int, int], int] = {}
+    is_known = False
+    for line in lines:
+        if not line:
+            continue
+        cells = line.split(" ")
+        if len(cells) != len(names):
+            raise Refused(line)
+        row = dict(zip(names, cells, strict=True))
+        score = row["combined_score"]
+        if not re.fullmatch("[0-9]{1,9}", score) or int(score) > 1000:
+            raise Refused(line)
+        ends = (row["protein1"], row["protein2"])
+        if not {*ends} <= {*known}:
+            continue
+        is_known = True
+        low, high = sorted(map(known.index, ends))
+        if low != high and int(score):
+            best[low, high] = max(best.get((low, high), 0), int(score))
+    if not is_known:
+        raise Refused("no known protein")
+    return [(*pair, score) for pair, score in sorted(best.items())]
+
+
+def clusters(content: bytes) -> list[int]:
+    """Read clusters of the proteins a, b and c."""
+    of: dict[str, str] = {}
+    for cells in rows(content, ("#",)):
+        if len(cells) != 2 or of.setdefault(cells[1], cells[0]) != cells[0]:
+            raise Refused(cells)
+    if not {"a", "b", "c"} <= of.keys():
+        raise Refused("missing")
+    order = sorted({of[name] for name in "abc"})
+    return [order.index(of[name]) for name in "abc"]
+
+
+def obo(content: bytes) -> tuple[list[str], list[str], list[tuple[int, int]]]:
+    """Read terms, namespaces and edges of OBO with one pass and no care for speed."""
+    text = content.decode("utf-8")
+    kind, stanzas, tags = "header", [], {}
+    stanzas.append((kind, tags))
+    pending = ""
+    for raw in text.split("\n"):
+        line = raw.strip()
+        if not line or (not pending and line.startswith("!")):
+            continue
+        line = pending + line
+        backslashes = len(line) - len(line.rstrip("\\"))
+        pending = line[:-1] if backslashes % 2 else ""
+        if not pending and not backslashes % 2:
+            kind, tags = _obo_line(line, kind, tags, stanzas)
+    if pending:
+        _obo_line(pending, kind, tags, stanzas)
+    header = stanzas[0][1]
+    default = header.get("default-namespace", [""])[0]
+    terms: dict[str, dict[str, list[str]]] = {}
+    for kind, tags in stanzas[1:]:
+        if kind != "Term":
+            continue
+        if "id" not in tags:
+            raise Refused("no id")
+        own = terms.setdefault(tags["id"][0], {})
+        for tag, values in tags.items():
+            own.setdefault(tag, []).extend(values)
+            if tag in ("name", "namespace", "is_obsolete") and len(set(own[tag])) > 1:
+                raise Refused(tag)
+    return _obo_graph(terms, default)
+
+
+def _obo_line(
+    line: str, kind: str, tags: dict[str, list[str]], stanzas: list[Any]
+) -> tuple[str, dict[str, list[str]]]:
+    if head := re.fullmatch(r"\[([^\[\]]+)\]\s*(!.*)?", line):
+        stanzas.append((head[1].strip(), {}))
+        return stanzas[-1]
+    name, colon, value = line.partition(":")
+    name, value = name.rstrip(), value.lstrip()
+    if not colon or not name or re.search(r"\s", name):
+        raise Refused(line)
+    if kind in ("header", "Term"):
+        words = re.split(r"[\s!{]+", value)
+        ids = ("id", "is_a", "alt_id", "replaced_by", "namespace", "default-namespace")
+        if name in (*ids, "is_obsolete"):
+            if not words[0]:
+                raise Refused(line)
+            value = words[0]
+        if name == "relationship":
+            words = [word for word in words if word]
+            if len(words) < 2:
+                raise Refused(line)
+            value = " ".join(words[:2])
+        if name == "name":
+            value = re.sub(r"\\(.)", r"\1", re.sub(r"(\s*\{[^{}]*\})?(\s+!\s.*)?$", "", value))
+        tags.setdefault(name, []).append(value)
+    return kind, tags
+
+
+def _obo_graph(
+    terms: dict[str, dict[str, list[str]]], default: str
+) -> tuple[list[str], list[str], list[tuple[int, int]]]:
+    def is_old(name: str) -> bool:
+        return terms[name].get("is_obsolete", [""])[0].lower() == "true"
+
+    def namespace(name: str) -> str:
+        return terms[name].get("namespace", [default])[0]
+
+    live = [name for name in terms if not is_old(name)]
+    own = [n for n in live if n.startswith("GO:") or namespace(n) in ASPECTS.values()]
+    foreign = set(live) - set(own)
+    own.sort()
+    if not own or any(namespace(name) not in ASPECTS.values() for name in own):
+        raise Refused("no term or a strange namespace")
+    alternatives: dict[str, str] = {}
+    for name in own:
+        for other in terms[name].get("alt_id", []):
+            if alternatives.get(other, name) != name:
+                raise Refused(other)
+            if other not in own:
+                alternatives[other] = name
+    edges = []
+    for name in own:
+        parents = list(terms[name].get("is_a", []))
+        for value in terms[name].get("relationship", []):
+            relation, parent = value.split(" ")
+            if relation in ("is_a", "OBO_REL:is_a", "part_of", "OBO_REL:part_of", "BFO:0000050"):
+                parents.append(parent)
+        for parent in parents:
+            if parent in own:
+                edges.append((own.index(name), own.index(parent)))
+            elif parent.startswith("GO:") and parent not in foreign:
+                raise Refused(parent)
+    return own, [namespace(name) for name in own], edges
+
+
+def labelled(content: bytes) -> tuple[list[tuple[str, str]], list[int]]:
+    """Read pairs of a published split; repeats, contradictions and empty labels are left out."""
+    labels: dict[tuple[str, ...], set[str]] = {}
+    order = []
+    for number, cells in enumerate(rows(content, ())):
+        if number == 0 and len(cells) == 3 and cells[2].lower() in _HEADERS:
+            continue
+        if len(cells) not in (2, 3) or not cells[0] or not cells[1]:
+            raise Refused(cells)
+        label = cells[2] if len(cells) == 3 else ""
+        if label.lower() in _EMPTY:
+            continue
+        if label not in ("0", "1", "0.0", "1.0"):
+            raise Refused(cells)
+        key = tuple(sorted(cells[:2]))
+        if key not in labels:
+            order.append((cells[0], cells[1]))
+        labels.setdefault(key, set()).add(label[0])
+    kept = [pair for pair in order if len(labels[tuple(sorted(pair))]) == 1]
+    return kept, [int(next(iter(labels[tuple(sorted(pair))]))) for pair in kept]
+
+
+def aliases(content: bytes) -> list[tuple[str, ...]]:
+    """Read STRING's table of names row by row."""
+    header, *found = rows(content, ()) or [[]]
+    if len(header) < 3 or any(len(cells) != len(header) for cells in found):
+        raise Refused(header)
+    return [tuple(cells[:3]) for cells in found]
+
+
+def table(content: bytes, separator: str) -> dict[str, list[str]] | None:
+    """Read a table of labels; None where quotes would need a better parser."""
+    text = content.decode("utf-8")
+    if '"' in text:
+        return None
+    found = [[cell.strip() for cell in line.split(separator)] for line in text.split("\n")]
+    header, *body = [cells for cells in found if any(cells)] or [[]]
+    right = all(header) and len(set(header)) == len(header) and body
+    if not right or any(len(cells) != len(header) for cells in body):
+        raise Refused(header)
+    return {name: [cells[i] for cells in body] for i, name in enumerate(header)}
+
+
+def variants(content: bytes) -> list[tuple[str | None, str]] | None:
+    """Read a list of variants, or a table of them."""
+    text = content.decode("utf-8")
+    if '"' in text:
+        return None
+    lines = [line.strip() for line in text.split("\n")]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    separator = "\t" if lines and "\t" in lines[0] else ","
+    found = [[cell.strip() for cell in line.split(separator)] for line in lines]
+    names = [cell.lower() for cell in found[0]] if found else []
+    place = next((names.index(n) for n in ("variant", "mutant", "mutation") if n in names), None)
+    protein = next((names.index(n) for n in ("protein", "id", "protein_id") if n in names), None)
+    body = found if place is None else found[1:]
+    if (place is None and len(names) > 1) or not body:
+        raise Refused(names)
+    if any(len(cells) != len(names) or not cells[place or 0] for cells in body):
+        raise Refused(names)
+    return [(None if protein is None else cells[protein], cells[place or 0]) for cells in body]
