@@ -27,7 +27,7 @@ from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
-from lcplm_graph.training.checkpoints import is_intact
+from lcplm_graph.training.checkpoints import newest_intact
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.resume import read_manifest, read_options
 
@@ -160,7 +160,7 @@ def _metrics(folder: Path) -> Any:
 
 
 def _intact(folder: Path) -> Any:
-    return is_intact(folder / CHECKPOINT)
+    return newest_intact([folder / CHECKPOINT]).name
 
 
 def _record(folder: Path) -> Any:

@@ -80,8 +80,8 @@ class DataError(LcPlmError, ValueError):
         if line is not None:
             where.append(f"line {line}")
         if record is not None:
-            where.append(f"record {_shortened(str(record))!r}")
-        shown = _shortened(message)
+            where.append(f"record {shortened(str(record))!r}")
+        shown = shortened(message)
         super().__init__(f"{', '.join(where)}: {shown}" if where else shown)
 
     def within(self, path: str | PathLike[str]) -> DataError:
@@ -89,7 +89,7 @@ class DataError(LcPlmError, ValueError):
         return DataError(self.reason, path=path, line=self.line, record=self.record)
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """Cut the words of damaged files, which may be megabytes long, so that a sentence remains."""
     return re.sub(r"(\S{60})\S{140,}", r"\1...", text)
 

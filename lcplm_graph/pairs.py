@@ -80,8 +80,14 @@ def is_in(keys: npt.NDArray[Any], sorted_keys: npt.NDArray[Any]) -> npt.NDArray[
     return sorted_keys[np.minimum(at, len(sorted_keys) - 1)] == keys
 
 
-def single_graph(data: Any) -> Any:
+def single_graph(data: Any, *, edges: bool = True) -> Any:
     """Return a PyG `Data` as it is, and of a dataset its only graph.
+
+    Parameters
+    ----------
+    data : Data or dataset
+    edges : bool
+        Whether there must be edges.
 
     Raises
     ------
@@ -90,8 +96,10 @@ def single_graph(data: Any) -> Any:
     """
     if not hasattr(data, "edge_index") and hasattr(data, "__getitem__"):
         data = data[0]
-    if getattr(data, "edge_index", None) is None or data.num_nodes is None:
-        raise InputError("a split needs a graph with `edge_index` and `num_nodes`; this has none")
+    if getattr(data, "num_nodes", None) is None:
+        raise InputError(f"this is no graph of proteins but {type(data).__name__}")
+    if edges and getattr(data, "edge_index", None) is None:
+        raise InputError("these proteins have no graph: `edge_index` is missing")
     return data
 
 

@@ -13,15 +13,20 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import fuzz
+from fuzz_core import open_stream
 
-FILES = {"tar": 20}
+# Those that load a model, or start a process for each file.
+FILES = {
+    "tar": 20, "lmdb": 15, "config": 60, "weights": 20, "index of shards": 20,
+    "config of ESM-2": 30, "weights of ESM-2": 15,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", fuzz.READERS)
 def test_mutated_files(tmp_path, name):
-    counts = fuzz.run(fuzz.READERS[name], FILES.get(name, 150), 1, tmp_path)
+    counts = fuzz.run(fuzz.READERS[name], FILES.get(name, 100), 1, tmp_path)
     assert counts["refused"] > 0
-    assert counts.total() == FILES.get(name, 150)
+    assert counts.total() == FILES.get(name, 100)
 
 
 @pytest.mark.parametrize("name", fuzz.READERS)
@@ -32,5 +37,5 @@ def test_the_files_they_are_made_of_are_accepted(tmp_path, name):
         path.write_bytes(seed)
         found = reader.read(path)
         if reader.plain is not None:
-            with fuzz.open_stream(path) as stream:
-                assert found == reader.plain(stream.read())
+            with open_stream(path) as stream:
+                assert reader.plain(stream.read()) in (found, None)

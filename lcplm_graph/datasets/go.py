@@ -23,6 +23,7 @@ from lcplm_graph.files.download import fetch_card_file
 from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import Annotations, evidence_codes
 from lcplm_graph.go.ontology import Ontology, aspect_code
+from lcplm_graph.pairs import single_graph
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.parts import PARTS, Part, Parts, random_parts
@@ -144,7 +145,7 @@ class GOFunction(ProteinDataset):
         options = {
             "options": [self.aspects, self.evidence, self.exclude, min_proteins],
             "parts": [temporal, valid, test, seed, split],
-            "graph": None if graph is None else _fingerprint(graph[0]),
+            "graph": None if graph is None else _fingerprint(single_graph(graph)),
         }
         self.inputs = {
             "annotations": as_paths(annotations),

@@ -19,6 +19,7 @@ from lcplm_graph.datasets.row_counts import DUPLICATES, NO_SEQUENCE, SELF_PAIRS,
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.numeric import edge_weights
+from lcplm_graph.pairs import single_graph
 from lcplm_graph.proteins.store import SequenceStore
 
 
@@ -196,7 +197,7 @@ def to_networkx(dataset: PPIDataset) -> nx.Graph:
 
 def to_dataframe(dataset: PPIDataset) -> pd.DataFrame:
     """Make an edge list, each pair once, with the columns protein1, protein2, weight."""
-    data = dataset[0]
+    data = single_graph(dataset)
     low, high = data.edge_index.numpy()
     once = low < high
     ids = np.asarray(data.protein_id, dtype=object)

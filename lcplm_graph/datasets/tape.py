@@ -17,10 +17,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
+from lcplm_graph.datasets.lmdb_values import open_values
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import open_stream
 
@@ -212,21 +212,12 @@ def _read_json(path: Path) -> Iterator[Any]:
 
 
 def _read_lmdb(path: Path) -> Iterator[Any]:
-    try:
-        environment = lmdb.open(
-            str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False
-        )
-    except lmdb.Error as error:
-        raise DataError(f"not an LMDB database ({error})", path=path) from error
-    try:
-        with environment, environment.begin() as transaction:
-            count = _load(transaction.get(b"num_examples"), path, "num_examples")
-            if not isinstance(count, int):
-                raise DataError("`num_examples` is not a number", path=path)
-            for number in range(count):
-                yield _load(transaction.get(str(number).encode()), path, str(number))
-    except lmdb.Error as error:
-        raise DataError(f"the LMDB database is damaged ({error})", path=path) from error
+    with open_values(path) as values:
+        count = _load(values.get(b"num_examples"), path, "num_examples")
+        if type(count) is not int:
+            raise DataError("`num_examples` is not a whole number", path=path)
+        for number in range(count):
+            yield _load(values.get(str(number).encode()), path, str(number))
 
 
 def _load(raw: bytes | None, path: Path, record: str) -> Any:

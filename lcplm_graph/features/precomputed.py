@@ -61,7 +61,7 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
         found = readers[path.suffix](path, species)
     except DataError:
         raise
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # damaged archives and HDF5 raise nearly anything
         text = " ".join(str(error).split())
         raise DataError(f"not readable as embeddings of proteins ({text})", path=path) from error
     if found.values.ndim != 2 or len(found.values) != len(found.ids):

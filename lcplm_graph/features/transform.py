@@ -179,7 +179,7 @@ def graph_and_sequences(
     """
     own = getattr(data, "sequences", None)
     sequences = own if sequences is None else sequences
-    graph = copy.copy(single_graph(data[0] if isinstance(data, Dataset) else data))
+    graph = copy.copy(single_graph(data[0] if isinstance(data, Dataset) else data, edges=False))
     if sequences is None:
         raise InputError(
             "features need sequences: give the dataset instead of its graph, or `sequences`"

@@ -54,7 +54,10 @@ class NeighborSampler(BaseSampler):
     def __init__(
         self, edge_index: Tensor, num_nodes: int, num_neighbors: list[int], seed: int = 0
     ) -> None:
-        index = edge_index.numpy()
+        if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or len(edge_index) != 2:
+            found = getattr(edge_index, "shape", type(edge_index).__name__)
+            raise InputError(f"edge_index must be a tensor of shape (2, m), not {found}")
+        index = edge_index.cpu().numpy()
         if index.size and (index.min() < 0 or index.max() >= num_nodes):
             raise InputError(f"edge_index names proteins outside 0..{num_nodes - 1}")
         if not num_neighbors or any(n < -1 or n == 0 for n in num_neighbors):
