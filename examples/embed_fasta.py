@@ -34,7 +34,7 @@ def main() -> None:
         write_fasta(options.fasta, store.ids, store)
 
     encoder = load_encoder(options.encoder)
-    job = EmbedJob(options.fasta, encoder, options.out / "proteins.h5", pool="mean")
+    job = EmbedJob(options.fasta, encoder, options.out / "proteins.h5")
     print(job)  # the size, before anything is written
     path = job.run()  # killed?  The same call goes on where it stopped.
 

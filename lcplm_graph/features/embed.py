@@ -45,8 +45,8 @@ class EmbedJob:
         On the device where it shall run.
     out : path-like
         ``.h5``, ``.npz`` or ``.parquet``; see `lcplm_graph.features.formats`.
-    pool : {"mean", "mean_std", "cls", "max"}
-        How a protein's residues become one vector.
+    pool : {"mean", "mean_std", "cls", "max"}, optional
+        How a protein's residues become one vector; by default as the encoder recommends.
     per_residue : bool
         Write one vector per residue instead (`pool` is not used).
     half : bool
@@ -81,13 +81,14 @@ class EmbedJob:
         encoder: Encoder,
         out: str | os.PathLike[str],
         *,
-        pool: str = "mean",
+        pool: str | None = None,
         per_residue: bool = False,
         half: bool = False,
         max_tokens: int = MAX_TOKENS,
         overwrite: bool = True,
     ) -> None:
         self.encoder, self.out, self.per_residue = encoder, Path(out), per_residue
+        pool = pool or encoder.pool
         self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
         self.dtype = np.dtype(np.float16 if half else np.float32)
         self.recipe = Recipe(None if per_residue else pool, self.dtype.name)

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from lcplm_graph.errors import ConfigError
-from lcplm_graph.evaluation.report import Report, shown
+from lcplm_graph.evaluation.report import Report
 from lcplm_graph.finetuning.adapt import prepare, save_and_merge
-from lcplm_graph.finetuning.baselines import Answers, baseline_answers, row_logits
+from lcplm_graph.finetuning.baselines import Answers, baseline_answers
 from lcplm_graph.finetuning.batches import StepSource
-from lcplm_graph.finetuning.examples import Columns, Examples, read_examples
-from lcplm_graph.finetuning.from_tape import is_tape, tape_examples
-from lcplm_graph.finetuning.metrics import CHOSEN_BY, HEADINGS, METRICS, measure, with_intervals
+from lcplm_graph.finetuning.data import Data, describe, facts_of, read_data, seen_pairs
+from lcplm_graph.finetuning.examples import Examples
+from lcplm_graph.finetuning.metrics import CHOSEN_BY, METRICS
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.module import TRAIN_COLUMNS, FinetuneTask, Validate, load_best
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.outputs import write_parts, write_predictions
-from lcplm_graph.finetuning.partition import Leakage, Partition, divide, labelled, leakage
+from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.plots import draw_predictions, draw_training
-from lcplm_graph.finetuning.table import read_table_file
-from lcplm_graph.finetuning.target import Array, Kind, Target
-from lcplm_graph.io import sha256_of
+from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
-from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.process import chosen_device, keep_freed_memory
-from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 from lcplm_graph.training.checkpoints import FOLDER, AtomicCheckpointIO, TimedCheckpoints, step_of
 from lcplm_graph.training.data import TrainData
 from lcplm_graph.training.manifest import METRICS as METRICS_FILE
@@ -46,15 +40,6 @@ from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import MetricsCsv
 from lcplm_graph.training.progress import Progress
 from lcplm_graph.training.resume import claimed, refuse_other_data
-
-
-class Data(NamedTuple):
-    """What a run learns from: examples, their parts, the target, and what the parts share."""
-
-    examples: Examples
-    partition: Partition
-    target: Target
-    shared: dict[str, Leakage]
 
 
 def finetune(options: FinetuneOptions) -> Report:
@@ -87,87 +72,11 @@ def finetune(options: FinetuneOptions) -> Report:
         return _train(options, data, checkpoint)
 
 
-def read_data(options: FinetuneOptions) -> Data:
-    """Read the table, share its rows out, and see what the parts have in common."""
-    examples = _read(options)
-    partition = divide(
-        examples,
-        "column" if examples.parts is not None else options.split,
-        valid=options.valid,
-        test=options.test,
-        identity=options.identity,
-        seed=options.seed,
-        search=options.search,
-    )
-    target = _target(examples, partition)
-    return Data(examples, partition, target, leakage(examples, partition, options.search))
-
-
-def _read(options: FinetuneOptions) -> Examples:
-    if is_tape(options.table):
-        given = [f"--{name}" for name in ("task", "sequence", "label", "sequences", "part")
-                 if getattr(options, name)]  # fmt: skip
-        if given:
-            raise ConfigError(
-                f"a folder of TAPE's files says itself what {', '.join(given)} would say"
-            )
-        return tape_examples(options.table, options.level)
-    if options.level is not None:
-        raise ConfigError("--level is of TAPE's files, which lie in a folder")
-    task: Kind | None = "binary" if options.task == "pair" else options.task
-    table = read_table_file(options.table)
-    columns = Columns(options.sequence, options.label, options.id, options.part)
-    known = read_fasta_files(options.sequences) if options.sequences else None
-    examples = read_examples(table, columns, task, known, options.split == "column")
-    if options.task == "pair" and not examples.proteins.paired:
-        raise ConfigError(
-            f"--task pair needs two columns of sequences; name them with --sequence A B (the "
-            f"columns are {table.names})"
-        )
-    return examples
-
-
-def _target(examples: Examples, partition: Partition) -> Target:
-    train = labelled(examples.labels, partition.rows["train"])
-    if examples.kind != "regression":
-        flat = np.concatenate(train) if isinstance(train, list) else train
-        if examples.kind != "multilabel" and len(np.unique(flat[flat >= 0])) < 2:
-            raise ConfigError(
-                "the training rows of this split are of one class only; choose another --seed or "
-                "--split"
-            )
-        return Target(examples.kind, examples.label_names)
-    spread = float(np.std(train))
-    return Target("regression", examples.label_names, float(np.mean(train)), spread or 1.0)
-
-
-def describe(data: Data) -> str:
-    """Say what was read and how it was divided, in a few lines."""
-    examples, partition = data.examples, data.partition
-    what = "pairs" if examples.proteins.paired else "proteins"
-    names = data.target.names
-    labels = {
-        "regression": f"{names[0]}, mean {data.target.mean:.4g}, spread {data.target.spread:.4g}",
-        "multilabel": f"{len(names):,} labels",
-    }.get(examples.kind, f"classes {', '.join(names[:8])}{', ...' if names[8:] else ''}")
-    if examples.kind == "binary":
-        labels += f"; probabilities are of {names[1]!r}"
-    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in partition.rows.items())
-    left = partition.facts.get("rows_left_out")
-    lines = [
-        f"{len(examples):,} rows of {what} ({len(examples.proteins.sequences):,} sequences), "
-        f"{examples.kind}: {labels}",
-        f"split by {partition.kind}: {sizes}{f'; {left:,} rows in no part' if left else ''}",
-        *(f"{name}: {shared}" for name, shared in data.shared.items()),
-    ]
-    return "\n".join(lines)
-
-
 def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Report:
     folder = Path(options.out)
     encoder = load_encoder(options.encoder)
     started_from = {"encoder": options.encoder, "encoder_fingerprint": encoder.fingerprint()}
-    facts = _facts(options, data) | started_from
+    facts = facts_of(options, data) | started_from
     refuse_other_data(options, facts, checkpoint)
     keep_freed_memory()
     before = _record_of(options.encoder)
@@ -197,7 +106,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     validate = Validate(
         folder, every=options.evaluation_steps(source.per_epoch), per_epoch=source.per_epoch,
         patience=options.patience, metric=CHOSEN_BY[data.target.kind],
-        evaluate=lambda: _evaluate(model, data, options, features),
+        evaluate=lambda: valid_metrics(model, data, options, features),
     )  # fmt: skip
     trainer = _trainer(options, data, validate, steps, checkpoint)
     begin_session(options, facts, checkpoint, 1)
@@ -264,45 +173,6 @@ def _fit_scale(model: PropertyModel, options: FinetuneOptions, data: Data) -> Te
     return features if frozen else None
 
 
-def _answers(
-    model: PropertyModel, data: Data, part: str, max_tokens: int, features: Tensor | None,
-    progress: bool = False,
-) -> tuple[Array | list[Array], Any]:  # fmt: skip
-    """Return answers and logits on a part."""
-    rows = data.partition.rows[part]
-    named = data.examples.proteins.rows[rows]
-    if features is not None:
-        logits: Any = row_logits(model, data.examples, rows, features)
-    else:
-        proteins, place = np.unique(named, return_inverse=True)
-        sequences = [data.examples.proteins.sequences[i] for i in proteins.tolist()]
-        place = place.reshape(named.shape)
-        found = model.logits(
-            sequences, place if data.examples.proteins.paired else None,
-            max_tokens=max_tokens, progress=progress,
-        )  # fmt: skip
-        if isinstance(found, list):
-            logits = [found[i] for i in place[:, 0].tolist()]
-        else:
-            logits = found if data.examples.proteins.paired else found[place[:, 0]]
-    if isinstance(logits, list):
-        return [data.target.answers(rows) for rows in logits], torch.cat(logits)
-    return data.target.answers(logits), logits
-
-
-def _evaluate(
-    model: PropertyModel, data: Data, options: FinetuneOptions, features: Tensor | None
-) -> dict[str, float]:
-    """Return loss and metrics of the validation rows."""
-    labels = labelled(data.examples.labels, data.partition.rows["valid"])
-    answers, logits = _answers(model, data, "valid", options.max_tokens, features)
-    flat = np.concatenate(labels) if isinstance(labels, list) else labels
-    total = float((flat >= 0).sum()) if flat.dtype == np.int64 else float(len(flat))
-    loss = data.target.loss(logits.float(), data.target.standardised(flat), max(total, 1.0))
-    values = measure(data.target, labels, answers)
-    return {"valid_loss": float(loss), **{f"valid_{k}": v for k, v in values.items()}}
-
-
 def _finish(
     options: FinetuneOptions,
     data: Data,
@@ -317,17 +187,17 @@ def _finish(
     model.eval()
     # The adapter is small and of its own use; the folder's encoder has it merged.
     facts = facts | {"best_step": validate.best_step, "versions": package_versions()}
-    record = before.followed_by(facts, _seen_pairs(data))
+    record = before.followed_by(facts, seen_pairs(data))
     _export(model, adapted, folder / MODEL, record)
     tests = data.partition.tests or ["valid"]
     own: Answers = {
-        part: _answers(model, data, part, options.max_tokens, features, progress=True)[0]
+        part: answers_on(model, data, part, options.max_tokens, features, progress=True)[0]
         for part in tests
     }
     methods = {f"{options.encoder}, {options.mode}": own}
     if options.baselines:
         methods |= dict(baseline_answers(data.examples, data.partition, data.target, options))
-    report = _report(options, data, methods, tests, facts)
+    report = report_of(options, data, methods, tests, facts)
     write_parts(folder / "parts.tsv", data.examples, data.partition)
     write_predictions(folder / "predictions.tsv", data.examples, data.partition, data.target, own)
     draw_training(folder, metric, validate.best_step)
@@ -348,79 +218,6 @@ def _export(model: PropertyModel, adapted: Any, folder: Path, record: Record) ->
     with TemporaryDirectory() as name:
         save_and_merge(adapted, Path(name))
         model.save_pretrained(folder, record, Path(name))
-
-
-def _report(
-    options: FinetuneOptions,
-    data: Data,
-    methods: dict[str, Answers],
-    tests: list[str],
-    facts: dict[str, Any],
-) -> Report:
-    kind = data.target.kind
-    headings = {name: HEADINGS[name] for name in METRICS[kind]}
-    if kind == "residue":
-        headings["accuracy"] = f"Q{len(data.target.names)}"
-    report = Report(
-        f"Fine-tuned on {Path(options.table).name}: {kind}",
-        {"part": "part", "model": "model", **headings},
-        facts={
-            "rows": facts["rows"],
-            "proteins": facts["proteins"],
-            "split": ", ".join(f"{k} {shown(v)}" for k, v in data.partition.facts.items()),
-            "best step": facts["best_step"],
-        },
-        notes=[
-            f"The state kept is the best on valid by {headings[CHOSEN_BY[kind]]}; intervals: "
-            f"bootstrap over proteins.",
-        ],
-    )
-    report.facts |= {f"leakage, {name}": str(shared) for name, shared in data.shared.items()}
-    if not data.partition.tests:
-        report.notes.append("No part is left to test on: the model was chosen on valid too.")
-    for part in tests:
-        rows = data.partition.rows[part]
-        labels = labelled(data.examples.labels, rows)
-        for name, answers in methods.items():
-            if part in answers:
-                values = with_intervals(
-                    data.target, labels, answers[part], data.examples.proteins.rows[rows],
-                    resamples=options.resamples, seed=options.seed,
-                )  # fmt: skip
-                defined = {k: None if v != v else v for k, v in values.items()}
-                report.rows.append({"part": part, "model": name, "rows": len(rows), **defined})
-    return report
-
-
-def _facts(options: FinetuneOptions, data: Data) -> dict[str, Any]:
-    path = Path(options.table)
-    found: dict[str, Any] = {
-        "finetuned": True,
-        "file": str(path),
-        "kind": data.target.kind,
-        "paired": data.examples.proteins.paired,
-        "rows": len(data.examples),
-        "proteins": len(data.examples.proteins.sequences),
-        "parts": {name: len(rows) for name, rows in data.partition.rows.items()},
-        "split": data.partition.facts,
-        "mode": options.mode,
-        "seed": options.seed,
-        "leakage": {name: asdict(shared) for name, shared in data.shared.items()},
-    }
-    if path.is_file():
-        found["sha256"] = sha256_of(path)
-    return found
-
-
-def _seen_pairs(data: Data) -> np.ndarray | None:
-    """Hashes of the training pairs, on which this model must not be tested."""
-    proteins = data.examples.proteins
-    if not proteins.paired:
-        return None
-    rows = np.concatenate([data.partition.rows["train"], data.partition.rows["valid"]])
-    names = map(str, range(len(proteins.sequences)))
-    digests = SequenceStore.from_records(names, proteins.sequences).digests()
-    return np.unique(pair_hashes(digests, np.sort(proteins.rows[rows], axis=1)))
 
 
 def _record_of(encoder: str) -> Record:

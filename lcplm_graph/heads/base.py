@@ -28,8 +28,8 @@ class Head(nn.Module):
         See `GraphEncoder`.
     encoder : Encoder, optional
         Trained together with the head; nodes are then given as sequences.
-    pool : str
-        How the encoder's residues become one vector.
+    pool : str, optional
+        How the encoder's residues become one vector; by default as it recommends.
     max_tokens : int
         Tokens per batch of the encoder.
     gated : int
@@ -44,13 +44,14 @@ class Head(nn.Module):
         conv: str,
         dropout: float,
         encoder: Encoder | None = None,
-        pool: str = "mean",
+        pool: str | None = None,
         max_tokens: int = MAX_TOKENS,
         gated: int = 0,
     ) -> None:
         super().__init__()
         if (in_channels is None) == (encoder is None):
             raise ConfigError("give either the width of the features or an encoder")
+        pool = pool or (encoder.pool if encoder is not None else "mean")
         width = in_channels if encoder is None else pooled_dim(encoder.dim, pool)
         assert width is not None
         self.in_channels = width

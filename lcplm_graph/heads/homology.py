@@ -35,7 +35,7 @@ class HomologyClassifier(Head):
         conv: str = "none",
         dropout: float = 0.3,
         encoder: Encoder | None = None,
-        pool: str = "mean",
+        pool: str | None = None,
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
         self.out = nn.Linear(channels, num_classes)

@@ -32,8 +32,8 @@ class LinkPredictor(Head):
         This many of the last features count for proteins with edges only.
     encoder : Encoder, optional
         Trained end to end; `forward` then takes sequences.
-    pool : str
-        Pooling of that encoder.
+    pool : str, optional
+        Pooling of that encoder; by default the one it recommends.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class LinkPredictor(Head):
         structure: bool = False,
         gated: int = 0,
         encoder: Encoder | None = None,
-        pool: str = "mean",
+        pool: str | None = None,
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool, gated=gated)
         self.decoder = make_decoder(decoder, channels, dropout)

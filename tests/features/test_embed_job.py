@@ -17,6 +17,7 @@ from lcplm_graph.features.embed import EmbedJob, embed_fasta
 from lcplm_graph.features.engines import Recipe, local_engine
 from lcplm_graph.features.formats import Embeddings, check_ids, write_npz
 from lcplm_graph.features.job_folder import JobFolder
+from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -39,6 +40,18 @@ def fasta(tmp_path):
     path = tmp_path / "in.fasta"
     path.write_text("".join(f">p{i} text\n{s}\n" for i, s in enumerate(sequences)))
     return path, sequences
+
+
+def test_without_a_pooling_the_encoder_recommends_one(fasta, tmp_path):
+    path, sequences = fasta
+    encoder = tiny_encoder()
+    encoder.pool = "mean_std"
+    job = EmbedJob(path, encoder, tmp_path / "o.npz")
+    assert job.identity["pool"] == "mean_std"
+    found = np.load(job.run(progress=False))["embeddings"]
+    np.testing.assert_allclose(found, encoder.embed(sequences).numpy(), rtol=1e-5, atol=1e-6)
+    head = LinkPredictor(encoder=encoder, channels=4)
+    assert (head.pool, head.in_channels) == ("mean_std", 16)
 
 
 @pytest.mark.parametrize("pool", ["mean", "mean_std", "cls", "max"])

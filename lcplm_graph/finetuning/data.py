@@ -1,0 +1,137 @@
+"""What a run learns from: the table read, divided into parts, and described."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.finetuning.examples import Columns, Examples, read_examples
+from lcplm_graph.finetuning.from_tape import is_tape, tape_examples
+from lcplm_graph.finetuning.options import FinetuneOptions
+from lcplm_graph.finetuning.partition import Leakage, Partition, divide, labelled, leakage
+from lcplm_graph.finetuning.table import read_table_file
+from lcplm_graph.finetuning.target import Kind, Target
+from lcplm_graph.io import sha256_of
+from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+
+
+class Data(NamedTuple):
+    """What a run learns from: examples, their parts, the target, and what the parts share."""
+
+    examples: Examples
+    partition: Partition
+    target: Target
+    shared: dict[str, Leakage]
+
+
+def read_data(options: FinetuneOptions) -> Data:
+    """Read the table, divide its rows, and see what the parts have in common."""
+    examples = _read(options)
+    partition = divide(
+        examples,
+        "column" if examples.parts is not None else options.split,
+        valid=options.valid,
+        test=options.test,
+        identity=options.identity,
+        seed=options.seed,
+        search=options.search,
+    )
+    target = _target(examples, partition)
+    return Data(examples, partition, target, leakage(examples, partition, options.search))
+
+
+def _read(options: FinetuneOptions) -> Examples:
+    if is_tape(options.table):
+        given = [f"--{name}" for name in ("task", "sequence", "label", "sequences", "part")
+                 if getattr(options, name)]  # fmt: skip
+        if given:
+            raise ConfigError(
+                f"a folder of TAPE's files says itself what {', '.join(given)} would say"
+            )
+        return tape_examples(options.table, options.level)
+    if options.level is not None:
+        raise ConfigError("--level is of TAPE's files, which lie in a folder")
+    task: Kind | None = "binary" if options.task == "pair" else options.task
+    table = read_table_file(options.table)
+    columns = Columns(options.sequence, options.label, options.id, options.part)
+    known = read_fasta_files(options.sequences) if options.sequences else None
+    examples = read_examples(table, columns, task, known, options.split == "column")
+    if options.task == "pair" and not examples.proteins.paired:
+        raise ConfigError(
+            f"--task pair needs two columns of sequences; name them with --sequence A B (the "
+            f"columns are {table.names})"
+        )
+    return examples
+
+
+def _target(examples: Examples, partition: Partition) -> Target:
+    train = labelled(examples.labels, partition.rows["train"])
+    if examples.kind != "regression":
+        flat = np.concatenate(train) if isinstance(train, list) else train
+        if examples.kind != "multilabel" and len(np.unique(flat[flat >= 0])) < 2:
+            raise ConfigError(
+                "the training rows of this split are of one class only; choose another --seed or "
+                "--split"
+            )
+        return Target(examples.kind, examples.label_names)
+    spread = float(np.std(train))
+    return Target("regression", examples.label_names, float(np.mean(train)), spread or 1.0)
+
+
+def describe(data: Data) -> str:
+    """Say what was read and how it was divided, in a few lines."""
+    examples, partition = data.examples, data.partition
+    what = "pairs" if examples.proteins.paired else "proteins"
+    names = data.target.names
+    labels = {
+        "regression": f"{names[0]}, mean {data.target.mean:.4g}, spread {data.target.spread:.4g}",
+        "multilabel": f"{len(names):,} labels",
+    }.get(examples.kind, f"classes {', '.join(names[:8])}{', ...' if names[8:] else ''}")
+    if examples.kind == "binary":
+        labels += f"; probabilities are of {names[1]!r}"
+    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in partition.rows.items())
+    left = partition.facts.get("rows_left_out")
+    lines = [
+        f"{len(examples):,} rows of {what} ({len(examples.proteins.sequences):,} sequences), "
+        f"{examples.kind}: {labels}",
+        f"split by {partition.kind}: {sizes}{f'; {left:,} rows in no part' if left else ''}",
+        *(f"{name}: {shared}" for name, shared in data.shared.items()),
+    ]
+    return "\n".join(lines)
+
+
+def facts_of(options: FinetuneOptions, data: Data) -> dict[str, Any]:
+    """Say what the run learns from, for ``run.json`` and the record of the model."""
+    path = Path(options.table)
+    found: dict[str, Any] = {
+        "finetuned": True,
+        "file": str(path),
+        "kind": data.target.kind,
+        "paired": data.examples.proteins.paired,
+        "rows": len(data.examples),
+        "proteins": len(data.examples.proteins.sequences),
+        "parts": {name: len(rows) for name, rows in data.partition.rows.items()},
+        "split": data.partition.facts,
+        "mode": options.mode,
+        "seed": options.seed,
+        "leakage": {name: asdict(shared) for name, shared in data.shared.items()},
+    }
+    if path.is_file():
+        found["sha256"] = sha256_of(path)
+    return found
+
+
+def seen_pairs(data: Data) -> np.ndarray | None:
+    """Hashes of the training pairs, on which this model must not be tested."""
+    proteins = data.examples.proteins
+    if not proteins.paired:
+        return None
+    rows = np.concatenate([data.partition.rows["train"], data.partition.rows["valid"]])
+    names = map(str, range(len(proteins.sequences)))
+    digests = SequenceStore.from_records(names, proteins.sequences).digests()
+    return np.unique(pair_hashes(digests, np.sort(proteins.rows[rows], axis=1)))
