@@ -201,7 +201,7 @@ def some_of_each(part: Labelled, split: Split, most: int, rng: np.random.Generat
     return Labelled(part.pairs[chosen], part.labels[chosen])
 
 
-def shown(comparison: Comparison) -> None:
+def shown(comparison: Comparison, what: str = "AUROC") -> None:
     """Print values, and the subject's difference to every other row."""
     if not comparison.values:
         print(f"\n{comparison.title}: no class has {FEWEST} edges and as many negatives")
@@ -210,7 +210,7 @@ def shown(comparison: Comparison) -> None:
     measures = list(comparison.values)
     names = list(next(iter(comparison.values.values())))
     rows = [(name, *(str(comparison.values[m][name]) for m in measures)) for name in names]
-    print(table(rows, ("AUROC", *measures)))
+    print(table(rows, (what, *measures)))
     less = partial("{0.value:+.3f} [{0.low:+.3f}, {0.high:+.3f}]".format)
     rows = [
         (f"minus {name}", *(less(comparison.differences[m][name]) for m in measures))

@@ -157,6 +157,8 @@ class FunctionCommand(EvaluateOptions):
         A term needs this many training proteins.
     conv
         Convolution of the last row, where there is a graph.
+    context
+        walks: a row of proteins embedded inside walks over the graph.
     resamples
         Of the bootstrap of Fmax over proteins.
     steps
@@ -175,6 +177,7 @@ class FunctionCommand(EvaluateOptions):
     aspect: list[Aspect] = several(default=["MF", "BP", "CC"])
     min_proteins: int = 10
     conv: str = "GraphSAGE"
+    context: Literal["walks"] | None = None
     resamples: int = 100
     steps: int = 300
 
@@ -397,6 +400,7 @@ def _function(options: FunctionCommand) -> None:
     chosen = FunctionOptions(
         pool=pool,
         conv=options.conv,
+        context=options.context,
         resamples=options.resamples,
         seed=options.seed,
         fit=_fit(FUNCTION_FIT, options.steps, options.seed),

@@ -19,10 +19,13 @@ from lcplm_graph.evaluation.go_metrics import FmaxCurve, evaluate_terms, informa
 from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.pairs import pair_graph
 from lcplm_graph.seeds import checked_seed
+from lcplm_graph.splits.split import Split
 
 Scores = npt.NDArray[np.float64]
 COLUMNS = {
@@ -48,6 +51,8 @@ class FunctionOptions:
         Pooling of the encoder; by default the one it recommends.
     conv : str
         Convolution of the row with a graph network, where the dataset has a graph.
+    context : {None, "walks"}
+        ``walks``: a row of proteins embedded inside walks over all edges of the graph.
     resamples : int
         Of the bootstrap of Fmax over proteins.
     seed : int
@@ -57,6 +62,7 @@ class FunctionOptions:
 
     pool: str | None = None
     conv: str = "GraphSAGE"
+    context: str | None = None
     resamples: int = 100
     seed: int = 0
     fit: FitOptions = field(default_factory=lambda: FUNCTION_FIT)
@@ -86,13 +92,15 @@ def evaluate_function(
     Raises
     ------
     InputError
-        If the training or test part is empty.
+        If the training or test part is empty, or walks are asked for without a graph.
     """
     data = dataset[0]
     parts = {name: data[f"{name}_mask"].numpy() for name in ("train", "val", "test")}
     for name in ("train", "test"):
         if not parts[name].any():
             raise InputError(f"the {name} part of {aspect} has no annotated protein")
+    if options.context and data.edge_index is None:
+        raise InputError("features in walks need a graph, and this dataset has none")
     labels = data.y.numpy()
     test = labels[parts["test"]]
     information = information_content(labels[parts["train"]], _parents(data))
@@ -155,8 +163,11 @@ def _predictions(
         return
     for name, x in features.items():
         yield f"{name}, head", _head(x, dataset, parts, used, "none", options)
+    name, x = list(features.items())[-1]
+    if options.context:
+        scores = _head(_in_walks(encoder, dataset, options), dataset, parts, used, "none", options)
+        yield f"{name} in {options.context}, head", scores
     if data.edge_index is not None:
-        name, x = list(features.items())[-1]
         scores = _head(x, dataset, parts, used, options.conv, options)
         yield f"{name} + {options.conv}", scores
 
@@ -172,6 +183,17 @@ def _features(
     x = torch.zeros(len(used), found.shape[1], dtype=torch.float32)
     x[torch.from_numpy(rows)] = found
     return x
+
+
+def _in_walks(encoder: Encoder, dataset: Any, options: FunctionOptions) -> Tensor:
+    """Features of all proteins in walks over every edge: what is held out are annotations."""
+    edges = pair_graph(dataset[0]).pairs
+    split = Split("random", len(dataset.sequences), edges, edges, [], [])
+    produce = AddProteinFeatures(
+        encoder, options.pool, options.context, split=split, seed=options.seed,
+        progress=options.fit.progress,
+    )  # fmt: skip
+    return produce(dataset).x
 
 
 def _transfer(

@@ -1,14 +1,19 @@
 """`evaluate function`: files as a CAFA user has them, parts without homologues, the rows."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lcplm_graph.datasets.go import GOFunction
-from lcplm_graph.errors import ConfigError, UnknownNameError
+from lcplm_graph.datasets.pairs import PairPPI
+from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.evaluate import main
+from lcplm_graph.evaluation.function import FUNCTION_FIT, FunctionOptions, evaluate_function
 from lcplm_graph.evaluation.go_metrics import fmax
+from lcplm_graph.models.config import PRESETS
+from lcplm_graph.models.encoders import load_encoder
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 ROOT, BINDING, PROTEIN = "GO:0003674", "GO:0005488", "GO:0005515"
@@ -116,3 +121,19 @@ def test_options_that_do_not_fit(cafa):
         GOFunction(**files, split="cluster", later_annotations=cafa / "test.tsv")
     with pytest.raises(ConfigError, match="compares sequences"):
         GOFunction(**files, split="cluster", min_proteins=1)
+
+
+def test_proteins_in_walks_are_a_row_of_their_own(cafa, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 1})
+    (cafa / "net.tsv").write_text("".join(f"P{n}\tP{n + 3}\n" for n in range(0, 80)))
+    graph = PairPPI(cafa / "net.tsv", cafa / "p.fasta")
+    files = {"annotations": cafa / "train.tsv", "ontology": cafa / "go.obo"}
+    options = FunctionOptions(context="walks", resamples=2, fit=replace(FUNCTION_FIT, steps=1))
+    encoder = load_encoder("random:tiny")
+    report = evaluate_function(GOFunction(**files, graph=graph), encoder, "MF", options)
+    names = [row["model"] for row in report.rows]
+    rows = ("head", "in walks, head", "+ GraphSAGE")
+    assert [name.partition(" (untrained)")[2].lstrip(", ") for name in names[-3:]] == list(rows)
+    alone = GOFunction(**files, sequences=cafa / "p.fasta")
+    with pytest.raises(InputError, match="walks need a graph"):
+        evaluate_function(alone, encoder, "MF", options)
