@@ -59,7 +59,7 @@ def features(
     """States of all proteins, by where they stand."""
     encoder = load_encoder(options.encoder)
     data = Data(edge_index=torch.from_numpy(edges.T.copy()), num_nodes=len(store))
-    split = Split("random", len(store), edges, edges, [], [])
+    split = Split("random", len(store), edges, edges, edges[:0], np.empty(0, np.int8))
     found = {ALONE: AddProteinFeatures(encoder, sequences=store)(data).x}
     for length in options.lengths:
         produce = AddProteinFeatures(

@@ -188,7 +188,8 @@ def _features(
 def _in_walks(encoder: Encoder, dataset: Any, options: FunctionOptions) -> Tensor:
     """Features of all proteins in walks over every edge: what is held out are annotations."""
     edges = pair_graph(dataset[0]).pairs
-    split = Split("random", len(dataset.sequences), edges, edges, [], [])
+    none = np.empty(0, np.int8)
+    split = Split("random", len(dataset.sequences), edges, edges, edges[:0], none)
     produce = AddProteinFeatures(
         encoder, options.pool, options.context, split=split, seed=options.seed,
         progress=options.fit.progress,
