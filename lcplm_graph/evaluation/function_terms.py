@@ -108,15 +108,25 @@ def write_terms_page(
     asked: int,
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write the table of `surest_terms` for `asked` proteins as one HTML file."""
-    shown = table.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
+    """Write the table of `surest_terms` for `asked` proteins as one HTML file.
+
+    A term that follows from a more special one is left out, where that is at least half as likely.
+    """
+    telling = table[_telling(model, table)]
+    shown = telling.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
     notes = [
         "Probability: the sigmoid of the trained head, never below that of a more special term. "
         "It says how often such a term is annotated among the training proteins, not how often it "
         "is true: what has not been tested counts as absent.",
     ]
-    if len(shown) < len(table):
-        notes.insert(0, f"The {len(shown):,} surest of {len(table):,} rows are shown.")
+    if len(telling) < len(table):
+        notes.insert(
+            0,
+            f"{len(table) - len(telling):,} terms that follow from a more special one, at least "
+            "half as likely, are not shown.",
+        )
+    if len(shown) < len(telling):
+        notes.insert(0, f"The {len(shown):,} surest of {len(telling):,} rows are shown.")
     rows = [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
     heading = {name: name for name in COLUMNS}
     known = {k: v for k, v in model.facts.items() if k != "fingerprint"}
@@ -124,3 +134,19 @@ def write_terms_page(
     answered = table["protein"].nunique()
     headline = f"{answered:,} of {asked:,} proteins have a likely term; {len(table):,} in all."
     return write_page(path, report, headline=headline)
+
+
+def _telling(model: FunctionModel, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Mark the rows whose term does not follow from another row of the same protein."""
+    above = model.ontology.ancestors
+    keep = np.ones(len(table), bool)
+    terms = np.array([model.ontology.index[term] for term in table["term"]], np.int64)
+    probability = table["probability"].to_numpy()
+    for rows in table.reset_index(drop=True).groupby("protein").indices.values():
+        place = dict(zip(terms[rows].tolist(), rows.tolist(), strict=True))
+        for row in rows:
+            own = above.indices[above.indptr[terms[row]] : above.indptr[terms[row] + 1]]
+            for general in (place[t] for t in own.tolist() if t in place):
+                if general != row and probability[row] >= probability[general] / 2:
+                    keep[general] = False
+    return keep

@@ -133,7 +133,11 @@ def conclusions(
     said = []
     name = _heading(columns, metric)
     for group, number in best_rows(rows, metric).items():
-        own = [row for row in rows if group_of(row) == group and row.get(metric) is not None]
+        own = [
+            row
+            for row in rows
+            if group_of(row) == group and row.get(metric) is not None and not row.get("published")
+        ]
         others = sorted(
             (row for row in own if row is not rows[number]), key=lambda r: -value_of(r[metric])
         )

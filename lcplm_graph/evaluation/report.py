@@ -79,10 +79,13 @@ def shown(value: Any) -> str:
 
 
 def best_rows(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, int]:
-    """Return for each class the number of the row with the largest value of `metric`."""
+    """Return for each class the number of the row with the largest value of `metric`.
+
+    Numbers that others published, of other data, are not among them.
+    """
     best: dict[str, int] = {}
     for number, row in enumerate(rows):
-        if row.get(metric) is None:
+        if row.get(metric) is None or row.get("published"):
             continue
         at = best.setdefault(group_of(row), number)
         if value_of(row[metric]) > value_of(rows[at][metric]):

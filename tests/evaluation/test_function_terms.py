@@ -66,6 +66,8 @@ def test_terms_of_unknown_proteins(kinds, capsys):
         assert own["probability"].is_monotonic_decreasing and own["probability"].min() > 0.5
     page = (kinds / "page.html").read_text()
     assert KINDS[0] in page and "6 of 6 proteins have a likely term" in page
+    # That a protein binds is said by what it binds.
+    assert f">{BINDING}<" not in page and "6 terms that follow from a more special one" in page
     head = ["--head", str(kinds / "head")]
     assert ask(kinds, "again.tsv", *head, "--most", "2") == 0
     assert (kinds / "again.tsv").read_bytes() == (kinds / "terms.tsv").read_bytes()

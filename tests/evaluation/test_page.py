@@ -116,3 +116,8 @@ def test_conclusions_about_single_values_speak_of_no_interval() -> None:
     rows = [{"model": "a", "test": 1.0}, {"model": "b", "test": 0.5}]
     (said,) = conclusions(rows, "test", {"model": "model", "test": "test Hits@20"})
     assert said == "All: a is best, test Hits@20 1.000; next b, 0.500."
+
+
+def test_published_numbers_of_other_data_are_never_the_best() -> None:
+    rows = [{"model": "ours", "r": 0.1}, {"model": "theirs", "r": 0.4, "published": True}]
+    assert conclusions(rows, "r", {"r": "Spearman"}) == ["All: ours is best, Spearman 0.100."]
