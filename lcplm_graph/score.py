@@ -37,7 +37,8 @@ class ScoreOptions(PageOption):
     Parameters
     ----------
     proteins
-        Two proteins: names, FASTA files (each protein of one with each of the other), or sequences.
+        Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
+        of the same file twice each pair once, none of a protein with itself.
     pairs
         Table of pairs instead: two columns or more, with tabs between.
     sequences
@@ -137,6 +138,9 @@ def _pairs(options: ScoreOptions, sequences: dict[str, str]) -> list[tuple[str, 
             f"{len(options.proteins)}"
         )
     first, second = (_proteins(text, sequences) for text in options.proteins)
+    if first == second and len(first) > 1:
+        # All against all: a pair has one answer in either order, and few ask of a protein itself.
+        return list(itertools.combinations(first, 2))
     return list(itertools.product(first, second))
 
 

@@ -143,7 +143,7 @@ def _telling(model: FunctionModel, table: pd.DataFrame) -> npt.NDArray[np.bool_]
     terms = np.array([model.ontology.index[term] for term in table["term"]], np.int64)
     probability = table["probability"].to_numpy()
     for rows in table.reset_index(drop=True).groupby("protein").indices.values():
-        place = dict(zip(terms[rows].tolist(), rows.tolist(), strict=True))
+        place = dict(zip(terms[rows].tolist(), list(rows), strict=True))
         for row in rows:
             own = above.indices[above.indptr[terms[row]] : above.indptr[terms[row] + 1]]
             for general in (place[t] for t in own.tolist() if t in place):

@@ -153,6 +153,8 @@ def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
     assert sorted(edge.get("id") for edge in edges) == ["0", "1", "2"]
     assert score.main([str(tmp_path / "p.fasta"), "TP53"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
+    assert score.main([str(tmp_path / "p.fasta")] * 2) == 0
+    assert [row.split("\t")[:2] for row in capsys.readouterr().out.splitlines()[1:]] == [["x", "y"]]
     assert score.main(["RBX1", "CUL1"]) == 0
     assert "of RBX1 and CUL1: RNF7 and CUL2, 37% identity" in capsys.readouterr().err
     assert score.main(["A" * 200, "MDM2", "--details"]) == 0
