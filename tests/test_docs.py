@@ -254,6 +254,27 @@ def test_notebooks_are_stored_bare(notebook: Path) -> None:
     assert notebook.stem in (DOCS / "tutorials" / "index.md").read_text()
 
 
+def whole_text(path: Path) -> str:
+    """Return a page with the pages that it includes."""
+    included = re.findall(r"^```\{include\} (\S+)", text_of(path), flags=re.M)
+    return text_of(path) + "".join(whole_text((path.parent / name).resolve()) for name in included)
+
+
+def test_numbers_of_the_claims_stand_in_the_pages_they_link_to() -> None:
+    page = DOCS / "claims.md"
+    rows = [line for line in text_of(page).splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    for row in rows:
+        claim, result, command = (cell.strip() for cell in row.strip("|").split(" | "))
+        assert claim and "`" in command, row
+        there = "".join(
+            whole_text(page.parent / file) for file in re.findall(r"\]\(([^)#]+)", result)
+        )
+        plain = re.sub(r"\]\([^)]*\)", "]", result)
+        for number in re.findall(r"(?:\d{1,3}(?:,\d{3})+|\d*\.\d+)(?!\d)", plain):
+            assert number in there, f"{number} of {claim!r} is not in the linked page"
+
+
 def test_ci_runs_the_commands_of_the_readme() -> None:
     commands = [block for block in blocks(README, "bash") if "-m venv" in block]
     assert len(commands) == 2
