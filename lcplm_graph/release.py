@@ -147,6 +147,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     ConfigError
         If it is not a run, or not finished.
     """
+    from lcplm_graph.training.heldout import HELD_OUT
     from lcplm_graph.training.metrics import read_metrics
     from lcplm_graph.training.resume import CONFIG, MANIFEST, read_manifest, read_options
     from lcplm_graph.training.run import METRICS
@@ -162,7 +163,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         raise ConfigError(f"{run}: {METRICS} or the sessions of {MANIFEST} are empty; train again")
     last, sessions = rows[-1], manifest["sessions"]
     options = read_options(run / CONFIG)
-    held_out = run / "held_out.json"
+    held_out = run / HELD_OUT
     # A run that goes on from a model has its shape, whatever the preset.
     unused = {*_MACHINE, *(_SHAPE if options.get("encoder") else ())}
     return {

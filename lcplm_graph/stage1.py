@@ -180,7 +180,7 @@ def _model(options: Stage1Options) -> tuple[nn.Module, Record, dict[str, object]
 def _finish(folder: Path, held_out: HeldOutByLength) -> None:
     """Draw the curves; write held_out.json, the last losses by length beside their floors."""
     from lcplm_graph.io import write_json
-    from lcplm_graph.training.heldout import AS_TRAINED, MASK_ONLY
+    from lcplm_graph.training.heldout import AS_TRAINED, HELD_OUT, MASK_ONLY
     from lcplm_graph.training.metrics import read_metrics
     from lcplm_graph.training.plots import draw_by_length, draw_loss
     from lcplm_graph.training.run import METRICS
@@ -190,7 +190,7 @@ def _finish(folder: Path, held_out: HeldOutByLength) -> None:
     report = held_out.report()
     edges = report["edges"]
     report["losses"] = {w: [last[f"{w}_{e}"] for e in edges] for w in (AS_TRAINED, MASK_ONLY)}
-    write_json(folder / "held_out.json", report)
+    write_json(folder / HELD_OUT, report)
     titles = {MASK_ONLY: "held out, masked only", AS_TRAINED: "held out, as trained (80/10/10)"}
     curves = {
         title: {

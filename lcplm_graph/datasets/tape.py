@@ -1,17 +1,12 @@
 """Read TAPE's records, LMDB or JSON, without trusting their pickles.
 
-TAPE (Rao et al. 2019) stores each LMDB value as a Python pickle, and a pickle can run any code when
-it is loaded.  The readers therefore never call `pickle.load`: their unpickler resolves a short
-fixed list of names.  NumPy arrays of numbers become inert objects that are decoded from their bytes
-where they are asked for, NumPy scalars at once, and the byte strings of old protocols are encoded
-as Latin-1.  Any other name in a pickle is refused with an error.
+TAPE (Rao et al. 2019) stores each LMDB value as a Python pickle, which can run any code when it is
+loaded; `inert_pickle` reads it without running anything.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -20,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lcplm_graph.datasets.inert_pickle import InertArray, inert_loads
 from lcplm_graph.datasets.lmdb_values import open_values
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import open_stream
@@ -168,7 +164,7 @@ def residue_labels(record: Any, field: str, path: Path, number: int) -> npt.NDAr
 
 def _array(record: Any, field: str, path: Path, number: int) -> npt.NDArray[Any]:
     value = record.get(field) if isinstance(record, dict) else None
-    if isinstance(value, _Array):
+    if isinstance(value, InertArray):
         value = value.decoded()
     try:
         array = np.asarray(value, np.float64)
@@ -224,77 +220,6 @@ def _load(raw: bytes | None, path: Path, record: str) -> Any:
     if raw is None:
         raise DataError("the database lacks this record", path=path, record=record)
     try:
-        return _Unpickler(io.BytesIO(raw)).load()
+        return inert_loads(raw)
     except Exception as error:  # damaged bytes make the unpickler raise anything
         raise DataError(f"its pickle is refused ({error})", path=path, record=record) from error
-
-
-class _Inert:
-    """Stands for a NumPy object: takes all, does nothing."""
-
-    def __init__(self, *args: Any) -> None:
-        self.args, self.state = args, ()
-
-    def __setstate__(self, state: Any) -> None:
-        """Keep the content."""
-        self.state = state if isinstance(state, tuple) else ()
-
-
-class _Array(_Inert):
-    """A NumPy array as its pickle describes it."""
-
-    def decoded(self) -> npt.NDArray[Any] | None:
-        """Return the numbers, or None if it holds something else or is damaged."""
-        try:
-            if self.state:
-                _, shape, dtype, fortran, raw = self.state
-                order = "F" if fortran else "C"
-            else:
-                raw, dtype, shape, order = self.args
-            kind = _number_type(dtype)
-            flat = np.frombuffer(raw, kind)
-            return flat.reshape(shape, order=order)
-        except (TypeError, ValueError, IndexError, AttributeError, pickle.UnpicklingError):
-            return None
-
-
-def _number_type(dtype: _Inert) -> np.dtype[Any]:
-    code = str(dtype.args[0])
-    if code[:1] not in {"i", "u", "f", "b"}:
-        raise pickle.UnpicklingError(f"a NumPy scalar of type {code!r} is not allowed")
-    found = np.dtype(code)
-    return found.newbyteorder(">") if len(dtype.state) > 1 and dtype.state[1] == ">" else found
-
-
-def _scalar(dtype: _Inert, raw: bytes) -> Any:
-    return np.frombuffer(raw, _number_type(dtype))[0].item()
-
-
-def _latin1(text: str, _encoding: str = "latin1") -> bytes:
-    return text.encode("latin1")
-
-
-_ALLOWED = {
-    ("_codecs", "encode"): _latin1,
-    ("numpy", "ndarray"): _Inert,
-    ("numpy", "dtype"): _Inert,
-    **{
-        (f"{core}.{module}", name): value
-        for core in ("numpy.core", "numpy._core")
-        for module, name, value in (
-            ("multiarray", "_reconstruct", _Array),
-            ("multiarray", "scalar", _scalar),
-            ("numeric", "_frombuffer", _Array),
-        )
-    },
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds plain containers, text and numbers; the module's docstring says what else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in data") from None

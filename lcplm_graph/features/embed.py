@@ -237,7 +237,7 @@ class EmbedJob:
         """Write the job down; if that is refused, nothing is left."""
         self._folder.remove()
         try:
-            store = store_sequences(source, self.parts / "sequences.arrow")
+            store = store_sequences(source, self._folder.sequences_path)
             check_ids(self.out, store.ids)
             self._check_lengths(store)
             self._folder.begin(self.identity)
@@ -323,7 +323,7 @@ class EmbedJob:
 
     def _assemble(self) -> None:
         shape = (int(self._plan.rows_before[-1]), self.width)
-        values = np.memmap(self.parts / "values.bin", self.dtype, "r", shape=shape)
+        values = np.memmap(self._folder.values_path, self.dtype, "r", shape=shape)
         embeddings = Embeddings(
             self.store.ids,
             values,

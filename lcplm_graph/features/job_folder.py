@@ -51,6 +51,8 @@ class JobFolder:
 
     def __init__(self, out: Path) -> None:
         self.path = out.with_name(out.name + ".parts")
+        self.sequences_path = self.path / "sequences.arrow"
+        self.values_path = self.path / "values.bin"
         self._lock = out.with_name(f".{out.name}.lock")
         self._id = ""
 
@@ -81,9 +83,8 @@ class JobFolder:
         """Whose work is here; None if no job owns it, or it is not as it was left."""
         job = _read(self.path / "job.json")
         try:
-            whole = job.pop("layout") == _LAYOUT and (
-                self.path / "sequences.arrow"
-            ).stat().st_size == job.pop("sequences_bytes")
+            size = self.sequences_path.stat().st_size
+            whole = job.pop("layout") == _LAYOUT and job.pop("sequences_bytes") == size
             self._id = job.pop("id")
         except (KeyError, OSError):
             return None
@@ -92,7 +93,7 @@ class JobFolder:
     def begin(self, identity: dict[str, Any]) -> None:
         """Write a new job down, once ``sequences.arrow`` is there."""
         self._id = uuid.uuid4().hex
-        size = (self.path / "sequences.arrow").stat().st_size
+        size = self.sequences_path.stat().st_size
         job = {"layout": _LAYOUT, "id": self._id, "sequences_bytes": size, **identity}
         _write(self.path / "job.json", job)
 
@@ -102,7 +103,7 @@ class JobFolder:
 
     def sequences(self) -> SequenceStore:
         """Sequences of the job."""
-        return SequenceStore.open(self.path / "sequences.arrow")
+        return SequenceStore.open(self.sequences_path)
 
     def progress(self, sizes: list[int]) -> Progress:
         """Read how far the job is; nothing at all unless every byte of it is still there.
@@ -128,7 +129,7 @@ class JobFolder:
 
     def values(self, progress: Progress) -> IO[bytes]:
         """Open the file of values behind those of the finished batches, to write on."""
-        path = self.path / "values.bin"
+        path = self.values_path
         path.touch()
         file = open(path, "r+b")  # noqa: SIM115
         file.truncate(progress.size)
@@ -150,7 +151,7 @@ class JobFolder:
     def _crc32(self, size: int) -> int | None:
         """CRC-32 of the first bytes of the values; None if there are fewer."""
         crc = 0
-        with open(self.path / "values.bin", "rb") as file:
+        with open(self.values_path, "rb") as file:
             while size:
                 piece = file.read(min(size, _PIECE))
                 if not piece:

@@ -14,6 +14,7 @@ from lcplm_graph.figures import COLOURS, label_ends, new_figure, panels, save
 from lcplm_graph.finetuning.metrics import HEADINGS
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.tokens.masking import IGNORE
+from lcplm_graph.training.manifest import METRICS
 from lcplm_graph.training.metrics import read_metrics
 
 _MOST_CLASSES = 25
@@ -21,7 +22,7 @@ _MOST_CLASSES = 25
 
 def draw_training(folder: Path, metric: str, best_step: int) -> None:
     """Draw training.png from metrics.csv: losses, and the metric that the best is chosen by."""
-    rows = read_metrics(folder / "metrics.csv")
+    rows = read_metrics(folder / METRICS)
     figure = new_figure(10.4, 3.8)
     left, right = panels(figure, 1, 2)[0]
     steps, losses = _series(rows, "loss")

@@ -77,15 +77,15 @@ def open_corpus(
     """
     path = _fasta_of(name)
     folder = cache_root() / "corpora" / _key(path)
-    facts_path = folder / "facts.json"
+    facts_path, sequences = folder / "facts.json", folder / "sequences.arrow"
     with FileLock(_made(folder) / ".lock"):
         if not facts_path.is_file():
-            store = SequenceStore.from_fasta(path, folder / "sequences.arrow")
+            store = SequenceStore.from_fasta(path, sequences)
             counts = {"proteins": len(store), "residues": int(store.lengths.sum())}
             facts = {"file": str(path), "sha256": sha256_of(path), **counts}
             with atomic_path(facts_path) as temporary:
                 temporary.write_text(json.dumps(facts, indent=1) + "\n")
-    store = SequenceStore.open(folder / "sequences.arrow")
+    store = SequenceStore.open(sequences)
     facts = {"corpus": name, **json.loads(facts_path.read_text())}
     groups = None if clusters is None else _read_clusters(clusters, store, facts)
     candidates = np.arange(len(store)) if groups is None else one_of_each(groups, split_seed)

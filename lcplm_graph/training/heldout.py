@@ -24,6 +24,7 @@ from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import score
 
 AS_TRAINED, MASK_ONLY = "valid_loss", "valid_mask_only_loss"
+HELD_OUT = "held_out.json"
 ACCURACY = "valid_mask_only_accuracy"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lcplm_graph.figures import COLOURS, label_ends, new_figure, panels, save
+from lcplm_graph.training.manifest import METRICS
 from lcplm_graph.training.metrics import read_metrics
 
 _SMOOTHING = 0.05
@@ -37,7 +38,7 @@ def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
     Path
         Of the picture.
     """
-    rows = read_metrics(folder / "metrics.csv")
+    rows = read_metrics(folder / METRICS)
     quantities = [
         ("residues", "residue_loss", "loss, nats per masked residue"),
         ("relation markers", "relation_loss", "loss, nats per masked marker"),
