@@ -113,7 +113,7 @@ def named_dtype(dtype: Any) -> torch.dtype:
     Raises
     ------
     ConfigError
-        If it is none in which this package can hold weights.
+        If this package cannot hold weights in it.
     """
     found = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or found not in _DTYPES.values():

@@ -72,7 +72,7 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
     Raises
     ------
     DataError
-        With file and line: no ``>`` first, a record without id or residues (gaps are none), a
+        With file and line: no ``>`` first, a record without id or residues (gaps do not count), a
         character that is not a letter, text that is not UTF-8, a web page, a binary or truncated
         file.
     """

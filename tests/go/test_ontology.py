@@ -141,7 +141,7 @@ def test_propagated_scores_are_the_maximum_over_descendants(dag, seed):
 
 def test_scores_of_some_columns(obo):
     ontology = Ontology.from_obo(obo)
-    # The direct parent GO:0000001 is no column, its ancestors still learn of the score.
+    # The direct parent GO:0000001 is not a column; its ancestors still get the score.
     raised = ontology.propagate_scores([[0.1, 0.9]], ["GO:0003674", "GO:0000002"])
     assert raised.tolist() == [[0.9, 0.9]]
     with pytest.raises(UnknownNameError, match="GO:0000006"):

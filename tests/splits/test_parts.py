@@ -16,7 +16,7 @@ from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.parts import PARTS, Part, random_parts
 from lcplm_graph.training.options import Stage2Options
 
-# Made by version 0.1; whoever has kept a fingerprint must find it again.
+# Made by version 0.1; a fingerprint that was kept must stay the same.
 FINGERPRINTS = {
     "random": "00fed91e5f167400",
     "C1": "e0687c0e94ad45f1",
