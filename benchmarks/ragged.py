@@ -1,27 +1,52 @@
-"""Human proteins as they come, from strings to pooled vectors: ours and EsmModel.
+"""Human proteins as they come, from strings to pooled vectors: ours, EsmModel and esm-cpp.
 
 ``python benchmarks/ragged.py`` starts one process for each way, lets them take turns, and prints
-medians as a table: residues a second, and seconds of all cores.  Weights are random; sizes are
-equal (`8m`: 7.4 M parameters).
+medians as a table: residues a second, and seconds of all cores.  Weights are random; the others
+have the shape of the ESM-2 of each size, ours about as many parameters.  esm-cpp is left out where
+it is not installed; it runs on every core unless ``--threads`` says otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from transformers import EsmForMaskedLM
+
+
+class Way(NamedTuple):
+    """A library, what it computes with, and whether its batches are sorted by length."""
+
+    library: str
+    precision: str
+    sorted: bool = False
+
 
 WAYS = {
-    "ours": ("ours", "float32", False),
-    "ours, bfloat16": ("ours", "bfloat16", False),
-    "EsmModel, sorted batches": ("esm", "float32", True),
-    "EsmModel, sorted batches, bfloat16": ("esm", "bfloat16", True),
-    "EsmModel, as they come": ("esm", "float32", False),
-    "EsmModel, as they come, bfloat16": ("esm", "bfloat16", False),
+    "ours": Way("ours", "float32"),
+    "ours, bfloat16": Way("ours", "bfloat16"),
+    "EsmModel, sorted batches": Way("esm", "float32", sorted=True),
+    "EsmModel, sorted batches, bfloat16": Way("esm", "bfloat16", sorted=True),
+    "EsmModel, as they come": Way("esm", "float32"),
+    "EsmModel, as they come, bfloat16": Way("esm", "bfloat16"),
+    "esm-cpp": Way("cpp", "float32"),
+    "esm-cpp, int8": Way("cpp", "int8"),
 }
+SIZES = {
+    "8m": ("random:8m", 320, 6),
+    "35m": ("random:35m", 480, 12),
+    "150m": ("random:130m", 640, 30),
+}
+"""Ours, and width and layers of the ESM-2 that the size is called after; all have 20 heads."""
 MAX_TOKENS = 4096
 
 
@@ -35,22 +60,77 @@ def proteins(count: int) -> list[str]:
     return [store[int(i)] for i in chosen]
 
 
-def ours(dtype: str) -> Callable[[list[str]], None]:
+def ours(size: str, dtype: str) -> Callable[[list[str]], None]:
     from lcplm_graph.models.encoders import load_encoder
 
-    encoder = load_encoder("random:8m", dtype=dtype)
+    encoder = load_encoder(SIZES[size][0], dtype=dtype)
     return lambda sequences: encoder.embed(sequences, "mean", max_tokens=MAX_TOKENS)
 
 
-def esm(dtype: str, sort: bool) -> Callable[[list[str]], None]:
+def esm2(size: str) -> EsmForMaskedLM:
+    """ESM-2 of a size, with random weights."""
     import torch
-    from encoder import equal_size_esm
+    from transformers import EsmConfig, EsmForMaskedLM
 
-    from lcplm_graph.models.encoders import load_encoder
+    _, width, layers = SIZES[size]
+    torch.manual_seed(0)
+    return EsmForMaskedLM(EsmConfig(
+        vocab_size=33, hidden_size=width, num_hidden_layers=layers, num_attention_heads=20,
+        intermediate_size=4 * width, max_position_embeddings=1026, layer_norm_eps=1e-5,
+        position_embedding_type="rotary", token_dropout=True, pad_token_id=1, mask_token_id=32,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="sdpa",
+    )).eval()  # fmt: skip
+
+
+def cpp(size: str, precision: str) -> Callable[[list[str]], None]:
+    """esm-cpp on the same weights, under the names that Hugging Face's releases before 5 had.
+
+    For many sequences it gives logits only, so these are pooled.
+    """
+    import esm_cpp
+    import numpy as np
+    import torch
+    from safetensors.torch import save_file
+
+    model = esm2(size)
+    config = model.config
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    half = config.hidden_size // config.num_attention_heads // 2
+    frequency = 1.0 / 10_000 ** (torch.arange(half) / half)
+    for layer in range(config.num_hidden_layers):
+        state[f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"] = (
+            frequency.clone()
+        )
+    heads = config.num_hidden_layers * config.num_attention_heads
+    state |= {
+        "lm_head.bias": torch.zeros(33), "lm_head.decoder.bias": torch.zeros(33),
+        "lm_head.decoder.weight": state["esm.embeddings.word_embeddings.weight"].clone(),
+        "esm.embeddings.position_embeddings.weight": torch.zeros(1026, config.hidden_size),
+        "esm.embeddings.position_ids": torch.arange(1026)[None],
+        "esm.contact_head.regression.weight": torch.zeros(1, heads),
+        "esm.contact_head.regression.bias": torch.zeros(1),
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(state, f"{folder}/model.safetensors")
+        engine = esm_cpp.Model.load_from_safetensors(f"{folder}/model.safetensors")
+    if precision == "int8":
+        engine.quantize_weights()
+    tokens = esm_cpp.Tokenizer()
+
+    def run(sequences: list[str]) -> None:
+        ids = [np.array(tokens.encode(s, True, False), dtype=np.int32) for s in sequences]
+        for logits in engine.forward_scheduled(ids):
+            logits[1:-1].mean(0)
+
+    return run
+
+
+def esm(size: str, dtype: str, sort: bool) -> Callable[[list[str]], None]:
+    import torch
+
     from lcplm_graph.tokens.packing import tokenize
 
-    size = sum(p.numel() for p in load_encoder("random:8m").parameters())
-    model = equal_size_esm(size).esm.to(getattr(torch, dtype))
+    model = esm2(size).esm.to(getattr(torch, dtype))
 
     def run(sequences: list[str]) -> None:
         ordered = sorted(sequences, key=len, reverse=True) if sort else list(sequences)
@@ -74,10 +154,18 @@ def esm(dtype: str, sort: bool) -> Callable[[list[str]], None]:
     return run
 
 
-def serve(way: str, count: int) -> None:
+def serve(name: str, size: str, count: int, threads: int) -> None:
     """Compute once for every line of the input; print seconds of the clock and of all cores."""
-    library, dtype, sort = WAYS[way]
-    run = ours(dtype) if library == "ours" else esm(dtype, sort)
+    import torch
+
+    torch.set_num_threads(threads)
+    way = WAYS[name]
+    if way.library == "cpp":
+        run = cpp(size, way.precision)
+    elif way.library == "esm":
+        run = esm(size, way.precision, way.sorted)
+    else:
+        run = ours(size, way.precision)
     sequences = proteins(count)
     run(sequences[:4])
     print(sum(map(len, sequences)), flush=True)
@@ -89,19 +177,29 @@ def serve(way: str, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=SIZES, default="8m")
     parser.add_argument("--proteins", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--serve", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.proteins)
+        serve(options.serve, options.size, options.proteins, options.threads)
         return
-    command = [sys.executable, __file__, "--proteins", str(options.proteins), "--serve"]
-    pipe = subprocess.PIPE
+    ways = options.ways
+    if importlib.util.find_spec("esm_cpp") is None:
+        print("esm-cpp is not installed and left out")
+        ways = [way for way in ways if WAYS[way].library != "cpp"]
+    command = [sys.executable, __file__]
+    for option in ("size", "proteins", "threads"):
+        command += [f"--{option}", str(getattr(options, option))]
+    pipe, environment = subprocess.PIPE, os.environ | {"ESM_NUM_THREADS": str(options.threads)}
     servers = {
-        way: subprocess.Popen([*command, way], stdin=pipe, stdout=pipe, text=True)
-        for way in options.ways
+        way: subprocess.Popen(
+            [*command, "--serve", way], stdin=pipe, stdout=pipe, text=True, env=environment
+        )
+        for way in ways
     }
     residues = {way: int(server.stdout.readline()) for way, server in servers.items()}
     times: dict[str, list[tuple[float, ...]]] = {way: [] for way in servers}
@@ -110,8 +208,8 @@ def main() -> None:
             server.stdin.write("\n")
             server.stdin.flush()
             times[way].append(tuple(map(float, server.stdout.readline().split())))
-    print(f"{options.proteins} proteins, {max(residues.values()):,} residues, "
-          f"medians of {options.repeats}\n")  # fmt: skip
+    print(f"{options.size}: {options.proteins} proteins, {max(residues.values()):,} residues, "
+          f"{options.threads} threads, medians of {options.repeats}\n")  # fmt: skip
     print("| way | residues/s | core-seconds | of the clock |\n|---|---|---|---|")
     for way, server in servers.items():
         clock, cores = (statistics.median(column) for column in zip(*times[way], strict=True))
