@@ -4,7 +4,7 @@
 
 Every model has a relation decoder that was fitted on single proteins.  Rows: the decoder on single
 proteins; the same on states pooled inside streams of the two proteins; and inside such streams with
-a hard reset at the markers (a bias of 25 on the step size), for models that have none.  The gap
+a reset at the markers (a bias on the step size, 25 forgets all), for models without one.  The gap
 to the first row is what the carried state costs.  With ``--fit N`` new decoders are fitted on N
 training edges and as many negatives, on states in streams and, the control, on those of the same
 proteins alone: if the first is better, context adds.  Held-out pairs of the split, some of each
@@ -32,7 +32,6 @@ from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Labelled
 from lcplm_graph.training.fit_decoder import fit_decoder_on, new_decoder
 
-_HARD = 25.0
 ALONE, BESIDE = "single proteins", "in streams of two"
 
 
@@ -49,10 +48,10 @@ def main() -> None:
     )
     for name in options.models:
         encoder = load_encoder(name)
-        states = of_pairs(encoder, dataset.sequences, asked)
+        states = of_pairs(encoder, dataset.sequences, asked, options.resets)
         scores = {row: decoded(encoder.relation, found) for row, found in states.items()}
         if options.fit:
-            trained = of_pairs(encoder, dataset.sequences, known)
+            trained = of_pairs(encoder, dataset.sequences, known, options.resets)
             for row, found in trained.items():
                 decoder = new_decoder(found.shape[2], 0)
                 fit_decoder_on(decoder, found, known.labels, steps=options.steps, seed=0)
@@ -68,17 +67,19 @@ def short(part: Labelled, dataset: PPIDataset, longest: int) -> Labelled:
     return Labelled(part.pairs[fits], part.labels[fits])
 
 
-def of_pairs(encoder: LcPlmEncoder, store: SequenceStore, part: Labelled) -> dict[str, Tensor]:
+def of_pairs(
+    encoder: LcPlmEncoder, store: SequenceStore, part: Labelled, resets: list[float]
+) -> dict[str, Tensor]:
     """Return states of the two proteins of every pair, (n, 2, width), by where they stand."""
     nodes, ends = np.unique(part.pairs, return_inverse=True)
     texts = [(store[int(a)], store[int(b)]) for a, b in part.pairs]
     alone = encoder.embed(store.select(nodes), encoder.pool, progress=True)
     found = {ALONE: alone[torch.from_numpy(ends.reshape(-1, 2))]}
     found[BESIDE] = stream_states(encoder, texts, progress=True)
-    if not encoder.model.config.marker_step_bias:
+    for value in [] if encoder.model.config.marker_step_bias else resets:
         reset = copy.deepcopy(encoder)
-        reset.model.add_marker_steps(_HARD)
-        found[f"{BESIDE}, hard reset"] = stream_states(reset, texts, progress=True)
+        reset.model.add_marker_steps(value)
+        found[f"{BESIDE}, reset {value:g}"] = stream_states(reset, texts, progress=True)
     return found
 
 
@@ -99,6 +100,7 @@ def _parse() -> argparse.Namespace:
     add("--split-seed", type=int, default=1)
     add("--part", choices=("valid", "test"), default="valid")
     add("--pairs", type=int, default=150, help="positives, and negatives, of each class")
+    add("--resets", nargs="*", type=float, default=[25.0], help="biases on the step size")
     add("--longest", type=int, default=4096, help="residues of a pair at most")
     add("--fit", type=int, default=0, help="training edges, and negatives, for new decoders")
     add("--steps", type=int, default=150, help="of a new decoder")

@@ -5,6 +5,7 @@
     python benchmarks/relation_control.py lcplm-g-1m --other yeast_test.tsv yeast_test.fasta
 
 The runs are of one split and differ in their seed; every row is the mean over as many decoders.
+With --steps 0 the control's own decoder is the only other row.
 Rows: composition; `lcplm-1m` frozen, with a decoder fitted for --steps; stage 2's own decoder;
 stage 2's encoder frozen, with a decoder fitted as the control's.  With --streams also what is
 read inside streams of two proteins: by the marker alone, and by a decoder of the states there.
@@ -101,6 +102,12 @@ def fitted(
         bank[torch.from_numpy(seen)] = states
         decoder = new_decoder(bank.shape[1], seed)
         return fit_decoder(decoder, bank, split, steps=options.steps, seed=seed)
+
+    if options.steps == 0:
+        if getattr(control, "relation", None) is None:
+            raise SystemExit(f"{control.name} has no decoder of its own; give --steps")
+        own = {f"{control.name}, its own decoder": [(control, control.relation)] * len(runs)}
+        return own | {OWN: [(run, run.relation) for run in runs]}
 
     composition = load_encoder("composition")
     made = {
@@ -231,7 +238,13 @@ def _parse() -> argparse.Namespace:
     add("--split", default="node", help="a kind, or a saved split")
     add("--split-seed", type=int, default=1)
     add("--part", choices=("valid", "test"), default="valid", help="test: when all is decided")
-    add("--steps", type=int, default=1200, help="of 2048 pairs, of every decoder that is fitted")
+    add(
+        "--steps",
+        type=int,
+        default=1200,
+        help="of 2048 pairs, of every decoder that is fitted;"
+        " 0: none is, and the control is one that has its own",
+    )
     add("--most", type=int, default=0, help="positives, and negatives, a class; 0 for all")
     add("--rows", nargs="*", choices=ROWS, default=ROWS, help="beside stage 2's own decoder")
     add("--streams", type=int, default=0, help="positives, and negatives, a class inside streams")

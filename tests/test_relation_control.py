@@ -91,7 +91,7 @@ def test_states_in_streams_stand_beside_those_of_single_proteins(run, monkeypatc
     monkeypatch.setattr(sys, "argv", [*argv, *options])
     context.main()
     said = capsys.readouterr().out
-    rows = [context.ALONE, context.BESIDE, f"{context.BESIDE}, hard reset"]
+    rows = [context.ALONE, context.BESIDE, f"{context.BESIDE}, reset 25"]
     for row in (*rows, *(f"{row}, a decoder fitted there" for row in rows)):
         assert f"\n| {row} |" in said
 
