@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
 
@@ -213,7 +214,7 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: Any, ex: Any = None) -> NoReturn:
-            text = " ".join(str(message).split())
+            text = _told(" ".join(str(message).split()), cls)
             known = [option for action in self._actions for option in action.option_strings]
             wrong = next((word for word in text.split() if word.startswith("--")), "")
             near = did_you_mean(wrong, known) if "nrecognized" in text else ""
@@ -227,6 +228,33 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
     for one in fields(cls):
         _add(parser, one, hints[one.name], texts[one.name])
     return parser
+
+
+def _told(text: str, cls: type) -> str:
+    """Say an error of the parser in the words of the command line."""
+    own = {one.name: one for one in fields(cls)}
+    if found := re.fullmatch(r"(the following arguments are required: )([\w, ]+)", text):
+        return found[1] + ", ".join(_option(own.get(name), name) for name in found[2].split(", "))
+    found = re.match(r'Parser key "(\w+)".*(?:Got|Given) value: (.*)', text)
+    if found is None or found[1] not in own:
+        return text
+    hint = _item(get_type_hints(cls)[found[1]])
+    kinds = [kind for kind in (hint, *get_args(hint)) if kind is not type(None)]
+    wanted = next((_WANTED[kind] for kind in kinds if kind in _WANTED), "")
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            wanted = f"one of {', '.join(map(repr, get_args(kind)))}"
+    said = f"{_option(own[found[1]], found[1])} {found[2]}: give {wanted}"
+    return said if wanted else text
+
+
+_WANTED: dict[Any, str] = {int: "a whole number", float: "a number"}
+
+
+def _option(one: Field[Any] | None, name: str) -> str:
+    if one is not None and one.metadata.get("positional"):
+        return str(one.metadata.get("metavar") or name)
+    return f"--{name.replace('_', '-')}"
 
 
 def _add(parser: Any, one: Field[Any], hint: Any, text: str) -> None:

@@ -37,12 +37,18 @@ class Toy:
         Run.
     parts
         Of the toy.
+    size
+        Of the toy.
+    share
+        Of the toy.
     """
 
     words: list[str] = positional(metavar="WORD", nargs="*", default=[])
     colour: Literal["red", "blue"] = "red"
     fast: bool = False
     parts: list[str] | None = several(default=None)
+    size: int | None = None
+    share: float = 0.5
 
 
 @pytest.mark.parametrize(
@@ -63,7 +69,9 @@ def test_values_keep_their_spelling(argv, expected) -> None:
     [
         (["--colur", "red"], "lcplm toy: unrecognized arguments: --colur"),
         (["--colur", "red"], "did you mean '--colour'?"),
-        (["--colour", "green"], "'red', 'blue'"),
+        (["--colour", "green"], "lcplm toy: --colour green: give one of 'red', 'blue'"),
+        (["--size", "big"], "lcplm toy: --size big: give a whole number"),
+        (["--share", "1.5.0"], "lcplm toy: --share 1.5.0: give a number"),
     ],
 )
 def test_a_wrong_command_line_is_two_lines_and_exit_2(argv, text, capsys) -> None:

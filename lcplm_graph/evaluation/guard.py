@@ -50,7 +50,7 @@ def check_encoder(
             f"{encoder.name} was trained by stage 2 on {count} of the {len(split.held_out)} "
             f"held-out pairs of this {split.kind} split; give the split of its own training "
             f"(--split DIR/split.json{_own_command(encoder)}), or run stage 2 again "
-            "with this split's kind and seed (--split, --split_seed); --allow-leakage "
+            "with this split's kind and seed (--split, --split-seed); --allow-leakage "
             "evaluates it all the same, marked LEAKED"
         )
     return LEAKED
@@ -60,8 +60,10 @@ def _own_command(encoder: Encoder) -> str:
     """Return the command with the split of the encoder's record, if it was trained on one."""
     record = getattr(getattr(encoder, "model", None), "record", None)
     facts = {} if record is None else record.facts
-    graph, split = facts.get("graph"), facts.get("split")
-    earlier = any(run.get("split") for run in facts.get("history", []))
+    data = facts.get("data", {})
+    graph, split = data.get("graph"), data.get("split")
+    before = [*facts.get("before", []), *facts.get("history", [])]
+    earlier = any(run.get("data", {}).get("split") for run in before)
     if (
         earlier
         or graph is None

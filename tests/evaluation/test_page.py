@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lcplm_graph import score
+from lcplm_graph import load_encoder, score
+from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.evaluation.bootstrap import Interval
-from lcplm_graph.evaluation.guard import _own_command
+from lcplm_graph.evaluation.guard import _own_command, check_encoder
 from lcplm_graph.evaluation.network_page import write_network_page
 from lcplm_graph.evaluation.page import conclusions, write_page
 from lcplm_graph.evaluation.plots import draw_roc_pr
@@ -101,7 +103,7 @@ def test_conclusions_say_whether_intervals_are_apart(report) -> None:
 
 
 def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> None:
-    facts = {"graph": "string_human_core", "split": {"kind": "node", "seed": 7}}
+    facts = {"data": {"graph": "string_human_core", "split": {"kind": "node", "seed": 7}}}
     encoder = SimpleNamespace(name="runs/s2", model=SimpleNamespace(record=Record(facts)))
     command = (
         "lcplm evaluate link --graph string_human_core --encoder runs/s2 --split node --seed 7"
@@ -110,6 +112,14 @@ def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> Non
     # Of two trainings neither split alone is right.
     encoder.model.record = Record(facts | {"history": [facts]})
     assert _own_command(encoder) == ""
+    # As a real record has it, and the command it gives is right.
+    encoder = load_encoder("lcplm-g-1m")
+    words = shlex.split(_own_command(encoder).split(": ", 1)[1])
+    assert words[words.index("--encoder") + 1] == "lcplm-g-1m"
+    given = {name: words[words.index(f"--{name}") + 1] for name in ("graph", "split", "seed")}
+    dataset = load_graph(given["graph"])
+    split = dataset.split(given["split"], seed=int(given["seed"]))
+    assert check_encoder(encoder, dataset.sequences, split) == ""
 
 
 def test_conclusions_about_single_values_speak_of_no_interval() -> None:
