@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from lcplm_graph.errors import LeakageError
 from lcplm_graph.models.encoders import Encoder
@@ -60,10 +61,10 @@ def _own_command(encoder: Encoder) -> str:
     """Return the command with the split of the encoder's record, if it was trained on one."""
     record = getattr(getattr(encoder, "model", None), "record", None)
     facts = {} if record is None else record.facts
-    data = facts.get("data", {})
+    data = _of_run(facts)
     graph, split = data.get("graph"), data.get("split")
     before = [*facts.get("before", []), *facts.get("history", [])]
-    earlier = any(run.get("data", {}).get("split") for run in before)
+    earlier = any(_of_run(run).get("split") for run in before)
     if (
         earlier
         or graph is None
@@ -74,3 +75,8 @@ def _own_command(encoder: Encoder) -> str:
     words = ["lcplm", "evaluate", "link", "--graph", str(graph), "--encoder", encoder.name]
     words += ["--split", str(split["kind"]), "--seed", str(split["seed"])]
     return f", or by kind and seed: {shlex.join(words)}"
+
+
+def _of_run(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run was about: its own record has it bare, that of a release under ``data``."""
+    return dict(facts.get("data", facts))

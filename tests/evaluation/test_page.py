@@ -103,7 +103,7 @@ def test_conclusions_say_whether_intervals_are_apart(report) -> None:
 
 
 def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> None:
-    facts = {"data": {"graph": "string_human_core", "split": {"kind": "node", "seed": 7}}}
+    facts = {"graph": "string_human_core", "split": {"kind": "node", "seed": 7}}
     encoder = SimpleNamespace(name="runs/s2", model=SimpleNamespace(record=Record(facts)))
     command = (
         "lcplm evaluate link --graph string_human_core --encoder runs/s2 --split node --seed 7"
