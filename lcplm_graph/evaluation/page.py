@@ -19,6 +19,7 @@ from lcplm_graph.evaluation.report import Report, best_rows, group_of, shown, va
 from lcplm_graph.io import atomic_path
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
+_NARROW = 700  # pixels
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -64,8 +65,7 @@ def write_page(
     pictures = report.figures if figures is None else figures
     rows = [
         {
-            # Words may be broken on a narrow screen, numbers not.
-            "cells": [(shown(x), isinstance(x, str)) for x in map(row.get, report.columns)],
+            "cells": [(shown(x), _breaks(x)) for x in map(row.get, report.columns)],
             "best": best.get(group_of(row)) == number,
             "first": number > 0 and group_of(row) != group_of(report.rows[number - 1]),
         }
@@ -83,7 +83,7 @@ def write_page(
         rows=rows,
         facts={key: shown(value) for key, value in report.facts.items()},
         notes=report.notes,
-        figures={caption: _embedded(Path(file)) for caption, file in pictures.items()},
+        figures={text: (_embedded(Path(f)), _is_large(Path(f))) for text, f in pictures.items()},
         command=shlex.join(command or ["lcplm", *_own_words()]),
         version=lcplm_graph.__version__,
         day=date.today().isoformat(),
@@ -156,9 +156,20 @@ def _apart(best: Any, other: Any) -> str:
     return ", intervals apart" if best.low > other.high else ", intervals overlap"
 
 
+def _breaks(value: Any) -> bool:
+    """Whether a cell may be broken into lines on a narrow screen: long texts, never numbers."""
+    return isinstance(value, str) and len(value) > 8
+
+
 def _embedded(path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     return f"data:{_TYPES[path.suffix]};base64,{data}"
+
+
+def _is_large(path: Path) -> bool:
+    """Whether a picture is moved sideways on a narrow screen rather than made small."""
+    size = path.read_bytes()[16:20]  # where a PNG has its width
+    return path.suffix == ".png" and int.from_bytes(size, "big") > _NARROW
 
 
 def _own_words() -> list[str]:
