@@ -214,7 +214,7 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: Any, ex: Any = None) -> NoReturn:
-            text = _told(" ".join(str(message).split()), cls)
+            text = _in_options(" ".join(str(message).split()), cls)
             known = [option for action in self._actions for option in action.option_strings]
             wrong = next((word for word in text.split() if word.startswith("--")), "")
             near = did_you_mean(wrong, known) if "nrecognized" in text else ""
@@ -230,7 +230,7 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
     return parser
 
 
-def _told(text: str, cls: type) -> str:
+def _in_options(text: str, cls: type) -> str:
     """Say an error of the parser in the words of the command line."""
     own = {one.name: one for one in fields(cls)}
     if found := re.fullmatch(r"(the following arguments are required: )([\w, ]+)", text):
@@ -244,8 +244,8 @@ def _told(text: str, cls: type) -> str:
     for kind in kinds:
         if get_origin(kind) is Literal:
             wanted = f"one of {', '.join(map(repr, get_args(kind)))}"
-    said = f"{_option(own[found[1]], found[1])} {found[2]}: give {wanted}"
-    return said if wanted else text
+    option = _option(own[found[1]], found[1])
+    return f"{option} {found[2]}: give {wanted}" if wanted else text
 
 
 _WANTED: dict[Any, str] = {int: "a whole number", float: "a number"}

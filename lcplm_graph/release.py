@@ -120,14 +120,14 @@ def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
     """Facts of all runs but the last, each of which the next one started from."""
     from lcplm_graph.models.encoders import load_encoder
 
-    facts = [_told(run) for run in runs]
+    facts = [_facts_so_far(run) for run in runs]
     for earlier, run, later in zip(runs, runs[1:], facts[1:], strict=False):
         if later[0]["data"].get("encoder_fingerprint") != load_encoder(str(earlier)).fingerprint():
             raise ConfigError(f"{run}: this run did not start from the model of {earlier}")
     return [run for history in facts[:-1] for run in history]
 
 
-def _told(run: Path) -> list[dict[str, Any]]:
+def _facts_so_far(run: Path) -> list[dict[str, Any]]:
     """Facts of a run; or of all runs of a released model, which are in its record."""
     from lcplm_graph.models.folder import ModelFolder
     from lcplm_graph.models.shipped import shipped_encoders, shipped_folder

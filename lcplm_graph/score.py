@@ -105,12 +105,12 @@ def _name_nearest(answer: ScoredPairs) -> None:
 
     near = zip(answer.nearest_training_pair, answer.nearest_training_identity, strict=True)
     for (a, b), (pair, identity) in zip(answer.names, near, strict=True):
-        told = f"nearest training pair of {_short(a)} and {_short(b)}: "
+        line = f"nearest training pair of {_short(a)} and {_short(b)}: "
         if identity:
-            told += f"{' and '.join(pair)}, {identity:.0%} identity"
+            line += f"{' and '.join(pair)}, {identity:.0%} identity"
         else:
-            told += f"none with {IDENTITY:.0%} identity over {COVERAGE:.0%} of both proteins"
-        print(told, file=sys.stderr)
+            line += f"none with {IDENTITY:.0%} identity over {COVERAGE:.0%} of both proteins"
+        print(line, file=sys.stderr)
 
 
 def _answer(

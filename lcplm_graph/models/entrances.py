@@ -89,8 +89,8 @@ def forget_at(
     if weight is None:
         changed["delta"] = delta.index_add(0, at, bias.to(delta.dtype).expand(len(at), -1))
     else:
-        here = delta.new_zeros(len(delta), 1).index_fill(0, at, 1.0)
-        changed["delta"] = torch.cat([delta, here], dim=1)
+        is_entrance = delta.new_zeros(len(delta), 1).index_fill(0, at, 1.0)
+        changed["delta"] = torch.cat([delta, is_entrance], dim=1)
         changed["delta_weight"] = torch.cat([weight, bias[:, None].to(weight.dtype)], dim=1)
     missing = operands["D"] * (own - less)
 
