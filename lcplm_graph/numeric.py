@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, MappingView
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,43 @@ def numbers(values: Any, what: str) -> FloatArray:
     InputError
         If they are not numbers.
     """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
     try:
-        return np.asarray(values, np.float64)
+        return np.asarray(_walked_through(values), np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} must be numbers: {error}") from error
+
+
+def one_each(values: Any, what: str) -> npt.NDArray[Any]:
+    """Return classes, labels or groups, one for each item, as an array of their own type.
+
+    Raises
+    ------
+    InputError
+        If they are not a list or an array of one axis, or some are numbers and some are not.
+
+    Examples
+    --------
+    >>> one_each((name for name in "ab"), "groups").tolist()
+    ['a', 'b']
+    """
+    array = np.asarray(_walked_through(values))
+    if array.ndim != 1:
+        found = type(values).__name__ if not array.ndim else f"an array of shape {array.shape}"
+        raise InputError(f"{what} must be one for each item in a list or array, not {found}")
+    if array.dtype != object:
+        return array
+    kinds = {np.asarray(one).dtype.kind for one in array}
+    if len(kinds) > 1 or not kinds <= set("biufUS"):
+        raise InputError(f"{what} must all be numbers, or all be texts; there are other things")
+    return np.array(array.tolist())
+
+
+def _walked_through(values: Any) -> Any:
+    """Make something NumPy takes of tensors and of what has to be walked through."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        return values.double().numpy() if values.is_floating_point() else values.numpy()
+    return list(values) if isinstance(values, Iterator | MappingView) else values
 
 
 def is_number(text: str) -> bool:

@@ -103,6 +103,7 @@ def naive_frequency(train_labels: Any, count: int) -> FloatArray:
     ----------
     .. [1] Radivojac et al., Nature Methods 10, 221 (2013), "Naive".
     """
+    train_labels = _sparse(train_labels)
     if not train_labels.shape[0]:
         raise InputError("there is no training protein to count terms of")
     frequency = np.asarray(train_labels.sum(axis=0), np.float64).ravel() / train_labels.shape[0]
@@ -148,7 +149,7 @@ def nearest_neighbour_transfer(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
         shape=(len(test), len(train)),
     )
-    return _as_dense(weight @ sparse.csr_array(train_labels).astype(np.float64))
+    return _as_dense(weight @ _sparse(train_labels))
 
 
 def homologue_transfer(
@@ -172,13 +173,19 @@ def homologue_transfer(
     -------
     ndarray, dtype=float64, shape=(count, terms)
     """
-    labels = sparse.csr_array(train_labels).astype(np.float64)
+    labels = _sparse(train_labels)
     result = np.zeros((count, labels.shape[1]))
     hit = labels[pairs[:, 1]].tocoo()
     np.maximum.at(
         result, (pairs[hit.row, 0], hit.col), np.asarray(identity, np.float64)[hit.row] * hit.data
     )
     return result
+
+
+def _sparse(labels: Any) -> sparse.csr_array:
+    """Return labels as numbers; a tuple of rows is no description of a sparse array."""
+    rows = labels if sparse.issparse(labels) else np.asarray(labels, np.float64)
+    return sparse.csr_array(rows).astype(np.float64)
 
 
 def _directions(features: Any) -> FloatArray:

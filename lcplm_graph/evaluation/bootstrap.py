@@ -17,7 +17,7 @@ import numpy as np
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import checked
-from lcplm_graph.numeric import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite, one_each
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.seeds import checked_seed
 
@@ -110,7 +110,11 @@ def bootstrap_mean(
     array = finite(values, "values").ravel()
     if not len(array):
         raise InputError("there is no value to take the mean of")
-    of_row = np.arange(len(array)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    of_row = (
+        np.arange(len(array))
+        if groups is None
+        else np.unique(one_each(groups, "groups"), return_inverse=True)[1]
+    )
     if len(of_row) != len(array):
         raise InputError(f"{len(of_row)} groups for {len(array)} values")
     sums, sizes = np.bincount(of_row, array), np.bincount(of_row).astype(np.float64)

@@ -195,7 +195,8 @@ def information_content(labels: Any, parents: Any) -> FloatArray:
     [0.0, 1.0]
     """
     have = sparse.csc_array(_dense(labels).astype(np.int64))
-    above = sparse.csr_array(parents).astype(np.int64)
+    sparse_or_not = parents if sparse.issparse(parents) else np.asarray(parents)
+    above = sparse.csr_array(sparse_or_not).astype(np.int64)
     if above.shape != (have.shape[1], have.shape[1]):
         raise InputError(f"parents has shape {above.shape} for {have.shape[1]} terms")
     # A protein has all parents of a term if it has as many of them as there are.

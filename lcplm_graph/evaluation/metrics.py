@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite, one_each
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -187,7 +187,8 @@ def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     InputError
         If shapes differ, a label is not 0 or 1, or a score is not finite.
     """
-    label, score = np.asarray(labels), finite(scores, "scores")
+    score = finite(scores, "scores")
+    label = one_each(labels, "labels") if score.ndim == 1 else np.asarray(labels)
     if label.shape != score.shape:
         raise InputError(f"labels have shape {label.shape}, scores {score.shape}")
     if label.dtype != bool and not np.isin(label, (0, 1)).all():

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite, one_each
 from lcplm_graph.seeds import checked_seed
 
 #: Weights of the penalty, from strong to weak; tried in turn until one is worse than the best.
@@ -88,6 +88,7 @@ def fit_probe(
     >>> probe.model.predict(x[[0, -1]]).tolist(), probe.held_out
     ([3, 7], 4)
     """
+    features, classes = np.asarray(features), one_each(classes, "classes")
     finite(features, "features")
     if len(np.unique(classes)) < 2:
         raise InputError("a probe needs rows of at least two classes")

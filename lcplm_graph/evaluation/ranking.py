@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite, numbers, one_each
 from lcplm_graph.pairs import IntArray, adjacency
 
 #: Given proteins (b,), scores of each against every protein, shape (b, num_nodes).
@@ -161,7 +161,7 @@ def top_k_hits(scores: Any, reference: Any, truth: Any, k: int = 1) -> FloatArra
         If there are fewer than `k` references or a score is not finite.
     """
     score = finite(scores, "scores")
-    same = np.asarray(truth)[:, None] == np.asarray(reference)[None, :]
+    same = one_each(truth, "truth")[:, None] == one_each(reference, "reference")[None, :]
     if not 1 <= k <= score.shape[1]:
         raise InputError(f"Top-{k} needs at least {max(k, 1)} references, not {score.shape[1]}")
     limit = -np.partition(-score, k - 1, axis=1)[:, k - 1 : k]
@@ -190,9 +190,10 @@ def sensitivity_to_first_false_positive(scores: Any, reference: Any, truth: Any)
     ----------
     .. [1] Söding & Remmert, Current Opinion in Structural Biology 21, 404 (2011).
     """
-    score = np.asarray(scores, np.float64)
+    score = numbers(scores, "scores")
     counted = ~np.isnan(score)
-    same = (np.asarray(truth)[:, None] == np.asarray(reference)[None, :]) & counted
+    same = one_each(truth, "truth")[:, None] == one_each(reference, "reference")[None, :]
+    same &= counted
     wrong = np.where(counted & ~same, score, -np.inf).max(axis=1, keepdims=True)
     found, relatives = (same & (score > wrong)).sum(axis=1), same.sum(axis=1)
     return np.where(relatives > 0, found / np.maximum(relatives, 1), np.nan)

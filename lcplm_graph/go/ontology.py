@@ -216,7 +216,8 @@ class Ontology:
         -------
         scipy.sparse.csr_array, dtype=bool, shape=(n, terms)
         """
-        matrix = sparse.csr_array(annotations).astype(bool)
+        given = annotations if sparse.issparse(annotations) else np.asarray(annotations)
+        matrix = sparse.csr_array(given).astype(bool)
         self._check_width(matrix.shape[1], len(self))
         result = sparse.csr_array(matrix @ self.ancestors)
         result.sort_indices()

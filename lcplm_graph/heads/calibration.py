@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import finite, numbers
+from lcplm_graph.numeric import finite, numbers, one_each
 
 _CLASSES = 3
 # A class with fewer pairs of either label is calibrated as all pairs together.
@@ -63,8 +63,8 @@ class Calibration:
         InputError
             If a score is not a finite number, or the shapes differ.
         """
-        score, label = finite(scores, "scores"), np.asarray(labels, bool)
-        of_class = np.asarray(classes)
+        score, label = finite(scores, "scores"), one_each(labels, "labels").astype(bool)
+        of_class = one_each(classes, "classes")
         if not score.shape == label.shape == of_class.shape == (len(label),):
             raise InputError(
                 f"scores, labels and classes have shapes {score.shape}, {label.shape} and "

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import edge_weights
+from lcplm_graph.numeric import edge_weights, finite
 from lcplm_graph.pairs import IntArray, as_pairs, pair_keys
 from lcplm_graph.splits.parts import Part
 
@@ -37,14 +37,16 @@ class EdgeSets:
         if self.message_weight is not None:
             weight = edge_weights(self.message_weight, self.message, "message_weight")
             object.__setattr__(self, "message_weight", weight)
+        parts = finite(self.held_out_part, "held_out_part")
+        if not np.isin(parts, (Part.VALID, Part.TEST)).all():
+            raise InputError("held_out_part may hold 0 (valid) and 1 (test) only")
+        object.__setattr__(self, "held_out_part", parts)
         self._sort("message", "message_weight", np.float32)
         self._sort("supervision")
         self._sort("held_out", "held_out_part", np.int8)
         self._sort("dropped")
-        if not np.isin(self.held_out_part, (Part.VALID, Part.TEST)).all():
-            raise InputError("held_out_part may hold 0 (valid) and 1 (test) only")
         if self.node_part is not None:
-            node_part = np.asarray(self.node_part, np.int8)
+            node_part = finite(self.node_part, "node_part").astype(np.int8)
             if node_part.shape != (self.num_nodes,):
                 raise InputError(f"node_part has shape {node_part.shape}, not ({self.num_nodes},)")
             object.__setattr__(self, "node_part", node_part)
