@@ -17,7 +17,7 @@ _WIDTH, _DEPTH, _ROWS = 1 << 20, 1 << 14, 1 << 24
 _MOST_LABELS = 1 << 20
 
 
-class _Bounds(NamedTuple):
+class Bounds(NamedTuple):
     """A number's kind and range, both ends included."""
 
     kind: type
@@ -26,26 +26,26 @@ class _Bounds(NamedTuple):
 
 
 _NUMBERS = {
-    "d_model": _Bounds(int, 1, _WIDTH),
-    "n_layer": _Bounds(int, 1, _DEPTH),
-    "d_intermediate": _Bounds(int, 0, _WIDTH),
-    "vocab_size": _Bounds(int, 1, _ROWS),
-    "pad_vocab_size_multiple": _Bounds(int, 1, _ROWS),
-    "norm_epsilon": _Bounds(float, 0, 1),
-    "initializer_range": _Bounds(float, 0, 1e3),
-    "classifier_dropout": _Bounds(float, 0, 1),
-    "relation_channels": _Bounds(int, 0, _WIDTH),
-    "relation_members": _Bounds(int, 1, 1 << 10),
+    "d_model": Bounds(int, 1, _WIDTH),
+    "n_layer": Bounds(int, 1, _DEPTH),
+    "d_intermediate": Bounds(int, 0, _WIDTH),
+    "vocab_size": Bounds(int, 1, _ROWS),
+    "pad_vocab_size_multiple": Bounds(int, 1, _ROWS),
+    "norm_epsilon": Bounds(float, 0, 1),
+    "initializer_range": Bounds(float, 0, 1e3),
+    "classifier_dropout": Bounds(float, 0, 1),
+    "relation_channels": Bounds(int, 0, _WIDTH),
+    "relation_members": Bounds(int, 1, 1 << 10),
 }
 _SWITCHES = (
     "rms_norm", "residual_in_fp32", "fused_add_norm", "bidirectional",
     "bidirectional_weight_tie", "tie_embeddings", "marker_step_bias",
 )  # fmt: skip
 _SSM_NUMBERS = {
-    "d_state": _Bounds(int, 1, 1 << 12),
-    "d_conv": _Bounds(int, 1, 1 << 12),
-    "expand": _Bounds(int, 1, 1 << 10),
-    "dt_rank": _Bounds(int, 1, _WIDTH),
+    "d_state": Bounds(int, 1, 1 << 12),
+    "d_conv": Bounds(int, 1, 1 << 12),
+    "expand": Bounds(int, 1, 1 << 10),
+    "dt_rank": Bounds(int, 1, _WIDTH),
 }
 _SSM_SWITCHES = ("bias", "conv_bias")
 _SSM_KEYS = (*_SSM_NUMBERS, *_SSM_SWITCHES, "layer")
@@ -160,7 +160,7 @@ def check_keys(config: type, kwargs: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key} must be 'eager' or null, not {kwargs[key]!r:.50}")
     labels = kwargs.get("num_labels")
     if labels is not None:
-        _check_number("num_labels", labels, _Bounds(int, 0, _MOST_LABELS))
+        check_number("num_labels", labels, Bounds(int, 0, _MOST_LABELS))
     for key, kind in _OF_HUGGING_FACE.items():
         _check_optional(key, kwargs.get(key), kind)
 
@@ -202,7 +202,7 @@ def check_token_ids(config: Any, kwargs: Mapping[str, Any]) -> None:
     for key, value in given.items():
         is_list = key == "eos_token_id" and isinstance(value, list)
         for number in value if is_list else [] if value is None else [value]:
-            _check_number(key, number, _Bounds(int, 0, config.vocab_size - 1))
+            check_number(key, number, Bounds(int, 0, config.vocab_size - 1))
 
 
 def check_standard(config: Any) -> None:
@@ -213,9 +213,7 @@ def check_standard(config: Any) -> None:
     ConfigError
         Naming the first field that does not fit.
     """
-    _check_number(
-        "chunk_size_feed_forward", config.chunk_size_feed_forward, _Bounds(int, 0, _WIDTH)
-    )
+    check_number("chunk_size_feed_forward", config.chunk_size_feed_forward, Bounds(int, 0, _WIDTH))
     _check_type("is_encoder_decoder", config.is_encoder_decoder, bool, "true or false")
     for name, kind in _STANDARD_OPTIONAL.items():
         _check_optional(name, getattr(config, name), kind)
@@ -231,7 +229,7 @@ def check_values(config: Any) -> None:
         Naming the first field that does not fit.
     """
     for name, bounds in _NUMBERS.items():
-        _check_number(name, getattr(config, name), bounds)
+        check_number(name, getattr(config, name), bounds)
     for name in _SWITCHES:
         _check_type(name, getattr(config, name), bool, "true or false")
     for name, kind in _OPTIONAL.items():
@@ -246,7 +244,7 @@ def _check_ssm(options: Mapping[str, Any]) -> None:
         raise ConfigError(f"unknown ssm_cfg keys {unknown}; known: {', '.join(sorted(_SSM_KEYS))}")
     for name, bounds in _SSM_NUMBERS.items():
         if name in options and not (name == "dt_rank" and options[name] == "auto"):
-            _check_number(name, options[name], bounds)
+            check_number(name, options[name], bounds)
     for name in _SSM_SWITCHES:
         if name in options:
             _check_type(name, options[name], bool, "true or false")
@@ -276,7 +274,14 @@ def _check_optional(name: str, value: Any, kind: type | tuple[type, ...]) -> Non
         raise ConfigError(f"{name} must be {_spelled(kind)} or null, not {value!r:.50}")
 
 
-def _check_number(name: str, value: Any, bounds: _Bounds) -> None:
+def check_number(name: str, value: Any, bounds: Bounds) -> None:
+    """Check a number's type and range.
+
+    Raises
+    ------
+    ConfigError
+        Naming the option.
+    """
     accepted = (int, float) if bounds.kind is float else int
     if isinstance(value, bool) or not isinstance(value, accepted):
         what = "a number" if bounds.kind is float else "a whole number"

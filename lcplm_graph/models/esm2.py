@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError
+from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.models.checkpoints import (
     count_layers,
     first_line,
@@ -20,10 +20,11 @@ from lcplm_graph.models.checkpoints import (
     stored_shapes,
     stored_tensors,
 )
+from lcplm_graph.models.config_checks import Bounds, check_number
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.names import CONFIG
-from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.models.pooling import check_pool, pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.models.state_dicts import refuse_not_finite
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
@@ -132,8 +133,9 @@ def _relation(folder: Path, config: Any) -> RelationDecoder | None:
     """Read the decoder of pairs that stage 2 put beside ESM-2's weights."""
     if not getattr(config, "relation_channels", 0):
         return None
-    width = pooled_dim(config.hidden_size, config.pool)
-    decoder = RelationDecoder(width, config.relation_channels, config.relation_members)
+    width = pooled_dim(config.hidden_size, getattr(config, "pool", "mean"))
+    members = getattr(config, "relation_members", 4)
+    decoder = RelationDecoder(width, config.relation_channels, members)
     stored = {
         key.removeprefix(RELATION): value
         for key, value in stored_tensors(folder).items()
@@ -202,6 +204,10 @@ def _check_config(folder: Path) -> None:
         raise CheckpointError(
             f"{folder / CONFIG}: model_type is {stored.get('model_type')!r}, not 'esm'"
         )
+    try:
+        _check_values(stored)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     shapes = stored_shapes(folder)
     layers = count_layers(shapes, _LAYER)
     if stored.get("num_hidden_layers") != layers:
@@ -216,3 +222,18 @@ def _check_config(folder: Path) -> None:
             f"{folder}: {CONFIG} asks for an embedding of shape {asked}, but the weights hold "
             f"{rows or 'none'}; the files do not belong together"
         )
+
+
+def _check_values(stored: dict[str, Any]) -> None:
+    """Check what transformers takes as it is, and what stage 2 wrote beside it."""
+    rows = stored.get("vocab_size")
+    check_number("vocab_size", rows, Bounds(int, 1, 1 << 24))
+    for name in ("pad_token_id", "mask_token_id", "eos_token_id", "bos_token_id", "cls_token_id"):
+        if stored.get(name) is not None:
+            check_number(name, stored[name], Bounds(int, 0, rows - 1))
+    positions = stored.get("position_embedding_type", "absolute")
+    if positions not in ("absolute", "rotary"):
+        raise ConfigError(f"position_embedding_type is absolute or rotary, not {positions!r:.50}")
+    check_number("relation_channels", stored.get("relation_channels", 0), Bounds(int, 0, 1 << 20))
+    check_number("relation_members", stored.get("relation_members", 1), Bounds(int, 1, 1 << 10))
+    check_pool(stored.get("pool", "mean"))

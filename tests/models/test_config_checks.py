@@ -7,6 +7,7 @@ import torch
 
 from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmWarning
 from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 
 SMALL = {"d_model": 8, "n_layer": 1}
@@ -67,3 +68,34 @@ def test_what_hugging_face_refuses_is_one_sentence(folder, options):
     (folder[0] / "config.json").write_text(folder[1])
     with pytest.raises(ConfigError, match=f"Hugging Face refuses {next(iter(options))}"):
         LcPlmForMaskedLM.from_pretrained(folder[0], **options)
+
+
+@pytest.fixture(scope="module")
+def esm2(tmp_path_factory):
+    from transformers import EsmConfig, EsmModel
+
+    made = tmp_path_factory.mktemp("esm2")
+    config = EsmConfig(
+        vocab_size=33, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=8, pad_token_id=1, mask_token_id=32,
+    )  # fmt: skip
+    EsmModel(config, add_pooling_layer=False).save_pretrained(made)
+    return made, json.loads((made / "config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"pad_token_id": value} for value in (-5, 33, "1")),
+        *({"mask_token_id": 99}, {"position_embedding_type": "nope"}, {"pool": "nope"}),
+        *({"relation_channels": value} for value in ("x", -1, 1.5)),
+        *({"relation_channels": 4}, {"vocab_size": 40}, {"hidden_size": 16}),
+        *({"num_hidden_layers": 2}, {"intermediate_size": 16}, {"max_position_embeddings": "x"}),
+    ],
+    ids=lambda wrong: json.dumps(wrong),
+)
+def test_nonsense_in_a_configuration_of_esm2_is_named(esm2, wrong):
+    folder, stored = esm2
+    (folder / "config.json").write_text(json.dumps({**stored, **wrong}))
+    with pytest.raises(CheckpointError, match=str(folder)):
+        load_encoder(f"esm2:{folder}")
