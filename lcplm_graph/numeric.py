@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MappingView
+from collections.abc import Iterator, KeysView, ValuesView
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def _walked_through(values: Any) -> Any:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         return values.double().numpy() if values.is_floating_point() else values.numpy()
-    return list(values) if isinstance(values, Iterator | MappingView) else values
+    return list(values) if isinstance(values, Iterator | ValuesView | KeysView) else values
 
 
 def is_number(text: str) -> bool:

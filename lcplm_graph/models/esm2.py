@@ -226,7 +226,7 @@ def _check_config(folder: Path) -> None:
 
 def _check_values(stored: dict[str, Any]) -> None:
     """Check what transformers takes as it is, and what stage 2 wrote beside it."""
-    rows = stored.get("vocab_size")
+    rows: Any = stored.get("vocab_size")
     check_number("vocab_size", rows, Bounds(int, 1, 1 << 24))
     for name in ("pad_token_id", "mask_token_id", "eos_token_id", "bos_token_id", "cls_token_id"):
         if stored.get(name) is not None:
