@@ -98,11 +98,13 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         network(packed.input_ids, cu_seqlens=packed.cu_seqlens, **more)
         seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"tokens": len(ids), "seconds": round(seconds, 1), "megabytes": round(peak)}
+    return {"tokens": len(ids), "seconds": round(seconds, 2), "megabytes": round(peak)}
 
 
 def until_it_breaks(model: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure ever longer streams, up to the first that takes too long."""
+    with np.load(options.work / _STREAM) as stored:
+        tokens = {count: int(stored["ends"][count]) + 1 for count in COUNTS}
     for count in COUNTS:
         path = options.work / f"{model}-{count}.json"
         if not path.exists():
@@ -111,7 +113,11 @@ def until_it_breaks(model: str, options: argparse.Namespace) -> Iterator[dict[st
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode > 0:
                 raise RuntimeError(f"{model}, {count} proteins: {done.stderr.strip()[-500:]}")
-            broke = {"tokens": 0, "seconds": f"more than {options.seconds}", "megabytes": None}
+            broke = {
+                "tokens": tokens[count],
+                "seconds": f"more than {options.seconds}",
+                "megabytes": None,
+            }
             found = broke if done.returncode else json.loads(done.stdout.splitlines()[-1])
             path.write_text(json.dumps({"model": model, "proteins": count} | found))
         row = json.loads(path.read_text())
@@ -140,7 +146,15 @@ def draw(rows: list[dict], options: argparse.Namespace) -> None:
                 name, (own[-1]["proteins"], own[-1][key]), xytext=(-6, 7), ha="right",
                 textcoords="offset points", color=_COLOURS[model],
             )  # fmt: skip
-        axis.set(xscale="log", yscale="log", xlabel="proteins of the stream", ylabel=label)
+        axis.set(xscale="log", xlabel="proteins of the stream", ylabel=label)
+        if key == "seconds":
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(0, None)
+        axis.set_xticks(COUNTS)
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_formatter("{x:,g}")
+            side.set_minor_formatter("")
         axis.spines[["top", "right"]].set_visible(False)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.out, dpi=120)
