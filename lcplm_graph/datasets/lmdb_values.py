@@ -8,7 +8,6 @@ SIGSEGV.  So another process reads, and if it ends, that is an error as any othe
 
 from __future__ import annotations
 
-import os
 import struct
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from lcplm_graph.apart import another_process
 from lcplm_graph.errors import DataError
 
 _SIZE = struct.Struct("<q")
@@ -64,11 +64,10 @@ def open_values(path: Path) -> Iterator[LmdbValues]:
     path : Path
         A file, or the folder of one.
     """
-    command = [sys.executable, "-m", "lcplm_graph.datasets.lmdb_values", str(path)]
-    where = os.pathsep.join(part for part in sys.path if part)
+    command, environment = another_process("lcplm_graph.datasets.lmdb_values", str(path))
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": where},
+        env=environment,
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None

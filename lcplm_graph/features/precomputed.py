@@ -8,6 +8,8 @@ Besides the layouts that `lcplm embed` writes, that of STRING's network and sequ
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from lcplm_graph.apart import another_process
 from lcplm_graph.errors import DataError
+
+_SECONDS, _BYTES_PER_SECOND = 20.0, 2e7
+_MOST_COMPRESSED = 1000
 
 
 class Precomputed(NamedTuple):
@@ -52,6 +58,7 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
         proteins, vectors of different width, or an id twice.
     """
     path = Path(path)
+    _try_elsewhere(path, species)
     readers = {".h5": _read_h5, ".npz": _read_npz, ".parquet": _read_parquet}
     if not path.is_file():
         raise DataError("no such file", path=path)
@@ -77,6 +84,28 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
     return found
 
 
+def _try_elsewhere(path: Path, species: str | None) -> None:
+    """Let another process read HDF5 first: damaged strings hold the library up for ever.
+
+    Raises
+    ------
+    DataError
+        If that process hangs, or is ended by a signal; it does not matter whether it can read.
+    """
+    if path.suffix != ".h5" or not path.is_file():
+        return
+    command, environment = another_process(__name__, str(path), species or "")
+    limit = _SECONDS + path.stat().st_size / _BYTES_PER_SECOND
+    try:
+        ended = subprocess.run(
+            command, env=environment, timeout=limit, check=False, capture_output=True
+        ).returncode
+    except subprocess.TimeoutExpired:
+        raise DataError(f"damaged: it cannot be read within {limit:.0f} s", path=path) from None
+    if ended < 0:
+        raise DataError("damaged: what it says ends the process that reads it", path=path)
+
+
 def _read_h5(path: Path, species: str | None) -> Precomputed:
     with h5py.File(path) as file:
         group: Any = file
@@ -90,6 +119,7 @@ def _read_h5(path: Path, species: str | None) -> Precomputed:
                 )
             group = file["species"][species]
         info = {key: _plain(value) for key, value in file.attrs.items()}
+        _refuse_promises(group, path)
         if "proteins" in group and "embeddings" in group:
             ids = [_plain(name) for name in group["proteins"][:]]
             return Precomputed(ids, np.asarray(group["embeddings"][:], np.float32), info)
@@ -104,6 +134,18 @@ def _read_h5(path: Path, species: str | None) -> Precomputed:
                 path=path,
             )
         return Precomputed(ids, np.stack([group[n][:] for n in ids]).astype(np.float32), info)
+
+
+def _refuse_promises(group: Any, path: Path) -> None:
+    """Refuse arrays that would take far more memory than the file has bytes."""
+    most = _MOST_COMPRESSED * path.stat().st_size
+    for name in group:
+        if isinstance(group[name], h5py.Dataset) and group[name].nbytes > most:
+            raise DataError(
+                f"damaged: {name!r} promises {group[name].nbytes:,} bytes, far more than the file "
+                "can hold",
+                path=path,
+            )
 
 
 def _read_npz(path: Path, species: str | None) -> Precomputed:
@@ -123,3 +165,7 @@ def _read_parquet(path: Path, species: str | None) -> Precomputed:
 
 def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else getattr(value, "tolist", lambda: value)()
+
+
+if __name__ == "__main__":
+    _read_h5(Path(sys.argv[1]), sys.argv[2] or None)

@@ -168,3 +168,13 @@ def test_scope_with_a_fixed_split(benchmarks, tmp_path):
     train, test = data.train_mask, data.test_superfamily_mask
     assert not set(data.superfamily[test].tolist()) & set(data.superfamily[train].tolist())
     assert set(data.fold[test].tolist()) <= set(data.fold[train].tolist())
+
+
+def test_a_database_that_ends_its_reader_is_damaged(tmp_path):
+    path = tmp_path / "remote_homology_train.lmdb"
+    labels = {"fold_label": 0, "superfamily_label": 0, "family_label": 0}
+    write_lmdb(path, [{"primary": "MKT" * 900, **labels}] * 9)
+    # LMDB maps the file and is sure that all of it is there.
+    os.truncate(path / "data.mdb", 3 * 4096)
+    with pytest.raises(DataError, match=r"the LMDB database is damaged"):
+        RemoteHomology(tmp_path, root=tmp_path)
