@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lcplm_graph import __version__
-from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.errors import CheckpointError, ConfigError, InputError
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.heads.property import PropertyHead
 from lcplm_graph.io import whole_folder, write_json
 from lcplm_graph.models.checkpoints import first_line, read_json
 from lcplm_graph.models.composition import CompositionEncoder
+from lcplm_graph.models.config_checks import Bounds, check_number
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
@@ -319,7 +320,8 @@ class PropertyModel(nn.Module):
                 raise CheckpointError(
                     f"{files.property}: format {stored['format']!r}, this version reads {FORMAT}"
                 )
-            target = Target.of(stored["target"])
+            target = _target(stored["target"], files.property)
+            _check_head(stored["head"], files.head)
             model = cls(
                 load_encoder(path),
                 target,
@@ -327,9 +329,10 @@ class PropertyModel(nn.Module):
                 pool=stored["pool"],
                 head=HeadOptions(**stored["head"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ConfigError) as error:
+            reason = str(error) if isinstance(error, ConfigError) else repr(error)
             raise CheckpointError(
-                f"{files.property}: not what lcplm finetune writes ({error!r})"
+                f"{files.property}: not what lcplm finetune writes ({reason})"
             ) from error
         model._load_head(files.head)
         return model.to(device or "cpu").eval()
@@ -347,6 +350,24 @@ class PropertyModel(nn.Module):
             raise CheckpointError(
                 f"{path}: its tensors do not fit the head of {path.parent} ({first_line(error)})"
             ) from error
+
+
+def _target(stored: Any, path: Path) -> Target:
+    try:
+        return Target.of(stored)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _check_head(options: Any, path: Path) -> None:
+    """Compare the size of a head with its weights, before one of that size is made."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            sizes = [n for key in file.keys() for n in file.get_slice(key).get_shape()]  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not readable ({first_line(error)})") from error
+    check_number("channels", options["channels"], Bounds(int, 0, max(sizes, default=0)))
+    check_number("dropout", options["dropout"], Bounds(float, 0, 1))
 
 
 def _checked(sequence: str, record: str | int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -110,6 +111,18 @@ class Target:
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"not the description of a target ({error!r})") from error
-        if target.kind not in KINDS or not all(isinstance(name, str) for name in target.names):
+        if not target._makes_sense():
             raise CheckpointError(f"not the description of a target ({dict(stored)!r:.80})")
         return target
+
+    def _makes_sense(self) -> bool:
+        wanted = {"regression": self.names[:1], "binary": self.names[:2]}
+        return (
+            self.kind in KINDS
+            and all(isinstance(name, str) for name in self.names)
+            and len(set(self.names)) == len(self.names) > 0
+            and self.names == wanted.get(self.kind, self.names)
+            and (self.kind == "regression" or len(self.names) > 1)
+            and math.isfinite(self.mean)
+            and 0 < self.spread < math.inf
+        )

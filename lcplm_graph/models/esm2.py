@@ -135,14 +135,15 @@ def _relation(folder: Path, config: Any) -> RelationDecoder | None:
         return None
     width = pooled_dim(config.hidden_size, getattr(config, "pool", "mean"))
     members = getattr(config, "relation_members", 4)
-    decoder = RelationDecoder(width, config.relation_channels, members)
+    with torch.device("meta"):  # of no size until its weights are seen to fit
+        decoder = RelationDecoder(width, config.relation_channels, members)
     stored = {
         key.removeprefix(RELATION): value
         for key, value in stored_tensors(folder).items()
         if key.startswith(RELATION)
     }
     try:
-        decoder.load_state_dict(stored)
+        decoder.load_state_dict(stored, assign=True)
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder}: its relation decoder does not fit {CONFIG} ({first_line(error)})"

@@ -302,7 +302,13 @@ def test_damaged_folders_get_one_sentence(encoder, proteins, tmp_path):
         ({"target": {"kind": "colour"}}, "not the description of a target"),
         ({"head": {"channels": 9, "dropout": 0.1}}, "do not fit the head"),
         ({"format": 7}, "format 7"),
+        ({"head": {"channels": 10**9, "dropout": 0.1}}, "channels must be between"),
+        ({"head": {"channels": -1, "dropout": 0.1}}, "channels must be between"),
+        ({"head": {"channels": 8, "dropout": float("nan")}}, "dropout must be between"),
+        ({"pool": "nope"}, "unknown pooling 'nope'"),
+        ({"target": stored["target"] | {"names": ["a", "b", "c"]}}, "the description of a target"),
+        ({"target": stored["target"] | {"spread": 0}}, "the description of a target"),
     ):
         (folder / "property.json").write_text(json.dumps(stored | change))
-        with pytest.raises(CheckpointError, match=told):
+        with pytest.raises(CheckpointError, match=rf"{folder}.*{told}"):
             PropertyModel.from_pretrained(folder)
