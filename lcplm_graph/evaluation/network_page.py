@@ -17,6 +17,7 @@ from lcplm_graph.files.networks import Network
 
 _SHOWN = 200
 _BINS = 20
+_SYMBOLS = {"partner": "symbol", "protein1": "symbol1", "protein2": "symbol2"}
 _NOTES = [
     "Probabilities hold where one pair that does not interact comes with each that does; among all "
     "pairs of a proteome, pairs that interact are far rarer.",
@@ -67,7 +68,13 @@ def _headline(network: Network, probability: np.ndarray) -> str:
     if not len(probability):
         return "There is no pair."
     best = network.rows[int(np.argmax(probability))]
-    names = [str(best[network.columns.index(end)]) for end in network.ends]
+    # A reader knows genes, not STRING's numbers.
+    shown = [_SYMBOLS.get(end, end) for end in network.ends]
+    columns = [
+        name if name in network.columns else end
+        for name, end in zip(shown, network.ends, strict=True)
+    ]
+    names = [str(best[network.columns.index(column)]) for column in columns]
     sure = int((probability >= 0.5).sum())
     surest = f"{names[0]} and {names[1]}, {probability.max():.3f}"
     if len(probability) == 1:

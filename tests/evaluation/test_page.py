@@ -86,6 +86,13 @@ def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:
     assert "data:image/png" in text
     one = write_network_page(tmp_path / "q.html", Network(columns, rows[:1], ends), "Pairs", {})
     assert "A and B probably do not interact: probability 0.250." in one.read_text()
+    partners = Network(
+        ("query", "partner", "symbol", "probability", "uncertainty"),
+        [("A", "9606.B", "GENE", 0.25, 0.1), ("A", "9606.C", "OTHER", 0.75, 0.2)],
+        ("query", "partner"),
+    )
+    named = write_network_page(tmp_path / "n.html", partners, "Partners", {}).read_text()
+    assert "the surest: A and OTHER, 0.750" in named
 
 
 def test_a_report_is_named_as_a_page_before_any_work(capsys) -> None:
