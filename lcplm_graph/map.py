@@ -55,8 +55,10 @@ def draw(options: MapOptions) -> None:
     name = str(given.info.get("encoder", Path(options.embeddings).stem))
     labels, texts, title = [set[str]() for _ in given.ids], None, options.title or name
     if options.labels is not None:
-        read = shipped_labels if options.labels in SHIPPED else read_labels
-        labels, texts, note = read(options.labels, given.ids)
+        kind = {name.lower(): name for name in SHIPPED}.get(options.labels.lower())
+        labels, texts, note = (
+            shipped_labels(kind, given.ids) if kind else read_labels(options.labels, given.ids)
+        )
         print(note)
         title = options.title or f"{name}, by {Path(options.labels).stem}"
     made = EmbeddingMap.of(given.values, labels, title, given.ids, texts)
