@@ -146,7 +146,8 @@ def links(content: bytes) -> list[tuple[int, int, int]]:
         if len(cells) != len(names):
             raise Refused(line)
         row = dict(zip(names, cells, strict=True))
-        score = row["combined_score"]
+        # A tab beside a number does no harm.
+        score = row["combined_score"].strip("\t")
         if not re.fullmatch("[0-9]{1,9}", score) or int(score) > 1000:
             raise Refused(line)
         ends = (row["protein1"], row["protein2"])
