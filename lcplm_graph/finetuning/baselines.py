@@ -25,8 +25,8 @@ GUESS, COMPOSITION, OWN_RESIDUE = "guess", "composition, head", "amino acid alon
 # A baseline is to be as good as it can be: such heads are cheap, and take more than a run may give.
 _LEAST_STEPS, _RATE = 1000, 5e-3
 
+# By the part they are of.
 Answers = dict[str, Array | list[Array]]
-"""By the part they are of."""
 
 
 def baseline_answers(

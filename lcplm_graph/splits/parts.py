@@ -11,8 +11,8 @@ import numpy.typing as npt
 from lcplm_graph.errors import InputError
 from lcplm_graph.seeds import checked_seed
 
+# A `Part` for each protein or pair.
 Parts = npt.NDArray[np.int8]
-"""A `Part` for each protein or pair."""
 
 
 class Part(IntEnum):
