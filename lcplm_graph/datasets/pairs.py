@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -65,6 +66,8 @@ class PairPPI(PPIDataset):
 
     Raises
     ------
+    InputError
+        If `pairs` is not the path of a file.
     DataError
         With file and line: wrong number of columns, a label that is not 0 or 1, a score outside
         [0, `scale`], an empty id, text that is not UTF-8, a web page, a binary or truncated file,
@@ -91,6 +94,11 @@ class PairPPI(PPIDataset):
     ) -> None:
         if third not in (None, "label", "score"):
             raise ConfigError(f"`third` is 'label' or 'score', not {third!r}")
+        if not isinstance(pairs, str | os.PathLike):
+            raise InputError(
+                f"pairs are a file here, not a {type(pairs).__name__}; from_dataframe and "
+                "from_networkx take what is in memory"
+            )
         table = Path(str(pairs).removeprefix("pairs:"))
         self.third, self.all_proteins, self.scale = third, all_proteins, check_scale(scale)
         self.inputs = {"pairs": [table], "sequences": [Path(fasta or _fasta_beside(table))]}

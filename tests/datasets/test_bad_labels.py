@@ -102,7 +102,7 @@ CORPUS = [
     ("scope", "scope.fa", HTML, "web page"),
     ("labels", "labels.tsv", b"name\tpart\n", "line 1: no column domain and split"),
     ("labels", "labels.tsv", LABELS + b"d1\n", "line 4: 1 columns"),
-    ("labels", "labels.tsv", LABELS.replace(b"valid", b"dev"), "line 3.*none of.*'dev'"),
+    ("labels", "labels.tsv", LABELS.replace(b"valid", b"dev"), "line 3.*not one of.*'dev'"),
     ("labels", "labels.tsv", LABELS + b"d1aaaa_\ta.1.1.1\ttrain\n", "line 4.*there before"),
     ("labels", "labels.tsv", LABELS.replace(b"a.1.2.1", b"a.1"), "record 'd1bbbb_'.*'a.1'"),
     ("tape", "remote_homology_train.json", b"[{", "line 1|not JSON"),

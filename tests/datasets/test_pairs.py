@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+import pandas as pd
 import pytest
 from cases.dataset import PPIDatasetCase
 
@@ -66,6 +67,11 @@ def test_dirt_is_counted_and_said(tmp_path):
     assert data.edge_index.tolist() == [[0, 0, 1, 2], [1, 2, 0, 0]]
     assert data.neg_edge_index.tolist() == [[2], [3]]
     assert dataset.sequences.ids == data.protein_id
+
+
+def test_a_table_in_memory_is_sent_elsewhere():
+    with pytest.raises(InputError, match="a file here, not a DataFrame; from_dataframe"):
+        PairPPI(pd.DataFrame({"a": ["x"], "b": ["y"]}))
 
 
 def test_scores_and_two_columns(tmp_path):

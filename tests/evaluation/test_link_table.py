@@ -221,7 +221,7 @@ def test_the_command_line_refuses_or_marks_a_leak(table, tmp_path, capsys, monke
         f"on {len(shared)} of the {len(asked.held_out)} held-out pairs of this node split" in said
     )
     assert "--split DIR/split.json" in said
-    assert "--split_seed" in said
+    assert "--split-seed" in said
     assert not out.exists()
     # The fix that the message names.
     dataset = load_graph(f"pairs:{table}")

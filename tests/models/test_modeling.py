@@ -49,7 +49,7 @@ def test_published_size_proves_the_sharing() -> None:
     assert sum(p.numel() for p in model.parameters()) == 752_788_992
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "tiny"])
 def test_presets_have_about_the_size_of_their_name(preset: str) -> None:
     with torch.device("meta"):
         model = LcPlmForMaskedLM(LcPlmConfig.from_preset(preset))
