@@ -115,9 +115,9 @@ class Architecture:
         # The published config has pad_token_id -100 (a loss label, no token).
         if self.pad_token_id is None or self.pad_token_id < 0:
             self.pad_token_id = PAD
-        self._check_supported()
+        self._check()
 
-    def _check_supported(self) -> None:
+    def _check(self) -> None:
         unsupported = {
             "d_intermediate > 0 (MLP layers)": self.d_intermediate > 0,
             "attn_layer_idx (attention layers)": bool(self.attn_layer_idx),

@@ -99,3 +99,9 @@ def test_nonsense_in_a_configuration_of_esm2_is_named(esm2, wrong):
     (folder / "config.json").write_text(json.dumps({**stored, **wrong}))
     with pytest.raises(CheckpointError, match=str(folder)):
         load_encoder(f"esm2:{folder}")
+
+
+@pytest.mark.parametrize("part", ["_check", "_ssm", "d_inner", "dt_rank", "to_dict", "from_preset"])
+def test_parts_of_the_class_are_no_options(part: str) -> None:
+    with pytest.raises(ConfigError, match=f"{part} is not an option"):
+        LcPlmConfig(d_model=16, n_layer=1, **{part: "x"})
