@@ -32,8 +32,7 @@ class LcPlmConfig(Architecture, PreTrainedConfig):
     Raises
     ------
     ConfigError
-        If an option is out of range, or asks for a part of the published code's configuration
-        space that no published checkpoint uses (attention layers, MLPs, Mamba-2).
+        As `Architecture`, and if an option of Hugging Face is not one that this model can obey.
 
     Examples
     --------

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.models.checkpoints import (
-    CONFIG,
     HUB_OPTIONS,
     dtype_named,
     first_line,
@@ -25,6 +24,7 @@ from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.esm2 import Esm2Encoder
 from lcplm_graph.models.folder import ModelFolder, model_folder
+from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.network import Network, read_network
 from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
 from lcplm_graph.process import default_dtype
@@ -81,10 +81,7 @@ class LcPlmEncoder(Encoder):
 
     def encode(self, packed: PackedTokens) -> Tensor:
         """Return the states after the final norm, shape (T, dim)."""
-        output = self._held.base_model(
-            packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, return_dict=True
-        )
-        return output.last_hidden_state
+        return self._run(self._held.base_model, packed).last_hidden_state
 
     def logits(self, packed: PackedTokens) -> Tensor:
         """Return the masked-LM logits, shape (T, vocab_size).
@@ -99,10 +96,12 @@ class LcPlmEncoder(Encoder):
                 f"{self.name} has no masked-LM head: its weights are those of a "
                 f"{type(self._held).__name__}"
             )
-        output = self._held(
-            packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, return_dict=True
-        )
-        return output.logits
+        return self._run(self._held, packed).logits
+
+    def _run(self, part: nn.Module, packed: PackedTokens) -> Any:
+        # A model may be configured to return tuples; a network always names what it returns.
+        named = {} if isinstance(self._held, Network) else {"return_dict": True}
+        return part(packed.input_ids, cu_seqlens=packed.cu_seqlens, window=self.window, **named)
 
     @property
     def relation(self) -> RelationDecoder | None:

@@ -8,7 +8,7 @@ same names; `lcplm_graph.models.modeling.of_network` makes the model of it when 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -64,12 +64,7 @@ class _Body(nn.Module):
         self.forgets = config.marker_step_bias
 
     def forward(
-        self,
-        input_ids: Tensor,
-        *,
-        cu_seqlens: Tensor,
-        window: int | None = None,
-        return_dict: Literal[True] = True,
+        self, input_ids: Tensor, *, cu_seqlens: Tensor, window: int | None = None
     ) -> NetworkOutput:
         hidden = self.backbone.embedding(input_ids)
         entrances = entrances_of(input_ids, None) if self.forgets else None
@@ -117,12 +112,7 @@ class Network(nn.Module):
         return self.lm_head
 
     def forward(
-        self,
-        input_ids: Tensor,
-        *,
-        cu_seqlens: Tensor,
-        window: int | None = None,
-        return_dict: Literal[True] = True,
+        self, input_ids: Tensor, *, cu_seqlens: Tensor, window: int | None = None
     ) -> NetworkOutput:
         """Encode packed tokens and predict every one."""
         states = self.bimamba(input_ids, cu_seqlens=cu_seqlens, window=window).last_hidden_state
