@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 class CpuOp:
     """A `torch.library.custom_op`, or its plain function where nothing of torch watches the call.
 
-    The first call of a custom op imports torch's compiler, which takes as long as embedding
-    hundreds of proteins, and every call takes some microseconds.
+    The first call of a custom op imports torch's compiler, which takes longer than all the rest of
+    embedding a few proteins.
 
     Parameters
     ----------
@@ -51,9 +50,9 @@ def cpu_op(name: str, mutates_args: Sequence[str] = ()) -> Callable[[Callable[..
 
 
 def _watched(args: tuple[Any, ...]) -> bool:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return True
-    if torch._C._are_functorch_transforms_active():
+    if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
         return True
     gradients = torch.is_grad_enabled()
     return any(
