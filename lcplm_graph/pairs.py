@@ -97,7 +97,7 @@ def single_graph(data: Any, *, edges: bool = True) -> Any:
     if not hasattr(data, "edge_index") and hasattr(data, "__getitem__"):
         data = data[0]
     if getattr(data, "num_nodes", None) is None:
-        raise InputError(f"this is no graph of proteins but {type(data).__name__}")
+        raise InputError(f"this is {type(data).__name__}, not a graph of proteins")
     if edges and getattr(data, "edge_index", None) is None:
         raise InputError("these proteins have no graph: `edge_index` is missing")
     return data

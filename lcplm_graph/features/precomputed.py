@@ -101,7 +101,11 @@ def _try_elsewhere(path: Path, species: str | None) -> None:
             command, env=environment, timeout=limit, check=False, capture_output=True
         ).returncode
     except subprocess.TimeoutExpired:
-        raise DataError(f"damaged: it cannot be read within {limit:.0f} s", path=path) from None
+        raise DataError(
+            f"damaged: it cannot be read within {limit:.0f} s; on a very slow disk, copy it to "
+            "a faster one",
+            path=path,
+        ) from None
     if ended < 0:
         raise DataError("damaged: what it says ends the process that reads it", path=path)
 

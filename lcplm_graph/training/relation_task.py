@@ -131,7 +131,7 @@ def give_marker_steps(model: GraphModel, value: float | None) -> None:
     Raises
     ------
     ConfigError
-        If the model is no LC-PLM, or has such steps.
+        If the model is not an LC-PLM, or has such steps.
     """
     if value is None:
         return
