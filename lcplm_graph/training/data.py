@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 
 class Hops(NamedTuple):
@@ -114,16 +114,21 @@ def is_first_process() -> bool:
 
 
 class BatchStream(IterableDataset):
-    """Batches `first`, ``first + stride``, ... of a source, without end."""
+    """Batches `first`, ``first + stride``, ... of a source, without end.
+
+    The workers of a loader, which takes from one after the other, make every n-th of them.
+    """
 
     def __init__(self, source: BatchSource, first: int, stride: int) -> None:
         self.source, self.first, self.stride = source, first, stride
 
     def __iter__(self) -> Iterator[Any]:
-        index = self.first
+        worker = get_worker_info()
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        index = self.first + number * self.stride
         while True:
             yield self.source.batch(index)
-            index += self.stride
+            index += workers * self.stride
 
 
 class TrainData(LightningDataModule):
@@ -137,11 +142,13 @@ class TrainData(LightningDataModule):
     source : BatchSource
     accumulate : int
         Batches per optimiser step and rank.
+    workers : int
+        Processes that make batches ahead; 0 makes them in this one.  They change no batch.
     """
 
-    def __init__(self, source: BatchSource, accumulate: int) -> None:
+    def __init__(self, source: BatchSource, accumulate: int, workers: int = 0) -> None:
         super().__init__()
-        self.source, self.accumulate = source, accumulate
+        self.source, self.accumulate, self.workers = source, accumulate, workers
         # Where this session began: (optimiser step, batches used before).
         self._start = (0, 0)
         self._used: int | None = None
@@ -154,7 +161,15 @@ class TrainData(LightningDataModule):
         stream = BatchStream(
             self.source, self._start[1] + self.trainer.global_rank, self.trainer.world_size
         )
-        return DataLoader(stream, batch_size=None)
+        # Forked, so that a source need not be pickled and its files stay mapped.
+        start = "fork" if self.workers else None
+        return DataLoader(
+            stream,
+            batch_size=None,
+            num_workers=self.workers,
+            multiprocessing_context=start,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def state_dict(self) -> dict[str, int]:
         """Count the batches used, for a resumption with another number of ranks."""

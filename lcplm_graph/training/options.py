@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -11,7 +12,7 @@ from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 
-FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes")
+FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes", "workers")
 """Options that may differ between a run and its resumption: they do not touch the result."""
 
 
@@ -64,6 +65,9 @@ class TrainOptions:
         Of Lightning: auto, ddp, fsdp, ...
     precision
         Of the arithmetic; parameters stay float32.
+    workers
+        Processes that make batches ahead. A GPU that trains a small model needs a few; with 0 the
+        training process makes them itself. They do not change the batches.
     checkpoint_minutes
         Save this often; the last two checkpoints are kept.
     resume
@@ -88,6 +92,7 @@ class TrainOptions:
     nodes: int = 1
     strategy: str = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    workers: int = 0
     checkpoint_minutes: float = 10.0
     resume: str | None = None
     log_every: int = 10
@@ -105,7 +110,9 @@ class TrainOptions:
         for name in ("lr", "clip", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("warmup", "weight_decay"):
+        if self.workers and "fork" not in multiprocessing.get_all_start_methods():
+            raise ConfigError("workers need a system that can fork, such as Linux; leave them out")
+        for name in ("warmup", "weight_decay", "workers"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
 

@@ -110,7 +110,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
                 f"Lightning refuses these devices or this strategy: {error}"
             ) from error
         begin_session(options, run.facts, checkpoint, trainer.world_size)
-        data = TrainData(run.source, options.accumulate)
+        data = TrainData(run.source, options.accumulate, options.workers)
         try:
             trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
         except RuntimeError as error:

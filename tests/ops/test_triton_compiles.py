@@ -22,16 +22,16 @@ from lcplm_graph.ops.selective_scan import triton_kernels as kernels
 from lcplm_graph.ops.selective_scan import triton_ops as scan
 
 CHANNELS = {"CHANNELS": 128}
-FORWARD = {"TOKENS": scan.TOKENS, **CHANNELS}
-BACKWARD = {"TOKENS": scan.TOKENS_BACKWARD, **CHANNELS}
+FORWARD = {"ROWS": scan.ROWS, "N": 16, "STATES": 16, **CHANNELS}
+BACKWARD = {**FORWARD, "TOKENS": scan.TOKENS, "ROWS": 2, "CHANNELS": scan.CHANNELS_BACKWARD}
 FUSED = {"HAS_RESIDUAL": True, "GATED": True}
-CARRY = {"TILES": scan.CARRIED_TILES, "LANES": scan.CARRIED_LANES, "HAS_INITIAL": True}
+CARRY = {"TILES": scan.CARRIED_TILES, **CHANNELS, "HAS_INITIAL": True}
 CONV = {"TOKENS": 16, "TAPS": 4, **CHANNELS}
 CASES = {
     "tile_ends": (kernels.tile_ends, FORWARD),
     "carry_states": (kernels.carry_states, CARRY),
     "outputs": (kernels.outputs, FORWARD | FUSED),
-    "tile_ends_backward": (gradients.tile_ends_backward, BACKWARD | {"GATED": True}),
+    "tile_ends_backward": (gradients.tile_ends_backward, FORWARD | {"GATED": True}),
     "gradients": (gradients.gradients, BACKWARD | FUSED),
     "convolution": (conv.convolution, CONV | {"ACTIVATE": True}),
     "activation_backward": (conv.activation_backward, CONV),
@@ -52,18 +52,24 @@ def compile_for(kernel, constants, capability: int):
             signature[name] = f"*{'bf16' if name in LOW_PRECISION else kind}"
             attributes[(i,)] = [["tt.divisibility", 16]]
     indices = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+    warps = constants["CHANNELS"] // 32
     source = ASTSource(kernel, signature, indices, attributes)
-    return triton.compile(source, GPUTarget("cuda", capability, 32), {"num_warps": 4})
+    return triton.compile(source, GPUTarget("cuda", capability, 32), {"num_warps": warps})
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_compiles_with_the_tokens_of_a_tile_inside_a_thread(name: str) -> None:
+def test_compiles_with_one_channel_and_all_its_states_inside_a_thread(name: str) -> None:
     kernel, constants = CASES[name]
     reverse = name in ("carry_states", "outputs", "activation_backward")
     compiled = compile_for(kernel, constants | {"REVERSE": reverse}, 90 if reverse else 80)
+    warps = constants["CHANNELS"] // 32
     layouts = re.findall(r"blocked<\{(sizePerThread = \[1, .*?)\}>", compiled.asm["ttgir"])
     assert layouts
     for layout in layouts:
-        assert "sizePerThread = [1, 1], threadsPerWarp = [1, 32], warpsPerCTA = [1, 4]" in layout
+        numbers = [[int(n) for n in re.findall(r"\d+", part)] for part in layout.split("=")[1:4]]
+        per_thread, threads, in_block = numbers
+        assert set(per_thread) == {1}
+        assert threads == [1] * (len(threads) - 1) + [32]
+        assert in_block == [1] * (len(in_block) - 1) + [warps]
     # Only the sums over channels (gradients of B and C) may cross threads.
     assert ("shfl" in compiled.asm["ptx"]) == (name == "gradients")

@@ -91,4 +91,4 @@ def test_opcheck() -> None:
     t = {k: v.to(DEVICE) for k, v in operands(2, 3).items()}
     t["x"] = t["x"][:5]
     leaves = [v.requires_grad_() for v in t.values()]
-    torch.library.opcheck(conv_op, (*leaves, cu_seqlens_of([2, 3]).to(DEVICE), True))
+    torch.library.opcheck(conv_op.op, (*leaves, cu_seqlens_of([2, 3]).to(DEVICE), True))

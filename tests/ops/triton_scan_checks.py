@@ -12,13 +12,12 @@ from test_selective_scan import operands, relative
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.ops.selective_scan import selective_scan, selective_scan_stateful
-from lcplm_graph.ops.selective_scan.triton_ops import INTERPRETED, TOKENS, TOKENS_BACKWARD, scan_op
+from lcplm_graph.ops.selective_scan.triton_ops import INTERPRETED, ROWS, TOKENS, scan_op
 from lcplm_graph.tokens.packing import cu_seqlens_of
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
-TILE = min(TOKENS, TOKENS_BACKWARD)
-# One, two, around a tile of the backward and of the forward pass, several tiles.
-AROUND = {tile + more for tile in (TILE, TOKENS) for more in (-1, 0, 1)}
+# One, two, around what is loaded at once, around a tile, several tiles.
+AROUND = {size + more for size in (ROWS, TOKENS) for more in (-1, 0, 1)}
 LENGTHS = sorted({1, 2, 2 * TOKENS + 1} | AROUND)
 # More channels than one program takes, not a multiple of anything.
 SHAPES = [(5, 2)] if INTERPRETED else [(5, 2), (300, 16), (24, 1), (32, 64)]
@@ -72,25 +71,25 @@ def test_equals_float64_reference(channels: int, n_states: int, reverse: bool) -
     "left_out", [["D", "residual"], ["delta_bias", "z"], ["D", "delta_bias", "residual", "z"]]
 )
 def test_optional_operands(left_out: list[str]) -> None:
-    tensors = operands(3, 2, tokens=TILE + 2)
+    tensors = operands(3, 2, tokens=TOKENS + 2)
     for name in left_out:
         del tensors[name]
-    assert_close(*both(tensors, [TILE + 2], reverse="D" in left_out))
+    assert_close(*both(tensors, [TOKENS + 2], reverse="D" in left_out))
 
 
 def test_low_precision_operands_are_computed_in_float32() -> None:
     kinds = [torch.bfloat16, torch.float16]
-    tensors = operands(3, 2, tokens=TILE + 3)
+    tensors = operands(3, 2, tokens=TOKENS + 3)
     tensors = {k: v.to(kinds[i % 2]) for i, (k, v) in enumerate(tensors.items())}
-    got, expected = both(tensors, [1, TILE + 2])
+    got, expected = both(tensors, [1, TOKENS + 2])
     assert all(grad.dtype == tensors[name].dtype for name, grad in got[2].items())
     assert_close(got, expected, grad_tolerance=torch.finfo(torch.bfloat16).eps)
 
 
 def test_strong_and_weak_decays_stay_accurate() -> None:
-    tensors = operands(3, 2, tokens=2 * TILE)
+    tensors = operands(3, 2, tokens=2 * TOKENS)
     tensors["delta"] = tensors["delta"] * 60
-    got, expected = both(tensors, [2 * TILE])
+    got, expected = both(tensors, [2 * TOKENS])
     assert all(torch.isfinite(grad).all() for grad in got[2].values())
     assert_close(got, expected, grad_tolerance=2e-5)
 
@@ -133,11 +132,11 @@ def test_state_carried_between_windows_equals_the_whole(reverse: bool) -> None:
 
 
 def test_views_with_spaced_rows_are_read_in_place() -> None:
-    tensors = {k: v.to(DEVICE) for k, v in operands(3, 2, tokens=TILE + 1).items()}
+    tensors = {k: v.to(DEVICE) for k, v in operands(3, 2, tokens=TOKENS + 1).items()}
     names = ("u", "delta", "residual", "z", "B", "C")
     wide = torch.cat([tensors[name] for name in names], dim=1)
     views = dict(zip(names, wide.split([3, 3, 3, 3, 2, 2], dim=1), strict=True))
-    cu = cu_seqlens_of([TILE + 1]).to(DEVICE)
+    cu = cu_seqlens_of([TOKENS + 1]).to(DEVICE)
     got = selective_scan(**{**tensors, **views}, cu_seqlens=cu, backend="triton")
     assert torch.equal(got, selective_scan(**tensors, cu_seqlens=cu, backend="triton"))
 
@@ -152,4 +151,4 @@ def test_bad_boundaries() -> None:
 def test_opcheck() -> None:
     t = {k: v.to(DEVICE).requires_grad_() for k, v in operands(2, 1, tokens=3).items()}
     cu = cu_seqlens_of([1, 2]).to(DEVICE)
-    torch.library.opcheck(scan_op, (*t.values(), cu, None, True))
+    torch.library.opcheck(scan_op.op, (*t.values(), cu, None, True))

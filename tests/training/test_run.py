@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import zipfile
@@ -52,6 +53,16 @@ def test_a_run_leaves_everything_it_promises(tiny_options, tmp_path) -> None:
     assert set(report["losses"]) == set(report["floors"])
     assert load_encoder(out).embed(["MKTAYIAK"]).shape == (1, 16)
     assert json.loads((out / "model" / "training.json").read_text())["steps"] == 6
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+def test_workers_change_nothing(tiny_options, tmp_path) -> None:
+    weights = []
+    for workers in (0, 1, 3):
+        options = tiny_options(out=str(tmp_path / f"run{workers}"), workers=workers, accumulate=2)
+        train(options)
+        weights.append(_weights(tmp_path / f"run{workers}"))
+    assert weights[0] == weights[1] == weights[2]
 
 
 def test_it_learns(tiny_options, tmp_path) -> None:

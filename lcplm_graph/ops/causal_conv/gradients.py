@@ -10,7 +10,7 @@ def register_gradients(forward_op: Any, backward_op: Any) -> None:
 
     Parameters
     ----------
-    forward_op, backward_op : torch.library.CustomOpDef or CpuOp
+    forward_op, backward_op : torch.library.CustomOpDef, CpuOp or DeviceOp
         ``(x, weight, bias, cu_seqlens, reverse)``, and the same after ``dout``.
     """
 

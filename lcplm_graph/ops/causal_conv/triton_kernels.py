@@ -9,7 +9,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from lcplm_graph.ops.triton_math import STRIDES, load_tile, load_vector, sigmoid, tile_pointers
+from lcplm_graph.ops.triton_math import (
+    UNSPECIALISED,
+    load_tile,
+    load_vector,
+    sigmoid,
+    tile_pointers,
+)
 
 
 @triton.jit
@@ -47,7 +53,7 @@ def convolve(
     return total
 
 
-@triton.jit(do_not_specialize_on_alignment=STRIDES)
+@triton.jit(do_not_specialize_on_alignment=UNSPECIALISED)
 def convolution(
     x, ld_x, weight, bias, table, out, channels,
     TOKENS: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr,
@@ -69,7 +75,7 @@ def convolution(
     tl.store(tile_pointers(out, channels, first, rows, e), total, mask=mask)
 
 
-@triton.jit(do_not_specialize_on_alignment=STRIDES)
+@triton.jit(do_not_specialize_on_alignment=UNSPECIALISED)
 def activation_backward(
     x, ld_x, weight, bias, table, dout, dtotal, shares, channels,
     TOKENS: tl.constexpr, CHANNELS: tl.constexpr, TAPS: tl.constexpr, REVERSE: tl.constexpr,

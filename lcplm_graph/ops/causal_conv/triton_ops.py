@@ -1,16 +1,16 @@
-"""The Triton backend as `torch.library` custom ops with autograd.
+"""The Triton backend as ops of torch with autograd.
 
 Input in float16, bfloat16 or float32, any number of channels; computed in float32.
 """
 
 from __future__ import annotations
 
-import torch
 import triton
 from torch import Tensor
 
 from lcplm_graph.ops.causal_conv.gradients import register_gradients
 from lcplm_graph.ops.causal_conv.triton_kernels import activation_backward, convolution
+from lcplm_graph.ops.device_op import device_op
 from lcplm_graph.ops.tiles import cut_into_tiles
 from lcplm_graph.ops.triton_math import (
     INTERPRETED,
@@ -32,7 +32,7 @@ def _grid_and_sizes(table: Tensor, weight: Tensor) -> tuple[tuple[int, int], dic
     return (len(table), triton.cdiv(channels, block)), sizes
 
 
-@torch.library.custom_op("lcplm::causal_conv_triton", mutates_args=())
+@device_op("lcplm::causal_conv_triton")
 def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
     """Return ``silu(conv(x) + bias)``, shape (T, E), float32."""
     check_runnable("causal_conv", x)
@@ -54,7 +54,7 @@ def _(x, weight, bias, cu_seqlens, reverse):
     return weight.new_empty(x.shape)
 
 
-@torch.library.custom_op("lcplm::causal_conv_triton_backward", mutates_args=())
+@device_op("lcplm::causal_conv_triton_backward")
 def conv_backward_op(
     dout: Tensor, x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,10 +22,11 @@ def run(operands: ScanOperands) -> tuple[Tensor, Tensor]:
 
     x = operands.multiplied_out()
     zeros = x.A.new_zeros(len(x.A), dtype=torch.float32)
-    return scan_op(
+    out, last, _, _ = scan_op(
         x.u, x.delta, x.A.float(), x.B, x.C,
         zeros if x.D is None else x.D.float(),
         zeros if x.delta_bias is None else x.delta_bias.float(),
         x.residual, x.z, x.cu_seqlens,
         None if x.initial_state is None else x.initial_state.float(), x.reverse,
     )  # fmt: skip
+    return out, last
