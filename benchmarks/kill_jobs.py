@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from kill_commands import command_jobs, make_inputs
 from kill_matrix import Job
+from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import file_server
@@ -62,9 +64,17 @@ def prepared(base: Path) -> Iterator[Path]:
     embedding._SECONDS_BETWEEN_CHECKPOINTS = -1.0
     feature_store._MANY_SHARDS, feature_store._RESIDUES_PER_SHARD = 3, 120
     os.environ.pop("LCPLM_OFFLINE", None)
+    Figure.savefig = _coarsely
     with file_server.running() as server:
+        make_inputs(inputs, server)
         (inputs / "url").write_text(server.put("x.tsv", b"a\tb\n" * 50_000))
         yield inputs
+
+
+def _coarsely(figure: Figure, path: Path, _save: Any = Figure.savefig, **_: Any) -> None:
+    """Draw in a fraction of the time; how fine a picture is changes no call."""
+    figure.set_layout_engine("none")
+    _save(figure, path, dpi=10)
 
 
 def _archive(path: Path, texts: list[str]) -> None:
@@ -118,6 +128,7 @@ def jobs(inputs: Path) -> dict[str, Job]:
         "score": Job(lambda folder: _score(folder, inputs)),
         "stage1": Job(lambda folder: _stage1(folder, inputs), _trained, volatile=_TRAINING),
         "stage2": Job(lambda folder: _stage2(folder, inputs), _trained, volatile=_TRAINING),
+        **command_jobs(inputs, lambda folder: _stage1(folder, inputs)),
     }
 
 

@@ -1,0 +1,213 @@
+"""Commands that `kill_matrix.py` stops: fine-tuning, answers, pictures, pages, released models."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from kill_matrix import Job
+
+from lcplm_graph import __main__ as lcplm
+from lcplm_graph.errors import LcPlmError
+from lcplm_graph.files import catalog
+from lcplm_graph.models.config import LcPlmConfig
+from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.proteins.fasta import write_fasta
+
+_LETTERS = list("ACDEFGHIKLMNPQRSTVWY")
+_TRAINING = ("run.json", "metrics.csv", "tfevents", "config.yaml", ".png", "step-", "training.")
+_PROPERTY = (
+    "--epochs", "2", "--resamples", "5", "--split", "random", "--no-baselines", "--batch-size",
+    "8", "--channels", "4", "--eval-every", "2", "--valid", "0.2", "--device", "cpu",
+    "--checkpoint-minutes", "1e-9", "--resume", "auto", "--search", "kmer",
+)  # fmt: skip
+
+
+def command(*words: Any) -> None:
+    """Run ``lcplm WORDS``; raise what it says where it fails."""
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        status = lcplm.main(list(map(str, words)))
+    if status:
+        # Progress bars write into the same line.
+        said = re.findall(r"lcplm [\w -]+: .*", told.getvalue())
+        raise LcPlmError(said[-1] if said else f"status {status}: {told.getvalue()}")
+
+
+def make_inputs(inputs: Path, server: Any) -> None:
+    """Write what the commands read and is quick to make; serve what they download."""
+    rng = np.random.default_rng(1)
+    texts = ["".join(rng.choice(_LETTERS, 12 + i % 9)) for i in range(30)]
+    ids = [f"p{i}" for i in range(30)]
+    write_fasta(inputs / "new.fasta", ids[:3], texts[:3])
+    write_fasta(inputs / "one.fasta", ids[:1], texts[:1])
+    frame = pd.DataFrame({"id": ids, "sequence": texts, "label": [t.count("A") for t in texts]})
+    frame.to_csv(inputs / "labels.tsv", sep="\t", index=False)
+    (inputs / "families.tsv").write_text("".join(f"P{i}\tPF{i % 3}\n" for i in range(24)))
+    pairs = [f"P{a}\tP{b}\n" for a in range(24) for b in range(a) if (a + b) % 2]
+    (inputs / "dense.tsv").write_text("".join(pairs))
+    (inputs / "dense.fasta").write_text((inputs / "a.fasta").read_text())
+    torch.manual_seed(0)
+    model = LcPlmForMaskedLM(LcPlmConfig(d_model=8, n_layer=1))
+    model.save_pretrained(inputs / "tiny")
+    _functions(inputs)
+    _serve_a_species(inputs, server)
+
+
+def _functions(inputs: Path) -> None:
+    text = "format-version: 1.2\nontology: go\n"
+    terms = {"GO:0003674": None, **dict.fromkeys(("GO:0000001", "GO:0000002"), "GO:0003674")}
+    for term, parent in terms.items():
+        text += f"\n[Term]\nid: {term}\nname: name of {term}\nnamespace: molecular_function\n"
+        text += f"is_a: {parent}\n" if parent else ""
+    (inputs / "go.obo").write_text(text)
+    rows = [f"P{n}\tGO:000000{1 + n % 2}\tMFO\n" for n in range(24)]
+    (inputs / "goa.tsv").write_text("EntryID\tterm\taspect\n" + "".join(rows))
+
+
+def _serve_a_species(inputs: Path, server: Any) -> None:
+    """Serve a species of STRING, and write a card that points there."""
+    rng = np.random.default_rng(7)
+    ids = [f"7.P{i:02d}" for i in range(20)]
+    pairs = sorted({(i, (i + k) % 20) for i in range(20) for k in (1, 3, 17, 19)})
+    files = {
+        "7.protein.links.v12.0.txt.gz": ["protein1 protein2 combined_score"]
+        + [f"{ids[a]} {ids[b]} {150 + 20 * (a + b)}" for a, b in pairs],
+        "7.protein.info.v12.0.txt.gz": [
+            "#string_protein_id\tpreferred_name\tprotein_size\tannotation"
+        ]
+        + [f"{name}\tG{i}\t30\ttext" for i, name in enumerate(ids)],
+        "7.protein.sequences.v12.0.fa.gz": [
+            f">{name}\nM{''.join(rng.choice(_LETTERS, 20))}" for name in ids
+        ],
+    }
+    for name, lines in files.items():
+        server.put(name, gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+    card = inputs / "cards" / "string" / "card.toml"
+    card.parent.mkdir(parents=True)
+    text = (catalog.card_folder() / "string" / "card.toml").read_text()
+    card.write_text(re.sub(r'(?m)^url = ".*/', f'url = "{server.url}/', text))
+
+
+def command_jobs(inputs: Path, stage1: Callable[[Path], Any]) -> dict[str, Job]:
+    """Return the jobs by name; `stage1` makes a run in a folder."""
+    tiny, fasta, new, one = (inputs / n for n in ("tiny", "a.fasta", "new.fasta", "one.fasta"))
+    embedded, labels, run = inputs / "a.h5", inputs / "labels.tsv", inputs / "released"
+    graph = ("--graph", f"pairs:{inputs / 'p.tsv'}", "--encoder", "composition")
+    dense = ("--graph", f"pairs:{inputs / 'dense.tsv'}", "--encoder", "composition")
+
+    def embed() -> None:
+        command("embed", fasta, "--encoder", "composition", "--out", embedded)
+
+    def finetune(out: Path, *more: str) -> None:
+        command("finetune", labels, "--out", out, "--encoder", tiny, *_PROPERTY, *more)
+
+    def predict(folder: Path, what: str, *words: Any) -> None:
+        page = ("--report", folder / "page.html", "--save-head", folder / "head")
+        command("predict", what, *words, *page, "--steps", 3)
+
+    functions = (
+        "--annotations", inputs / "goa.tsv", "--ontology", inputs / "go.obo", "--sequences", fasta,
+        "--evidence", "all", "--min-proteins", 3, "--encoder", "composition",
+    )  # fmt: skip
+    return {
+        "score-command": Job(
+            lambda f: command(
+                "score", "--pairs", _some_pairs(f, new), "--sequences", new, "--out",
+                f / "scores.tsv", "--details", "--report", f / "page.html",
+            ),
+            before=lambda f: _some_pairs(f, new),
+        ),
+        "search": Job(
+            lambda f: command("search", fasta, "--db", embedded, "--out", f / "s.tsv"),
+            inputs=embed,
+        ),
+        "map": Job(
+            lambda f: command(
+                "map", embedded, "--out", f / "map.png", "--labels", inputs / "families.tsv"
+            ),
+            inputs=embed,
+        ),
+        "variants": Job(
+            lambda f: command(
+                "variants", new, "--all-singles", "--out", f / "v.tsv", "--encoder", tiny,
+                "--figures", f / "figures",
+            )
+        ),
+        "contacts": Job(
+            lambda f: command("contacts", one, "--out", f / "c.tsv", "--encoder", tiny)
+        ),
+        "edges": Job(
+            lambda f: predict(f, "edges", "--out", f / "e.tsv", *graph, "--members", 1)
+        ),
+        "partners": Job(
+            lambda f: predict(f, "partners", new, "--out", f / "p.cx2", *graph, "--members", 1)
+        ),
+        "function": Job(
+            lambda f: predict(f, "function", fasta, "--out", f / "f.parquet", *functions)
+        ),
+        "evaluate-link": Job(
+            lambda f: command(
+                "evaluate", "link", *dense, "--out", f / "link", "--report", f / "page.html",
+                "--split", "random", "--ranked", 0, "--resamples", 5, "--steps", 2,
+                "--negatives", "uniform", "--members", 1, "--no-untrained",
+            )
+        ),
+        "shards": Job(lambda f: _convert(inputs / "cards"), volatile=("data/string",)),
+        "release": Job(
+            lambda f: command("release", run / "run", "--out", f / "lcplm-new"),
+            inputs=lambda: stage1(run),
+            before=lambda f: _released_before(f, run / "run"),
+        ),
+        "finetune": Job(lambda f: finetune(f / "run"), _tuned, volatile=_TRAINING),
+        "predict-property": Job(
+            lambda f: command("predict-property", inputs / "tuned", new, "--out", f / "a.tsv"),
+            inputs=lambda: finetune(inputs / "tuned"),
+        ),
+    }  # fmt: skip
+
+
+def _some_pairs(folder: Path, new: Path) -> Path:
+    path = folder / "pairs.tsv"
+    if not path.is_file():
+        path.write_text("p0\tp1\np0\tp2\np1\tp2\n")
+    return path
+
+
+def _released_before(folder: Path, run: Path) -> None:
+    """Make an older release, which has float32 and a note."""
+    command("release", run, "--out", folder / "lcplm-new", "--full")
+    (folder / "lcplm-new" / "note").write_text("stays")
+
+
+def _convert(cards: Path) -> None:
+    from lcplm_graph.walks.shards import open_shards
+
+    catalog.card_folder = lambda: cards
+    open_shards(["string:7"], kind="random", seed=0)
+
+
+def _tuned(folder: Path) -> Any:
+    """Weights, predictions and parts, and how many checkpoints are kept."""
+    from lcplm_graph.finetuning.model import PropertyModel
+    from lcplm_graph.training.checkpoints import checkpoints_in, is_intact
+
+    run = folder / "run"
+    checkpoints = checkpoints_in(run / "checkpoints")
+    assert all(map(is_intact, checkpoints))
+    model = PropertyModel.from_pretrained(run)
+    weights = {name: value.tolist() for name, value in model.head.state_dict().items()}
+    texts = [(run / name).read_text() for name in ("predictions.tsv", "parts.tsv")]
+    pictures = sorted(path.name for path in run.glob("*.png"))
+    return (
+        load_encoder(run).fingerprint(), weights, texts, pictures,
+        [path.name for path in checkpoints],
+    )  # fmt: skip
