@@ -12,7 +12,7 @@ import shutil
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,23 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(path, old)
         os.replace(staging, path)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def locked_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder, and keep other processes that ask for it waiting until the block ends.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or the folder may not be written.
+    """
+    folder = Path(folder)
+    with ExitStack() as held:
+        with written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(folder / ".lock"))
+        yield folder
 
 
 @contextmanager

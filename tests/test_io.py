@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lcplm_graph.errors import ConfigError, WriteError
-from lcplm_graph.io import atomic_path, staged_files, whole_folder
+from lcplm_graph.io import atomic_path, locked_folder, staged_files, whole_folder
 from lcplm_graph.seeds import checked_seed
 
 
@@ -26,11 +26,12 @@ def test_a_full_disk_is_told_with_the_place(tmp_path, write, number, reason):
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
-def test_a_path_through_a_file(tmp_path):
+@pytest.mark.parametrize("write", [atomic_path, locked_folder])
+def test_a_path_through_a_file(tmp_path, write):
     (tmp_path / "file").touch()
     with (
         pytest.raises(WriteError, match="a file and no folder"),
-        atomic_path(tmp_path / "file" / "x" / "y"),
+        write(tmp_path / "file" / "x" / "y"),
     ):
         pass
 

@@ -17,20 +17,18 @@ import shutil
 import uuid
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets.identity import transform_identity
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path, warn_once, written
+from lcplm_graph.io import atomic_path, locked_folder, warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 logger = logging.getLogger(__name__)
@@ -142,10 +140,7 @@ class DiskCache:
     def fill(self, build: Callable[[], Built], *, again: bool) -> None:
         """Build once, whatever the number of processes that ask; the graph is written last."""
         files = [self.folder / name for name in (DATA, SEQUENCES, REPORT)]
-        with ExitStack() as stack:
-            with written(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(self.folder / ".lock"))
+        with locked_folder(self.folder):
             if not again and all(path.exists() for path in files):
                 return
             data, sequences, report = build()

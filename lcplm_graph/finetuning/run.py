@@ -27,6 +27,7 @@ from lcplm_graph.finetuning.outputs import write_parts, write_predictions
 from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
+from lcplm_graph.io import written
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
@@ -114,7 +115,8 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     with warnings.catch_warnings():
         # An encoder that stays as it is is not in training mode, and is not meant to be.
         warnings.filterwarnings("ignore", message="Found .* module.* in eval mode")
-        trainer.fit(task, TrainData(source, 1), ckpt_path=checkpoint, weights_only=True)
+        with written(folder):
+            trainer.fit(task, TrainData(source, 1), ckpt_path=checkpoint, weights_only=True)
     load_best(task, folder)
     return _finish(options, data, model, adapted, facts, before, validate, features)
 

@@ -51,6 +51,12 @@ def checkpoints_in(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(found, key=step_of, reverse=True)
 
 
+def keep_newest(folder: str | os.PathLike[str]) -> None:
+    """Remove all checkpoints but the last two, and what a kill left half written."""
+    for rest in (*Path(folder).glob(".step-*.part.ckpt*"), *checkpoints_in(folder)[_KEPT:]):
+        rest.unlink(missing_ok=True)
+
+
 def step_of(path: Path) -> int:
     """Optimiser step of a checkpoint, from its name."""
     match = _NAME.fullmatch(path.name)
@@ -123,12 +129,11 @@ class TimedCheckpoints(Checkpoint):
             self._handlers[signum] = signal.signal(signum, self._note)
 
     def _tidy(self, step: int) -> None:
-        """Remove what a kill left half written, and set aside what lies ahead of this step."""
-        for rest in self.folder.glob(".step-*.part.ckpt*"):
-            rest.unlink()
+        """Set aside what lies ahead of this step, and remove what a kill left."""
         for path in checkpoints_in(self.folder):
             if step_of(path) > step:
                 path.rename(path.with_name(path.name + ".superseded"))
+        keep_newest(self.folder)
 
     def _note(self, signum: int, _: Any) -> None:
         self._signum = signum
@@ -155,8 +160,7 @@ class TimedCheckpoints(Checkpoint):
         trainer.save_checkpoint(path)
         self._saved_at = monotonic()
         if trainer.is_global_zero:
-            for old in checkpoints_in(self.folder)[_KEPT:]:
-                old.unlink()
+            keep_newest(self.folder)
         return path
 
     def on_exception(

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import cache_root, fetch_card_file
-from lcplm_graph.io import atomic_path, sha256_of
+from lcplm_graph.io import atomic_path, locked_folder, sha256_of
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.clusters import read_clusters
@@ -78,7 +77,7 @@ def open_corpus(
     path = _fasta_of(name)
     folder = cache_root() / "corpora" / _key(path)
     facts_path, sequences = folder / "facts.json", folder / "sequences.arrow"
-    with FileLock(_made(folder) / ".lock"):
+    with locked_folder(folder):
         if not facts_path.is_file():
             store = SequenceStore.from_fasta(path, sequences)
             counts = {"proteins": len(store), "residues": int(store.lengths.sum())}
@@ -145,11 +144,6 @@ def _key(path: Path) -> str:
     stat = path.stat()
     state = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
     return f"{path.name.split('.')[0]}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def length_edges(longest: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lcplm_graph.datasets.load import graph_split, load_graph
+from lcplm_graph.io import atomic_path
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
@@ -123,11 +124,11 @@ def _species(options: Stage2Options, max_tokens: int) -> TrainGraph:
         return np.unique(np.concatenate([shard.seen_edges() for shard in shards]))
 
     def save_split(folder: Path) -> None:
-        (folder / SPLIT).mkdir(exist_ok=True)
         for shard in shards:
             for suffix in (".json", ".npz"):
                 target = folder / SPLIT / f"{shard.facts['taxon']}{suffix}"
-                shutil.copyfile(shard.folder / f"{SPLIT}{suffix}", target)
+                with atomic_path(target) as temporary:
+                    shutil.copyfile(shard.folder / f"{SPLIT}{suffix}", temporary)
 
     return TrainGraph(
         stream,

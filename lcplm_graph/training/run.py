@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import whole_folder
+from lcplm_graph.io import whole_folder, written
 from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.process import keep_freed_memory
@@ -24,6 +24,7 @@ from lcplm_graph.training.checkpoints import (
     AtomicCheckpointIO,
     TimedCheckpoints,
     checkpoints_in,
+    keep_newest,
     newest_intact,
     step_of,
 )
@@ -101,6 +102,9 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     start = -1 if checkpoint is None else step_of(checkpoint)
     if start >= options.steps:
         begin_session(options, run.facts, checkpoint, 0)
+        if is_first_process():
+            # A kill may have come between the last checkpoint and the removal of an older one.
+            keep_newest(folder / FOLDER)
     else:
         metrics = Metrics(options.log_every, options.eval_every, run.evaluate)
         try:
@@ -112,7 +116,9 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
         begin_session(options, run.facts, checkpoint, trainer.world_size)
         data = TrainData(run.source, options.accumulate, options.workers)
         try:
-            trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
+            # Lightning and TensorBoard write in their own ways.
+            with written(folder):
+                trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
         except RuntimeError as error:
             if checkpoint is None or "loading state_dict" not in str(error):
                 raise

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import atomic_path, locked_folder
 from lcplm_graph.models.names import SEEN_EDGES
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
 from lcplm_graph.pairs import pair_hashes
@@ -62,8 +61,7 @@ class WalkShard:
         options = {"name": name, "kind": kind, "seed": seed, "weighted": weighted, "bits": q != 1.0}
         key = json.dumps([_FORMAT, options], sort_keys=True)
         folder = cache_root() / "walks" / hashlib.sha256(key.encode()).hexdigest()[:32]
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with locked_folder(folder):
             if not (folder / FACTS).is_file():
                 _convert(folder, options, q)
         return cls(folder)

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 import zipfile
 
 import pytest
@@ -19,6 +17,7 @@ from lcplm_graph.errors import (
     LcPlmError,
     LcPlmWarning,
     TrainingError,
+    WriteError,
 )
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.encoders import load_encoder
@@ -68,32 +67,6 @@ def test_workers_change_nothing(tiny_options, tmp_path) -> None:
     assert weights[0] == weights[1] == weights[2]
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_whole_group_saves_and_ends_the_workers(
-    signum: int, tiny_options, tmp_path
-) -> None:
-    """As Ctrl-C in a terminal, `timeout` and batch systems send it."""
-    out = tmp_path / "group"
-    words = f"--preset 1m --d-model 16 --n-layer 1 --steps 100000 --max-tokens 256 --workers 2 \
-        --eval-tokens 300 --log-every 1 --devices 1 --out {out}"
-    corpus = tiny_options().corpus
-    command = [sys.executable, "-m", "lcplm_graph.stage1", f"--corpus={corpus}", *words.split()]
-    run = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    metrics = out / "metrics.csv"
-    while run.poll() is None and not (metrics.is_file() and metrics.read_text().count("\n") > 4):
-        time.sleep(0.05)
-    assert run.returncode is None, run.communicate()[1].decode()[-2000:]
-    os.killpg(run.pid, signum)
-    _, errors = run.communicate(timeout=60)
-    assert run.returncode == 128 + signum, errors.decode()[-2000:]
-    assert is_intact(newest_intact(checkpoints_in(out / "checkpoints")))
-    with pytest.raises(ProcessLookupError):
-        os.killpg(run.pid, 0)
-
-
 def test_it_learns(tiny_options, tmp_path) -> None:
     train(tiny_options(steps=60, lr=1e-2, eval_every=60, log_every=60))
     rows = read_metrics(tmp_path / "run" / "metrics.csv")
@@ -113,6 +86,28 @@ def test_folder_in_use_and_other_options(tiny_options, tmp_path) -> None:
     assert "steps: 6 then, 7 now" in text
     assert "checkpoint_minutes" not in text
     train(tiny_options(resume="auto"))  # finished: nothing to do, nothing broken
+
+
+def test_what_a_kill_left_of_checkpoints_goes(tiny_options, tmp_path) -> None:
+    """After the last one was written, before an older one was removed."""
+    train(tiny_options(checkpoint_minutes=1e-9))
+    folder = tmp_path / "run" / "checkpoints"
+    kept = sorted(folder.iterdir())
+    (folder / "step-00000004.ckpt").write_bytes(kept[0].read_bytes())
+    (folder / ".step-00000006.part.ckpt").write_bytes(b"half")
+    train(tiny_options(resume="auto", checkpoint_minutes=1e-9))
+    assert sorted(folder.iterdir()) == kept
+
+
+def test_a_disk_that_gets_full_is_one_sentence(tiny_options, monkeypatch) -> None:
+    """Also where TensorBoard or Lightning writes, and not a function of ours."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lcplm_graph.training.run.TensorBoardLogger.log_metrics", refuse)
+    with pytest.raises(WriteError, match="run: the disk is full"):
+        train(tiny_options())
 
 
 def test_devices_that_do_not_exist(tiny_options) -> None:
