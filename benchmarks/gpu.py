@@ -2,9 +2,8 @@
 
     python benchmarks/gpu.py [--shapes 130m 790m] [--lengths 512 ... 65536]
 
-The machine that develops this project has no GPU: NO NUMBER OF THIS SCRIPT HAS BEEN MEASURED ON A
-DEVICE YET.  What is run here is every line of it but the mamba-ssm row's kernels, on the CPU in
-Triton's interpreter with a toy encoder, where times mean nothing:
+No table of this script was made yet.  Where there is no GPU, every line but the mamba-ssm
+row's kernels runs on the CPU in the interpreter of Triton, by a toy whose times mean nothing:
 
     TRITON_INTERPRET=1 python benchmarks/gpu.py --tiny
 
@@ -72,7 +71,7 @@ class Machine:
     def __init__(self, tiny: bool) -> None:
         self.device = "cpu" if tiny else "cuda"
         self.name = "CPU, interpreted" if tiny else torch.cuda.get_device_name()
-        self.repeats, self.size = (1, 64) if tiny else (7, 8192)
+        self.repeats, self.size = (1, 64) if tiny else (5, 8192)
 
     def wait(self) -> None:
         """Wait until the device is done."""
@@ -174,6 +173,7 @@ def bench_encoders(shape: str, lengths: list[int], tokens: int, machine: Machine
             )
             cells += [ratio(t.get(peer, 0.0), ours) for peer in ("mamba", "esm")]
             rows.append((shape, what, f"{streams} x {length}", *cells))
+            print(*rows[-1], sep=", ", flush=True)
     return rows
 
 

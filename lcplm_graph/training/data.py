@@ -6,6 +6,7 @@ or one on more devices, goes on with exactly the batches that are due.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -131,6 +132,12 @@ class BatchStream(IterableDataset):
             index += workers * self.stride
 
 
+def _leave_signals_to_the_trainer(_: int) -> None:
+    """Ignore what ends a whole process group: the trainer saves first, then ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class TrainData(LightningDataModule):
     """Deal the batches of a source out to ranks and steps.
 
@@ -168,6 +175,7 @@ class TrainData(LightningDataModule):
             batch_size=None,
             num_workers=self.workers,
             multiprocessing_context=start,
+            worker_init_fn=_leave_signals_to_the_trainer,
             pin_memory=torch.cuda.is_available(),
         )
 

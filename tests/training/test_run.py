@@ -5,6 +5,9 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 import zipfile
 
 import pytest
@@ -65,6 +68,32 @@ def test_workers_change_nothing(tiny_options, tmp_path) -> None:
         train(options)
         weights.append(_weights(tmp_path / f"run{workers}"))
     assert weights[0] == weights[1] == weights[2]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_saves_and_ends_the_workers(
+    signum: int, tiny_options, tmp_path
+) -> None:
+    """As Ctrl-C in a terminal, `timeout` and batch systems send it."""
+    out = tmp_path / "group"
+    words = f"--preset 1m --d-model 16 --n-layer 1 --steps 100000 --max-tokens 256 --workers 2 \
+        --eval-tokens 300 --log-every 1 --devices 1 --out {out}"
+    corpus = tiny_options().corpus
+    command = [sys.executable, "-m", "lcplm_graph.stage1", f"--corpus={corpus}", *words.split()]
+    run = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    metrics = out / "metrics.csv"
+    while run.poll() is None and not (metrics.is_file() and metrics.read_text().count("\n") > 4):
+        time.sleep(0.05)
+    assert run.returncode is None, run.communicate()[1].decode()[-2000:]
+    os.killpg(run.pid, signum)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 128 + signum, errors.decode()[-2000:]
+    assert is_intact(newest_intact(checkpoints_in(out / "checkpoints")))
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
 
 
 def test_it_learns(tiny_options, tmp_path) -> None:
