@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py [--shapes 130m 790m] [--lengths 512 ... 65536]
 
-No table of this script was made yet.  Where there is no GPU, every line but the mamba-ssm
-row's kernels runs on the CPU in the interpreter of Triton, by a toy whose times mean nothing:
+docs/gpu.md has the table of an H200.  Where there is no GPU, every line but the mamba-ssm row's
+kernels runs on the CPU in the interpreter of Triton, by a toy whose times mean nothing:
 
     TRITON_INTERPRET=1 python benchmarks/gpu.py --tiny
 
