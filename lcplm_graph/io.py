@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,22 @@ def _claimed_folder(parent: Path, stem: str) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_folder(old: Path, new: Path, without: Sequence[str] = ()) -> None:
+    """Copy a folder into one that may exist, but for names that match one of some patterns.
+
+    The first file that cannot be written is an `OSError` of its own, which `written` puts into
+    words; `shutil.copytree` makes a list of all.
+    """
+    new.mkdir(exist_ok=True)
+    for path in sorted(old.iterdir()):
+        if any(fnmatch(path.name, pattern) for pattern in without):
+            continue
+        if path.is_dir():
+            copy_folder(path, new / path.name, without)
+        else:
+            shutil.copy2(path, new / path.name)
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:

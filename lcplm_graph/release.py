@@ -8,7 +8,6 @@ from the measurements in ``quality/``.  `load_encoder(FOLDER)` reads it, as does
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def release(
         If it is not an LC-PLM, or half precision changes embeddings by more than one percent.
     """
     from lcplm_graph.evaluation.model_card import write_card
-    from lcplm_graph.io import sha256_of, whole_folder
+    from lcplm_graph.io import copy_folder, sha256_of, whole_folder
     from lcplm_graph.models.checkpoint_writer import write_checkpoint
     from lcplm_graph.models.folder import ModelFolder, Record
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -85,8 +84,7 @@ def release(
         folder = ModelFolder(made)
         if out.is_dir():
             # Measurements, and whatever else was put there, stay.
-            old = shutil.ignore_patterns("model*.safetensors*", folder.seen_edges.name)
-            shutil.copytree(out, made, dirs_exist_ok=True, ignore=old)
+            copy_folder(out, made, without=("model*.safetensors*", folder.seen_edges.name))
         state = stored_once(model.state_dict(), model.config)
         write_checkpoint(
             made, state, model.stored_config(), half=half, beside=LcPlmTokenizer().save_pretrained

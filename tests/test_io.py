@@ -8,7 +8,14 @@ import os
 import pytest
 
 from lcplm_graph.errors import ConfigError, WriteError
-from lcplm_graph.io import atomic_path, locked_folder, staged_files, whole_folder
+from lcplm_graph.io import (
+    atomic_path,
+    copy_folder,
+    locked_folder,
+    staged_files,
+    whole_folder,
+    written,
+)
 from lcplm_graph.seeds import checked_seed
 
 
@@ -34,6 +41,19 @@ def test_a_path_through_a_file(tmp_path, write):
         write(tmp_path / "file" / "x" / "y"),
     ):
         pass
+
+
+def test_a_folder_is_copied_but_for_some_names(tmp_path):
+    for name in ("a/x", "a/sub/y", "a/sub/old.npy", "b/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    copy_folder(tmp_path / "a", tmp_path / "b", without=("*.npy",))
+    found = {str(p.relative_to(tmp_path / "b")) for p in (tmp_path / "b").rglob("*") if p.is_file()}
+    assert found == {"x", "sub/y"} and (tmp_path / "b" / "x").read_text() == "a/x"
+    (tmp_path / "b" / "x").unlink()
+    (tmp_path / "b" / "x").symlink_to("/dev/full")
+    with pytest.raises(WriteError, match="b: the disk is full"), written(tmp_path / "b"):
+        copy_folder(tmp_path / "a", tmp_path / "b")
 
 
 def test_other_errors_stay_as_they_are(tmp_path):

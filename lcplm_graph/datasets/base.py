@@ -25,6 +25,7 @@ from lcplm_graph.datasets.cache import (
 from lcplm_graph.datasets.lookup import Protein, is_one, transformed
 from lcplm_graph.datasets.node_strings import index_by_node
 from lcplm_graph.errors import InputError
+from lcplm_graph.io import written
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits import DEFAULT_KIND
@@ -159,6 +160,11 @@ class ProteinDataset(InMemoryDataset):
     def has_process(self) -> bool:
         """Whether there are files to make."""
         return self.cache.folder is not None
+
+    def _download(self) -> None:
+        # PyG makes the folder.
+        with written(self.raw_dir):
+            super()._download()
 
     def _process(self) -> None:
         # PyG's own writes two files more, which say by `repr` what the cache's name says already,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from lcplm_graph import __version__
 from lcplm_graph.errors import CheckpointError, ConfigError, InputError
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.heads.property import PropertyHead
-from lcplm_graph.io import whole_folder, write_json
+from lcplm_graph.io import copy_folder, whole_folder, write_json
 from lcplm_graph.models.checkpoints import first_line, read_json
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config_checks import Bounds, check_number
@@ -286,7 +285,7 @@ class PropertyModel(nn.Module):
             if record:
                 written.write_record(record)
             if adapter is not None:
-                shutil.copytree(adapter, made / "adapter")
+                copy_folder(adapter, made / "adapter")
         return Path(folder)
 
     @classmethod

@@ -33,7 +33,13 @@ from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
 from lcplm_graph.process import chosen_device, keep_freed_memory
-from lcplm_graph.training.checkpoints import FOLDER, AtomicCheckpointIO, TimedCheckpoints, step_of
+from lcplm_graph.training.checkpoints import (
+    FOLDER,
+    AtomicCheckpointIO,
+    TimedCheckpoints,
+    keep_newest,
+    step_of,
+)
 from lcplm_graph.training.data import TrainData
 from lcplm_graph.training.manifest import METRICS as METRICS_FILE
 from lcplm_graph.training.manifest import MODEL, begin_session, end_session, package_versions
@@ -117,6 +123,8 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
         warnings.filterwarnings("ignore", message="Found .* module.* in eval mode")
         with written(folder):
             trainer.fit(task, TrainData(source, 1), ckpt_path=checkpoint, weights_only=True)
+    # A kill may have come between the last checkpoint and the removal of an older one.
+    keep_newest(folder / FOLDER)
     load_best(task, folder)
     return _finish(options, data, model, adapted, facts, before, validate, features)
 

@@ -102,9 +102,6 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
     start = -1 if checkpoint is None else step_of(checkpoint)
     if start >= options.steps:
         begin_session(options, run.facts, checkpoint, 0)
-        if is_first_process():
-            # A kill may have come between the last checkpoint and the removal of an older one.
-            keep_newest(folder / FOLDER)
     else:
         metrics = Metrics(options.log_every, options.eval_every, run.evaluate)
         try:
@@ -126,6 +123,8 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
                 f"{checkpoint}: its tensors do not fit this model ({first_line(error)})"
             ) from error
     if is_first_process():
+        # A kill may have come between the last checkpoint and the removal of an older one.
+        keep_newest(folder / FOLDER)
         _export(folder, run, options)
 
 

@@ -148,6 +148,12 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(mode, encoder, proteins, tmp_pat
         for run_ in ("whole", "parts")
     )
     pd.testing.assert_frame_equal(whole, parts)
+    # As after a kill between the last checkpoint and the removal of an older one.
+    kept = sorted((tmp_path / "parts" / "checkpoints").iterdir())
+    (kept[0].parent / "step-00000001.ckpt").write_bytes(kept[0].read_bytes())
+    (kept[0].parent / "step-00000000.ckpt").write_bytes(kept[0].read_bytes())
+    run(source, tmp_path / "parts", encoder, **options, resume="auto")
+    assert len(list(kept[0].parent.iterdir())) == 2
 
 
 def test_the_memory_a_step_takes_changes_nothing(encoder, proteins, tmp_path):
