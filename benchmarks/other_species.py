@@ -6,6 +6,7 @@
 Heads of equal shape and seeds, trained on `string_human_core`, score every pair of the file: its
 positives against its own negatives, and most of them against stub-matched ones.  The last row is
 what an LC-PLM-G says of itself; with ``--members 0`` it stands alone and nothing is trained.
+``--out`` keeps it beside the heads, as a table that a model's card can show.
 Nothing of the file is trained on; homologues of human proteins are in it, as they are in
 D-SCRIPT's test.
 """
@@ -23,6 +24,7 @@ from timing import table
 
 from lcplm_graph import AddProteinFeatures, PairPPI, StringPPI, load_encoder
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
+from lcplm_graph.evaluation.comparison import Comparison, over_members, over_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.evaluation.models import random_twin, shown_name
 from lcplm_graph.features.store import cached_embeddings
@@ -47,7 +49,9 @@ def main() -> None:
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--own", default="lcplm-g-1m", help="a model with a word of its own")
     parser.add_argument("--members", type=int, default=3, help="heads of a row; 0 for no heads")
+    parser.add_argument("--heads", nargs="+", metavar="FEATURES", help="some rows of heads only")
     parser.add_argument("--resamples", type=int, default=200)
+    parser.add_argument("--out", type=Path, help="file for the comparison as JSON")
     options = parser.parse_args()
     other = PairPPI(options.pairs, options.fasta)
     cases = {"published": published(other), "stub-matched": stub_matched(other)}
@@ -55,13 +59,44 @@ def main() -> None:
         print(f"{name}: {labels.sum():,} positives, {(~labels).sum():,} negatives")
     scores = {"degree among the positives": degree(other)}
     if options.members:
-        scores |= heads(other, load_encoder(options.encoder), options.members)
+        scores |= heads(other, load_encoder(options.encoder), options.members, options.heads)
     scores[f"{options.own}, its own word"] = own_word(other, load_encoder(options.own))
     rows = [(name, *measured(score, cases, options.resamples)) for name, score in scores.items()]
     print(table(rows, ("features", *(f"{m}, {c}" for c in cases for m in ("AUPR", "AUROC")))))
+    if options.out:
+        scores[options.own] = scores.pop(f"{options.own}, its own word")
+        compared(scores, cases, options).save(options.out)
 
 
-def heads(other: PairPPI, encoder: Encoder, members: int) -> dict[str, Score]:
+def compared(scores: dict[str, Score], cases: dict, options: argparse.Namespace) -> Comparison:
+    """Set the model's own word beside the heads; differences are paired."""
+    comparison = Comparison(f"Another species: {options.pairs.stem}", options.own)
+    for case, (pairs, labels) in cases.items():
+        answers = {name: score(pairs) for name, score in scores.items()}
+        bootstrap = over_pairs(labels, pairs, resamples=options.resamples)
+        for name, metric in (("AUPR", _aupr), ("AUROC", auroc)):
+            comparison.add(f"{name}, {case}", answers, _mean_over_members(metric), bootstrap)
+        comparison.facts[f"{case} positives, negatives"] = f"{labels.sum():,}, {(~labels).sum():,}"
+    comparison.facts |= {"heads per row": options.members, "resamples": options.resamples}
+    comparison.notes = [
+        "The model learned from human pairs only, and so did the heads; homologues are among the "
+        f"pairs. Again by `python benchmarks/other_species.py {options.pairs.name} "
+        f"{options.fasta.name}`."
+    ]
+    return comparison
+
+
+def _mean_over_members(metric: Callable[..., float]) -> Callable[..., float]:
+    return over_members(lambda each, y, numbers, weights: metric(y, each[numbers], weights))
+
+
+def _aupr(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    return average_precision(labels, scores, None, weights)
+
+
+def heads(
+    other: PairPPI, encoder: Encoder, members: int, rows: list[str] | None = None
+) -> dict[str, Score]:
     """Train heads on the human graph; by the name of their features, what they say of pairs."""
     human = StringPPI("string_human_core")
     split = human.split(kind="node", seed=0)
@@ -73,6 +108,10 @@ def heads(other: PairPPI, encoder: Encoder, members: int) -> dict[str, Score]:
     if twin is not None:
         named["random-init encoder"] = twin
     named[shown_name(encoder)] = encoder
+    if rows:
+        if unknown := set(rows) - set(named):
+            raise SystemExit(f"no features {sorted(unknown)}; there are {', '.join(named)}")
+        named = {name: named[name] for name in rows}
     scores: dict[str, Score] = {}
     for name, features in named.items():
         produce = AddProteinFeatures(features, progress=True)
@@ -131,7 +170,7 @@ def scored(head: LinkPredictor, y: torch.Tensor, pairs: np.ndarray) -> np.ndarra
 
 def measured(score: Score, cases: dict, resamples: int) -> list[str]:
     """AUPR at the case's own ratio and AUROC, with intervals over proteins and heads."""
-    metrics = (lambda y, s, w: average_precision(y, s, None, w), auroc)
+    metrics = (_aupr, auroc)
     return [
         str(bootstrap_pairs(metric, labels, each, pairs, resamples=resamples))
         for pairs, labels in cases.values()
