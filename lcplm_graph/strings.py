@@ -77,7 +77,7 @@ def string_pairs(values: Any, what: str = "pairs") -> list[tuple[str, str]]:
     Parameters
     ----------
     values : iterable of pairs of str
-        Also a NumPy array of shape (n, 2), or a table of two columns of pandas or Arrow.
+        Also a NumPy array of shape (n, 2), or a table of two columns of pandas, Polars or Arrow.
     what : str
         What they are, in the plural, for messages.
 
@@ -137,7 +137,9 @@ def _what_it_is(values: Any) -> str | None:
 
 
 def _columns(values: Any) -> list[Any] | None:
-    """Columns of a table of pandas or Arrow."""
+    """Columns of a table of pandas, Polars or Arrow."""
+    if hasattr(values, "get_columns"):
+        return list(values.get_columns())
     if hasattr(values, "column_names") and hasattr(values, "column"):
         return [values.column(i) for i in range(values.num_columns)]
     if hasattr(values, "iloc") and getattr(values, "ndim", 1) == 2:

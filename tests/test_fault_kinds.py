@@ -78,6 +78,18 @@ FILES = {
         b"protein\tgo_id\tqualifier\nP1\tGO:0000001\tnotable\nP2\tGO:0000002\tinvolved_in|NOT\n",
         TWO_TERMS,
     ),
+    "NOT beside other blanks, quotes, signs": (
+        annotated,
+        b"protein\tgo_id\tqualifier\nP1\tGO:0000001\tknot\n"
+        + "".join(
+            f"P2\tGO:0000002\t{text}\n"
+            for text in (
+                "NOT\u00a0|enables", "\u2003not\u2003", '"NOT|enables"', "NOT_enables", "(NOT)x",
+                "NOT:enables", "enables|NOT-",
+            )
+        ).encode(),
+        TWO_TERMS,
+    ),
     "annotations of two widths": (
         annotated, b"protein\tgo_id\nP1\tGO:0000001\nP2\tGO:0000002\tIDA", REFUSED
     ),

@@ -261,6 +261,28 @@ def test_pairs_of_every_kind_are_scored_alike(tiny, make):
     assert torch.equal(score_pairs(tiny, make(PAIRS)), score_pairs(tiny, PAIRS))
 
 
+class PolarsLike:
+    """A table that is neither pandas' nor Arrow's: what Polars has of it."""
+
+    def __init__(self, **columns):
+        self.held = columns
+        self.columns = list(columns)
+
+    def get_columns(self):
+        return list(self.held.values())
+
+
+def test_other_tables_are_pairs_or_refused_by_their_full_name():
+    first, second = map(list, zip(*PAIRS, strict=True))
+    assert string_pairs(PolarsLike(a=first, b=second)) == PAIRS
+    with pytest.raises(InputError, match="a table of two columns, got 3"):
+        string_pairs(PolarsLike(a=first, b=second, c=first))
+    with pytest.raises(InputError, match=r"a table \(PolarsLike\)"):
+        string_list(PolarsLike(a=first))
+    with pytest.raises(InputError, match=rf"not {__name__}\.PolarsLike; other tables have"):
+        from_dataframe(PolarsLike(protein1=first, protein2=second), {})
+
+
 @pytest.mark.parametrize(
     "pairs",
     ["MK", ["MK"], ("MK", "GA"), [("MK",)], {"MK": "GA"}, [("MK", None)], 5, [b"M"], [{"M", "G"}]],

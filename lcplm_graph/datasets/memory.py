@@ -99,7 +99,10 @@ def from_dataframe(
     [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
     if not isinstance(frame, pd.DataFrame):
-        raise InputError(f"edges are a pandas DataFrame, not {type(frame).__name__}")
+        kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
+        raise InputError(
+            f"edges are a pandas DataFrame, not {kind}; other tables have to_pandas() or alike"
+        )
     for name in (source, target, weight):
         if name is not None and list(frame.columns).count(name) != 1:
             there = ", ".join(map(str, frame.columns)) or "none"

@@ -36,8 +36,9 @@ EVIDENCE_SETS = {"experimental": EXPERIMENTAL, "cafa": CAFA, "all": None}
 _GAF = {1: "protein", 3: "qualifier", 4: "go_id", 6: "evidence", 8: "aspect", 13: "date"}
 _GAF_WIDTHS = range(15, 18)
 _COMMENT = ("!", "#")
-# A qualifier is a list joined by "|"; hand-made files have blanks in it.
-_NOT = r"(?i)(^|[|,;\s])not($|[|,;\s])"
+# A qualifier is a list joined by "|"; hand-made files have blanks (also those of Unicode), quotes
+# and underscores in it, and no relation of GO has a word "not".
+_NOT = r"(?i)(^|[^\pL\pN])not($|[^\pL\pN])"
 _HEADER = {
     "protein": "protein",
     "entryid": "protein",
