@@ -34,6 +34,7 @@ from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
+DEGREE = "degree among the positives"
 Score = Callable[[np.ndarray], np.ndarray]
 """Scores of pairs, one row for each of some models."""
 # Of the other species' pairs, what a split must hold out; the others get the matched negatives.
@@ -57,13 +58,15 @@ def main() -> None:
     cases = {"published": published(other), "stub-matched": stub_matched(other)}
     for name, (_, labels) in cases.items():
         print(f"{name}: {labels.sum():,} positives, {(~labels).sum():,} negatives")
-    scores = {"degree among the positives": degree(other)}
+    scores = {DEGREE: degree(other)}
     if options.members:
         scores |= heads(other, load_encoder(options.encoder), options.members, options.heads)
     scores[f"{options.own}, its own word"] = own_word(other, load_encoder(options.own))
     rows = [(name, *measured(score, cases, options.resamples)) for name, score in scores.items()]
     print(table(rows, ("features", *(f"{m}, {c}" for c in cases for m in ("AUPR", "AUROC")))))
     if options.out:
+        # Degrees are counted in the answers themselves: a warning of the pairs, no rival.
+        scores.pop(DEGREE)
         scores[options.own] = scores.pop(f"{options.own}, its own word")
         compared(scores, cases, options).save(options.out)
 
