@@ -329,6 +329,15 @@ def guarded(name: str, action: Callable[[], int | None], kept: str = Command.kep
     except LcPlmError as error:
         print(f"{prefix}: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        # Even to ask whether a path exists is refused in a folder that may not be looked into.
+        if error.filename is None:
+            raise
+        print(
+            f"{prefix}: {error.filename}: permission denied; name a path that you may use",
+            file=sys.stderr,
+        )
+        return 1
     except Interrupted as stop:
         print(f"{prefix}: {stop}; go on with --resume auto", file=sys.stderr)
         return 128 + stop.signum

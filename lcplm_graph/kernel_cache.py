@@ -38,5 +38,6 @@ def _usual_places() -> list[Path]:
 
 
 def _can_write(folder: Path) -> bool:
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    # Path.exists raises where a folder may not be looked into, as another user's home.
+    there = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     return os.access(there, os.W_OK | os.X_OK)

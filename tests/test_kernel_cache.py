@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lcplm_graph import kernel_cache
+from lcplm_graph.command import guarded
 from lcplm_graph.errors import LcPlmWarning
 from lcplm_graph.io import forget_warnings
 
@@ -39,3 +40,23 @@ def test_a_home_is_used(monkeypatch, tmp_path):
     monkeypatch.setattr(kernel_cache, "_usual_places", lambda: [tmp_path / "not" / "yet"])
     kernel_cache.find_kernel_cache()
     assert "NUMBA_CACHE_DIR" not in os.environ
+
+
+def test_a_home_that_may_not_be_looked_into_is_none(nowhere, monkeypatch, tmp_path):
+    def refused(path, **_):
+        if Path(path).is_relative_to(tmp_path / "file"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    real = os.stat
+    monkeypatch.setattr(os, "stat", refused)
+    assert not kernel_cache._can_write(tmp_path / "file" / "x")
+
+
+def test_a_command_names_the_path_that_may_not_be_used(capsys):
+    def action():
+        raise PermissionError(13, "Permission denied", "/secret/a.fasta")
+
+    assert guarded("embed", action) == 1
+    told = "lcplm embed: /secret/a.fasta: permission denied; name a path that you may use\n"
+    assert capsys.readouterr().err == told
