@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from quality_parts.models import folder_of, weights_of
 from timing import table
 
 from lcplm_graph import AddProteinFeatures, PairPPI, StringPPI, load_encoder
@@ -80,7 +81,11 @@ def compared(scores: dict[str, Score], cases: dict, options: argparse.Namespace)
         for name, metric in (("AUPR", _aupr), ("AUROC", auroc)):
             comparison.add(f"{name}, {case}", answers, _mean_over_members(metric), bootstrap)
         comparison.facts[f"{case} positives, negatives"] = f"{labels.sum():,}, {(~labels).sum():,}"
-    comparison.facts |= {"heads per row": options.members, "resamples": options.resamples}
+    comparison.facts |= {
+        "heads per row": options.members,
+        "resamples": options.resamples,
+        "weights": weights_of(folder_of(options.own)),
+    }
     comparison.notes = [
         "The model learned from human pairs only, and so did the heads; homologues are among the "
         f"pairs. Again by `python benchmarks/other_species.py {options.pairs.name} "
