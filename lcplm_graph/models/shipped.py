@@ -12,7 +12,7 @@ from lcplm_graph.models.names import CONFIG
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 UNTRAINED = "random:1m"
-_BEST = "lcplm-1m"
+_BEST = "lcplm-2m"
 
 
 def shipped_encoders() -> list[str]:

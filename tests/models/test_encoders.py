@@ -127,7 +127,7 @@ def test_random_encoders_are_the_same_every_time_and_leave_the_seed_alone() -> N
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("lcplm-9m", UnknownNameError, "no encoder 'lcplm-9m' ships .* did you mean 'lcplm-1m'"),
+        ("lcplm-9m", UnknownNameError, "no encoder 'lcplm-9m' ships .* did you mean 'lcplm-2m'"),
         ("random:9m", UnknownNameError, "unknown preset '9m'; known: 1m"),
         ("no/such/path", CheckpointError, "no such folder"),
     ],
