@@ -132,7 +132,8 @@ def pairs(content: bytes) -> list[tuple[str, str, float]]:
 
 def links(content: bytes) -> list[tuple[int, int, int]]:
     """Read links of the proteins 9.a, 9.b and 9.c line by line."""
-    header, *lines = content.decode("utf-8").split("\n")
+    # Empty lines before the header are none of it.
+    header, *lines = content.decode("utf-8").lstrip("\n").split("\n")
     names = header.split(" ")
     if not {"protein1", "protein2", "combined_score"} <= set(names):
         raise Refused(header)
@@ -148,7 +149,7 @@ def links(content: bytes) -> list[tuple[int, int, int]]:
         row = dict(zip(names, cells, strict=True))
         # A tab beside a number does no harm.
         score = row["combined_score"].strip("\t")
-        if not re.fullmatch("[0-9]{1,9}", score) or int(score) > 1000:
+        if not re.fullmatch("-0+|[0-9]{1,9}", score) or int(score) > 1000:
             raise Refused(line)
         ends = (row["protein1"], row["protein2"])
         if not {*ends} <= {*known}:

@@ -99,7 +99,8 @@ def from_dataframe(
     [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
     if not isinstance(frame, pd.DataFrame):
-        kind = f"{type(frame).__module__}.{type(frame).__qualname__}"
+        # By its full name, since other libraries have a DataFrame, too.
+        kind = f"{type(frame).__module__}.{type(frame).__qualname__}".removeprefix("builtins.")
         raise InputError(
             f"edges are a pandas DataFrame, not {kind}; other tables have to_pandas() or alike"
         )
