@@ -55,15 +55,21 @@ def load_vector(vector, columns, inside):
 
 
 @triton.jit
-def row_of(tile, rows, k):
-    """Return row `k` of a tile.
+def picked(block, mask):
+    """Return the one slice along the first axis that the mask leaves.
 
-    With one channel per thread and `k` known at compilation this is one register, not a sum; as
+    With one channel per thread and a mask known at compilation this is one register, not a sum; as
     integers, because adding a float zero could not be optimised away.  `tl.associative_scan` along
     such an axis is lowered to shuffles instead, about fifteen for each element.
     """
-    bits = tl.where((rows == k)[:, None], tile.to(tl.int32, bitcast=True), 0)
+    bits = tl.where(mask, block.to(tl.int32, bitcast=True), 0)
     return tl.sum(bits, 0).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def row_of(tile, rows, k):
+    """Return row `k` of a tile."""
+    return picked(tile, (rows == k)[:, None])
 
 
 @triton.jit

@@ -110,11 +110,11 @@ class TrainOptions:
         for name in ("lr", "clip", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-        if self.workers and "fork" not in multiprocessing.get_all_start_methods():
-            raise ConfigError("workers need a system that can fork, such as Linux; leave them out")
         for name in ("warmup", "weight_decay", "workers"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if self.workers and "fork" not in multiprocessing.get_all_start_methods():
+            raise ConfigError("workers need a system that can fork, such as Linux; leave them out")
 
 
 @dataclass(frozen=True, kw_only=True)

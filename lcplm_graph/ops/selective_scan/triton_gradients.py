@@ -22,6 +22,7 @@ from lcplm_graph.ops.triton_math import (
     UNSPECIALISED,
     load_tile,
     load_vector,
+    picked,
     row_of,
     sigmoid,
     tile_pointers,
@@ -74,6 +75,30 @@ def store_share(shares, first, tokens, row, valid, values, N: tl.constexpr, STAT
     tl.store(at + n, values, mask=(n < N) & valid)
 
 
+@triton.jit
+def keep_states(
+    u, ld_u, delta, ld_delta, bias_e, rate, B, ld_B, start, kept, first, size, e, inside, channels,
+    N: tl.constexpr, ROWS: tl.constexpr, STATES: tl.constexpr, REVERSE: tl.constexpr,
+):  # fmt: skip
+    """Run along a tile and store the state before every ROWS tokens."""
+    k = tl.arange(0, ROWS)
+    state = state_block(start, e, channels, inside, N, STATES)
+    store_state_block(kept, state, e, channels, inside, N, STATES)
+    for end in range(ROWS, size, ROWS):
+        rows = scan_order(end - ROWS + k, size, REVERSE)
+        mask = (rows >= 0)[:, None] & inside[None, :]
+        dt = step_sizes(delta, ld_delta, bias_e, first, rows, e, mask)
+        x = dt * load_tile(u, ld_u, first, rows, e, mask)
+        for i in tl.static_range(ROWS):
+            b = token_states(
+                B, ld_B, first, scan_order(end - ROWS + i, size, REVERSE), N, STATES
+            )  # fmt: skip
+            decay = tl.exp2(rate * row_of(dt, k, i)[None, :])
+            state = decay * state + b * row_of(x, k, i)[None, :]
+        at = kept + (end // ROWS) * N * channels
+        store_state_block(at, state, e, channels, inside, N, STATES)
+
+
 @triton.jit(do_not_specialize_on_alignment=UNSPECIALISED)
 def gradients(
     u, ld_u, delta, ld_delta, bias, rates, B, ld_B, C, ld_C, D, residual, ld_residual, z, ld_z,
@@ -97,21 +122,10 @@ def gradients(
     bias_e, D_e = load_vector(bias, e, inside), load_vector(D, e, inside)
     rate = state_block(rates, e, channels, inside, N, STATES)
     kept += tile * (TOKENS // ROWS) * N * channels
-    state = state_block(starts + tile * N * channels, e, channels, inside, N, STATES)
-    store_state_block(kept, state, e, channels, inside, N, STATES)
-    for end in range(ROWS, size, ROWS):
-        rows = scan_order(end - ROWS + k, size, REVERSE)
-        mask = (rows >= 0)[:, None] & inside[None, :]
-        dt = step_sizes(delta, ld_delta, bias_e, first, rows, e, mask)
-        x = dt * load_tile(u, ld_u, first, rows, e, mask)
-        for i in tl.static_range(ROWS):
-            b = token_states(
-                B, ld_B, first, scan_order(end - ROWS + i, size, REVERSE), N, STATES
-            )  # fmt: skip
-            decay = tl.exp2(rate * row_of(dt, k, i)[None, :])
-            state = decay * state + b * row_of(x, k, i)[None, :]
-        at = kept + (end // ROWS) * N * channels
-        store_state_block(at, state, e, channels, inside, N, STATES)
+    keep_states(
+        u, ld_u, delta, ld_delta, bias_e, rate, B, ld_B, starts + tile * N * channels, kept,
+        first, size, e, inside, channels, N, ROWS, STATES, REVERSE,
+    )  # fmt: skip
     grad = state_block(grad_starts + tile * N * channels, e, channels, inside, N, STATES)
     dA = tl.zeros([STATES, CHANNELS], tl.float32)
     dD_e, dbias_e = tl.zeros([CHANNELS], tl.float32), tl.zeros([CHANNELS], tl.float32)
@@ -159,7 +173,7 @@ def gradients(
             share = tl.sum(grad * row_of(x, k, i)[None, :], 1)
             store_share(dB, first, tokens, row, valid, share, N, STATES)
             dx = with_row(dx, k, i, tl.sum(grad * b, 0))
-            through_decay = grad * slice_of(carried, steps, i)
+            through_decay = grad * picked(carried, steps == i)
             ddt = with_row(ddt, k, i, tl.sum(through_decay * rate, 0))
             dA += through_decay * dt_i
             grad *= tl.exp2(rate * dt_i)
@@ -181,10 +195,3 @@ def gradients(
     store_state_block(grad_starts + tile * N * channels, dA, e, channels, inside, N, STATES)
     tl.store(dD + tile * channels + e, dD_e, mask=inside)
     tl.store(dbias + tile * channels + e, dbias_e, mask=inside)
-
-
-@triton.jit
-def slice_of(block, steps, i):
-    """Return ``block[i]`` of three dimensions, as `row_of` of two."""
-    bits = tl.where(steps == i, block.to(tl.int32, bitcast=True), 0)
-    return tl.sum(bits, 0).to(tl.float32, bitcast=True)
