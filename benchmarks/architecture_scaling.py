@@ -116,6 +116,8 @@ def slopes(rows: list[dict]) -> dict[str, tuple[float, float]]:
 
 def difference(rows: list[dict], others: list[dict]) -> str:
     """Mean over equal cells of the second's loss minus the first's, and half a 95 % interval."""
+    if not rows or rows == others:
+        return ""
     own = {(r["width"], r["steps"], r["seed"]): r["loss"] for r in rows}
     gaps = np.array([r["loss"] - own[r["width"], r["steps"], r["seed"]] for r in others])
     if len(gaps) < 2:
@@ -142,7 +144,7 @@ def draw(rows: list[dict], path: Path) -> None:
         lengths = np.mean([r["by_length"] for r in largest], axis=0)
         by_length.plot(largest[0]["edges"], lengths, **style)
     floors = rows[0]["floors"]["composition"]
-    by_length.plot(rows[0]["edges"], floors, "--", color="0.4", label="composition floor")
+    by_length.plot(rows[0]["edges"], floors, "_--", color="0.4", label="composition floor")
     by_size.set(title="all tokens", xlabel="parameters", ylabel="nats per masked residue")
     by_tokens.set(title="largest models", xlabel="tokens")
     by_length.set(title="largest models, all tokens", xlabel="protein length, up to")

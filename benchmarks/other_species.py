@@ -14,6 +14,7 @@ D-SCRIPT's test.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,10 +87,11 @@ def compared(scores: dict[str, Score], cases: dict, options: argparse.Namespace)
         "resamples": options.resamples,
         "weights": weights_of(folder_of(options.own)),
     }
+    rows = "" if options.heads is None else f" --heads {shlex.join(options.heads)}"
     comparison.notes = [
         "The model learned from human pairs only, and so did the heads; homologues are among the "
         f"pairs. Again by `python benchmarks/other_species.py {options.pairs.name} "
-        f"{options.fasta.name}`."
+        f"{options.fasta.name} --members {options.members}{rows}`."
     ]
     return comparison
 
