@@ -21,6 +21,7 @@ from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.evaluation.model_card import write_card
 from lcplm_graph.models.architecture import PRESETS
+from lcplm_graph.models.folder import Record
 from lcplm_graph.release import release
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +109,7 @@ def test_links_are_scored_by_the_same_head_on_all_features(model, graph, monkeyp
     assert value.value > 0.65
     own_word = link.measure_relation(models, _options(model))
     assert list(own_word.values["C3 AUROC"]) == ["composition", "lcplm-tiny"]
-    models[-1].encoder._seen_edges = _hashes_of_test_pairs(graph)
+    models[-1].encoder.record = Record({}, _hashes_of_test_pairs(graph))
     with pytest.raises(LeakageError, match="was trained by stage 2"):
         link.measure(models, _options(model))
 

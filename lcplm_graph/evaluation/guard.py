@@ -59,8 +59,7 @@ def check_encoder(
 
 def _own_command(encoder: Encoder) -> str:
     """Return the command with the split of the encoder's record, if it was trained on one."""
-    record = getattr(getattr(encoder, "model", None), "record", None)
-    facts = {} if record is None else record.facts
+    facts = encoder.record.facts
     data = _of_run(facts)
     graph, split = data.get("graph"), data.get("split")
     before = [*facts.get("before", []), *facts.get("history", [])]

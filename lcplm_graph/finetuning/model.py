@@ -258,7 +258,7 @@ class PropertyModel(nn.Module):
         ----------
         folder : path-like
         record : Record, optional
-            What it was trained on.
+            What it was trained on; default: what the encoder was.
         adapter : Path, optional
             Folder of the adapter that is merged into the encoder already; copied to ``adapter``.
         """
@@ -282,10 +282,13 @@ class PropertyModel(nn.Module):
                     "version": __version__,
                 },
             )
+            record = record or self.encoder.record.followed_by({})
             if record:
                 written.write_record(record)
             if adapter is not None:
                 copy_folder(adapter, made / "adapter")
+                if record:
+                    ModelFolder(made / "adapter").write_record(record)
         return Path(folder)
 
     @classmethod
@@ -380,7 +383,6 @@ def _save_encoder(encoder: Encoder, folder: Path) -> str:
         return encoder.name
     if isinstance(encoder, LcPlmEncoder):
         base: Any = encoder.model.base_model
-        base.record = Record()
         base.save_pretrained(folder)
         return "lcplm"
     family = encoder.name.split(":")[0]

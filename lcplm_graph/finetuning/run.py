@@ -30,8 +30,7 @@ from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.io import written
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
-from lcplm_graph.models.folder import ModelFolder, Record, model_folder
-from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
+from lcplm_graph.models.folder import Record
 from lcplm_graph.process import chosen_device, keep_freed_memory
 from lcplm_graph.training.checkpoints import (
     FOLDER,
@@ -86,7 +85,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     facts = facts_of(options, data) | started_from
     refuse_other_data(options, facts, checkpoint)
     keep_freed_memory()
-    before = _record_of(options.encoder)
+    before = encoder.record
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = PropertyModel(
@@ -228,13 +227,6 @@ def _export(model: PropertyModel, adapted: Any, folder: Path, record: Record) ->
     with TemporaryDirectory() as name:
         save_and_merge(adapted, Path(name))
         model.save_pretrained(folder, record, Path(name))
-
-
-def _record_of(encoder: str) -> Record:
-    if encoder in shipped_encoders():
-        return ModelFolder(shipped_folder(encoder)).record()
-    folder = model_folder(encoder.split(":", 1)[1] if encoder.startswith("esm") else encoder)
-    return ModelFolder(folder).record() if folder.is_dir() else Record()
 
 
 def _check_lengths(encoder: Encoder, examples: Examples) -> None:

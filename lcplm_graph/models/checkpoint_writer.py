@@ -64,8 +64,8 @@ def write_checkpoint(
             max_shard_size=max_shard_size, metadata={"format": "pt"},
         )  # fmt: skip
         written = {path.name for path in staging.iterdir()}
-        beside(staging)
         (staging / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+        beside(staging)
         (Path(folder) / CONFIG).unlink(missing_ok=True)
         _remove_old_weights(Path(folder), suffix, written)
         for name in replaced:

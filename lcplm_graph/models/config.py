@@ -16,7 +16,7 @@ from lcplm_graph.models.config_checks import (
     check_token_ids,
     named_dtype,
 )
-from lcplm_graph.models.names import CONFIG
+from lcplm_graph.models.names import CONFIG, PROMISE
 
 
 class LcPlmConfig(Architecture, PreTrainedConfig):
@@ -53,6 +53,8 @@ class LcPlmConfig(Architecture, PreTrainedConfig):
         for name, own in self.attribute_map.items():
             if name in kwargs:
                 setattr(self, own, kwargs.pop(name))
+        # Of the weights beside it, not of another model of this configuration.
+        kwargs.pop(PROMISE, None)
         dtypes = [self.dtype, kwargs.pop("torch_dtype", None)]
         named = [named_dtype(dtype) for dtype in dtypes if dtype is not None]
         self.dtype = named[0] if named else None

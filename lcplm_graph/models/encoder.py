@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.models.folder import Record
 from lcplm_graph.models.pooling import POOLS, check_pool, pool_residues, pooled_dim
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
@@ -46,6 +47,8 @@ class Encoder(nn.Module):
         Pooling that serves its features best, used where none is named.
     pools : tuple of str
         Those that mean something for its states.
+    record : Record
+        What it was trained on; whatever is saved of it inherits that.
     """
 
     name: str
@@ -53,7 +56,7 @@ class Encoder(nn.Module):
     max_length: int | None = None
     pool: str = "mean"
     pools: tuple[str, ...] = POOLS
-    _seen_edges: np.ndarray | None = None
+    record: Record = Record()
 
     def tokenize(self, sequences: Iterable[str]) -> PackedTokens:
         """Turn sequences into packed tokens; nothing is ever cut.
@@ -173,7 +176,7 @@ class Encoder(nn.Module):
 
     def seen_edges(self) -> np.ndarray | None:
         """Sorted hashes of the protein pairs it was trained on; None if there were none."""
-        return self._seen_edges
+        return self.record.seen_edges
 
     @property
     def device(self) -> torch.device:

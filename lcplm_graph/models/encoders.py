@@ -23,7 +23,7 @@ from lcplm_graph.models.checkpoints import (
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.esm2 import Esm2Encoder
-from lcplm_graph.models.folder import ModelFolder, model_folder
+from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.network import Network, read_network
 from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
@@ -45,7 +45,7 @@ class LcPlmEncoder(Encoder):
         Any of the models; only masked LMs give logits.
     name : str
     seen_edges : ndarray of uint64, optional
-        Sorted hashes of the pairs of stage 2.
+        Hashes of pairs that it saw beside those that the model's own record has.
     window : int
         Without gradients, batches of more tokens are encoded in windows of this many tokens.
     """
@@ -62,7 +62,8 @@ class LcPlmEncoder(Encoder):
         self._modules["model"], self.name, self.window = model, name, window
         self.dim = model.config.d_model
         self.pool = model.config.pool
-        self._seen_edges = seen_edges
+        if seen_edges is not None:
+            self.record = self.record.having_seen(seen_edges)
 
     @property
     def model(self) -> LcPlmPreTrainedModel:
@@ -78,6 +79,15 @@ class LcPlmEncoder(Encoder):
     def _held(self) -> Any:
         """What encodes: a plain network until somebody asks for the model."""
         return self._modules["model"]
+
+    @property
+    def record(self) -> Record:
+        """What the model was trained on."""
+        return getattr(self._held, "record", Record())
+
+    @record.setter
+    def record(self, value: Record) -> None:
+        self._held.record = value
 
     def encode(self, packed: PackedTokens) -> Tensor:
         """Return the states after the final norm, shape (T, dim)."""
@@ -245,7 +255,7 @@ def _tuned_encoder(family: str, folder: Path, name: str, dtype: str | torch.dtyp
     source = f"{family}:{folder}" if family in _PREFIXES else family
     encoder = ENCODERS.make(family, source, dtype, base=Encoder)
     if family in _PREFIXES:
-        encoder.name, encoder._seen_edges = name, ModelFolder(folder).record().seen_edges
+        encoder.name = name
     return encoder
 
 
@@ -257,13 +267,13 @@ def _lcplm_encoder(
         folder = resolve_checkpoint(source if folder == Path(source) else folder, **options)
         network = read_network(folder) if dtype == torch.float32 else None
         if network is not None:
-            return LcPlmEncoder(network, name, seen_edges=network.record.seen_edges)
+            return LcPlmEncoder(network, name)
     from lcplm_graph.models.modeling import LcPlmForMaskedLM, model_class
 
     cls = LcPlmForMaskedLM if is_adapter(folder) else model_class(read_json(folder / CONFIG))
     model = cls.from_pretrained(folder, dtype=dtype)
     model.name_or_path = name
-    return LcPlmEncoder(model, name, seen_edges=model.record.seen_edges)
+    return LcPlmEncoder(model, name)
 
 
 def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encoder:

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,8 +47,8 @@ class Esm2Encoder(Encoder):
     name : str
     relation : RelationDecoder, optional
         Of an ESM-2-G, see `lcplm_graph.stage2`.
-    seen_edges : ndarray of uint64, optional
-        Sorted hashes of the pairs of stage 2.
+    record : Record, optional
+        What it was trained on; default: what the folder says that the model was loaded from.
     """
 
     def __init__(
@@ -57,10 +56,13 @@ class Esm2Encoder(Encoder):
         model: EsmModel,
         name: str,
         relation: RelationDecoder | None = None,
-        seen_edges: np.ndarray | None = None,
+        record: Record | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.name, self._seen_edges = model, name, seen_edges
+        self.model, self.name = model, name
+        if record is None and model.name_or_path:
+            record = ModelFolder(model.name_or_path).record()
+        self.record = record or Record()
         if relation is not None:
             self.relation = relation
         self.dim = model.config.hidden_size
@@ -75,10 +77,6 @@ class Esm2Encoder(Encoder):
         states = self.model(input_ids, attention_mask=mask).last_hidden_state
         return states.flatten(0, 1)[pad_mask_to_cu_seqlens(mask)[0]].float()
 
-    def seen_edges(self) -> np.ndarray | None:
-        """Sorted hashes of the protein pairs stage 2 trained on; None if it saw no graph."""
-        return self._seen_edges
-
     def _identity(self) -> str:
         return self.model.config.to_json_string()
 
@@ -90,10 +88,12 @@ class Esm2MaskedLM(Esm2Encoder):
     ----------
     model : EsmForMaskedLM
     name : str
+    record : Record, optional
+        As of `Esm2Encoder`.
     """
 
-    def __init__(self, model: EsmForMaskedLM, name: str) -> None:
-        super().__init__(model.esm, name)
+    def __init__(self, model: EsmForMaskedLM, name: str, record: Record | None = None) -> None:
+        super().__init__(model.esm, name, record=record)
         self.lm_head = model.lm_head
 
     def logits(self, packed: PackedTokens) -> Tensor:
@@ -112,9 +112,7 @@ def esm2_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Esm2Enc
     from transformers import EsmModel
 
     model, folder = _load(EsmModel, name, dtype, options, add_pooling_layer=False)
-    return Esm2Encoder(
-        model, name, _relation(folder, model.config), ModelFolder(folder).record().seen_edges
-    )
+    return Esm2Encoder(model, name, _relation(folder, model.config), ModelFolder(folder).record())
 
 
 def esm2_for_training(name: str) -> tuple[EsmForMaskedLM, RelationDecoder | None, Record]:
@@ -155,7 +153,8 @@ def esm2_masked_lm(name: str, dtype: str | torch.dtype, options: dict[str, Any])
     """Load ``esm2:...`` with its output layer; raises as `esm2_encoder`."""
     from transformers import EsmForMaskedLM
 
-    return Esm2MaskedLM(_load(EsmForMaskedLM, name, dtype, options)[0], name).eval()
+    model, folder = _load(EsmForMaskedLM, name, dtype, options)
+    return Esm2MaskedLM(model, name, ModelFolder(folder).record()).eval()
 
 
 def _load(

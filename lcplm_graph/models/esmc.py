@@ -10,6 +10,7 @@ from torch import Tensor
 from lcplm_graph.errors import BackendError, CheckpointError
 from lcplm_graph.models.checkpoints import first_line, read_json, resolve_checkpoint
 from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.models.folder import ModelFolder
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.state_dicts import refuse_not_finite
 from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
@@ -83,4 +84,6 @@ def esmc_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> EsmcEnc
             f"{wrong[0]}; the files do not belong to this configuration"
         )
     refuse_not_finite(model.state_dict(), folder)
-    return EsmcEncoder(model.eval(), name)
+    encoder = EsmcEncoder(model.eval(), name)
+    encoder.record = ModelFolder(folder).record()
+    return encoder

@@ -24,6 +24,7 @@ from lcplm_graph.models.names import (
     CONFIG,
     HEAD,
     PRECISION,
+    PROMISE,
     PROPERTY,
     QUALITY,
     RECORD,
@@ -55,6 +56,17 @@ class Record:
     def __bool__(self) -> bool:
         return bool(self.facts) or self.seen_edges is not None
 
+    def having_seen(self, edges: np.ndarray) -> Record:
+        """Return this record with more seen edges, which may be in any order."""
+        parts = [part for part in (self.seen_edges, edges) if part is not None]
+        return Record(self.facts, np.unique(np.concatenate(parts)))
+
+    def joined(self, other: Record) -> Record:
+        """Return the record of two things in one: a model, and an adapter trained on it."""
+        facts = self.followed_by(other.facts).facts if other.facts else self.facts
+        joined = Record(facts, self.seen_edges)
+        return joined if other.seen_edges is None else joined.having_seen(other.seen_edges)
+
     def followed_by(self, facts: Mapping[str, Any], seen_edges: np.ndarray | None = None) -> Record:
         """Return the record of a run that went on from here.
 
@@ -69,11 +81,8 @@ class Record:
         own = {k: v for k, v in self.facts.items() if k != "history"}
         if own:
             history.append(own)
-        parts = [part for part in (self.seen_edges, seen_edges) if part is not None]
-        return Record(
-            {**facts, **({"history": history} if history else {})},
-            np.unique(np.concatenate(parts)) if parts else None,
-        )
+        later = Record({**facts, **({"history": history} if history else {})}, self.seen_edges)
+        return later if seen_edges is None else later.having_seen(seen_edges)
 
 
 def model_folder(path: str | os.PathLike[str]) -> Path:
@@ -136,11 +145,15 @@ class ModelFolder:
             was trained on a graph.
         """
         facts = read_json(self.training) if os.path.lexists(self.training) else {}
-        promised = facts.get("seen_edges")
+        told = [RECORD, facts.get(PROMISE)]
+        if told[1] is None and self.config.is_file():
+            # Whoever copies weights takes their configuration along, but not always the record.
+            told = [CONFIG, read_json(self.config).get(PROMISE)]
+        where, promised = told
         if not os.path.lexists(self.seen_edges):
             if promised is not None or _saw_graph(facts):
                 raise CheckpointError(
-                    f"{self.seen_edges}: missing, although {RECORD} says that this model was "
+                    f"{self.seen_edges}: missing, although {where} says that this model was "
                     "trained on a graph; without it the pairs that it saw are unknown, so "
                     "fetch or export the folder again"
                 )
@@ -150,20 +163,23 @@ class ModelFolder:
             stored = {"count": len(seen), "sha256": sha256_of(self.seen_edges)}
             if not (isinstance(promised, dict) and stored == {k: promised.get(k) for k in stored}):
                 raise CheckpointError(
-                    f"{self.seen_edges}: not the file that {RECORD} describes (count and sha256); "
+                    f"{self.seen_edges}: not the file that {where} describes (count and sha256); "
                     "fetch or export the folder again"
                 )
         return Record(facts, seen)
 
     def write_record(self, record: Record) -> None:
         """Write a record into a folder that is being made, see `lcplm_graph.io.whole_folder`."""
-        facts = {k: v for k, v in record.facts.items() if k != "seen_edges"}
+        facts = {k: v for k, v in record.facts.items() if k != PROMISE}
         if record.seen_edges is not None:
             np.save(self.seen_edges, record.seen_edges.astype(np.uint64), allow_pickle=False)
-            facts["seen_edges"] = {
+            facts[PROMISE] = {
                 "count": len(record.seen_edges),
                 "sha256": sha256_of(self.seen_edges),
             }
+            if self.config.is_file():
+                config = {**read_json(self.config), PROMISE: facts[PROMISE]}
+                self.config.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         self.training.write_text(json.dumps(facts, indent=1) + "\n")
 
 

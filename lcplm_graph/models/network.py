@@ -25,7 +25,7 @@ from lcplm_graph.models.checkpoints import (
 )
 from lcplm_graph.models.entrances import entrances_of
 from lcplm_graph.models.folder import ModelFolder, Record
-from lcplm_graph.models.names import CONFIG
+from lcplm_graph.models.names import CONFIG, PROMISE
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.models.state_dicts import fit_state
@@ -44,7 +44,7 @@ _PLAIN: dict[str, Any] = {
     "return_dict": True,
 }
 """What ``config.json`` says beside the architecture when nothing else was asked for."""
-_REMARKS = {"auto_map", "transformers_version", "dtype"}
+_REMARKS = {"auto_map", "transformers_version", "dtype", PROMISE}
 _DTYPES = ("float32", "bfloat16", "float16")
 
 

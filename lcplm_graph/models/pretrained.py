@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from lcplm_graph.errors import ConfigError, LcPlmError
+from lcplm_graph.errors import CheckpointError, ConfigError, LcPlmError
 from lcplm_graph.models.bimamba import MambaDirection
 from lcplm_graph.models.checkpoint_writer import write_checkpoint
 from lcplm_graph.models.checkpoints import (
@@ -53,10 +53,20 @@ class LcPlmPreTrainedModel(PreTrainedModel):
     base_model_prefix = "bimamba"
     supports_gradient_checkpointing = True
     _no_split_modules = ["Layer"]  # noqa: RUF012 (name and type are Hugging Face's)
-    record: Record = Record()
-    """What the model was trained on, as the folder says that it was loaded from."""
+    _record: Record = Record()
     _new_parts: tuple[str, ...] = ()
     """Beginnings of parameter names that a checkpoint need not have: they are initialised."""
+
+    @property
+    def record(self) -> Record:
+        """What the model was trained on, as the folder says that it was loaded from."""
+        inside: Any = self.base_model  # which may be saved without its head
+        return inside._record
+
+    @record.setter
+    def record(self, value: Record) -> None:
+        inside: Any = self.base_model
+        inside._record = value
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -153,6 +163,8 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         if options:
             raise ConfigError(f"from_pretrained does not know {', '.join(sorted(options))}")
         record = Record() if source is None else ModelFolder(folder).record()
+        if adapter is not None:
+            record = record.joined(ModelFolder(adapter).record())
         if source is not None:
             say_licence(source, config, own=ModelFolder(folder).training.is_file())
         tensors = state_dict
@@ -227,8 +239,11 @@ class LcPlmPreTrainedModel(PreTrainedModel):
                 save_directory, state_dict=state_dict, max_shard_size=max_shard_size,
                 variant=variant, save_peft_format=save_peft_format,
             )  # fmt: skip
+            self._write_record(Path(save_directory))
         else:
             own = self.state_dict()
+            if getattr(self, "hf_quantizer", None) is None:
+                self._refuse_attached(own)
             if state_dict is not None:
                 state_dict = fit_state(state_dict, own, self.config, "the given state dict")
             write_checkpoint(
@@ -242,9 +257,25 @@ class LcPlmPreTrainedModel(PreTrainedModel):
 
     def _write_beside(self, folder: Path) -> None:
         LcPlmTokenizer().save_pretrained(folder)
+        self._write_record(folder)
+
+    def _write_record(self, folder: Path) -> None:
         if self.record:
             # What is saved may have been trained further; its past is that of what was loaded.
             ModelFolder(folder).write_record(self.record.followed_by({}))
+
+    def _refuse_attached(self, state: dict[str, Tensor]) -> None:
+        """Refuse names that a model of this configuration could not be loaded from."""
+        own = next(c for c in type(self).__mro__ if not c.__name__.startswith("FSDP"))
+        with torch.device("meta"):
+            usual = own(self.config).state_dict()
+        if others := [name for name in state if name not in usual]:
+            raise CheckpointError(
+                f"this model is not saved, because it could not be loaded again: {others[0]} and "
+                f"{len(others) - 1} more weights are not of {own.__name__}; something is attached "
+                "to it (an adapter, a parametrisation, quantised layers), so merge or remove that "
+                "first, or save an adapter by peft"
+            )
 
     def stored_config(self) -> dict[str, Any]:
         """Return what ``config.json`` shall say of this model."""
