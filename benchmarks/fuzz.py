@@ -18,12 +18,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from fuzz_caches import CACHES
 from fuzz_core import run
 from fuzz_files import FILES
+from fuzz_graphs import GRAPHS
 from fuzz_models import MODELS
 from fuzz_tables import TABLES
 
-READERS = {reader.name: reader for reader in (*FILES, *TABLES, *MODELS)}
+READERS = {reader.name: reader for reader in (*FILES, *TABLES, *MODELS, *CACHES, *GRAPHS)}
 
 
 def _job(name: str, files: int, seed: int, first: int) -> None:

@@ -12,6 +12,7 @@ from lcplm_graph.datasets.pair_table import _is_header
 from lcplm_graph.datasets.published import _EMPTY, _HEADERS
 from lcplm_graph.go.annotations import KNOWN_CODES
 from lcplm_graph.go.obo import ASPECTS
+from lcplm_graph.score import _HEADERS as _FIRST
 
 
 def fasta(content: bytes) -> list[tuple[str, str]]:
@@ -334,3 +335,35 @@ def variants(content: bytes) -> list[tuple[str | None, str]] | None:
     if any(len(cells) != len(names) or not cells[place or 0] for cells in body):
         raise Refused(names)
     return [(None if protein is None else cells[protein], cells[place or 0]) for cells in body]
+
+
+def names(content: bytes) -> list[tuple[str, str]]:
+    """Read pairs of names from the first two columns."""
+    found = rows(content, ())
+    if found and found[0][0].lower() in _FIRST:
+        del found[0]
+    if not found or any(len(cells) < 2 or not cells[0] or not cells[1] for cells in found):
+        raise Refused(found)
+    return [(cells[0], cells[1]) for cells in found]
+
+
+def map_labels(content: bytes) -> list[set[str]]:
+    """Read labels of the proteins P1, P2 and P4."""
+    labels: dict[str, set[str]] = {name: set() for name in ("P1", "P2", "P4")}
+    for cells in rows(content, ()):
+        if len(cells) < 2:
+            raise Refused(cells)
+        parts = {part.strip() for part in cells[1].split(";")} - {""}
+        labels.get(cells[0], set()).update(parts)
+    if not any(labels.values()):
+        raise Refused("no label")
+    return list(labels.values())
+
+
+def symbols(content: bytes) -> list[str]:
+    """Read the gene name of the protein a."""
+    header, *found = rows(content, ()) or [[]]
+    if len(header) < 2 or any(len(cells) != len(header) for cells in found):
+        raise Refused(header)
+    named = [cells[1] for cells in found if cells[0] == "a"]
+    return [(named or ["a"])[0] or "a"]

@@ -6,9 +6,12 @@ import gzip
 import json
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import fuzz_parsers as plain
 import h5py
@@ -18,15 +21,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz_core import Reader
 
-from lcplm_graph.datasets.aliases import read_aliases
+from lcplm_graph.datasets import tape
+from lcplm_graph.datasets.aliases import read_aliases, read_symbols
 from lcplm_graph.datasets.published import read_labelled_table
-from lcplm_graph.datasets.tape import read_tape
 from lcplm_graph.evaluation.homology import read_known
+from lcplm_graph.evaluation.map_labels import read_labels
 from lcplm_graph.evaluation.variants import read_assays
 from lcplm_graph.features.precomputed import read_embeddings
 from lcplm_graph.finetuning.examples import Columns, read_examples
 from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.score import _read_pairs as pairs_to_score
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tasks.structures import read_chains
 from lcplm_graph.tasks.variant_table import read_rows, variants_of
@@ -61,7 +66,14 @@ RECORDS = [
     | {"superfamily_label": i, "family_label": 0}
     for i in range(3)
 ]
+SYMBOLS = b"#string_protein_id\tpreferred_name\tsize\na\tTP53\t3\nb\tMDM2\t4\n"
 STORE = SequenceStore.from_records(["a"], ["MKTAYIAK"])
+
+
+VALUES = tuple(
+    pickle.dumps({"primary": "MKT", "id": b"a", name: np.array(value)}, 4)
+    for name, value in (("log_fluorescence", [0.5]), ("ss3", [0, 1, -1]))
+)
 
 
 def _written(suffix: str, write: Callable[[Path], Any]) -> bytes:
@@ -130,9 +142,32 @@ def _assays(path: Path) -> Any:
 def _tape(suffix: str) -> Callable[[Path], Any]:
     def read(path: Path) -> Any:
         path.rename(path.with_name(f"remote_homology_train{suffix}"))
-        return list(read_tape(path.parent))
+        return list(tape.read_tape(path.parent))
 
     return read
+
+
+@contextmanager
+def _one_value(raw: bytes) -> Iterator[Any]:
+    """Stand for a database of one record."""
+    yield SimpleNamespace(get={b"num_examples": pickle.dumps(1, 4), b"0": raw}.get)
+
+
+def _value(path: Path) -> Any:
+    """Read a record of TAPE as `read_records` and what asks it for labels do."""
+    folder = path.parent / "tape"
+    folder.mkdir(exist_ok=True)
+    (folder / "fluorescence_train.lmdb").touch()
+    with patch.object(tape, "open_values", lambda _: _one_value(path.read_bytes())):
+        ((_, where, number, record),) = tape.read_records(folder, "fluorescence")
+    labels: Any = [tape.sequence_of(record, where, number)]
+    if "ss3" in record:
+        return labels, tape.residue_labels(record, "ss3", where, number).tolist()
+    return labels, tape.number_of(record, "log_fluorescence", where, number)
+
+
+def _map_labels(path: Path) -> Any:
+    return read_labels(path, ["P1", "P2", "P4"]).labels
 
 
 def _split(path: Path) -> Any:
@@ -165,6 +200,10 @@ TABLES = (
     Reader("numbers of others", (KNOWN,), read_known),
     Reader("tape json", (json.dumps(RECORDS).encode(),), _tape(".json")),
     Reader("lmdb", (_written(".lmdb", _write_lmdb),), _tape(".lmdb")),
+    Reader("lmdb values", VALUES, _value),
+    Reader("pairs to score", (LABELLED, b"P1\tP2\nP1\tP3\n"), pairs_to_score, plain.names),
+    Reader("labels of a map", (b"P1\ta;b\nP2\tc\nother\td\n",), _map_labels, plain.map_labels),
+    Reader("symbols", (SYMBOLS,), lambda path: read_symbols(path, STORE), plain.symbols),
     Reader("split", (_SPLIT_JSON,), _split, suffix=".json"),
     Reader("embeddings, h5", _H5, _vectors, suffix=".h5"),
     Reader("embeddings, npz", (_NPZ,), _vectors, suffix=".npz"),

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lcplm_graph.errors import ConfigError, LcPlmError, LcPlmWarning, WriteError
+from lcplm_graph.errors import ConfigError, DataError, LcPlmError, LcPlmWarning, WriteError
 
 _already_said: set[str] = set()
 
@@ -285,6 +285,29 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
     """Write a JSON file, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
+    """Read a JSON file that the toolkit wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    advice : str
+        What to do where it is damaged.
+
+    Raises
+    ------
+    DataError
+        If it is missing, damaged, or holds something else than an object.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot be read ({error}); {advice}", path=path) from error
+    if not isinstance(content, dict):
+        raise DataError(f"holds no JSON object; {advice}", path=path)
+    return content
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

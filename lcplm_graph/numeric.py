@@ -1,14 +1,15 @@
-"""Arrays of finite numbers from whatever holds numbers: the one door for scores and weights."""
+"""Arrays of numbers from whatever holds numbers: the one door for scores, weights, and tables."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, KeysView, ValuesView
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import DataError, InputError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -129,4 +130,33 @@ def edge_weights(
             f"{what}[{first}] of the pair {np.asarray(pairs[first]).tolist()} is {array[first]:g}; "
             f"weights must be {allowed}"
         )
+    return array
+
+
+def map_array(path: str | os.PathLike[str], advice: str, dtype: Any = None) -> np.ndarray:
+    """Map a NumPy array that the toolkit wrote.
+
+    A header that promises more than the file holds is refused at once, as nothing is read.
+
+    Parameters
+    ----------
+    path : path-like
+    advice : str
+        What to do where it is damaged.
+    dtype : dtype-like, optional
+        What it must be.
+
+    Raises
+    ------
+    DataError
+        If it is missing, damaged or of another dtype.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        right = isinstance(array, np.ndarray) and (dtype is None or array.dtype == dtype)
+    except Exception as error:  # the parser of the header raises nearly anything
+        text = " ".join(str(error).split())
+        raise DataError(f"cannot be read as an array ({text}); {advice}", path=path) from error
+    if not right:
+        raise DataError(f"is no array of {dtype or 'numbers'}; {advice}", path=path)
     return array

@@ -7,7 +7,6 @@ from the measurements in ``quality/``.  `load_encoder(FOLDER)` reads it, as does
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from lcplm_graph.command import positional, run_command, several
 from lcplm_graph.errors import CheckpointError, ConfigError
+from lcplm_graph.io import read_json
 
 # What `release` adds to the facts of a run.
 _RELEASED = ("before", "name", "pool", "parameters", "note", "weights", "seen_edges", "history")
@@ -178,7 +178,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         "sessions": len(sessions),
         "finished": manifest["finished"],
         "final": {k: v for k, v in last.items() if v == v},
-        "held_out": json.loads(held_out.read_text()) if held_out.is_file() else None,
+        "held_out": read_json(held_out, "train again") if held_out.is_file() else None,
     }
 
 

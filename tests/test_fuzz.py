@@ -17,8 +17,8 @@ from fuzz_core import open_stream
 
 # Those that load a model, or start a process for each file.
 FILES = {
-    "tar": 20, "lmdb": 15, "embeddings, h5": 15, "config": 60, "weights": 20, "index of shards": 20,
-    "config of ESM-2": 30, "weights of ESM-2": 15,
+    "training pairs of a scorer": 30, "tar": 20, "lmdb": 15, "embeddings, h5": 15, "config": 60,
+    "weights": 20, "index of shards": 20, "config of ESM-2": 30, "weights of ESM-2": 15,
 }  # fmt: skip
 
 

@@ -12,7 +12,6 @@ import io
 import json
 import logging
 import os
-import pickle
 import shutil
 import uuid
 import weakref
@@ -28,7 +27,7 @@ from torch_geometric.data import Data
 from lcplm_graph.datasets.identity import transform_identity
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path, locked_folder, warn_once
+from lcplm_graph.io import atomic_path, locked_folder, read_json, warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 logger = logging.getLogger(__name__)
@@ -121,11 +120,12 @@ class DiskCache:
         path = self.folder / DATA
         try:
             content, _, kind = _load(path)
-        except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            return kind.from_dict(content)
+        except Exception as error:  # a damaged archive or pickle raises nearly anything
+            text = " ".join(str(error).split())
             raise DataError(
-                f"the processed graph is damaged ({error}); give force_reload=True", path=path
+                f"the processed graph is damaged ({text}); give force_reload=True", path=path
             ) from error
-        return kind.from_dict(content)
 
     @cached_property
     def sequences(self) -> SequenceStore:
@@ -135,7 +135,7 @@ class DiskCache:
     @cached_property
     def report(self) -> dict[str, Any]:
         """Counts of what was read, kept and dropped."""
-        return json.loads((self.folder / REPORT).read_text(encoding="utf-8"))
+        return read_json(self.folder / REPORT, "give force_reload=True")
 
     def fill(self, build: Callable[[], Built], *, again: bool) -> None:
         """Build once, whatever the number of processes that ask; the graph is written last."""

@@ -87,8 +87,7 @@ class OGBDataset(PPIDataset):
         source = self.inputs["archive"][0]
         with TemporaryDirectory() as folder:
             home = source if source.is_dir() else _unzipped(source, Path(folder))
-            mapping = _read_csv(home / "mapping" / "nodeidx2proteinid.csv.gz", header=True)
-            ids = mapping.column(1).to_pylist()
+            ids = _mapping(home / "mapping" / "nodeidx2proteinid.csv.gz")
             data = self._graph(home, len(ids))
         store, found = _join_sequences(ids, self.inputs["sequences"])
         data.protein_id, data.num_nodes = ids, len(ids)
@@ -137,7 +136,11 @@ class OGBNProteins(OGBDataset):
         pairs = _edges(home / "raw" / "edge.csv.gz", num_nodes)
         channels = _matrix(home / "raw" / "edge-feat.csv.gz", np.float32, len(pairs))
         edge_index, (attr,) = _both_directions(pairs, num_nodes, channels)
-        labels = _matrix(home / "raw" / "node-label.csv.gz", np.uint8, num_nodes)
+        labels_path = home / "raw" / "node-label.csv.gz"
+        labels = _matrix(labels_path, np.uint8, num_nodes)
+        if (labels > 1).any():
+            line = int(np.argmax((labels > 1).any(axis=1))) + 1
+            raise DataError("a label is neither 0 nor 1", path=labels_path, line=line)
         species = _matrix(home / "raw" / "node_species.csv.gz", np.int64, num_nodes)
         data = Data(
             edge_index=edge_index,
@@ -211,16 +214,32 @@ def _read_csv(path: Path, header: bool = False) -> pa.Table:
         raise DataError(f"cannot be read as comma-separated text ({error})", path=path) from error
 
 
+def _mapping(path: Path) -> list[str]:
+    table = _read_csv(path, header=True)
+    if table.num_columns != 2 or not pa.types.is_string(table.column(1).type):
+        raise DataError("a line is a node's number and its protein's id", path=path)
+    if table.column(1).null_count:
+        raise DataError("a node has no protein id", path=path)
+    return table.column(1).to_pylist()
+
+
 def _matrix(path: Path, dtype: type, num_rows: int | None = None) -> Any:
     table = _read_csv(path)
     if num_rows is not None and len(table) != num_rows:
         raise DataError(f"{len(table)} rows where the other files have {num_rows}", path=path)
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise DataError(f"column {name} holds something that is not a number", path=path)
+    is_whole = np.issubdtype(dtype, np.integer)
     result = np.empty((len(table), table.num_columns), dtype=dtype)
     for i, column in enumerate(table.columns):
-        result[:, i] = column.to_numpy()
+        right = pa.types.is_integer(column.type) or (
+            pa.types.is_floating(column.type) and not is_whole
+        )
+        if not right or column.null_count:
+            what = "whole number" if is_whole else "number"
+            raise DataError(f"column {i + 1} holds a cell that is no {what}", path=path)
+        values = column.to_numpy()
+        result[:, i] = values
+        if (result[:, i] != values).any() if is_whole else not np.isfinite(result[:, i]).all():
+            raise DataError(f"column {i + 1} holds numbers that are too large", path=path)
     return result
 
 

@@ -119,7 +119,10 @@ def sequence_of(record: Any, path: Path, number: int) -> tuple[str, str]:
     if not isinstance(record, dict) or not record.get("primary"):
         raise DataError("the record has no sequence ('primary')", path=path, record=where)
     name, sequence = record.get("id", where), record["primary"]
-    name, sequence = (t.decode() if isinstance(t, bytes) else str(t) for t in (name, sequence))
+    try:
+        name, sequence = (t.decode() if isinstance(t, bytes) else str(t) for t in (name, sequence))
+    except UnicodeDecodeError:
+        raise DataError("its id or sequence is not UTF-8", path=path, record=where) from None
     if not sequence.isalpha() or not sequence.isascii():
         message = "its sequence holds characters that are not letters"
         raise DataError(message, path=path, record=name)
@@ -187,7 +190,7 @@ def _files(folder: Path, family: str) -> Iterator[tuple[str, Path]]:
 def _labels(record: Any, path: Path, number: int) -> tuple[int, ...]:
     try:
         return tuple(int(record[label]) for label in _LABELS)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"the labels {', '.join(_LABELS)} must be whole numbers ({error!r})"
         raise DataError(message, path=path, record=str(number)) from None
 
@@ -199,6 +202,8 @@ def _read_json(path: Path) -> Iterator[Any]:
         records = json.loads(raw)
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON ({error.msg})", path=path, line=error.lineno) from None
+    except RecursionError as error:
+        raise DataError(f"not a list of records ({error})", path=path, line=1) from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError("not UTF-8; convert the file's encoding", path=path, line=line) from None

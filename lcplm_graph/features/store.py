@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -135,9 +135,12 @@ class FeatureStore:
                 digests, rows = file.get_tensor("digests"), file.get_tensor("values")
         except FileNotFoundError:
             return None
-        except SafetensorError as error:
+        except Exception as error:  # a damaged header raises nearly anything
             raise DataError(f"damaged ({error}); delete this cache file", path=path) from error
-        if rows.ndim != 2 or rows.shape[1] != self.width or len(digests) != len(rows):
+        if digests.dtype != np.int64 or digests.shape[1:] != (2,) or rows.dtype != np.float32:
+            message = f"holds {digests.dtype} and {rows.dtype}; delete this cache file"
+            raise DataError(message, path=path)
+        if rows.ndim != 2 or rows.shape[1] != self.width or not 0 < len(digests) == len(rows):
             raise DataError(
                 f"cached features of shape {rows.shape} do not fit the encoder's width "
                 f"{self.width}; delete this folder",

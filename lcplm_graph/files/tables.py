@@ -142,8 +142,10 @@ def read_csv(path: Path, *options: Any) -> pa.Table:
     """
     with open_stream(path) as stream:
         try:
-            return pacsv.read_csv(stream, *options)
-        except pa.ArrowInvalid as error:
+            table = pacsv.read_csv(stream, *options)
+            table.column_names  # noqa: B018  # of bytes that are no text
+            return table
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             raise BadTable(str(error)) from error
 
 

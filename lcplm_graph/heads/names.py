@@ -35,8 +35,8 @@ class KnownProteins:
         """Read sequences and names of an embedded dataset, without its graph."""
         card = load_card(name)
         sequences, info = (card.file(role).path for role in ("sequences", "info"))
-        assert sequences is not None
-        assert info is not None
+        if sequences is None or info is None:
+            raise UnknownNameError(f"{name!r} is no dataset whose proteins ship with this package")
         store = SequenceStore.from_fasta(sequences)
         table = first_columns(info, ("protein", "symbol", "accession")).to_pandas()
         table = table.set_index("protein").reindex(store.ids).fillna("")

@@ -21,6 +21,7 @@ from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.recipe import WIDE, Blocks, Recipe, wide_blocks
 from lcplm_graph.io import warn_once
+from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.pairs import IntArray
@@ -151,16 +152,19 @@ class PPIScorer:
                 f"no scorer {name!r} ships with this package; shipped: {shipped}"
             )
         model = LinkModel.load(folder)
-        try:
-            training = load_file(folder / TRAINING)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{folder}: {TRAINING} is missing") from error
-        known = KnownProteins.embedded(model.facts["data"])
-        rows = known.store.index_of(json.loads(training["ids"].tobytes().decode()))
+        facts = model.facts
+        kinds = {"data": str, "encoder": str, "farthest": float}
+        if not isinstance(facts, dict) or not all(
+            isinstance(facts.get(key), kind) for key, kind in kinds.items()
+        ):
+            raise CheckpointError(f"{folder}: a link model, but no scorer; fetch it again")
+        known = KnownProteins.embedded(facts["data"])
+        ids, pairs = _read_training(folder / TRAINING)
+        rows = known.store.index_of(ids)
         sequences = [known.store[i] for i in rows]
         symbols = np.asarray(known.names.names)[rows]
         names = [symbol or known.store.ids[i] for symbol, i in zip(symbols, rows, strict=True)]
-        nearest = NearestPairs(sequences, training["pairs"].astype(np.int64), names)
+        nearest = NearestPairs(sequences, pairs, names)
         encoder = load_in_precision(model.facts["encoder"], precision, device)
         return cls(model, encoder, nearest, known)
 
@@ -247,6 +251,23 @@ class PPIScorer:
         self._rows.update(zip(new, made, strict=True))
         wide = torch.stack([self._rows[sequence] for sequence in sequences]).double()
         return wide_blocks(wide)
+
+
+def _read_training(path: Path) -> tuple[list[str], IntArray]:
+    """Read the ids of the training proteins, and the training pairs as places in them."""
+    try:
+        training = load_file(path)
+        ids = json.loads(training["ids"].tobytes().decode())
+        pairs = training["pairs"].astype(np.int64)
+        is_right = all(isinstance(name, str) for name in ids) and pairs.shape[1:] == (2,)
+        is_right = is_right and bool(((pairs >= 0) & (pairs < len(ids))).all())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent}: {TRAINING} is missing") from error
+    except Exception as error:  # a damaged file raises nearly anything
+        raise CheckpointError(f"{path}: cannot be read ({first_line(error)})") from error
+    if not is_right:
+        raise CheckpointError(f"{path}: it does not hold ids, and pairs of them; fetch it again")
+    return ids, pairs
 
 
 def member_log_odds(model: LinkModel, blocks: Blocks, ends: IntArray) -> Floats:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lcplm_graph.io import atomic_path
+from lcplm_graph.errors import DataError
+from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.numeric import map_array
 
 
 class Parts:
@@ -39,9 +41,15 @@ class Parts:
         self.key = key
 
     def get(self, name: str) -> np.ndarray | None:
-        """Return an array, or None if it is still to be computed."""
+        """Return an array, or None if it is still to be computed, or damaged."""
         path = self._path(name)
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return np.array(map_array(path, "it is computed again"))
+        except DataError as error:
+            warn_once(str(error))
+            return None
 
     def put(self, name: str, array: np.ndarray) -> None:
         """Keep an array, whole or not at all."""

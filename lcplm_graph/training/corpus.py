@@ -12,7 +12,7 @@ import numpy as np
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import cache_root, fetch_card_file
-from lcplm_graph.io import atomic_path, locked_folder, sha256_of
+from lcplm_graph.io import atomic_path, locked_folder, read_json, sha256_of
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.clusters import read_clusters
@@ -85,7 +85,7 @@ def open_corpus(
             with atomic_path(facts_path) as temporary:
                 temporary.write_text(json.dumps(facts, indent=1) + "\n")
     store = SequenceStore.open(sequences)
-    facts = {"corpus": name, **json.loads(facts_path.read_text())}
+    facts = {"corpus": name, **read_json(facts_path, f"delete {folder}")}
     groups = None if clusters is None else _read_clusters(clusters, store, facts)
     candidates = np.arange(len(store)) if groups is None else one_of_each(groups, split_seed)
     chosen = choose_held_out(store.lengths[candidates], eval_tokens, split_seed)

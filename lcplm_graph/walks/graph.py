@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.io import atomic_path
+from lcplm_graph.numeric import map_array
 from lcplm_graph.ops.random_walk.tables import WalkGraph, make_graph
 from lcplm_graph.splits.split import Split
+
+# Dtype and dimensions of each table.
+_KINDS: dict[str, tuple[Any, int]] = {
+    "indptr": (np.int64, 1), "indices": (np.int32, 1), "weight": (np.float32, 1),
+    "strength": (np.float64, 1), "alias": (np.uint32, 2), "bitmap": (np.uint64, 2),
+}  # fmt: skip
 
 
 def walk_graph(split: Split, *, weighted: bool = False, adjacency_bits: bool = False) -> WalkGraph:
@@ -73,11 +81,14 @@ def open_graph(folder: str | PathLike[str]) -> WalkGraph:
         if same != name and not path.exists():
             tables[name] = tables[same]
             continue
-        try:
-            # Plain arrays over the map: compiled code needs no second version for a subclass.
-            tables[name] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise DataError(f"no table of a walk graph ({error})", path=path) from error
-    if not len(tables["indptr"]) or tables["indptr"][-1] != len(tables["indices"]):
-        raise DataError("indptr.npy and indices.npy do not belong together", path=folder)
+        dtype, dimensions = _KINDS[same]
+        # Plain arrays over the map: compiled code needs no second version for a subclass.
+        tables[name] = np.asarray(map_array(path, f"delete {folder}", dtype))
+        if tables[name].ndim != dimensions:
+            raise DataError(f"a table of a walk graph has {dimensions} dimensions here", path=path)
+    for rows in ("", "excluded_"):
+        indptr, indices = tables[f"{rows}indptr"], tables[f"{rows}indices"]
+        if not len(indptr) or indptr[-1] != len(indices):
+            message = f"{rows}indptr.npy and {rows}indices.npy do not belong together"
+            raise DataError(message, path=folder)
     return WalkGraph(**tables)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lcplm_graph.errors import DataError
 from lcplm_graph.io import atomic_path
+from lcplm_graph.numeric import map_array
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.vocabulary import encode_residues
 
@@ -80,12 +81,9 @@ class ResidueTable(NamedTuple):
         arrays = []
         for name, dtype in (("tokens", np.uint8), ("offsets", np.int64)):
             path = Path(directory) / f"{name}.npy"
-            try:
-                arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
-            except (OSError, ValueError) as error:
-                raise DataError(f"no residue table ({error})", path=path) from error
-            if arrays[-1].dtype != dtype or arrays[-1].ndim != 1:
-                raise DataError(f"a residue table has flat {dtype.__name__} here", path=path)
+            arrays.append(map_array(path, f"delete {directory}", dtype))
+            if arrays[-1].ndim != 1:
+                raise DataError("a residue table is flat", path=path)
         table = cls(*arrays)
         if not len(table.offsets) or table.offsets[-1] != len(table.tokens):
             raise DataError("tokens.npy and offsets.npy do not belong together", path=directory)

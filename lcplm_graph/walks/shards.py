@@ -20,8 +20,9 @@ import numpy as np
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path, locked_folder
+from lcplm_graph.io import atomic_path, locked_folder, read_json
 from lcplm_graph.models.names import SEEN_EDGES
+from lcplm_graph.numeric import map_array
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.seeds import checked_seed
@@ -53,7 +54,7 @@ class WalkShard:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        self.facts: dict[str, Any] = read_json(folder / FACTS, f"delete {folder}")
 
     @classmethod
     def of_string(cls, name: str, *, kind: str, seed: int, weighted: bool, q: float) -> WalkShard:
@@ -82,7 +83,7 @@ class WalkShard:
 
     def seen_edges(self) -> np.ndarray:
         """Hashes of the training pairs, uint64, mapped."""
-        return np.load(self.folder / SEEN_EDGES, mmap_mode="r", allow_pickle=False)
+        return map_array(self.folder / SEEN_EDGES, f"delete {self.folder}", np.uint64)
 
 
 def open_shards(

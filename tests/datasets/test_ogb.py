@@ -103,7 +103,11 @@ class _Harm:
         ("raw/edge.csv.gz", "0,1\n2,9\n1,2\n", r"edge.csv.gz, line 2: an edge is two nodes"),
         ("raw/edge.csv.gz", "0,1\n2\n", "comma-separated"),
         ("raw/node-label.csv.gz", "1,0\n", "1 rows where the other files have 4"),
-        ("raw/node-label.csv.gz", "1,0\nx,0\n1,1\n0,1\n", "not a number"),
+        ("raw/node-label.csv.gz", "1,0\nx,0\n1,1\n0,1\n", "no whole number"),
+        ("raw/node-label.csv.gz", "1,0\n,0\n1,1\n0,1\n", "no whole number"),
+        ("raw/node-label.csv.gz", "1,0\n2,0\n1,1\n0,1\n", "line 2: a label is neither 0 nor 1"),
+        ("raw/edge-feat.csv.gz", "1e999,0\n2,0\n1,1\n", "too large"),
+        ("mapping/nodeidx2proteinid.csv.gz", "protein id\nx\n", "a node's number and"),
         ("split/species/test.csv.gz", "4\n", "outside 0..3"),
     ],
 )
