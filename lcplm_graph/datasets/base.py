@@ -173,7 +173,8 @@ class ProteinDataset(InMemoryDataset):
 
     def process(self) -> None:
         """Fill the cache."""
-        self.cache.fill(self._built, again=self.force_reload)
+        raw = [Path(path) for path in self.raw_paths]
+        self.cache.fill(self._built, raw, again=self.force_reload)
 
     def _built(self) -> Built:
         data, sequences, report = self.build()

@@ -27,11 +27,19 @@ from torch_geometric.data import Data
 from lcplm_graph.datasets.identity import transform_identity
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path, locked_folder, read_json, warn_once
+from lcplm_graph.io import (
+    atomic_path,
+    file_state,
+    locked_folder,
+    read_json,
+    warn_once,
+    write_json,
+)
 from lcplm_graph.proteins.store import SequenceStore
 
 logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
+_SOURCES = "sources.json"
 # Raised when `build` of a class changes what it makes of the same files.
 _FORMAT = 5
 _NOT_KEPT = "-not-kept"
@@ -80,8 +88,8 @@ class Cache(Protocol):
     def graph(self) -> Data:
         """Return the graph."""
 
-    def fill(self, build: Callable[[], Built], *, again: bool) -> None:
-        """Keep what `build` makes, unless it is there and not wanted `again`."""
+    def fill(self, build: Callable[[], Built], raw: list[Path], *, again: bool) -> None:
+        """Keep what `build` makes of raw files, unless it is there and not wanted `again`."""
 
 
 class DiskCache:
@@ -137,20 +145,36 @@ class DiskCache:
         """Counts of what was read, kept and dropped."""
         return read_json(self.folder / REPORT, "give force_reload=True")
 
-    def fill(self, build: Callable[[], Built], *, again: bool) -> None:
-        """Build once, whatever the number of processes that ask; the graph is written last."""
+    def fill(self, build: Callable[[], Built], raw: list[Path], *, again: bool) -> None:
+        """Build once, whatever the number of processes that ask; the graph is written last.
+
+        What was made of raw files that were replaced since is made again.
+        """
         files = [self.folder / name for name in (DATA, SEQUENCES, REPORT)]
+        sources = self.folder / _SOURCES
+        now = {str(path): file_state(path) for path in raw if path.is_file()}
         with locked_folder(self.folder):
-            if not again and all(path.exists() for path in files):
+            if not again and all(path.exists() for path in files) and _same(sources, now):
                 return
+            sources.unlink(missing_ok=True)
             data, sequences, report = build()
             sequences.save(self.folder / SEQUENCES)
             with atomic_path(self.folder / REPORT) as temporary:
                 temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
             with atomic_path(self.folder / DATA) as temporary:
                 _save(data, temporary)
+            write_json(sources, now)
         counts = ", ".join(f"{key} {value}" for key, value in report.items())
         logger.info("%s: %s", self.folder.name, counts)
+
+
+def _same(sources: Path, now: dict[str, list[int]]) -> bool:
+    """Whether raw files are those of before; what cannot be compared is taken to be the same."""
+    try:
+        before = json.loads(sources.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return all(before.get(path, state) == state for path, state in now.items())
 
 
 def _save(data: Data, path: Path) -> None:
@@ -233,7 +257,7 @@ class MemoryCache:
         """Return the graph."""
         return self._built.data
 
-    def fill(self, build: Callable[[], Built], *, again: bool) -> None:
+    def fill(self, build: Callable[[], Built], raw: list[Path], *, again: bool) -> None:
         """Do nothing: the content is there."""
 
 
@@ -251,7 +275,7 @@ def cache_of_files(
     owner : str
         The dataset's class.
     inputs : dict of str to list of pathlib.Path
-        Files by role. Path, size and time of change of each are part of the cache's name.
+        Files by role. Path, size and times of change of each are part of the cache's name.
     options : dict
         What else decides the content; JSON types only.
     root : path-like, optional
@@ -282,5 +306,4 @@ def as_paths(paths: Any) -> list[Path]:
 def _identity(path: Path) -> list[Any]:
     if not path.exists():
         raise DataError("no such file; check the path", path=path)
-    state = path.stat()
-    return [str(path.resolve()), state.st_size, state.st_mtime_ns]
+    return [str(path.resolve()), *file_state(path)]

@@ -28,7 +28,7 @@ from lcplm_graph.datasets.links import Links, both_directions, read_links
 from lcplm_graph.errors import ConfigError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card, list_cards, load_card
 from lcplm_graph.files.download import cache_root, data_root, fetch_card_file
-from lcplm_graph.io import warn_once
+from lcplm_graph.io import file_state, warn_once
 from lcplm_graph.proteins.ids import accession_of
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
@@ -108,7 +108,11 @@ class StringPPI(PPIDataset):
         self.min_score, self.offline = min_score, offline
         self._own_root = root is not None
         place = _default_root(self.cards) if root is None else root
-        super().__init__(DiskCache(place, f"{self.score}-{min_score}", hooks), **hooks)
+        kept = f"{self.score}-{min_score}"
+        if self._own_root:
+            # Species of several calls may share the folder.
+            kept = "-".join([*(card.name.replace(":", "-") for card in self.cards), kept])
+        super().__init__(DiskCache(place, kept, hooks), **hooks)
 
     @property
     def raw_file_names(self) -> list[str]:
@@ -260,6 +264,14 @@ class StringPPI(PPIDataset):
         if channels is not None:
             data.edge_attr = torch.from_numpy(channels.astype(np.float32) / MAX_SCORE)
         return data
+
+
+def raw_states(name: str) -> dict[str, list[int]]:
+    """Return what tells of a species' files whether they were replaced; of those that are there."""
+    card = _card_of(name)
+    folder = data_root() / card.folder / "raw"
+    paths = [] if card.embedded else [folder / file.name for file in card.files]
+    return {path.name: file_state(path) for path in paths if path.is_file()}
 
 
 def _card_of(name: str | int) -> Card:

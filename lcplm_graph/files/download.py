@@ -22,7 +22,7 @@ from lcplm_graph.errors import ChecksumError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card
 from lcplm_graph.files.content import is_whole, other_format, rubbish
 from lcplm_graph.files.transport import ResumingDownloader, shown_url
-from lcplm_graph.io import atomic_path, sha256_of, warn_once
+from lcplm_graph.io import atomic_path, file_state, sha256_of, warn_once
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
@@ -230,7 +230,7 @@ def _is_ready(path: Path, expected: Expected) -> bool:
     if not path.is_file():
         return False
     record = read_record(path)
-    unchanged = record is not None and record["bytes"] == path.stat().st_size
+    unchanged = record is not None and _is_unchanged(path, record)
     if record is not None and unchanged and expected.sha256 in (None, record["sha256"]):
         _refuse(path, path, expected, rubbish(path, path.name))
         return True
@@ -241,6 +241,12 @@ def _is_ready(path: Path, expected: Expected) -> bool:
     with contextlib.suppress(PermissionError):
         _write_record(path, expected.url, sha256)
     return True
+
+
+def _is_unchanged(path: Path, record: dict[str, object]) -> bool:
+    """Whether a file is as it was when the record was written; those of before know no times."""
+    state = file_state(path)
+    return record["bytes"] == state[0] and record.get("state", state) == state
 
 
 def _download(path: Path, expected: Expected, by_hand: str) -> None:
@@ -309,6 +315,7 @@ def _record_path(path: Path) -> Path:
 
 
 def _write_record(path: Path, url: str, sha256: str) -> None:
-    record = {"url": shown_url(url), "sha256": sha256, "bytes": path.stat().st_size}
+    state = file_state(path)
+    record = {"url": shown_url(url), "sha256": sha256, "bytes": state[0], "state": state}
     with atomic_path(_record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, LeakageError
+from lcplm_graph.evaluation.guard import LEAKED
 from lcplm_graph.finetuning.examples import Columns, Examples, read_examples
 from lcplm_graph.finetuning.from_tape import is_tape, tape_examples
 from lcplm_graph.finetuning.options import FinetuneOptions
@@ -16,7 +19,8 @@ from lcplm_graph.finetuning.partition import Leakage, Partition, divide, labelle
 from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.finetuning.target import Kind, Target
 from lcplm_graph.io import sha256_of
-from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.pairs import is_in, pair_hashes
 from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
 
@@ -123,15 +127,58 @@ def facts_of(options: FinetuneOptions, data: Data) -> dict[str, Any]:
     }
     if path.is_file():
         found["sha256"] = sha256_of(path)
+    found["examples_sha256"] = _examples_sha256(data.examples)
     return found
+
+
+def _examples_sha256(examples: Examples) -> str:
+    """Sha256 of sequences, rows and labels, wherever they were read."""
+    digest = hashlib.sha256("\n".join(examples.proteins.sequences).encode())
+    labels = examples.labels if isinstance(examples.labels, list) else [examples.labels]
+    for array in (examples.proteins.rows, *labels):
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def seen_pairs(data: Data) -> np.ndarray | None:
     """Hashes of the training pairs, on which this model must not be tested."""
-    proteins = data.examples.proteins
-    if not proteins.paired:
+    if not data.examples.proteins.paired:
         return None
-    rows = np.concatenate([data.partition.rows["train"], data.partition.rows["valid"]])
+    return np.unique(_hashes(data, ["train", "valid"]))
+
+
+def leaked_pairs(encoder: Encoder, data: Data, *, allow: bool = False) -> str:
+    """Refuse an encoder that was shown pairs which it would be tested on.
+
+    Returns
+    -------
+    str
+        Empty, or ``LEAKED``, to be printed beside every number of this encoder.
+
+    Raises
+    ------
+    LeakageError
+        If it was shown any, and `allow` is False.
+    """
+    seen, tests = encoder.seen_edges(), data.partition.tests or ["valid"]
+    if seen is None or not data.examples.proteins.paired:
+        return ""
+    hashes = _hashes(data, tests)
+    count = int(is_in(hashes, seen).sum())
+    if count and not allow:
+        raise LeakageError(
+            f"{encoder.name} was trained on {count} of the {len(hashes)} pairs that it would be "
+            f"tested on here ({', '.join(tests)}); take another encoder or other pairs; "
+            "--allow-leakage goes on all the same, and marks its numbers LEAKED"
+        )
+    return LEAKED if count else ""
+
+
+def _hashes(data: Data, parts: Sequence[str]) -> np.ndarray:
+    """Hashes of the pairs of some parts, which do not depend on what their proteins are called."""
+    proteins = data.examples.proteins
+    rows = np.concatenate([data.partition.rows[part] for part in parts])
     names = map(str, range(len(proteins.sequences)))
     digests = SequenceStore.from_records(names, proteins.sequences).digests()
-    return np.unique(pair_hashes(digests, np.sort(proteins.rows[rows], axis=1)))
+    return pair_hashes(digests, np.sort(proteins.rows[rows], axis=1))

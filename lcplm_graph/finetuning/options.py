@@ -100,6 +100,8 @@ class FinetuneOptions:
         Of the intervals, drawn over proteins.
     baselines
         Also test a guess, and an equal head on amino-acid composition, trained to its end.
+    allow_leakage
+        Go on where the encoder was trained on pairs that are tested; numbers are marked LEAKED.
     checkpoint_minutes
         Save this often; the last two checkpoints are kept.
     resume
@@ -142,6 +144,7 @@ class FinetuneOptions:
     eval_every: int | None = None
     resamples: int = 200
     baselines: bool = True
+    allow_leakage: bool = False
     checkpoint_minutes: float = 10.0
     resume: str | None = None
 

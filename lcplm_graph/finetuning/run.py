@@ -17,7 +17,14 @@ from lcplm_graph.evaluation.report import Report
 from lcplm_graph.finetuning.adapt import prepare, save_and_merge
 from lcplm_graph.finetuning.baselines import Answers, baseline_answers
 from lcplm_graph.finetuning.batches import StepSource
-from lcplm_graph.finetuning.data import Data, describe, facts_of, read_data, seen_pairs
+from lcplm_graph.finetuning.data import (
+    Data,
+    describe,
+    facts_of,
+    leaked_pairs,
+    read_data,
+    seen_pairs,
+)
 from lcplm_graph.finetuning.examples import Examples
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, METRICS
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
@@ -85,7 +92,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     facts = facts_of(options, data) | started_from
     refuse_other_data(options, facts, checkpoint)
     keep_freed_memory()
-    before = encoder.record
+    before, leaked = encoder.record, leaked_pairs(encoder, data, allow=options.allow_leakage)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = PropertyModel(
@@ -125,7 +132,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     # A kill may have come between the last checkpoint and the removal of an older one.
     keep_newest(folder / FOLDER)
     load_best(task, folder)
-    return _finish(options, data, model, adapted, facts, before, validate, features)
+    return _finish(options, data, model, adapted, facts, before, validate, features, leaked)
 
 
 def _trainer(
@@ -191,6 +198,7 @@ def _finish(
     before: Record,
     validate: Validate,
     features: Tensor | None,
+    leaked: str,
 ) -> Report:
     folder, metric = Path(options.out), CHOSEN_BY[data.target.kind]
     model.eval()
@@ -203,7 +211,8 @@ def _finish(
         part: answers_on(model, data, part, options.max_tokens, features, progress=True)[0]
         for part in tests
     }
-    methods = {f"{options.encoder}, {options.mode}": own}
+    mark = f"  {leaked}" if leaked else ""
+    methods = {f"{options.encoder}, {options.mode}{mark}": own}
     if options.baselines:
         methods |= dict(baseline_answers(data.examples, data.partition, data.target, options))
     report = report_of(options, data, methods, tests, facts)

@@ -12,7 +12,7 @@ import numpy as np
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import cache_root, fetch_card_file
-from lcplm_graph.io import atomic_path, locked_folder, read_json, sha256_of
+from lcplm_graph.io import atomic_path, file_state, locked_folder, read_json, sha256_of
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.clusters import read_clusters
@@ -140,9 +140,8 @@ def _fasta_of(name: str) -> Path:
 
 
 def _key(path: Path) -> str:
-    """Name of a file's state: reading all of a large file to know it would take minutes."""
-    stat = path.stat()
-    state = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    """Name of a file's state."""
+    state = "\0".join(map(str, [path, *file_state(path)]))
     return f"{path.name.split('.')[0]}-{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 

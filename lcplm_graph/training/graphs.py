@@ -90,6 +90,9 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
             **split.counts(),
         },
     }
+    if split.message_weight is not None:
+        weights = np.ascontiguousarray(split.message_weight)
+        facts["weights_sha256"] = hashlib.sha256(weights.tobytes()).hexdigest()
     return TrainGraph(
         stream,
         [(split, stream.residues)],
@@ -133,7 +136,7 @@ def _species(options: Stage2Options, max_tokens: int) -> TrainGraph:
     return TrainGraph(
         stream,
         [(shard.split(), shard.residues) for shard in evaluated],
-        {"species": [shard.facts for shard in shards]},
+        {"species": [{k: v for k, v in s.facts.items() if k != "files"} for s in shards]},
         seen_edges,
         save_split,
     )

@@ -12,7 +12,7 @@ from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 
-FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes", "workers")
+FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes", "workers", "allow_leakage")
 """Options that may differ between a run and its resumption: they do not touch the result."""
 
 

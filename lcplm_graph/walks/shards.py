@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lcplm_graph.datasets.string import StringPPI
+from lcplm_graph.datasets.string import StringPPI, raw_states
 from lcplm_graph.errors import InputError
 from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path, locked_folder, read_json
@@ -63,7 +63,7 @@ class WalkShard:
         key = json.dumps([_FORMAT, options], sort_keys=True)
         folder = cache_root() / "walks" / hashlib.sha256(key.encode()).hexdigest()[:32]
         with locked_folder(folder):
-            if not (folder / FACTS).is_file():
+            if not (folder / FACTS).is_file() or not _is_of(folder, raw_states(name)):
                 _convert(folder, options, q)
         return cls(folder)
 
@@ -105,6 +105,12 @@ def open_shards(
     ]
 
 
+def _is_of(folder: Path, raw: dict[str, list[int]]) -> bool:
+    """Whether a shard was made of raw files as they are; files that are gone are not asked."""
+    before = read_json(folder / FACTS, f"delete {folder}").get("files", {})
+    return all(before.get(name, state) == state for name, state in raw.items())
+
+
 def _convert(folder: Path, options: dict[str, Any], q: float) -> None:
     dataset = StringPPI(options["name"])
     split = dataset.split(kind=options["kind"], seed=options["seed"])
@@ -118,6 +124,7 @@ def _convert(folder: Path, options: dict[str, Any], q: float) -> None:
         **options,
         "taxon": int(dataset[0].taxon[0]),
         "source": dataset[0].source,
+        "files": raw_states(options["name"]),
         "proteins": split.num_nodes,
         "sequences_sha256": hashlib.sha256(digests.tobytes()).hexdigest(),
         "split": {"kind": split.kind, "fingerprint": split.fingerprint, **split.counts()},

@@ -1,5 +1,7 @@
 """What a transform made is never taken for what another makes, and what is stored can be read."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +100,14 @@ def test_our_loaders_give_each_batch_its_names():
     for loader in loaders:
         batch = next(iter(loader))
         assert batch.protein_id == [data.protein_id[i] for i in batch.n_id]
+
+
+def test_a_file_edited_in_place_is_read_again_also_with_its_old_time(load, tmp_path):
+    assert load().sequences[0] == "MKT"
+    fasta = tmp_path / "p.fasta"
+    before = fasta.stat()
+    with fasta.open("r+") as file:
+        file.write(">a\nMKW\n")
+    os.utime(fasta, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert fasta.stat().st_size == before.st_size
+    assert load().sequences[0] == "MKW"

@@ -272,6 +272,21 @@ def test_pyg_hooks(string_server, tmp_path):
         StringPPI(7, root=tmp_path / "c", pre_filter=lambda _: False)
 
 
+def test_one_root_for_two_species_and_files_that_are_replaced(string_server, tmp_path):
+    assert set(StringPPI(8, root=tmp_path)[0].taxon.tolist()) == {8}
+    seven = StringPPI(7, root=tmp_path)
+    assert set(seven[0].taxon.tolist()) == {7}
+    fasta = next((tmp_path / "raw").glob("7.*sequences*.fa.gz"))
+    lines = gzip.decompress(fasta.read_bytes()).splitlines()
+    first = seven.sequences.ids[0].encode()
+    lines[next(i for i, line in enumerate(lines) if line.split()[0] == b">" + first) + 1] = b"MWWW"
+    fasta.write_bytes(gzip.compress(b"\n".join(lines)))
+    for record in (tmp_path / "raw").glob("7.*.json"):
+        record.unlink()  # put there by hand
+    again = StringPPI(7, root=tmp_path)
+    assert again.sequences[0].startswith("MWWW")
+
+
 def test_the_taxon_of_a_named_species_gives_that_species(string_server, data_dir):
     with pytest.raises(DownloadError, match=r"string_human/12\.0/raw.*'string_human_core'"):
         StringPPI(9606, offline=True)

@@ -48,12 +48,15 @@ def test_a_file_arrives_whole_and_is_fetched_once(served, data_dir):
 def test_an_unknown_checksum_is_pinned_at_the_first_download(served):
     path = get(served)
     record = json.loads(path.with_name("file.bin.json").read_text())
+    state = record.pop("state")
     assert record == {"url": served.url + "/file.bin", "sha256": SHA256, "bytes": len(CONTENT)}
-    path.write_bytes(b"changed")
-    with pytest.raises(ChecksumError, match=r"file\.bin\.bad"):
-        get(served)
-    assert path.with_name("file.bin.bad").read_bytes() == b"changed"
-    assert get(served).read_bytes() == CONTENT
+    assert state[0] == len(CONTENT)
+    for changed in (b"changed", CONTENT[::-1]):
+        path.write_bytes(changed)
+        with pytest.raises(ChecksumError, match=r"file\.bin\.bad"):
+            get(served)
+        assert path.with_name("file.bin.bad").read_bytes() == changed
+        assert get(served).read_bytes() == CONTENT
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(served):

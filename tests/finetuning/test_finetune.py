@@ -13,11 +13,13 @@ import torch
 
 import lcplm_graph
 from lcplm_graph.__main__ import main
-from lcplm_graph.errors import CheckpointError, InputError, Interrupted, SequenceError
+from lcplm_graph.errors import CheckpointError, InputError, Interrupted, LeakageError, SequenceError
+from lcplm_graph.finetuning.data import facts_of, read_data
 from lcplm_graph.finetuning.model import PropertyModel
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.run import finetune
 from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.proteins.fasta import write_fasta
 
 GREASY = "AILMFVW"
 SMALL = {
@@ -203,6 +205,28 @@ def test_pairs_have_no_order_and_are_remembered(encoder, proteins, tmp_path):
     assert saw_edges(seen, digests, np.sort(train, axis=1)) == len(train)
     with pytest.raises(InputError, match="no pairs"):
         model.predict([])
+    # Another seed tests on pairs that this encoder was trained on.
+    again = {"task": "pair", "mode": "head", "seed": 1, "epochs": 1}
+    with pytest.raises(LeakageError, match=r"trained on \d+ of the 16 pairs .*--allow-leakage"):
+        run(source, tmp_path / "again", str(tmp_path / "run"), **again)
+    assert not (tmp_path / "again").exists()
+    marked = run(source, tmp_path / "again", str(tmp_path / "run"), **again, allow_leakage=True)
+    assert marked.rows[0]["model"].endswith("LEAKED")
+
+
+def test_a_run_knows_what_it_learns_from_by_content(proteins, tmp_path):
+    ids = [f"p{i}" for i in range(len(proteins))]
+    source = write(tmp_path / "t.tsv", {"id": ids, "label": [i % 2 for i in range(len(ids))]})
+    options = FinetuneOptions(
+        table=str(source), out="x", task="binary", sequence=["id"], label=["label"],
+        sequences=[str(tmp_path / "s.fasta")], split="random",
+    )  # fmt: skip
+    facts = []
+    for texts in (proteins, [proteins[0][::-1], *proteins[1:]]):
+        write_fasta(tmp_path / "s.fasta", ids, texts)
+        facts.append(facts_of(options, read_data(options)))
+    different = {key for key, value in facts[0].items() if facts[1][key] != value}
+    assert different == {"examples_sha256"}
 
 
 def test_splits_by_homology_and_by_column(encoder, proteins, tmp_path):
