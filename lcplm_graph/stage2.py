@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def _on_walks(
     from lcplm_graph.training.module import MaskedLMTask
     from lcplm_graph.training.relation_task import give_marker_steps, with_decoder
     from lcplm_graph.training.run import Run
-    from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
+    from lcplm_graph.training.walks import HeldOutWalks, WalkBatches, growing
 
     by_decoder = relation == "decoder"
     share = options.walk_share if by_decoder else 1.0
@@ -116,6 +117,7 @@ def _on_walks(
         max_tokens=round(share * options.max_tokens),
         relation_rate=options.relation_rate,
         seed=options.seed,
+        lengths=partial(growing, options.walk_length, options.curriculum),
     )
     held_out = HeldOutWalks(
         graph.held_out,

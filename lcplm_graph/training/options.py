@@ -132,6 +132,9 @@ class Stage2Options(TrainOptions):
         hub id> for an ESM-2-G.
     walk_length
         Proteins of a walk.
+    curriculum
+        Begin with walks of two proteins, which grow to walk_length over so many batches (of all
+        devices together); walk_length should be 3 or more. Default: all walks have walk_length.
     walk_tokens
         Most tokens of a walk; default 1024, or max_tokens if that is less.
     p
@@ -183,6 +186,7 @@ class Stage2Options(TrainOptions):
     graph: str
     encoder: str = DEFAULT_ENCODER
     walk_length: int = 5
+    curriculum: int | None = None
     walk_tokens: int | None = None
     p: float = 1.0
     q: float = 1.0
@@ -216,11 +220,24 @@ class Stage2Options(TrainOptions):
             )
         if self.marker_step is not None and self.marker_step < 0:
             raise ConfigError(f"marker_step must not be negative, not {self.marker_step}")
+        if self.curriculum is not None:
+            self._check_curriculum(self.curriculum)
         if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
             raise ConfigError(
                 "relation_rate must be between 0 and 1, relation_weight not negative and "
                 f"eval_pairs at least 1, not {self.relation_rate}, {self.relation_weight} and "
                 f"{self.eval_pairs}"
+            )
+
+    def _check_curriculum(self, batches: int) -> None:
+        if batches < 1:
+            raise ConfigError(
+                f"curriculum must be at least 1 batch, not {batches}; or leave it out"
+            )
+        if self.walk_length < 3 or self.relation == "frozen":
+            raise ConfigError(
+                "a curriculum lets walks grow from two proteins: give it a walk_length of at least "
+                "3, and no --relation frozen, which has no walks"
             )
 
     def _no_rate(self) -> bool:

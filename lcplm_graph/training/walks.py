@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,13 +47,21 @@ class WalkBatches:
         Share of the relation markers that is masked.
     seed : int
         Of the masks.
+    lengths : callable, optional
+        From the number of a batch to the proteins of its walks; all by default.
     """
 
     def __init__(
-        self, stream: WalkSource, *, max_tokens: int, relation_rate: float, seed: int
+        self,
+        stream: WalkSource,
+        *,
+        max_tokens: int,
+        relation_rate: float,
+        seed: int,
+        lengths: Callable[[int], int | None] = lambda _: None,
     ) -> None:
         self.stream, self.max_tokens = stream, max_tokens
-        self.relation_rate, self.seed = relation_rate, seed
+        self.relation_rate, self.seed, self.lengths = relation_rate, seed, lengths
         stream.walks_per_batch(max_tokens)  # says at once if not even one fits
 
     def batch(self, index: int) -> Batch:
@@ -62,7 +70,7 @@ class WalkBatches:
 
     def with_hops(self, index: int) -> tuple[Batch, Hops]:
         """Return batch `index`, and its masked markers with the proteins on either side."""
-        walks = self.stream.batch(index, self.max_tokens)
+        walks = self.stream.batch(index, self.max_tokens, self.lengths(index))
         packed = walks.packed
         masked = mask_tokens(
             packed.input_ids,
@@ -84,6 +92,20 @@ class WalkBatches:
             )
         )
         return Batch(masked.input_ids, packed.cu_seqlens, masked.labels, index), hops
+
+
+def growing(longest: int, batches: int | None, index: int) -> int:
+    """Proteins of the walks of batch `index`: from pairs to `longest`, which batch `batches` has.
+
+    Without `batches` all have `longest`.  Batches are counted, not steps, so that it is the same
+    for any number of processes.
+
+    Examples
+    --------
+    >>> [growing(5, 6, index) for index in (0, 1, 2, 3, 4, 5, 6, 1000)]
+    [2, 2, 3, 3, 4, 4, 5, 5]
+    """
+    return longest if batches is None else min(longest, 2 + index * (longest - 2) // batches)
 
 
 class Pairs(NamedTuple):

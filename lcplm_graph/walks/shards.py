@@ -185,12 +185,12 @@ class ShardedWalkStream(WalkSource):
         size = self.shards[species].num_nodes
         return species, index // total * size + place - int(self.starts[species])
 
-    def walks(self, start: int, stop: int) -> WalkTokens:
-        """Return streams `start` to ``stop - 1``, end to end."""
+    def walks(self, start: int, stop: int, length: int | None = None) -> WalkTokens:
+        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all."""
         parts = []
         for index in range(operator.index(start), operator.index(stop)):
             species, number = self.locate(index)
-            part = self._open(species)[number]
+            part = self._open(species).walks(number, number + 1, length)
             parts.append(part.shifted(int(self.starts[species])))
         return WalkTokens.joined(parts)
 

@@ -116,15 +116,17 @@ class WalkSource(ABC):
     max_tokens: int
 
     @abstractmethod
-    def walks(self, start: int, stop: int) -> WalkTokens:
-        """Return streams `start` to ``stop - 1``, end to end."""
+    def walks(self, start: int, stop: int, length: int | None = None) -> WalkTokens:
+        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all."""
 
     def __getitem__(self, index: int) -> WalkTokens:
         index = operator.index(index)
         return self.walks(index, index + 1)
 
-    def batch(self, index: int, max_tokens: int) -> WalkTokens:
+    def batch(self, index: int, max_tokens: int, length: int | None = None) -> WalkTokens:
         """Return batch `index` of the endless list of batches, at most `max_tokens` tokens each.
+
+        Of each walk the first `length` proteins, or all.
 
         A batch is a fixed number of consecutive walks, as many as fit when each has all of
         its own budget, so that batch b is a pure function of (seed, b) and a resumed run goes on
@@ -137,7 +139,7 @@ class WalkSource(ABC):
         """
         size = self.walks_per_batch(max_tokens)
         index = operator.index(index)
-        return self.walks(index * size, (index + 1) * size)
+        return self.walks(index * size, (index + 1) * size, length)
 
     def walks_per_batch(self, max_tokens: int) -> int:
         """Return how many walks a batch of at most `max_tokens` tokens has."""
@@ -237,9 +239,10 @@ class WalkStream(WalkSource):
                 "they are cropped to a random window (WalkTokens.cropped counts them)"
             )
 
-    def walks(self, start: int, stop: int) -> WalkTokens:
-        """Return streams `start` to ``stop - 1``, end to end."""
-        nodes, negative = self.sampler.hops(start, stop, self.negative_rate)
+    def walks(self, start: int, stop: int, length: int | None = None) -> WalkTokens:
+        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all."""
+        found = self.sampler.hops(start, stop, self.negative_rate)
+        nodes, negative = (np.ascontiguousarray(array[:, :length]) for array in found)
         offsets = self.residues.offsets
         kept, size = measure(nodes, offsets, self.max_tokens)
         per_stream = (nodes >= 0).sum(axis=1)

@@ -106,8 +106,8 @@ def of_stage2(table: str, out: str, kills: int) -> tuple[list[int], list[bool]]:
     """Kill before a step, after the weights changed but not yet the bank, and at random."""
     whole = Stage2Options(
         graph=f"pairs:{table}", encoder="random:tiny", steps=8 + 2 * kills, max_tokens=512,
-        walk_tokens=200, walk_length=3, relation_rate=0.5, split="random", eval_pairs=20,
-        decoder_steps=10, log_every=1, eval_every=100, marker_step=1.0, accumulate=2,
+        walk_tokens=200, walk_length=3, curriculum=10, relation_rate=0.5, split="random",
+        eval_pairs=20, decoder_steps=10, log_every=1, eval_every=100, marker_step=1.0, accumulate=2,
         out=f"{out}/whole", devices=1, checkpoint_minutes=0.0005,
     )  # fmt: skip
     status = [finish(whole)]

@@ -47,6 +47,9 @@ def test_print_config_is_a_config(capsys, tmp_path) -> None:
         ({"warmup": -1}, "warmup must not be negative"),
         ({"relation_rate": 1.5}, "relation_rate must be between 0 and 1"),
         ({"marker_step": -1.0}, "marker_step must not be negative"),
+        ({"curriculum": 0}, "curriculum must be at least 1 batch, not 0"),
+        ({"curriculum": 9, "walk_length": 2}, "walk_length of at least 3"),
+        ({"curriculum": 9, "relation": "frozen"}, "no --relation frozen"),
     ],
 )
 def test_bad_values(change, text) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
 from lcplm_graph.stage2 import train
 from lcplm_graph.tokens.masking import IGNORE
-from lcplm_graph.tokens.vocabulary import MASK
+from lcplm_graph.tokens.vocabulary import BON, MASK
 from lcplm_graph.training.esm2_graph import load_for_graph
 from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_decoder
 from lcplm_graph.training.frozen_task import FrozenTask
@@ -27,7 +28,7 @@ from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.training.relation_task import give_marker_steps
 from lcplm_graph.training.relations import NEGATIVES, PARTNERS, PairSampler, RelationBatches
-from lcplm_graph.training.walks import WalkBatches
+from lcplm_graph.training.walks import WalkBatches, growing
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkStream
@@ -83,6 +84,16 @@ def test_a_batch_is_a_function_of_its_number(batches) -> None:
         for a, b in zip(first.relations[:5], again.relations[:5], strict=True):
             assert torch.equal(a, b)
     assert not torch.equal(batches.batch(1).input_ids, batches.batch(2).input_ids)
+
+
+def test_walks_grow_from_pairs_batch_by_batch(batches) -> None:
+    batches.walks.lengths = partial(growing, 3, 4)
+    for number, length in ((3, 2), (0, 2), (4, 3), (90, 3)):
+        batch = batches.batch(number)
+        streams = np.split(batch.input_ids.numpy(), batch.cu_seqlens.numpy()[1:-1])
+        singles = len(batch.relations.streams)
+        proteins = [int((stream == BON).sum()) for stream in streams[:-singles]]
+        assert max(proteins) == length
 
 
 def test_streams_with_partners_are_whole_and_unmasked(batches) -> None:

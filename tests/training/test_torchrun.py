@@ -46,7 +46,7 @@ def stage2(table: Path, steps: int = 16) -> list[str]:
     own = [
         "--graph", f"pairs:{table}", "--encoder", "random:tiny", "--walk-tokens", "128",
         "--walk-length", "3", "--split", "random", "--eval-pairs", "20", "--relation-rate", "0.5",
-        "--decoder-steps", "10",
+        "--decoder-steps", "10", "--curriculum", "9",
     ]  # fmt: skip
     return ["stage2", *own, *COMMON, "--steps", str(steps)]
 

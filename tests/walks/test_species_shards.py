@@ -109,6 +109,9 @@ def test_walks_are_those_of_the_species_in_memory(shards) -> None:
         sampler = WalkSampler(dataset.split("random", 0), 4, seed=stream._open(species).seed)
         alone = WalkStream(sampler, dataset.sequences, max_tokens=200, negative_rate=0.3)[number]
         assert same(stream[index], alone.shifted(int(stream.starts[species])))
+    pairs = stream.walks(0, 40, 2)
+    assert pairs.nodes_per_stream.max() == 2
+    assert len(pairs.marker_positions) == (pairs.nodes_per_stream - 1).sum()
 
 
 def test_walks_do_not_depend_on_the_other_species(shards) -> None:

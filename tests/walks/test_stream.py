@@ -153,6 +153,23 @@ def test_any_order_and_chunking_gives_the_same_streams():
     assert sum(b.cropped for b in batches) == whole.cropped > 0
 
 
+def test_walks_cut_short_are_their_beginnings():
+    stream = make_stream(negative_rate=0.3)
+    whole = stream.walks(0, 60)
+    assert whole.cropped == 0
+    for length in (1, 2, 5):
+        first = stream.walks(0, 60, length)
+        assert np.array_equal(first.nodes_per_stream, np.minimum(whole.nodes_per_stream, length))
+        for one, all_of_it in zip(split_streams(first), split_streams(whole), strict=True):
+            assert np.array_equal(one[:-1], all_of_it[: len(one) - 1])
+    lone = stream.walks(0, 60, 1)
+    assert len(lone.marker_positions) == 0
+
+
+def split_streams(tokens):
+    return np.split(tokens.input_ids, tokens.cu_seqlens[1:-1])
+
+
 def test_seeds_change_walks_and_windows_apart():
     options = {"max_tokens": 100, "negative_rate": 0.0}
     base = make_stream(**options).walks(0, 50)
