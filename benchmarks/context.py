@@ -1,6 +1,6 @@
 """Show whether a protein stays itself inside a stream, and whether what stands beside it adds.
 
-    python benchmarks/context.py lcplm-g-1m runs/without runs/learned --pairs 150
+    python benchmarks/context.py lcplm-g-2m runs/without runs/learned --pairs 150
 
 Every model has a relation decoder that was fitted on single proteins.  Rows: the decoder on single
 proteins; the same on states pooled inside streams of the two proteins; and inside such streams with

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("fasta", type=Path)
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
-    parser.add_argument("--own", default="lcplm-g-1m", help="a model with a word of its own")
+    parser.add_argument("--own", default="lcplm-g-2m", help="a model with a word of its own")
     parser.add_argument("--members", type=int, default=3, help="heads of a row; 0 for no heads")
     parser.add_argument("--heads", nargs="+", metavar="FEATURES", help="some rows of heads only")
     parser.add_argument("--resamples", type=int, default=200)
@@ -60,22 +60,23 @@ def main() -> None:
     cases = {"published": published(other), "stub-matched": stub_matched(other)}
     for name, (_, labels) in cases.items():
         print(f"{name}: {labels.sum():,} positives, {(~labels).sum():,} negatives")
+    own = folder_of(options.own).name
     scores = {DEGREE: degree(other)}
     if options.members:
         scores |= heads(other, load_encoder(options.encoder), options.members, options.heads)
-    scores[f"{options.own}, its own word"] = own_word(other, load_encoder(options.own))
+    scores[f"{own}, its own word"] = own_word(other, load_encoder(options.own))
     rows = [(name, *measured(score, cases, options.resamples)) for name, score in scores.items()]
     print(table(rows, ("features", *(f"{m}, {c}" for c in cases for m in ("AUPR", "AUROC")))))
     if options.out:
         # Degrees are counted in the answers themselves: a warning of the pairs, no rival.
         scores.pop(DEGREE)
-        scores[options.own] = scores.pop(f"{options.own}, its own word")
+        scores[own] = scores.pop(f"{own}, its own word")
         compared(scores, cases, options).save(options.out)
 
 
 def compared(scores: dict[str, Score], cases: dict, options: argparse.Namespace) -> Comparison:
     """Set the model's own word beside the heads; differences are paired."""
-    comparison = Comparison(f"Another species: {options.pairs.stem}", options.own)
+    comparison = Comparison(f"Another species: {options.pairs.stem}", folder_of(options.own).name)
     for case, (pairs, labels) in cases.items():
         answers = {name: score(pairs) for name, score in scores.items()}
         bootstrap = over_pairs(labels, pairs, resamples=options.resamples)

@@ -1,7 +1,7 @@
 """Every number of a shipped model's card, again from its files and the data.
 
     python benchmarks/quality.py lcplm-1m --parts homology function link
-    python benchmarks/quality.py lcplm-g-1m --parts relation
+    python benchmarks/quality.py lcplm-g-2m --parts relation
 
 Each part compares the model with composition, composition + dipeptides and random weights of its
 shape (and with another model), with bootstrap intervals and intervals of the paired differences,

@@ -1,8 +1,8 @@
 """What stage 2 taught, beside the control: equal decoder steps on frozen states, equal context.
 
     python benchmarks/relation_control.py runs/one runs/two --control lcplm-1m --steps 1460
-    python benchmarks/relation_control.py lcplm-g-1m --part test --streams 200
-    python benchmarks/relation_control.py lcplm-g-1m --other yeast_test.tsv yeast_test.fasta
+    python benchmarks/relation_control.py lcplm-g-2m --part test --streams 200
+    python benchmarks/relation_control.py lcplm-g-2m --other yeast_test.tsv yeast_test.fasta
 
 The runs are of one split and differ in their seed; every row is the mean over as many decoders.
 With --steps 0 the control's own decoder is the only other row.

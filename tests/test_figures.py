@@ -10,7 +10,7 @@ from lcplm_graph.figures import draw_forest, label_ends, look, new_figure, panel
 
 MODELS = (
     "degree", "common neighbours", "Adamic", "composition", "composition + dipeptides",
-    "random:1m (untrained)", "lcplm-1m", "lcplm-g-1m",
+    "random:1m (untrained)", "lcplm-1m", "lcplm-g-2m",
 )  # fmt: skip
 
 

@@ -111,18 +111,18 @@ def test_conclusions_say_whether_intervals_are_apart(report) -> None:
 
 def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> None:
     facts = {"graph": "string_human_core", "split": {"kind": "node", "seed": 7}}
-    encoder = SimpleNamespace(name="runs/s2", model=SimpleNamespace(record=Record(facts)))
+    encoder = SimpleNamespace(name="runs/s2", record=Record(facts))
     command = (
         "lcplm evaluate link --graph string_human_core --encoder runs/s2 --split node --seed 7"
     )
     assert _own_command(encoder).endswith(command)
     # Of two trainings neither split alone is right.
-    encoder.model.record = Record(facts | {"history": [facts]})
+    encoder.record = Record(facts | {"history": [facts]})
     assert _own_command(encoder) == ""
     # As a real record has it, and the command it gives is right.
-    encoder = load_encoder("lcplm-g-1m")
+    encoder = load_encoder("lcplm-g-2m")
     words = shlex.split(_own_command(encoder).split(": ", 1)[1])
-    assert words[words.index("--encoder") + 1] == "lcplm-g-1m"
+    assert words[words.index("--encoder") + 1] == "lcplm-g-2m"
     given = {name: words[words.index(f"--{name}") + 1] for name in ("graph", "split", "seed")}
     dataset = load_graph(given["graph"])
     split = dataset.split(given["split"], seed=int(given["seed"]))
