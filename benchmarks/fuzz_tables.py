@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import pickle
 import tempfile
@@ -19,14 +20,17 @@ import lmdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from biotite.structure.io import pdbx
+from fuzz_apart import forked
 from fuzz_core import Reader
 
 from lcplm_graph.datasets import tape
 from lcplm_graph.datasets.aliases import read_aliases, read_symbols
+from lcplm_graph.datasets.homology import _from_scope, _read_labels
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.evaluation.homology import read_known
 from lcplm_graph.evaluation.map_labels import read_labels
-from lcplm_graph.evaluation.variants import read_assays
+from lcplm_graph.evaluation.variants import Assay, read_assays, site_independent_scores
 from lcplm_graph.features.precomputed import read_embeddings
 from lcplm_graph.finetuning.examples import Columns, read_examples
 from lcplm_graph.finetuning.table import read_table_file
@@ -35,6 +39,7 @@ from lcplm_graph.score import _read_pairs as pairs_to_score
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tasks.structures import read_chains
 from lcplm_graph.tasks.variant_table import read_rows, variants_of
+from lcplm_graph.tasks.variants import parse_variant
 
 LABELLED = b"P1\tP2\t1\nP2\tP3\t0\nP1\tP4\t\nP3\tP1\t1.0\n"
 ALIASES = b"#string_protein_id\talias\tsource\n9606.a\tTP53\tBLAST_x\n9606.b\tQ9\tUniProt_AC\n"
@@ -76,6 +81,11 @@ VALUES = tuple(
 )
 
 
+SCOPE = b">d1a a.1.1.1 (A:) one\nMKT\n>d2a a.1.1.2 (A:) two\nMVL\n>d3a b.2.1.0 (B:)\nMGG\n"
+DOMAINS = b"domain\tsplit\tfamily\nd1a\ttrain\ta.1.1.1\nd2a\tvalid\ta.1.1.2\n"
+ALIGNED = b">x/1-8\nMKTA-YI\n>y\nM-TA.YV\n>z\nMRTAAYI\n"
+
+
 def _written(suffix: str, write: Callable[[Path], Any]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x{suffix}"
@@ -97,6 +107,13 @@ def _write_network_h5(path: Path) -> None:
 
 def _write_parquet(path: Path) -> None:
     pq.write_table(pa.table({"id": ["a", "b"], "embedding": [[1.0, 2.0], [0.5, 3.0]]}), path)
+
+
+def _write_bcif(path: Path) -> None:
+    atoms = pdbx.get_structure(pdbx.CIFFile.read(io.StringIO(CIF.decode())), model=1)
+    file = pdbx.BinaryCIFFile()
+    pdbx.set_structure(file, atoms)
+    file.write(path)
 
 
 def _write_lmdb(path: Path) -> None:
@@ -142,7 +159,8 @@ def _assays(path: Path) -> Any:
 def _tape(suffix: str) -> Callable[[Path], Any]:
     def read(path: Path) -> Any:
         path.rename(path.with_name(f"remote_homology_train{suffix}"))
-        return list(tape.read_tape(path.parent))
+        with forked():
+            return list(tape.read_tape(path.parent))
 
     return read
 
@@ -166,6 +184,15 @@ def _value(path: Path) -> Any:
     return labels, tape.number_of(record, "log_fluorescence", where, number)
 
 
+def _alignment(path: Path) -> Any:
+    assay = Assay("x", "MKTAYIAK", [parse_variant("K2R", "MKTAYIAK")], np.ones(1), path)
+    return site_independent_scores(assay, path).tolist()
+
+
+def _domains(path: Path) -> Any:
+    return sorted(map(str, _from_scope(path, [])[0].keys()))
+
+
 def _map_labels(path: Path) -> Any:
     return read_labels(path, ["P1", "P2", "P4"]).labels
 
@@ -176,7 +203,8 @@ def _split(path: Path) -> Any:
 
 
 def _vectors(path: Path) -> Any:
-    found = read_embeddings(path)
+    with forked():
+        found = read_embeddings(path)
     return found.ids, found.values.shape
 
 
@@ -210,5 +238,9 @@ TABLES = (
     Reader("embeddings, parquet", (_written("", _write_parquet),), _vectors, suffix=".parquet"),
     Reader("pdb", (PDB,), _chains, suffix=".pdb"),
     Reader("pdb.gz", (gzip.compress(PDB, mtime=0),), _chains, suffix=".pdb.gz"),
+    Reader("bcif", (_written(".bcif", _write_bcif),), _chains, suffix=".bcif"),
+    Reader("alignment", (ALIGNED,), _alignment),
+    Reader("scope", (SCOPE,), _domains),
+    Reader("labels of domains", (DOMAINS,), lambda path: len(_read_labels(path))),
     Reader("mmcif", (CIF,), _chains, suffix=".cif"),
 )

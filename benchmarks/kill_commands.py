@@ -157,8 +157,8 @@ def command_jobs(inputs: Path, stage1: Callable[[Path], Any]) -> dict[str, Job]:
         "evaluate-link": Job(
             lambda f: command(
                 "evaluate", "link", *dense, "--out", f / "link", "--report", f / "page.html",
-                "--split", "random", "--ranked", 0, "--resamples", 5, "--steps", 2,
-                "--negatives", "uniform", "--members", 1, "--no-untrained",
+                "--split", "random", "--ranked", 0, "--resamples", 2, "--steps", 1, "--conv",
+                "none", "--negatives", "uniform", "--members", 1, "--no-untrained",
             )
         ),
         "shards": Job(lambda f: _convert(inputs / "cards"), volatile=("data/string",)),

@@ -72,8 +72,8 @@ def prepared(base: Path) -> Iterator[Path]:
 
 
 def _coarsely(figure: Figure, path: Path, _save: Any = Figure.savefig, **_: Any) -> None:
-    """Draw in a fraction of the time; how fine a picture is changes no call."""
-    figure.set_layout_engine("none")
+    """Write an empty picture: what is drawn takes half the time of a run and changes no call."""
+    figure.clear()
     _save(figure, path, dpi=10)
 
 
