@@ -59,7 +59,7 @@ def make_inputs(inputs: Path, server: Any) -> None:
     model = LcPlmForMaskedLM(LcPlmConfig(d_model=8, n_layer=1))
     model.save_pretrained(inputs / "tiny")
     _functions(inputs)
-    _serve_a_species(inputs, server)
+    _serve_species(inputs, server)
 
 
 def _functions(inputs: Path) -> None:
@@ -73,32 +73,34 @@ def _functions(inputs: Path) -> None:
     (inputs / "goa.tsv").write_text("EntryID\tterm\taspect\n" + "".join(rows))
 
 
-def _serve_a_species(inputs: Path, server: Any) -> None:
-    """Serve a species of STRING, and write a card that points there."""
-    rng = np.random.default_rng(7)
-    ids = [f"7.P{i:02d}" for i in range(20)]
-    pairs = sorted({(i, (i + k) % 20) for i in range(20) for k in (1, 3, 17, 19)})
-    files = {
-        "7.protein.links.v12.0.txt.gz": ["protein1 protein2 combined_score"]
-        + [f"{ids[a]} {ids[b]} {150 + 20 * (a + b)}" for a, b in pairs],
-        "7.protein.info.v12.0.txt.gz": [
-            "#string_protein_id\tpreferred_name\tprotein_size\tannotation"
-        ]
-        + [f"{name}\tG{i}\t30\ttext" for i, name in enumerate(ids)],
-        "7.protein.sequences.v12.0.fa.gz": [
-            f">{name}\nM{''.join(rng.choice(_LETTERS, 20))}" for name in ids
-        ],
-    }
-    for name, lines in files.items():
-        server.put(name, gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+def _serve_species(inputs: Path, server: Any) -> None:
+    """Serve two species of STRING, and write a card that points there."""
+    for taxon in (7, 8):
+        rng = np.random.default_rng(taxon)
+        ids = [f"{taxon}.P{i:02d}" for i in range(20)]
+        pairs = sorted({(i, (i + k) % 20) for i in range(20) for k in (1, 3, 17, 19)})
+        files = {
+            "links.v12.0.txt.gz": ["protein1 protein2 combined_score"]
+            + [f"{ids[a]} {ids[b]} {150 + 20 * (a + b)}" for a, b in pairs],
+            "info.v12.0.txt.gz": ["#string_protein_id\tpreferred_name\tprotein_size\tannotation"]
+            + [f"{name}\tG{i}\t30\ttext" for i, name in enumerate(ids)],
+            "sequences.v12.0.fa.gz": [
+                f">{name}\nM{''.join(rng.choice(_LETTERS, 20))}" for name in ids
+            ],
+        }
+        for name, lines in files.items():
+            content = gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0)
+            server.put(f"{taxon}.protein.{name}", content)
     card = inputs / "cards" / "string" / "card.toml"
     card.parent.mkdir(parents=True)
     text = (catalog.card_folder() / "string" / "card.toml").read_text()
     card.write_text(re.sub(r'(?m)^url = ".*/', f'url = "{server.url}/', text))
 
 
-def command_jobs(inputs: Path, stage1: Callable[[Path], Any]) -> dict[str, Job]:
-    """Return the jobs by name; `stage1` makes a run in a folder."""
+def command_jobs(
+    inputs: Path, stage1: Callable[[Path], Any], trained: Callable[[Path], Any]
+) -> dict[str, Job]:
+    """Return the jobs by name; `stage1` makes a run in a folder, `trained` says what came out."""
     tiny, fasta, new, one = (inputs / n for n in ("tiny", "a.fasta", "new.fasta", "one.fasta"))
     embedded, labels, run = inputs / "a.h5", inputs / "labels.tsv", inputs / "released"
     graph = ("--graph", f"pairs:{inputs / 'p.tsv'}", "--encoder", "composition")
@@ -161,7 +163,31 @@ def command_jobs(inputs: Path, stage1: Callable[[Path], Any]) -> dict[str, Job]:
                 "none", "--negatives", "uniform", "--members", 1, "--no-untrained",
             )
         ),
-        "shards": Job(lambda f: _convert(inputs / "cards"), volatile=("data/string",)),
+        "evaluate-function": Job(
+            lambda f: command(
+                "evaluate", "function", *functions, "--out", f / "function", "--report",
+                f / "page.html", "--aspect", "MF", "--resamples", 2, "--steps", 1,
+            )
+        ),
+        "evaluate-homology": Job(
+            lambda f: command(
+                "evaluate", "homology", "--source", inputs / "tape.tar.gz", "--encoder",
+                "composition", "--out", f / "homology", "--report", f / "page.html",
+            )
+        ),
+        "shards": Job(lambda f: _convert(inputs / "cards", 7), volatile=("data/string",)),
+        "stage2-species": Job(
+            lambda f: _walk_species(inputs / "cards", f / "run"),
+            trained,
+            before=lambda f: _convert(inputs / "cards", 7, 8),
+            volatile=("data/string", *_TRAINING),
+        ),
+        "data-command": Job(
+            lambda f: _with_cards(
+                inputs / "cards", "data", "download", "string:7", "--role", "info"
+            ),
+            volatile=("data/string",),
+        ),
         "release": Job(
             lambda f: command("release", run / "run", "--out", f / "lcplm-new"),
             inputs=lambda: stage1(run),
@@ -188,11 +214,25 @@ def _released_before(folder: Path, run: Path) -> None:
     (folder / "lcplm-new" / "note").write_text("stays")
 
 
-def _convert(cards: Path) -> None:
+def _with_cards(cards: Path, *words: Any) -> None:
+    catalog.card_folder = lambda: cards
+    command(*words)
+
+
+def _convert(cards: Path, *taxa: int) -> None:
     from lcplm_graph.walks.shards import open_shards
 
     catalog.card_folder = lambda: cards
-    open_shards(["string:7"], kind="random", seed=0)
+    open_shards([f"string:{taxon}" for taxon in taxa], kind="random", seed=0)
+
+
+def _walk_species(cards: Path, out: Path) -> None:
+    _with_cards(
+        cards, "stage2", "--graph", "string:7,string:8", "--encoder", "random:tiny", "--steps", 3,
+        "--split", "random", "--max-tokens", 256, "--walk-tokens", 100, "--walk-length", 3,
+        "--eval-pairs", 5, "--log-every", 1, "--eval-every", 3, "--out", out, "--devices", 1,
+        "--checkpoint-minutes", "1e-9", "--resume", "auto",
+    )  # fmt: skip
 
 
 def _tuned(folder: Path) -> Any:

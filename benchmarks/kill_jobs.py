@@ -79,11 +79,11 @@ def _coarsely(figure: Figure, path: Path, _save: Any = Figure.savefig, **_: Any)
 
 def _archive(path: Path, texts: list[str]) -> None:
     with tarfile.open(path, "w:gz") as archive:
-        for number, part in enumerate(("train", "valid")):
+        for number, part in enumerate(("train", "test_fold_holdout")):
             records = [
-                {"id": name, "primary": text, "fold_label": 0, "superfamily_label": 0}
+                {"id": name, "primary": text, "fold_label": i % 3, "superfamily_label": 0}
                 | {"family_label": 0}
-                for name, text in list(zip(NAMES, texts, strict=True))[number::2]
+                for i, (name, text) in enumerate(list(zip(NAMES, texts, strict=True))[number::2])
             ]
             source = path.with_name(f"remote_homology_{part}.json")
             source.write_text(json.dumps(records))
@@ -128,7 +128,7 @@ def jobs(inputs: Path) -> dict[str, Job]:
         "score": Job(lambda folder: _score(folder, inputs)),
         "stage1": Job(lambda folder: _stage1(folder, inputs), _trained, volatile=_TRAINING),
         "stage2": Job(lambda folder: _stage2(folder, inputs), _trained, volatile=_TRAINING),
-        **command_jobs(inputs, lambda folder: _stage1(folder, inputs)),
+        **command_jobs(inputs, lambda folder: _stage1(folder, inputs), _trained),
     }
 
 

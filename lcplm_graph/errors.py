@@ -16,6 +16,10 @@ from os import PathLike
 class LcPlmError(Exception):
     """Base class of all errors raised on purpose by lcplm-graph."""
 
+    def __init__(self, *arguments: object) -> None:
+        # What a damaged file says may be megabytes long.
+        super().__init__(*(shortened(a) if isinstance(a, str) else a for a in arguments))
+
 
 class SequenceError(LcPlmError, ValueError):
     """A protein sequence is empty or holds a character that is not a letter."""
@@ -90,8 +94,14 @@ class DataError(LcPlmError, ValueError):
 
 
 def shortened(text: str) -> str:
-    """Cut the words of damaged files, which may be megabytes long, so that a sentence remains."""
-    return re.sub(r"(\S{60})\S{140,}", r"\1...", text)
+    """Cut the words of damaged files, which may be megabytes long, so that a sentence remains.
+
+    Examples
+    --------
+    >>> len(shortened("A" * 5000)), len(shortened("folder/" * 100))
+    (63, 700)
+    """
+    return re.sub(r"([^\s/]{60})[^\s/]{140,}", r"\1...", text)
 
 
 class WriteError(LcPlmError, OSError):

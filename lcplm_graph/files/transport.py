@@ -124,6 +124,8 @@ class ResumingDownloader:
                 break
             except (_TryAgain, requests.ConnectionError, requests.Timeout) as error:
                 last = error
+            except DownloadError:
+                raise
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
                 raise DownloadError(
                     f"cannot fetch {shown}: {_without(url, error)}; {self.by_hand}"

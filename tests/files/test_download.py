@@ -132,7 +132,8 @@ def test_retries_wait_longer_each_time(served, monkeypatch):
 def test_final_answers_are_not_repeated(served, status):
     served.fail = [status]
     with pytest.raises(
-        DownloadError, match=rf"answered {status}.*by hand and put it at .*raw/file"
+        DownloadError,
+        match=rf"^cannot fetch \S+: .*answered {status}.*by hand and put it at .*raw/file",
     ):
         get(served, alternative="string_human_core")
     assert len(served.requests) == 1

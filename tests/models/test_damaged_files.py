@@ -12,7 +12,13 @@ import torch
 import yaml
 from mutations import mutated
 
-from lcplm_graph.errors import LcPlmError
+from lcplm_graph.errors import (
+    CheckpointError,
+    ConfigError,
+    LcPlmError,
+    UnknownNameError,
+    WriteError,
+)
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record
@@ -97,3 +103,9 @@ def test_an_index_never_leaves_its_folder(whole: Path, tmp_path: Path, shard) ->
     index.write_text(json.dumps(stored))
     with pytest.raises(LcPlmError, match="not the name of a safetensors file in this folder"):
         load_encoder(index.parent)
+
+
+@pytest.mark.parametrize("kind", [CheckpointError, ConfigError, UnknownNameError, WriteError])
+def test_no_message_repeats_thousands_of_letters(kind):
+    assert len(str(kind("it says " + "A" * 5000))) < 100
+    assert str(kind("/".join(["folder"] * 60))) == "/".join(["folder"] * 60)
