@@ -88,7 +88,7 @@ def _archive() -> bytes:
 def _scorer(path: Path) -> Any:
     folder = path.parent / "scorer"
     if not folder.is_dir():
-        shutil.copytree(SCORERS_DIR / "lcplm-1m-human", folder)
+        shutil.copytree(SCORERS_DIR / "lcplm-2m-human", folder)
     shutil.copyfile(path, folder / TRAINING)
     # What does not depend on the file is loaded once.
     with (

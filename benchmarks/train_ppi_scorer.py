@@ -1,6 +1,6 @@
 """Make the scorer of `lcplm score`: split, train, calibrate, measure, and write its folder.
 
-    python benchmarks/train_ppi_scorer.py --out lcplm_graph/heads/weights/lcplm-1m-human
+    python benchmarks/train_ppi_scorer.py --out lcplm_graph/heads/weights/lcplm-2m-human
 
 Clusters of similar proteins (30 % identity over half of both) are kept together: pairs of C3 are
 of proteins without a relative in training, pairs of C2 have one such protein, and a tenth of the
@@ -28,6 +28,7 @@ from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.ppi_scorer import TRAINING, distance
 from lcplm_graph.heads.recipe import BASE, EXTREMES, Recipe, link_features
 from lcplm_graph.io import atomic_path
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.splits.parts import PARTS, Part
 from lcplm_graph.splits.split import Split
 
@@ -125,7 +126,7 @@ def _calibration_errors(labels: Any, probability: Any, pairs: Any) -> dict[str, 
 def main() -> None:
     """Make the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", default="lcplm-1m")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--steps", type=int, default=LINK_FIT.steps)
     parser.add_argument("--seed", type=int, default=0)

@@ -25,6 +25,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", default=DEFAULT_ENCODER)
     parser.add_argument("--pool", help="pooling; default: what the encoder recommends")
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="add a row of the encoder's random twin, which takes as long to embed again",
+    )
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("outputs/link_prediction"))
     options = parser.parse_args()
@@ -42,7 +47,15 @@ def main() -> None:
     steps = 10 if options.quick else LINK_FIT.steps
     fit = replace(LINK_FIT, steps=steps, batch_size=2048, progress=True)
     report, curves = evaluate_link(
-        link_scorers(dataset, split, encoder, pool=options.pool, fit=fit, members=MEMBERS),
+        link_scorers(
+            dataset,
+            split,
+            encoder,
+            pool=options.pool,
+            fit=fit,
+            members=MEMBERS,
+            untrained=options.untrained,
+        ),
         labelled_pairs(split, link),
         split,
         options=link,

@@ -29,7 +29,7 @@ from lcplm_graph.process import one_thread
 from lcplm_graph.strings import string_pairs
 
 SCORERS_DIR = Path(__file__).parent / "weights"
-DEFAULT = "lcplm-1m-human"
+DEFAULT = "lcplm-2m-human"
 TRAINING = "training.safetensors"
 _BLOCK = 1 << 14
 # Sums of many terms end differently in their last bits for another number of rows; double precision
