@@ -347,14 +347,17 @@ def names(content: bytes) -> list[tuple[str, str]]:
     return [(cells[0], cells[1]) for cells in found]
 
 
-def map_labels(content: bytes) -> list[set[str]]:
-    """Read labels of the proteins P1, P2 and P4."""
-    labels: dict[str, set[str]] = {name: set() for name in ("P1", "P2", "P4")}
-    for cells in rows(content, ()):
-        if len(cells) < 2:
-            raise Refused(cells)
+def map_labels(content: bytes) -> list[set[str]] | None:
+    """Read labels of the proteins P1, P2 and P4; None where an id may be another spelling."""
+    labels: dict[str, set[str]] = {name: set() for name in ("p1", "p2", "p4")}
+    found = rows(content, ())
+    if any(len(cells) < 2 for cells in found):
+        raise Refused(found)
+    if not all(re.fullmatch("[A-Za-z0-9]+", cells[0]) for cells in found):
+        return None
+    for cells in found:
         parts = {part.strip() for part in cells[1].split(";")} - {""}
-        labels.get(cells[0], set()).update(parts)
+        labels.get(cells[0].lower(), set()).update(parts)
     if not any(labels.values()):
         raise Refused("no label")
     return list(labels.values())

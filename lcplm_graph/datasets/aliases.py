@@ -49,4 +49,5 @@ def read_symbols(info: Path, store: SequenceStore) -> list[str]:
     table = first_columns(info, ("protein", "symbol"))
     ids = store.table["id"].cast(pa.string())
     symbols = table["symbol"].take(pc.index_in(ids, value_set=table["protein"]))
+    symbols = pc.if_else(pc.equal(symbols, ""), None, symbols)
     return pc.coalesce(symbols, ids).to_pylist()

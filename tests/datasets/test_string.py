@@ -17,6 +17,7 @@ from torch_geometric.utils import is_undirected, to_networkx
 
 from lcplm_graph import StringPPI
 from lcplm_graph.data import main
+from lcplm_graph.datasets.aliases import read_symbols
 from lcplm_graph.errors import (
     ChecksumError,
     ConfigError,
@@ -29,6 +30,7 @@ from lcplm_graph.errors import (
 from lcplm_graph.files import catalog
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.io import forget_warnings
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.leakage import leakage_report
 from lcplm_graph.splits.make import make_split
 
@@ -405,3 +407,10 @@ def test_cluster_split_of_the_embedded_graph_has_no_homologue_across_its_border(
         assert report.ok()
     random_proteins = leakage_report(make_split(graph, "C3"), store, **options)
     assert random_proteins.homologues > 5
+
+
+def test_a_protein_without_a_symbol_is_called_by_its_id(tmp_path):
+    path = tmp_path / "info.tsv"
+    path.write_text("#string_protein_id\tpreferred_name\n7.a\tG1\n7.b\t\n")
+    store = SequenceStore.from_records(["7.a", "7.b", "7.c"], ["MK", "MV", "MA"])
+    assert read_symbols(path, store) == ["G1", "7.b", "7.c"]
