@@ -141,6 +141,8 @@ def test_spellings_of_ids():
     store = SequenceStore.from_records(ids, ["MKT", "MV", "MG"])
     asked = ["P12345.2", "ENSP00000000001.7", "UniRef90_Q99999", "tr|Q99999|X_Y", "P00000"]
     assert store.match(asked).tolist() == [0, 1, 2, 2, -1]
+    asked = ["gi|129369|sp|P12345|A_B", "uniref50_P12345", "P12345-2", "10090.ENSP00000000001"]
+    assert store.match(asked).tolist() == [0, 0, -1, -1]
     twice = SequenceStore.from_records(["sp|P12345|A_B", "tr|P12345|C_D"], ["MKT", "MV"])
     assert twice.match(["P12345"]).tolist() == [-1]
     both = SequenceStore.from_records(["P12345", "sp|P12345|X"], ["MK", "MV"])
@@ -150,6 +152,8 @@ def test_spellings_of_ids():
 def test_one_normal_form_of_sequences():
     digests = SequenceStore.from_records(list("abc"), ["mkt*", "MKT", "MKTA"]).digests()
     assert digests[0] == digests[1] != digests[2]
+    with pytest.raises(LcPlmError, match=r"record 'a': .*'\*' at position 4"):
+        SequenceStore.from_records(["a"], ["MKT**"])
     assert torch.equal(COMPOSITION.embed(["mktayiak*"]), COMPOSITION.embed(["MKTAYIAK"]))
 
 

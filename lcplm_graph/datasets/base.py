@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from torch_geometric.data import InMemoryDataset
+from torch_geometric.data import Data, InMemoryDataset
 
 from lcplm_graph.datasets.cache import (
     DATA,
@@ -183,6 +183,10 @@ class ProteinDataset(InMemoryDataset):
             raise InputError("pre_filter rejects the graph, and there is no other")
         if self.pre_transform is not None:
             data = transformed(self.pre_transform, data, sequences)
+            if not isinstance(data, Data):
+                raise InputError(
+                    f"pre_transform returned {type(data).__name__}, not a graph (Data)"
+                )
             ids = getattr(data, "protein_id", None)
             if ids is not None and list(ids) != sequences.ids:
                 # Nodes were dropped or put in another order.

@@ -6,16 +6,11 @@ import hashlib
 import io
 import pickle
 import sys
-import sysconfig
 from collections.abc import Callable
-from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-import lcplm_graph
-
-_STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
-_PACKAGES = {"site-packages", "dist-packages"}
+from lcplm_graph.own_code import is_installed
 
 
 def transform_identity(transform: Callable[..., Any] | None) -> str | None:
@@ -43,7 +38,7 @@ def transform_identity(transform: Callable[..., Any] | None) -> str | None:
         pickler.dump(transform)
     except Exception:  # whatever the objects within raise when they are pickled
         return None
-    if not all(map(_is_installed, pickler.packages)):
+    if not all(map(is_installed, pickler.packages)):
         return None
     versions = [_version(name) for name in sorted({*pickler.packages, "torch_geometric"})]
     return hashlib.sha256(f"{versions}".encode() + buffer.getvalue()).hexdigest()
@@ -61,16 +56,6 @@ class _Pickler(pickle.Pickler):
         module = getattr(obj if named else type(obj), "__module__", None) or "builtins"
         self.packages.add(module.partition(".")[0])
         return NotImplemented
-
-
-def _is_installed(package: str) -> bool:
-    if package == lcplm_graph.__name__ or package in sys.builtin_module_names:
-        return True
-    place = getattr(sys.modules.get(package), "__file__", None)
-    if package == "__main__" or place is None:
-        return False
-    folders = Path(place).resolve().parents
-    return _STDLIB in folders or any(folder.name in _PACKAGES for folder in folders)
 
 
 def _version(package: str) -> str:

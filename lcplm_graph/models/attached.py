@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as _hooks_of_all
 
+from lcplm_graph.own_code import code_identity, is_installed
+
 _HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
 )  # fmt: skip
@@ -42,6 +44,35 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     # Some quantisers leave the module and change the class of its tensors.
     return all(type(tensor) in _PLAIN_TENSORS for tensor in module._parameters.values() if
                tensor is not None)  # fmt: skip
+
+
+def is_second_name(module: nn.Module, first: nn.Module) -> bool:
+    """Tell whether a module is only another name of `first`, or was so before an adapter came.
+
+    An adapter replaces a shared module under its first name only.
+    """
+    if module is first:
+        return True
+    if not is_plain(module, nn.Linear):
+        return False
+    return not is_plain(first, nn.Linear) or module.weight is first.weight
+
+
+def attached_code(module: nn.Module, *, of_our_own: bool) -> str:
+    """Name the code that decides what a module returns beside its weights; nothing if it is plain.
+
+    Parameters
+    ----------
+    module : nn.Module
+    of_our_own : bool
+        It is part of an encoder of this package, so a user's class in it has been put there.
+    """
+    found = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    if "forward" in module.__dict__:
+        found.append(module.__dict__["forward"])
+    if of_our_own and not is_installed(type(module).__module__.partition(".")[0]):
+        found.append(type(module))
+    return " ".join(map(code_identity, found))
 
 
 def call(module: nn.Module, x: Tensor) -> Tensor:

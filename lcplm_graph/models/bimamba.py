@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lcplm_graph.models.architecture import Architecture
-from lcplm_graph.models.attached import call, convolve_called, is_plain
+from lcplm_graph.models.attached import call, convolve_called, is_plain, is_second_name
 from lcplm_graph.models.entrances import Entrances, forget_at
 from lcplm_graph.ops.causal_conv import causal_conv
 from lcplm_graph.ops.rms_norm import rms_norm
@@ -211,7 +211,16 @@ class BiMamba(nn.Module):
             share = self.mamba_fwd if config.bidirectional_weight_tie else None
             self.mamba_rev = MambaDirection(config, share)
         self.multiply = config.bidirectional_strategy == "ew_multiply"
-        self.shares = config.bidirectional and config.bidirectional_weight_tie
+        self.tied = config.bidirectional and config.bidirectional_weight_tie
+
+    @property
+    def shares(self) -> bool:
+        """Whether both directions use the projections of the first."""
+        fwd, rev = self.mamba_fwd, self.mamba_rev
+        return self.tied and rev is not None and all(
+            is_second_name(getattr(rev, name), getattr(fwd, name))
+            for name in ("in_proj", "out_proj")
+        )  # fmt: skip
 
     @property
     def factored(self) -> bool:

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError
+from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.io import staged_files
 from lcplm_graph.models.names import CONFIG
 
@@ -54,15 +54,24 @@ def write_checkpoint(
     replaced : collection of str
         Files of an earlier checkpoint that go, if `beside` does not write them.
     """
-    tensors = {k: v.detach().contiguous().cpu() for k, v in state.items()}
+    tensors: dict[str, Tensor] = {}
+    places = set()
+    for key, value in state.items():
+        tensor = value.detach().contiguous().cpu()
+        # Of tensors in one place only one would be stored, the others under no name.
+        tensors[key] = tensor.clone() if tensor.data_ptr() in places else tensor
+        places.add(tensor.data_ptr())
     if half:
         tensors = {k: v.half() if _may_be_half(k, v) else v for k, v in tensors.items()}
     suffix = "" if variant is None else f".{variant}"
     with staged_files(folder, last=CONFIG) as staging:
-        save_torch_state_dict(
-            tensors, staging, filename_pattern=f"model{suffix}{{suffix}}.safetensors",
-            max_shard_size=max_shard_size, metadata={"format": "pt"},
-        )  # fmt: skip
+        try:
+            save_torch_state_dict(
+                tensors, staging, filename_pattern=f"model{suffix}{{suffix}}.safetensors",
+                max_shard_size=max_shard_size, metadata={"format": "pt"},
+            )  # fmt: skip
+        except ValueError as error:
+            raise ConfigError(f"max_shard_size: {error}") from error
         written = {path.name for path in staging.iterdir()}
         (staging / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
         beside(staging)

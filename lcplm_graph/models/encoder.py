@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.models.attached import attached_code
 from lcplm_graph.models.folder import Record
 from lcplm_graph.models.pooling import POOLS, check_pool, pool_residues, pooled_dim
+from lcplm_graph.own_code import is_installed
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list
@@ -164,11 +166,18 @@ class Encoder(nn.Module):
         return pool_residues(self.encode(packed), packed, pool)
 
     def fingerprint(self) -> str:
-        """Sha256 over everything that decides the encoder's output; the key of feature caches."""
+        """Sha256 over everything that decides the encoder's output; the key of feature caches.
+
+        Code of your own that is attached to it (a hook, a patched or replaced module) has another
+        value in every process, because it may have changed.
+        """
         digest = hashlib.sha256(self._identity().encode())
         for key, value in sorted(self.state_dict().items()):
             _hash_into(digest, key, value)
+        ours = is_installed(type(self).__module__.partition(".")[0])
         for name, module in self.named_modules():
+            if code := attached_code(module, of_our_own=ours):
+                digest.update(f"{name} {code}".encode())
             # How an adapter is weighted, and whether it is switched on, is not a tensor.
             for key in sorted(_ADAPTER_STATE & module.__dict__.keys()):
                 digest.update(f"{name}.{key}={module.__dict__[key]!r}".encode())

@@ -40,9 +40,16 @@ _PASSED_ON = (
 _WITHOUT_EFFECT = (
     "trust_remote_code", "code_revision", "low_cpu_mem_usage", "weights_only", "disable_mmap",
     "_from_auto", "_from_pipeline", "_commit_hash", "tqdm_class", "_fast_init",
+    "resume_download", "mirror", "offload_state_dict",
 )  # fmt: skip
 """What Hugging Face's auto classes pass along, and switches for what is always so here: nothing is
 unpickled, and the model is built without memory before its weights are read."""
+_NOT_HERE = (
+    "from_tf", "from_flax", "gguf_file", "tp_plan", "tp_size", "device_mesh", "distributed_config",
+    "key_mapping", "generation_config", "use_kernels", "kernel_config", "proxies",
+    "load_in_8bit", "load_in_4bit",
+)  # fmt: skip
+"""What Hugging Face knows and this model does not; switched off they may be given."""
 
 
 class LcPlmPreTrainedModel(PreTrainedModel):
@@ -140,6 +147,7 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             raise ConfigError("use_safetensors=False is refused: pickled weights are not read")
         for name in _WITHOUT_EFFECT:
             options.pop(name, None)
+        options = {k: v for k, v in options.items() if v or k not in _NOT_HERE}
         attention = options.pop("attn_implementation", None)
         if attention not in (None, "eager"):
             raise ConfigError(
@@ -182,7 +190,11 @@ class LcPlmPreTrainedModel(PreTrainedModel):
                 loaded = super().from_pretrained(
                     None, config=config, state_dict=state, dtype=wanted_dtype, **passed_on
                 )
-        except (ImportError, LookupError, TypeError, AttributeError, ValueError) as error:
+        except (
+            ImportError, LookupError, TypeError, AttributeError, ValueError, AssertionError,
+            RuntimeError,
+        ) as error:  # fmt: skip
+            # A torch without CUDA raises an assertion of its own.
             if not passed_on or isinstance(error, LcPlmError):
                 raise
             raise ConfigError(
@@ -244,6 +256,8 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             own = self.state_dict()
             if getattr(self, "hf_quantizer", None) is None:
                 self._refuse_attached(own)
+            # A configuration that was changed since it was checked could not be read.
+            LcPlmConfig.from_dict(self.stored_config())
             if state_dict is not None:
                 state_dict = fit_state(state_dict, own, self.config, "the given state dict")
             write_checkpoint(
@@ -303,6 +317,8 @@ def _config(
     config: PreTrainedConfig | str | os.PathLike[str] | None, folder: Path, options: dict[str, Any]
 ) -> tuple[LcPlmConfig, dict[str, Any]]:
     """Return the configuration, and the options that are not its own."""
+    if not isinstance(config, PreTrainedConfig | str | os.PathLike | None):
+        raise ConfigError(f"config is an LcPlmConfig or a folder, not {type(config).__name__}")
     if not isinstance(config, PreTrainedConfig):
         return read_config(folder if config is None else Path(config), **options)
     if not isinstance(config, LcPlmConfig):

@@ -19,9 +19,9 @@ from lcplm_graph.io import warn_once
 _WRAPPED = tuple(
     re.compile(pattern)
     for pattern in (
-        r"(?:sp|tr)\|([^|\s]+)(?:\|\S*)?",
+        r"(?:gi\|\d+\|)?(?:sp|tr)\|([^|\s]+)(?:\|\S*)?",
         r"(?:gi\|\d+\|)?(?:ref|gb|emb|dbj|lcl)\|([^|\s]+)(?:\|\S*)?",
-        r"UniRef(?:50|90|100)_(\S+)",
+        r"(?i:UniRef)(?:50|90|100)_(\S+)",
         r"(?i:uniprotkb|uniprot|swiss-?prot|trembl|ensembl|refseq|string)[:|](\S+)",
         r"AF-([A-Z0-9]+)-F1(?:-model_v\d+)?",
     )

@@ -43,7 +43,7 @@ def checked_residues(ids: Sequence[str], sequences: pa.Array) -> tuple[pa.Array,
             what = "has gaps only, no residues" if text else "is empty"
             raise DataError(f"its sequence {what}", record=name)
         try:
-            encode_residues(text, record=name)
+            encode_residues(f"{text}*", record=name)  # its one final stop, which is gone already
         except SequenceError as error:
             raise DataError(str(error), record=name) from None
     outside = "|".join(letter.decode() for letter in OTHER_LETTERS)

@@ -19,6 +19,7 @@ from lcplm_graph.datasets.homology import RemoteHomology
 from lcplm_graph.datasets.memory import from_dataframe, from_networkx
 from lcplm_graph.datasets.ogb import OGBLPPA, OGBNProteins
 from lcplm_graph.datasets.pairs import PairPPI
+from lcplm_graph.datasets.string import StringPPI
 
 IDS = ["9.a", "9.b", "9.c", "9.d", "9.e", "9.f", "9.g", "9.h"]
 SEQUENCES = {name: "MK" + "ACDEFGHI"[i] * (i + 2) for i, name in enumerate(IDS)}
@@ -107,8 +108,24 @@ def _ogb(folder: Path, kind: type[Any]) -> Any:
     return kind(home, _fasta(folder / "ogb.fasta"), root=folder)
 
 
+def _string(folder: Path) -> StringPPI:
+    info = "".join(f"{name}\t{name.upper()}\t9\tx\n" for name in IDS)
+    links = "".join(f"{IDS[i]} {IDS[j]} 500\n" for a, b in PAIRS for i, j in ((a, b), (b, a)))
+    fasta = "".join(f">{name}\n{text}\n" for name, text in SEQUENCES.items())
+    files = {
+        "links.v12.0.txt": f"protein1 protein2 combined_score\n{links}",
+        "info.v12.0.txt": f"#string_protein_id\tpreferred_name\tprotein_size\tannotation\n{info}",
+        "sequences.v12.0.fa": fasta,
+    }
+    (folder / "raw").mkdir()
+    for name, text in files.items():
+        (folder / "raw" / f"9.protein.{name}.gz").write_bytes(gzip.compress(text.encode()))
+    return StringPPI(9, root=folder, offline=True)
+
+
 FAMILIES: dict[str, Callable[[Path], ProteinDataset]] = {
     "PairPPI": _pairs,
+    "StringPPI": _string,
     "from_dataframe": lambda folder: from_dataframe(_frame(), SEQUENCES, weight="weight"),
     "from_networkx": _networkx,
     "GOFunction": _go,

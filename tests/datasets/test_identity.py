@@ -59,6 +59,9 @@ def test_code_of_ones_own_is_not_kept_and_never_another_ones(load, tmp_path):
     assert [int(load(pre_transform=Mark(k))[0].k) for k in (1, 2)] == [1, 2]
     assert [int(load(pre_transform=T.Compose([Mark(k)]))[0].k) for k in (1, 2)] == [1, 2]
     assert load(pre_filter=lambda data: True)[0].num_nodes == 5
+    for returned in (None, []):
+        with pytest.raises(InputError, match=r"pre_transform returned \w+, not a graph"):
+            load(pre_transform=lambda data: returned)  # noqa: B023
     with pytest.raises(InputError, match="pre_filter rejects"):
         load(pre_filter=lambda data: False)
     assert not hasattr(load()[0], "k")

@@ -163,3 +163,48 @@ def test_dynamic_quantisation(tmp_path) -> None:
     encoder = LcPlmEncoder(quantised)
     assert encoder.embed(["MKTAYIAK"]).shape == (1, 16)
     assert encoder.fingerprint() != LcPlmEncoder(model).fingerprint()
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def _change(how: str, module: nn.Module) -> None:
+    if how == "hook":
+        module.register_forward_hook(lambda _, __, output: 2 * output)
+    elif how == "patched":
+        forward = module.forward
+        module.forward = lambda x: 2 * forward(x)
+    else:
+        module.__class__ = Doubled
+
+
+@pytest.mark.parametrize("how", ["hook", "patched", "class"])
+def test_features_of_a_changed_module_are_not_those_of_the_plain_one(how: str) -> None:
+    plain, changed, again = (LcPlmEncoder(tiny()) for _ in range(3))
+    for encoder in (changed, again):
+        _change(how, first(encoder.model, "x_proj"))
+    assert not torch.allclose(changed.embed(["MKTAYIAK"]), plain.embed(["MKTAYIAK"]))
+    assert changed.fingerprint() == changed.fingerprint() != plain.fingerprint()
+    # Another hook may do another thing; a class of one process is itself.
+    assert (again.fingerprint() == changed.fingerprint()) == (how == "class")
+
+
+@pytest.mark.parametrize("name", ["in_proj", "out_proj"])
+def test_a_projection_of_its_own_in_one_direction_takes_effect(name: str) -> None:
+    model, plain = tiny(), tiny()
+    mixer = model.bimamba.backbone.layers[0].mixer
+    setattr(mixer.mamba_rev, name, copy.deepcopy(getattr(mixer.mamba_rev, name)))
+    torch.testing.assert_close(logits(model), logits(plain))
+    with torch.no_grad():
+        getattr(mixer.mamba_rev, name).weight.mul_(2)
+    assert not torch.allclose(logits(model), logits(plain), atol=1e-3)
+
+
+def test_weights_tied_by_hand_are_all_stored(tmp_path) -> None:
+    model = tiny()
+    model.lm_head.weight = model.bimamba.backbone.embedding.weight
+    model.save_pretrained(tmp_path)
+    loaded = LcPlmForMaskedLM.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(logits(loaded), logits(model))

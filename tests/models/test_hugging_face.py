@@ -90,6 +90,25 @@ def test_loading_info_config_overrides_and_refusals(folder: Path) -> None:
         asked(IDS, MASK, output_attentions=True)
 
 
+OFF = {
+    "from_tf": False, "from_flax": False, "gguf_file": None, "tp_plan": None, "proxies": {},
+    "resume_download": True, "mirror": None, "generation_config": None, "use_kernels": False,
+}  # fmt: skip
+
+
+def test_switches_that_are_off_and_values_of_another_type(folder: Path, tmp_path: Path) -> None:
+    model = LcPlmForMaskedLM.from_pretrained(folder, **OFF)
+    for options in ({"from_tf": True}, {"config": {"d_model": 16}}, {"device_map": "cuda:99"}):
+        with pytest.raises(ConfigError):
+            LcPlmForMaskedLM.from_pretrained(folder, **options)
+    with pytest.raises(ConfigError, match="max_shard_size"):
+        model.save_pretrained(tmp_path / "a", max_shard_size="two")
+    model.resize_token_embeddings(1)
+    with pytest.raises(ConfigError, match="pad_token_id must be between 0 and 0"):
+        model.save_pretrained(tmp_path / "a")
+    assert not (tmp_path / "a" / "config.json").exists()
+
+
 def test_state_dict_and_configuration_without_a_folder() -> None:
     model = tiny()
     state = {k: 2 * v for k, v in model.state_dict().items()}

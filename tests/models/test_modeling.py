@@ -130,7 +130,7 @@ def test_factored_form_equals_two_passes_also_with_biases() -> None:
     with torch.no_grad():
         mixer.mamba_fwd.out_proj.bias.normal_()
         factored = mixer(x, packed.cu_seqlens)
-        mixer.shares = False
+        mixer.tied = False
         two_passes = mixer(x, packed.cu_seqlens)
     torch.testing.assert_close(factored, two_passes, rtol=1e-5, atol=1e-5)
 
