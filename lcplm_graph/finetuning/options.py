@@ -44,7 +44,7 @@ class FinetuneOptions:
     level
         Of TAPE's files: ss3 or ss8; fold, superfamily or family.
     encoder
-        Where to start: lcplm-1m, a folder, esm2:..., composition, ... as load_encoder takes them.
+        Where to start: lcplm-2m, a folder, esm2:..., composition, ... as load_encoder takes them.
     mode
         lora: low-rank adapters beside the encoder's projections, and a head; full: all weights;
         head: the encoder stays as it is.

@@ -2,7 +2,7 @@
 
 LC-PLM is a bidirectional Mamba: time and memory grow with the length of a protein, not with its
 square, so none is cut. `encoders.load_encoder` gives it and its rivals behind one interface,
-`encoder.Encoder`: the shipped ``lcplm-1m``, a folder of a training run, ESM-2, ESM C, and amino
+`encoder.Encoder`: the shipped ``lcplm-2m``, a folder of a training run, ESM-2, ESM C, and amino
 acid composition, the baseline that every learned encoder must beat.
 
 >>> from lcplm_graph import load_encoder

@@ -154,7 +154,7 @@ def load_encoder(
     Parameters
     ----------
     name : str or path-like
-        ``"composition"`` or ``"dipeptide"``; ``"lcplm-1m"`` and other shipped names;
+        ``"composition"`` or ``"dipeptide"``; ``"lcplm-2m"`` and other shipped names;
         ``"random:8m"`` (an untrained encoder of a preset's shape, the same for every call;
         ``"random:8m:7"`` for seed 7); ``"esm2:facebook/esm2_t6_8M_UR50D"`` or ``"esm2:path"``;
         ``"esmc:biohub/ESMC-300M-hf"`` likewise;

@@ -172,7 +172,7 @@ def check_length(lm: MaskedLM, *sequences: str) -> None:
         if lm.max_length is not None and len(sequence) > lm.max_length:
             raise InputError(
                 f"{lm.name} takes at most {lm.max_length:,} residues, and the protein has "
-                f"{len(sequence):,}; use an encoder without a limit, such as lcplm-1m"
+                f"{len(sequence):,}; use an encoder without a limit, such as lcplm-2m"
             )
 
 
