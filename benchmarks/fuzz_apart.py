@@ -16,10 +16,15 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from lcplm_graph import apart
 from lcplm_graph.datasets import lmdb_values
-from lcplm_graph.features import precomputed
+from lcplm_graph.features import formats, precomputed
 
 _FORK = multiprocessing.get_context("fork")
+_READ: dict[str, Callable[..., Any]] = {
+    precomputed.__name__: lambda path, species: precomputed._read_h5(Path(path), species or None),
+    formats.__name__: formats._h5_info,
+}
 
 
 @contextmanager
@@ -28,17 +33,15 @@ def forked() -> Iterator[None]:
     hdf5 = SimpleNamespace(run=_run, TimeoutExpired=subprocess.TimeoutExpired)
     lmdb = SimpleNamespace(Popen=_Server, PIPE=None, DEVNULL=None)
     with (
-        patch.object(precomputed, "subprocess", hdf5),
+        patch.object(apart, "subprocess", hdf5),
         patch.object(lmdb_values, "subprocess", lmdb),
     ):
         yield
 
 
 def _run(command: list[str], *, timeout: float, **_: Any) -> Any:
-    path, species = command[-2:]
-    process = _FORK.Process(
-        target=_silently, args=(precomputed._read_h5, Path(path), species or None)
-    )
+    read = _READ[command[2]]
+    process = _FORK.Process(target=_silently, args=(read, *command[3:]))
     process.start()
     process.join(timeout)
     if process.is_alive():

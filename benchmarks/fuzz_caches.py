@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from fuzz_apart import forked
 from fuzz_core import Reader, Refused
 from torch_geometric.data import Data
 
@@ -59,7 +60,7 @@ def _put(path: Path, folder: Path, name: str) -> Path:
 def _fill(root: Path) -> None:
     edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     data = Data(edge_index=edges, num_nodes=3, protein_id=["a", "b", "c"], score="combined")
-    DiskCache(root, "x").fill(lambda: Built(data, STORE, {"edges": 2}), again=False)
+    DiskCache(root, "x").fill(lambda: Built(data, STORE, {"edges": 2}), [], again=False)
 
 
 def _graph(path: Path) -> Any:
@@ -183,6 +184,11 @@ def _write_embeddings(suffix: str, path: Path) -> None:
     WRITERS[suffix](path, Embeddings(["a", "b"], values, np.arange(2), None, INFO))
 
 
+def _made_by(path: Path) -> Any:
+    with forked():
+        return _known(info_of(path))
+
+
 def _compared(path: Path) -> Any:
     return Comparison.load(path).unbeaten()
 
@@ -221,7 +227,7 @@ CACHES = (
         Reader(
             f"how embeddings were made, {suffix[1:]}",
             (_written(partial(_write_embeddings, suffix)),),
-            lambda path: _known(info_of(path)),
+            _made_by,
             suffix=suffix,
         )
         for suffix in (".h5", ".npz", ".parquet")

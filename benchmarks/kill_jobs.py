@@ -81,8 +81,8 @@ def _archive(path: Path, texts: list[str]) -> None:
     with tarfile.open(path, "w:gz") as archive:
         for number, part in enumerate(("train", "test_fold_holdout")):
             records = [
-                {"id": name, "primary": text, "fold_label": i % 3, "superfamily_label": 0}
-                | {"family_label": 0}
+                {"id": name, "primary": text, "fold_label": i % 3, "superfamily_label": i}
+                | {"family_label": i}
                 for i, (name, text) in enumerate(list(zip(NAMES, texts, strict=True))[number::2])
             ]
             source = path.with_name(f"remote_homology_{part}.json")

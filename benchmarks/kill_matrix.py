@@ -45,7 +45,7 @@ from typing import Any
 from kill_states import States, state_of
 
 KILLED = 9
-_SECONDS = 300
+_SECONDS = 900
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Where the arguments of an audit event hold the file and the folder it is relative to.
 _EVENTS = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ def inert_loads(raw: bytes) -> Any:
     Exception
         Of any kind, from damaged bytes; `pickle.UnpicklingError` if a name is not allowed.
     """
+    for operation, place, _ in pickletools.genops(raw):
+        # The unpickler makes room for all places up to the one that is named: gigabytes.
+        if operation.name in _PUTS and int(place or 0) > len(raw):
+            raise pickle.UnpicklingError(f"it names the place {place} in {len(raw)} bytes")
     return _Unpickler(io.BytesIO(raw)).load()
 
 
@@ -72,6 +77,7 @@ def _latin1(text: str, _encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 _ALLOWED = {
     ("_codecs", "encode"): _latin1,
     ("numpy", "ndarray"): _Inert,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lcplm_graph.apart import try_elsewhere
 from lcplm_graph.errors import ConfigError, InputError
 
 _CHUNK_VALUES = 1 << 22
@@ -161,8 +163,11 @@ def info_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     >>> info_of("no/such/file.npz") is None
     True
     """
+    path = Path(path)
     try:
-        info = _READERS[Path(path).suffix](path)
+        if path.suffix == ".h5" and path.is_file():
+            try_elsewhere(__name__, path)
+        info = _READERS[path.suffix](path)
     except Exception:  # damaged files raise nearly anything, and say nothing
         return None
     return info if isinstance(info, dict) and info else None
@@ -255,3 +260,7 @@ def _write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
         "shape": shape,
     }
     np.lib.format.write_array_header_2_0(file, header)
+
+
+if __name__ == "__main__":
+    _h5_info(sys.argv[1])

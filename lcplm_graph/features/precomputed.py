@@ -8,7 +8,6 @@ Besides the layouts that `lcplm embed` writes, that of STRING's network and sequ
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from lcplm_graph.apart import another_process
+from lcplm_graph.apart import try_elsewhere
 from lcplm_graph.errors import DataError
 
-_SECONDS, _BYTES_PER_SECOND = 20.0, 2e7
 _MOST_COMPRESSED = 1000
 
 
@@ -58,7 +56,8 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
         proteins, vectors of different width, or an id twice.
     """
     path = Path(path)
-    _try_elsewhere(path, species)
+    if path.suffix == ".h5" and path.is_file():
+        try_elsewhere(__name__, path, species or "")
     readers = {".h5": _read_h5, ".npz": _read_npz, ".parquet": _read_parquet}
     if not path.is_file():
         raise DataError("no such file", path=path)
@@ -82,32 +81,6 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
     if not np.isfinite(found.values).all():
         raise DataError("there are NaN or infinite values", path=path)
     return found
-
-
-def _try_elsewhere(path: Path, species: str | None) -> None:
-    """Let another process read HDF5 first: damaged strings hold the library up for ever.
-
-    Raises
-    ------
-    DataError
-        If that process hangs, or is ended by a signal; it does not matter whether it can read.
-    """
-    if path.suffix != ".h5" or not path.is_file():
-        return
-    command, environment = another_process(__name__, str(path), species or "")
-    limit = _SECONDS + path.stat().st_size / _BYTES_PER_SECOND
-    try:
-        ended = subprocess.run(
-            command, env=environment, timeout=limit, check=False, capture_output=True
-        ).returncode
-    except subprocess.TimeoutExpired:
-        raise DataError(
-            f"damaged: it cannot be read within {limit:.0f} s; on a very slow disk, copy it to "
-            "a faster one",
-            path=path,
-        ) from None
-    if ended < 0:
-        raise DataError("damaged: what it says ends the process that reads it", path=path)
 
 
 def _read_h5(path: Path, species: str | None) -> Precomputed:

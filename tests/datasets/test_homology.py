@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import tarfile
+from pickle import UnpicklingError
 
 import lmdb
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from cases.dataset import ProteinDatasetCase
 
 from lcplm_graph.datasets.homology import RemoteHomology
+from lcplm_graph.datasets.inert_pickle import inert_loads
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
 
 PARTS = ("train", "valid", "test_fold_holdout", "test_family_holdout", "test_superfamily_holdout")
@@ -178,3 +180,9 @@ def test_a_database_that_ends_its_reader_is_damaged(tmp_path):
     os.truncate(path / "data.mdb", 3 * 4096)
     with pytest.raises(DataError, match=r"the LMDB database is damaged"):
         RemoteHomology(tmp_path, root=tmp_path)
+
+
+def test_a_pickle_that_would_take_all_memory_is_refused():
+    # A damaged byte names the place 1,879,048,191 of a table that is grown to it.
+    with pytest.raises(UnpicklingError, match="names the place 1879048191 in 12 bytes"):
+        inert_loads(b"\x80\x04}r\xff\xff\xff\x6fK\x01s.")

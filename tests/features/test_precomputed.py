@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
+from lcplm_graph import apart
 from lcplm_graph.errors import DataError
-from lcplm_graph.features import precomputed
+from lcplm_graph.features.formats import info_of
 from lcplm_graph.features.precomputed import read_embeddings
 
 
@@ -19,9 +20,18 @@ def write(path, rows=2):
 def test_what_takes_too_long_is_damaged(tmp_path, monkeypatch):
     path = write(tmp_path / "a.h5")
     assert read_embeddings(path).ids == ["9.a", "9.b"]
-    monkeypatch.setattr(precomputed, "_SECONDS", 0.0)
+    monkeypatch.setattr(apart, "_SECONDS", 0.0)
     with pytest.raises(DataError, match=r"a\.h5: damaged: it cannot be read within 0 s"):
         read_embeddings(path)
+
+
+def test_how_a_file_was_made_is_unknown_where_it_takes_too_long(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["encoder"] = "composition"
+    assert info_of(path) == {"encoder": "composition"}
+    monkeypatch.setattr(apart, "_SECONDS", 0.0)
+    assert info_of(path) is None
 
 
 def test_what_promises_more_than_it_holds_is_damaged(tmp_path):
