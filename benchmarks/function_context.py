@@ -1,16 +1,19 @@
 """Show whether what stands beside a protein in a walk says more of its function than itself.
 
-    python benchmarks/function_context.py --encoder lcplm-1m --lengths 4 8
+    python benchmarks/function_context.py --encoder lcplm-1m --lengths 4 8 --graph-sage
 
 The part of `string_human_core` whose proteins are short: heads of equal shape and seeds on states
 of single proteins, and on states inside walks of so many proteins over its edges.  Fmax of all test
 proteins, of those with neighbours and of those without; intervals over proteins, differences to
-single proteins paired.  Annotations are held out, edges are not.
+single proteins paired.  Annotations are held out, edges are not.  ``--graph-sage`` adds what a
+GraphSAGE over the same edges makes of states of single proteins.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,7 +24,10 @@ from torch_geometric.data import Data
 
 from lcplm_graph import AddProteinFeatures, GOFunction, StringPPI, load_encoder
 from lcplm_graph.evaluation.comparison import Comparison, over_items, over_members
+from lcplm_graph.evaluation.function import FUNCTION_FIT
 from lcplm_graph.evaluation.go_metrics import FmaxCurve
+from lcplm_graph.heads.fit import fit_function
+from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.pairs import degrees, pair_graph
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
@@ -42,7 +48,7 @@ def main() -> None:
         dataset = GOFunction(GRAPH, aspect=aspect, split=options.split, seed=1)
         if list(dataset.sequences.ids) != list(whole.sequences.ids):
             raise SystemExit("graph and annotations do not number the proteins alike")
-        compare(aspect, dataset, short, degree, x, options)
+        compare(aspect, dataset, short, edges, x, options)
 
 
 def inside(edges: np.ndarray, nodes: np.ndarray, num_nodes: int) -> np.ndarray:
@@ -74,7 +80,7 @@ def compare(
     aspect: str,
     dataset: GOFunction,
     short: np.ndarray,
-    degree: np.ndarray,
+    edges: np.ndarray,
     x: dict[str, torch.Tensor],
     options: argparse.Namespace,
 ) -> None:
@@ -82,12 +88,16 @@ def compare(
     data, rows = dataset[0], torch.from_numpy(short)
     masks = [data[f"{part}_mask"][rows] for part in ("train", "val", "test")]
     used = torch.stack(masks).any(0)
-    labels, masks = data.y[rows][used], [mask[used] for mask in masks]
     raised = partial(dataset.ontology.propagate_scores, terms=data.go_terms)
-    scores = {
-        name: _predictions(own[used], labels, masks, raised, options)["head"]
-        for name, own in x.items()
-    }
+    scores = {}
+    if options.graph_sage:
+        scores["single proteins + GraphSAGE"] = by_graph(
+            x[ALONE], data.y[rows], masks, edges, raised, options
+        )
+    labels, masks = data.y[rows][used], [mask[used] for mask in masks]
+    for name, own in x.items():
+        scores[name] = _predictions(own[used], labels, masks, raised, options)["head"]
+    degree = degrees(edges, len(short))
     true, with_edges = labels[masks[2]].numpy(), degree[used.numpy()][masks[2].numpy()] > 0
     comparison = Comparison(f"{aspect}, {int(masks[0].sum())} training proteins", ALONE)
     for name, chosen in {
@@ -100,6 +110,28 @@ def compare(
             over_items(int(chosen.sum()), resamples=options.resamples),
         )  # fmt: skip
     shown(comparison, "Fmax")
+
+
+def by_graph(
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    masks: list[torch.Tensor],
+    edges: np.ndarray,
+    raised: Callable[[np.ndarray], np.ndarray],
+    options: argparse.Namespace,
+) -> np.ndarray:
+    """Scores of the test proteins by heads over the graph, (members, n, terms)."""
+    train, valid, test = masks
+    both = torch.from_numpy(np.concatenate([edges, edges[:, ::-1]]).T.copy())
+    scores = []
+    for seed in range(options.members):
+        torch.manual_seed(seed)
+        head = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv="GraphSAGE")
+        fit = replace(FUNCTION_FIT, steps=options.steps, seed=seed, progress=True)
+        fit_function(head, x, both, labels, train, valid, fit)
+        with torch.inference_mode():
+            scores.append(raised(head(x, both)[test].sigmoid().double().numpy()))
+    return np.stack(scores)
 
 
 def _parse() -> argparse.Namespace:
@@ -115,6 +147,7 @@ def _parse() -> argparse.Namespace:
     add("--longest", type=int, default=200, help="residues of a protein")
     add("--members", type=int, default=2, help="heads of different seeds that are averaged")
     add("--steps", type=int, default=150, help="training steps of a head at most")
+    add("--graph-sage", action="store_true", help="a row of heads over the graph, too")
     add("--resamples", type=int, default=200)
     return parser.parse_args()
 
