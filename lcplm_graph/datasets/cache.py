@@ -156,14 +156,15 @@ class DiskCache:
         with locked_folder(self.folder):
             if not again and all(path.exists() for path in files) and _same(sources, now):
                 return
-            sources.unlink(missing_ok=True)
             data, sequences, report = build()
+            # It says that the others belong together, so it goes first and comes last.
+            (self.folder / DATA).unlink(missing_ok=True)
             sequences.save(self.folder / SEQUENCES)
             with atomic_path(self.folder / REPORT) as temporary:
                 temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_json(sources, now)
             with atomic_path(self.folder / DATA) as temporary:
                 _save(data, temporary)
-            write_json(sources, now)
         counts = ", ".join(f"{key} {value}" for key, value in report.items())
         logger.info("%s: %s", self.folder.name, counts)
 

@@ -1,18 +1,22 @@
 """What a transform made is never taken for what another makes, and what is stored can be read."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 import torch_geometric.transforms as T
+from torch_geometric.data import Data
 
+from lcplm_graph.datasets import cache
 from lcplm_graph.datasets.identity import transform_identity
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import InputError, LcPlmWarning
 from lcplm_graph.heads.loaders import link_loader, node_loader
 from lcplm_graph.io import forget_warnings
+from lcplm_graph.proteins.store import SequenceStore
 
 
 class Mark(T.BaseTransform):
@@ -114,3 +118,21 @@ def test_a_file_edited_in_place_is_read_again_also_with_its_old_time(load, tmp_p
     os.utime(fasta, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert fasta.stat().st_size == before.st_size
     assert load().sequences[0] == "MKW"
+
+
+@pytest.mark.parametrize("at", ["write_json", "_save"])
+def test_a_kill_while_replaced_files_are_read_leaves_nothing_stale(tmp_path, monkeypatch, at):
+    def build():
+        made = Data(num_nodes=1, text=raw.read_text())
+        return cache.Built(made, SequenceStore.from_records(["a"], ["MKT"]), {})
+
+    raw, kept = tmp_path / "raw", cache.DiskCache(tmp_path, "x")
+    raw.write_text("old")
+    kept.fill(build, [raw], again=False)
+    raw.write_text("newer")
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, at, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            kept.fill(build, [raw], again=False)
+    kept.fill(build, [raw], again=False)
+    assert kept.graph().text == "newer"
