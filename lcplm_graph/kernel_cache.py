@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
-from lcplm_graph.io import warn_once
+from lcplm_graph.errors import LcPlmWarning
 
 _VARIABLE = "NUMBA_CACHE_DIR"
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
@@ -26,9 +27,13 @@ def find_kernel_cache() -> None:
     os.environ[_VARIABLE] = folder.name
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = folder.name
-    warn_once(
+    # It comes with the import, before a command can say how warnings look: no line of code in it.
+    warnings.warn_explicit(
         "neither the package nor your home can be written, so compiled kernels are kept in "
-        f"{folder.name} until the process ends; set {_VARIABLE} to a folder to keep them"
+        f"{folder.name} until the process ends; set {_VARIABLE} to a folder to keep them",
+        LcPlmWarning,
+        "lcplm_graph",
+        0,
     )
 
 

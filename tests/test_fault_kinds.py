@@ -93,6 +93,12 @@ FILES = {
     "annotations of two widths": (
         annotated, b"protein\tgo_id\nP1\tGO:0000001\nP2\tGO:0000002\tIDA", REFUSED
     ),
+    "GPAD 1.2": (
+        annotated,
+        b"!gpa-version: 1.2\nUniProtKB\tP1\tenables\tGO:0000001\tPMID:1\tECO:0000314\t\t\t20200101"
+        b"\tX\t\tid=1\n",
+        REFUSED,
+    ),
     "two columns of one kind": (annotated, b"protein\tgo_id\tEntryID\nP1\tGO:0000001\tP2", REFUSED),
     "pairs, CR, a comment with tabs": (
         pairs, b"\xef\xbb\xbf# a\tb\tc\td\rP1\tP2\t1\rP3\tP4\t0\r",

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from lcplm_graph.apart import try_elsewhere
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.strings import string_list
 
 _MOST_COMPRESSED = 1000
 
@@ -70,6 +71,7 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
     except Exception as error:  # damaged archives and HDF5 raise nearly anything
         text = " ".join(str(error).split())
         raise DataError(f"not readable as embeddings of proteins ({text})", path=path) from error
+    found = found._replace(ids=_names(found.ids, path))
     if found.values.ndim != 2 or len(found.values) != len(found.ids):
         raise DataError(
             f"{len(found.ids)} ids and an array of shape {found.values.shape}; one vector for "
@@ -81,6 +83,24 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
     if not np.isfinite(found.values).all():
         raise DataError("there are NaN or infinite values", path=path)
     return found
+
+
+def _names(ids: list[Any], path: Path) -> list[str]:
+    """Return ids, of which every one is text that is not empty."""
+    try:
+        names = string_list([_plain(name) for name in ids], "ids")
+    except (InputError, UnicodeDecodeError) as error:
+        raise DataError(f"the ids of embeddings are text ({error})", path=path) from error
+    if "" in names:
+        raise DataError(f"the id of row {names.index('')} is empty", path=path)
+    return names
+
+
+def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return floats of an array of numbers; others, which would lose what they mean, raise."""
+    if values.dtype.kind not in "fiu" or not values.shape[-1:] or not values.shape[-1]:
+        raise ValueError(f"an array of {values.dtype} and shape {values.shape}, not of numbers")
+    return values.astype(np.float32)
 
 
 def _read_h5(path: Path, species: str | None) -> Precomputed:
@@ -99,7 +119,7 @@ def _read_h5(path: Path, species: str | None) -> Precomputed:
         _refuse_promises(group, path)
         if "proteins" in group and "embeddings" in group:
             ids = [_plain(name) for name in group["proteins"][:]]
-            return Precomputed(ids, np.asarray(group["embeddings"][:], np.float32), info)
+            return Precomputed(ids, _numbers(group["embeddings"][:]), info)
         ids = list(group)
         if not ids:
             raise DataError("there is no protein in the file", path=path)
@@ -110,7 +130,7 @@ def _read_h5(path: Path, species: str | None) -> Precomputed:
                 "write the file without --per-residue",
                 path=path,
             )
-        return Precomputed(ids, np.stack([group[n][:] for n in ids]).astype(np.float32), info)
+        return Precomputed(ids, _numbers(np.stack([group[n][:] for n in ids])), info)
 
 
 def _refuse_promises(group: Any, path: Path) -> None:
@@ -127,8 +147,7 @@ def _refuse_promises(group: Any, path: Path) -> None:
 
 def _read_npz(path: Path, species: str | None) -> Precomputed:
     with np.load(path, allow_pickle=False) as archive:
-        ids = [str(name) for name in archive["ids"]]
-        return Precomputed(ids, archive["embeddings"].astype(np.float32), {})
+        return Precomputed(archive["ids"].tolist(), _numbers(archive["embeddings"]), {})
 
 
 def _read_parquet(path: Path, species: str | None) -> Precomputed:
@@ -136,7 +155,7 @@ def _read_parquet(path: Path, species: str | None) -> Precomputed:
 
     table = pq.read_table(path)
     info = json.loads((table.schema.metadata or {}).get(b"lcplm_graph", b"{}"))
-    values = np.array(table["embedding"].to_pylist(), np.float32)
+    values = _numbers(np.array(table["embedding"].to_pylist()))
     return Precomputed(table["id"].to_pylist(), values, info)
 
 

@@ -35,6 +35,7 @@ KNOWN_CODES = CAFA | frozenset(_OTHER_CODES.split())
 EVIDENCE_SETS = {"experimental": EXPERIMENTAL, "cafa": CAFA, "all": None}
 _GAF = {1: "protein", 3: "qualifier", 4: "go_id", 6: "evidence", 8: "aspect", 13: "date"}
 _GAF_WIDTHS = range(15, 18)
+_GPAD_WIDTHS = range(10, 13)
 _COMMENT = ("!", "#")
 # A qualifier is a list joined by "|"; hand-made files have blanks (also those of Unicode), quotes
 # and underscores in it, and no relation of GO has a word "not".
@@ -175,6 +176,12 @@ def _layout(path: Path) -> tuple[dict[str, int], Collection[int], int]:
             return {name: i for i, name in _GAF.items()}, _GAF_WIDTHS, 0
         if len(cells) == 2 and cells[1].startswith("GO:"):
             return {"protein": 0, "go_id": 1}, [2], 0
+        if len(cells) in _GPAD_WIDTHS and cells[3].startswith("GO:"):
+            raise DataError(
+                "this is GPAD, which is not read; take the GAF file of the same annotations",
+                path=path,
+                line=line,
+            )
         raise DataError(
             f"neither GAF (15 to 17 columns, this line has {len(cells)}) nor a table with the "
             "columns 'protein' and 'go_id' nor 'protein <tab> GO:...'",

@@ -145,6 +145,8 @@ def read_tensors(
         layers or the width is not that of the configuration.
     """
     _check_sizes(stored_shapes(folder, variant), config, folder)
+    if not getattr(config, "quantization_config", None):
+        refuse_integers(folder, variant)
     return stored_tensors(folder, variant)
 
 
@@ -164,6 +166,19 @@ def stored_shapes(folder: Path, variant: str | None = None) -> dict[str, tuple[i
         with _opened(file) as opened:
             shapes |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
     return shapes
+
+
+def refuse_integers(folder: Path, variant: str | None = None) -> None:
+    """Raise `CheckpointError` if weights are whole numbers: they were cast, and lost all."""
+    for file in _weight_files(folder, variant):
+        with _opened(file) as opened:
+            for key in opened.keys():  # noqa: SIM118
+                dtype = opened.get_slice(key).get_dtype()
+                if key.endswith("weight") and not dtype.startswith(("F", "BF")):
+                    raise CheckpointError(
+                        f"{file}: {key} is stored as {dtype}, but weights are floating-point "
+                        "numbers; the checkpoint was converted wrongly"
+                    )
 
 
 def count_layers(names: Collection[str], pattern: re.Pattern[str] = _LAYER) -> int:

@@ -15,6 +15,7 @@ from lcplm_graph.models.checkpoints import (
     count_layers,
     first_line,
     read_json,
+    refuse_integers,
     resolve_checkpoint,
     stored_shapes,
     stored_tensors,
@@ -208,6 +209,8 @@ def _check_config(folder: Path) -> None:
         _check_values(stored)
     except ConfigError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+    if not stored.get("quantization_config"):
+        refuse_integers(folder)
     shapes = stored_shapes(folder)
     layers = count_layers(shapes, _LAYER)
     if stored.get("num_hidden_layers") != layers:
@@ -234,6 +237,7 @@ def _check_values(stored: dict[str, Any]) -> None:
     positions = stored.get("position_embedding_type", "absolute")
     if positions not in ("absolute", "rotary"):
         raise ConfigError(f"position_embedding_type is absolute or rotary, not {positions!r:.50}")
+    check_number("layer_norm_eps", stored.get("layer_norm_eps", 1e-12), Bounds(float, 0, 1))
     check_number("relation_channels", stored.get("relation_channels", 0), Bounds(int, 0, 1 << 20))
     check_number("relation_members", stored.get("relation_members", 1), Bounds(int, 1, 1 << 10))
     check_pool(stored.get("pool", "mean"))

@@ -153,6 +153,7 @@ class SequenceStore:
             )
             # All sequences are not read to open a store: their text is looked at when asked for.
             check_columns(table, text=False)
+            _check_present(table)
             return cls(table)
         except (pa.ArrowException, OSError, InputError, UnicodeDecodeError) as error:
             raise DataError(f"not an Arrow file of sequences ({error})", path=path) from error
@@ -298,6 +299,19 @@ def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:
                     "another FASTA file has another sequence under this id", path=path, record=name
                 )
     return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
+def _check_present(table: pa.Table) -> None:
+    """Raise `InputError` if ids or sequences are missing or not text; looks at no row."""
+    for name in ("id", "sequence"):
+        if name not in table.column_names:
+            continue
+        column = table[name]
+        if column.null_count:
+            raise InputError(f"{column.null_count} values of the column {name!r} are missing")
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise InputError(f"the column {name!r} is of type {kind}, not text")
 
 
 def _repeated_in_fasta(name: str, path: str | os.PathLike[str]) -> DataError:

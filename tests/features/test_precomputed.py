@@ -2,6 +2,8 @@
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lcplm_graph import apart
@@ -37,3 +39,31 @@ def test_how_a_file_was_made_is_unknown_where_it_takes_too_long(tmp_path, monkey
 def test_what_promises_more_than_it_holds_is_damaged(tmp_path):
     with pytest.raises(DataError, match=r"'embeddings' promises 16,000,000,000,000 bytes"):
         read_embeddings(write(tmp_path / "a.h5", rows=10**12))
+
+
+TWO = np.eye(2, dtype=np.float32)
+WRONG = {
+    "whole numbers as ids": (np.arange(2), TWO, "ids of embeddings are text"),
+    "ids in a column": (np.array([["a"], ["b"]]), TWO, "ids of embeddings are text"),
+    "an empty id": (np.array(["", "b"]), TWO, "id of row 0 is empty"),
+    "complex numbers": (np.array(["a", "b"]), TWO * 1j, "not of numbers"),
+    "dates": (np.array(["a", "b"]), np.zeros((2, 1), "M8[s]"), "not of numbers"),
+    "no width": (np.array(["a", "b"]), TWO[:, :0], "not of numbers"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_embedding_is_not_read_as_one(tmp_path, name):
+    ids, values, message = WRONG[name]
+    np.savez(tmp_path / "a.npz", ids=ids, embeddings=values)
+    with pytest.raises(DataError, match=message):
+        read_embeddings(tmp_path / "a.npz")
+
+
+def test_ids_of_all_layouts_are_text(tmp_path):
+    np.savez(tmp_path / "a.npz", ids=np.array([b"a", b"b"]), embeddings=TWO.astype(">f8"))
+    assert read_embeddings(tmp_path / "a.npz").ids == ["a", "b"]
+    for ids in ([1, 2], ["a", None], [b"\xff", b"b"]):
+        pq.write_table(pa.table({"id": ids, "embedding": TWO.tolist()}), tmp_path / "a.parquet")
+        with pytest.raises(DataError, match="ids of embeddings are text"):
+            read_embeddings(tmp_path / "a.parquet")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import EsmConfig, EsmForMaskedLM, EsmModel
 
 from lcplm_graph.errors import CheckpointError
@@ -240,3 +241,13 @@ def test_dtype_and_device_of_load_encoder(folder: Path) -> None:
         embedded = encoder.embed(["MKTAYIAK"])
         assert embedded.dtype == torch.float32
         torch.testing.assert_close(embedded, exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("family", ["lcplm", "esm2"])
+def test_weights_that_were_cast_to_whole_numbers_are_refused(folder, tmp_path, family) -> None:
+    name = str(folder) if family == "lcplm" else _esm2(tmp_path / "e")
+    path = Path(name.removeprefix("esm2:")) / "model.safetensors"
+    weights = {key: value.to(torch.int32) for key, value in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="is stored as I32"):
+        load_encoder(name)

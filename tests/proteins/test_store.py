@@ -152,3 +152,14 @@ def test_damaged_offsets_and_text_are_refused_before_anything_is_computed(tmp_pa
         except DataError:
             continue
         assert len(store) == 2
+
+
+@pytest.mark.parametrize(
+    ("ids", "sequences"), [(["a", None], ["MK", "MV"]), (["a", "b"], ["MK", None]), (["a"], [1])]
+)
+def test_columns_with_gaps_or_numbers_are_no_store(tmp_path, ids, sequences):
+    table = pa.table({"id": ids, "sequence": sequences, "description": [""] * len(ids)})
+    with pa.ipc.new_file(tmp_path / "s.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match=r"s\.arrow: .*(are missing|not text)"):
+        SequenceStore.open(tmp_path / "s.arrow")
