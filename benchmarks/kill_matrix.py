@@ -320,8 +320,11 @@ class Matrix:
 
     def _work(self, act: str, at: int) -> Any:
         import torch
+        from tqdm import tqdm
 
         torch.set_num_threads(1)
+        # Forks share the lock of the bars: one that ended while it held it would stop all others.
+        tqdm.set_lock(threading.RLock())
         gate = Gate(self.folder, act, at, self.states)
         gate.install()
         try:
