@@ -145,11 +145,11 @@ class ModelFolder:
             was trained on a graph.
         """
         facts = read_json(self.training) if os.path.lexists(self.training) else {}
-        told = [RECORD, facts.get(PROMISE)]
-        if told[1] is None and self.config.is_file():
+        where, promised = RECORD, facts.get(PROMISE)
+        if promised is None and self.config.is_file():
             # Whoever copies weights takes their configuration along, but not always the record.
-            told = [CONFIG, read_json(self.config).get(PROMISE)]
-        where, promised = told
+            promised = read_json(self.config).get(PROMISE)
+            where = RECORD if promised is None else CONFIG
         if not os.path.lexists(self.seen_edges):
             if promised is not None or _saw_graph(facts):
                 raise CheckpointError(
