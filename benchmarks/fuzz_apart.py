@@ -6,6 +6,7 @@ Python takes a hundred times as long as to read a small file; what is tried here
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import subprocess
@@ -82,6 +83,7 @@ class _Server:
 
 
 def _silently(work: Callable[..., Any], *arguments: Any) -> None:
+    faulthandler.disable()
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     work(*arguments)

@@ -17,7 +17,8 @@ from fuzz_core import open_stream
 
 # Those that load a model, or fork a process for each file.
 FILES = {
-    "training pairs of a scorer": 30, "tar": 20, "lmdb": 60, "embeddings, h5": 60, "config": 60,
+    "training pairs of a scorer": 30, "tar": 20, "lmdb": 60, "embeddings, h5": 60,
+    "how embeddings were made, h5": 30, "config": 60,
     "weights": 20, "index of shards": 20, "config of ESM-2": 30, "weights of ESM-2": 15,
 }  # fmt: skip
 
