@@ -14,11 +14,13 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
+from lcplm_graph.io import written
+from lcplm_graph.locks import sole_writer
 
 T = TypeVar("T")
 
@@ -93,6 +95,7 @@ def run_command(
     argv: Sequence[str] | None = None,
     description: str = "",
     kept: str = Command.kept,
+    locks_out: bool = True,
 ) -> int:
     """Parse a command line, run the command, and return its exit status.
 
@@ -110,11 +113,36 @@ def run_command(
         For ``--help``.
     kept : str
         What Ctrl-C leaves behind.
+    locks_out : bool
+        Keep other commands away from ``--out``; False where `run` does so itself.
     """
     if _asked is not None:
         _asked[name] = options
         return 0
-    return guarded(name, lambda: run(parse_options(options, argv, name, description)), kept)
+
+    def act() -> int | None:
+        chosen = parse_options(options, argv, name, description)
+        out = getattr(chosen, "out", None) if locks_out else None
+        with _own(out) if out else nullcontext():
+            return run(chosen)
+
+    return guarded(name, act, kept)
+
+
+@contextmanager
+def _own(out: str) -> Iterator[None]:
+    """Keep other commands away from an output: what two of them write would get mixed up."""
+    from filelock import Timeout
+
+    with ExitStack() as held:
+        try:
+            with written(out):
+                held.enter_context(sole_writer(out))
+        except Timeout as error:
+            raise ConfigError(
+                f"{out}: another command writes there now; wait for it, or choose another --out"
+            ) from error
+        yield
 
 
 #: Where commands put their options instead of running, while `option_classes` asks for them.

@@ -106,7 +106,7 @@ def embed(options: EmbedOptions) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     kept = "finished proteins are kept, and the same command goes on from there"
-    return run_command("embed", EmbedOptions, embed, argv, str(__doc__), kept)
+    return run_command("embed", EmbedOptions, embed, argv, str(__doc__), kept, locks_out=False)
 
 
 if __name__ == "__main__":

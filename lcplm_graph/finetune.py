@@ -32,7 +32,7 @@ def _finetune(options: FinetuneCommand) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command("finetune", FinetuneCommand, _finetune, argv, str(__doc__))
+    return run_command("finetune", FinetuneCommand, _finetune, argv, str(__doc__), locks_out=False)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ _REASONS = {
     errno.EACCES: "the folder may not be written; choose another one",
     errno.EPERM: "the folder may not be written; choose another one",
     errno.ENOTDIR: "a part of the path is a file and no folder; choose another path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EISDIR: "a folder has this name; choose another one",
+    errno.ELOOP: "its links lead round in a circle; choose another path",
     errno.EFBIG: "the file is too large for this disk; choose another folder",
     errno.EIO: "the disk answers with an error; choose another one",
 }
@@ -153,10 +156,12 @@ def staged_files(folder: str | os.PathLike[str], *, last: str = "") -> Iterator[
         for path in staging.iterdir():
             _sync(path)
             os.chmod(path, 0o666 & ~_umask())
-        if last:
-            (folder / last).unlink(missing_ok=True)
-        for path in sorted(staging.iterdir(), key=lambda path: (path.name == last, path.name)):
-            os.replace(path, folder / path.name)
+        # Files of two writers at once belong to one of them.
+        with _one_by_one(folder / ".staging"):
+            if last:
+                (folder / last).unlink(missing_ok=True)
+            for path in sorted(staging.iterdir(), key=lambda path: (path.name == last, path.name)):
+                os.replace(path, folder / path.name)
 
 
 @contextmanager
@@ -196,10 +201,11 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
                 _sync(file)
         os.chmod(staging, 0o777 & ~_umask())
         # A folder cannot be replaced by one call; the old one steps aside first.
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(staging, path)
+        with _one_by_one(path.with_name(f".{path.name}")):
+            shutil.rmtree(old, ignore_errors=True)
+            if path.exists():
+                os.replace(path, old)
+            os.replace(staging, path)
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -251,6 +257,17 @@ def claimed_name(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
         # Before it is released: who waits for it sees that it is another file now.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def _one_by_one(stem: Path) -> Iterator[None]:
+    """Let other processes wait here until the block ends; the lock is gone afterwards."""
+    lock = FileLock(stem.with_name(f"{stem.name}.lock"))
+    with lock:
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 @contextmanager

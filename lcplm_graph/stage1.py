@@ -211,7 +211,7 @@ def _drawn(floors: dict[str, float]) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``python -m lcplm_graph.stage1``; return the exit status."""
-    return run_command("stage1", Stage1Options, train, argv, str(__doc__))
+    return run_command("stage1", Stage1Options, train, argv, str(__doc__), locks_out=False)
 
 
 if __name__ == "__main__":

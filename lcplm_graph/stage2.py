@@ -138,7 +138,7 @@ def _on_walks(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``python -m lcplm_graph.stage2``; return the exit status."""
-    return run_command("stage2", Stage2Options, train, argv, str(__doc__))
+    return run_command("stage2", Stage2Options, train, argv, str(__doc__), locks_out=False)
 
 
 if __name__ == "__main__":

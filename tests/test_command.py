@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from filelock import Timeout
 
 from lcplm_graph.__main__ import main as lcplm
 from lcplm_graph.command import (
@@ -21,6 +22,7 @@ from lcplm_graph.command import (
     several,
 )
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmWarning
+from lcplm_graph.locks import sole_writer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,3 +209,46 @@ def test_a_device_that_is_not_there_is_named(words, capsys, tmp_path, monkeypatc
     (tmp_path / "table.tsv").write_text("sequence\tlabel\nMKT\t1\n")
     assert lcplm([*words, "--device", "tpu9"]) == 1
     assert "there is no device 'tpu9' here" in " ".join(capsys.readouterr().err.split())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """Options of a toy that writes.
+
+    Parameters
+    ----------
+    out
+        Where to.
+    """
+
+    out: str
+
+
+def test_an_output_is_one_commands(tmp_path, capsys) -> None:
+    out = tmp_path / "new" / "run"
+    answers = []
+
+    def write(options: Writing) -> None:
+        if not answers:
+            answers.append(None)
+            other = out.parent / ".." / "new" / "run"
+            answers[0] = run_command("toy", Writing, write, ["--out", str(other)])
+
+    assert run_command("toy", Writing, write, ["--out", str(out)]) == 0
+    assert answers == [1]
+    assert "/run: another command writes there now; wait" in capsys.readouterr().err
+    assert not out.parent.exists()
+    for name, told in (("a" * 300, "the name is too long"), ("file/a", "is a file and no folder")):
+        (tmp_path / "file").touch()
+        assert run_command("toy", Writing, write, ["--out", str(tmp_path / name)]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_a_folder_that_is_mounted_is_locked_from_inside(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mounted").mkdir()
+    monkeypatch.setattr("lcplm_graph.locks.os.access", lambda path, mode: False)
+    with sole_writer(tmp_path / "mounted"):
+        assert not list(tmp_path.glob(".*"))
+        with pytest.raises(Timeout), sole_writer(tmp_path / "mounted"):
+            pass
+    assert not list((tmp_path / "mounted").iterdir())

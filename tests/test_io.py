@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 
 import pytest
@@ -97,3 +98,24 @@ def test_a_folder_that_had_stepped_aside_comes_back(tmp_path):
     with pytest.raises(KeyError), whole_folder(tmp_path / "m"):
         raise KeyError
     assert [path.name for path in (tmp_path / "m").iterdir()] == ["a"]
+
+
+def _write_folders(path, letter, write):
+    for _ in range(30):
+        with write(path) as folder:
+            for name in ("a", "b"):
+                (folder / name).write_text(letter)
+
+
+@pytest.mark.parametrize("write", [staged_files, whole_folder])
+def test_files_of_two_writers_at_once_belong_to_one_of_them(tmp_path, write):
+    run = multiprocessing.get_context("fork").Process
+    writers = [run(target=_write_folders, args=(tmp_path / "m", x, write)) for x in "xy"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert len({(tmp_path / "m" / name).read_text() for name in ("a", "b")}) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["a", "b"]

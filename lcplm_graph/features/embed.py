@@ -24,6 +24,7 @@ from lcplm_graph.features.engines import Engine, Recipe, local_engine
 from lcplm_graph.features.formats import Embeddings, check_ids, info_of, writer_for
 from lcplm_graph.features.job_folder import JobFolder, Progress
 from lcplm_graph.features.plan import BatchPlan
+from lcplm_graph.locks import sole_writer
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.proteins.shards import content_sha256, store_sequences
@@ -179,7 +180,7 @@ class EmbedJob:
     def _locked(self) -> Iterator[None]:
         with ExitStack() as stack:
             with self._writable():
-                stack.enter_context(self._folder.locked())
+                stack.enter_context(sole_writer(self.out))
             yield
 
     @contextmanager

@@ -8,18 +8,13 @@ one of these does not hold.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
-
-from filelock import FileLock
 
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.proteins.store import SequenceStore
@@ -53,31 +48,7 @@ class JobFolder:
         self.path = out.with_name(out.name + ".parts")
         self.sequences_path = self.path / "sequences.arrow"
         self.values_path = self.path / "values.bin"
-        self._lock = out.with_name(f".{out.name}.lock")
         self._id = ""
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes away; the lock lies outside of what it protects.
-
-        Raises
-        ------
-        filelock.Timeout
-            If another process holds it.
-        """
-        made = _make_parents(self.path)
-        lock = FileLock(self._lock, timeout=0)
-        lock.acquire()
-        try:
-            yield
-        finally:
-            # Before it is released: who opened it in the meantime sees that it is gone.
-            with suppress(OSError):
-                self._lock.unlink()
-            lock.release()
-            for folder in made:
-                with suppress(OSError):
-                    folder.rmdir()
 
     def identity(self) -> dict[str, Any] | None:
         """Whose work is here; None if no job owns it, or it is not as it was left."""
@@ -172,13 +143,3 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, content: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _make_parents(path: Path) -> list[Path]:
-    """Make the folders above a path; return those that were not there, the lowest first."""
-    if path.parent.exists() and not path.parent.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
-    missing = [folder for folder in path.parents if not folder.exists()]
-    if missing:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return missing

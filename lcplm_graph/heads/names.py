@@ -74,14 +74,24 @@ class KnownProteins:
             self.names.row(name)
         return self.store[rows[0]] if rows else None
 
-    def sequence(self, text: str) -> str:
+    def sequence(self, text: str, given: KnownProteins | None = None) -> str:
         """Return the sequence that a text stands for: a name, or itself.
+
+        Parameters
+        ----------
+        text : str
+        given : KnownProteins, optional
+            Proteins of the caller, whose names come first.  Where there are some, a short word is
+            a name: one that nobody knows is refused, though it may be made of amino acids.
 
         Raises
         ------
         UnknownNameError
             If it is neither, or a name of several proteins.
         """
+        own = given.known(text) if given else None
+        if own is not None:
+            return own
         word = text.strip()
         found = self.known(word)
         if found is not None:
@@ -93,6 +103,11 @@ class KnownProteins:
                 f"name) nor a sequence of letters{self.names.near(word)}"
             )
         if len(letters) < _SHORT:
-            near = self.names.near(word)
+            near = (given.names.near(word) if given else "") or self.names.near(word)
+            if given:
+                raise UnknownNameError(
+                    f"{word!r} is neither among the sequences that were given nor a name known "
+                    f"here{near}; check the id, or give its sequence under this id"
+                )
             warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
         return letters

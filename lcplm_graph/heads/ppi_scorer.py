@@ -222,8 +222,7 @@ class PPIScorer:
         for pair in string_pairs(pairs):
             for text in pair:
                 if text not in read:
-                    own = given.known(text) if given else None
-                    read[text] = self.known.sequence(text) if own is None else own
+                    read[text] = self.known.sequence(text, given)
             names.append(pair)
             ends.append([place.setdefault(read[text], len(place)) for text in pair])
         return names, list(place), np.array(ends, np.int64).reshape(-1, 2)

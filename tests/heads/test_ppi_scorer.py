@@ -70,6 +70,18 @@ def test_pairs_and_sequences_of_any_kind(scorer):
         scorer.score(pairs, [GLOBIN])
 
 
+def test_a_short_id_that_is_missing_from_the_sequences_is_no_peptide(scorer):
+    own = {"zz1": GLOBIN}
+    for name in ("zz", "ACDE", "zz ", "aa*"):
+        with pytest.raises(UnknownNameError, match="neither among the sequences that were given"):
+            scorer.score([("zz1", name)], own)
+    with pytest.raises(UnknownNameError, match="did you mean zz1"):
+        scorer.score([("zz1", "zz")], own)
+    # What is long enough is a sequence all the same, and without others so is anything.
+    assert scorer.score([("zz1", GLOBIN)], own) == scorer.score([(GLOBIN, GLOBIN)])
+    assert scorer.score([("ACDE", "MDM2")]).shape == (1,)
+
+
 def test_any_length_and_identical_proteins(scorer):
     forget_warnings()
     long = GLOBIN * 330
