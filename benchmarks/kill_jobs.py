@@ -120,7 +120,10 @@ def jobs(inputs: Path) -> dict[str, Job]:
         ),
         "dataset-cache": Job(lambda folder: PairPPI(inputs / "p.tsv", fasta, root=folder)),
         "unpack": Job(lambda folder: RemoteHomology(inputs / "tape.tar.gz", root=folder)),
-        "download": Job(lambda folder: fetch(url, name="x.tsv", root=folder)),
+        # Its note holds the time of the file.
+        "download": Job(
+            lambda folder: fetch(url, name="x.tsv", root=folder), volatile=("x.tsv.json",)
+        ),
         "store": Job(lambda folder: SequenceStore.from_fasta(fasta, folder / "s.arrow")),
         "split": Job(_split),
         "model": Job(_save_model, before=_save_other_model, mixture=_is_one_model),

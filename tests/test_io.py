@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import time
 
 import pytest
 
@@ -101,14 +102,16 @@ def test_a_folder_that_had_stepped_aside_comes_back(tmp_path):
 
 
 def _write_folders(path, letter, write):
-    for _ in range(30):
+    for _ in range(5):
         with write(path) as folder:
             for name in ("a", "b"):
                 (folder / name).write_text(letter)
 
 
 @pytest.mark.parametrize("write", [staged_files, whole_folder])
-def test_files_of_two_writers_at_once_belong_to_one_of_them(tmp_path, write):
+def test_files_of_two_writers_at_once_belong_to_one_of_them(tmp_path, monkeypatch, write):
+    replace = os.replace
+    monkeypatch.setattr("lcplm_graph.io.os.replace", lambda *a: (replace(*a), time.sleep(0.01)))
     run = multiprocessing.get_context("fork").Process
     writers = [run(target=_write_folders, args=(tmp_path / "m", x, write)) for x in "xy"]
     for writer in writers:
