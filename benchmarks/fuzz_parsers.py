@@ -204,7 +204,7 @@ def obo(content: bytes) -> tuple[list[str], list[str], list[tuple[int, int]]]:
         own = terms.setdefault(tags["id"][0], {})
         for tag, values in tags.items():
             own.setdefault(tag, []).extend(values)
-            if tag in ("name", "namespace", "is_obsolete") and len(set(own[tag])) > 1:
+            if tag in ("id", "name", "namespace", "is_obsolete") and len(set(own[tag])) > 1:
                 raise Refused(tag)
     return _obo_graph(terms, default)
 
@@ -220,28 +220,52 @@ def _obo_line(
     if not colon or not name or re.search(r"\s", name):
         raise Refused(line)
     if kind in ("header", "Term"):
-        words = re.split(r"[\s!{]+", value)
+        words = _obo_words(value)
         ids = ("id", "is_a", "alt_id", "replaced_by", "namespace", "default-namespace")
         if name in (*ids, "is_obsolete"):
-            if not words[0]:
+            if len(words) != 1:
                 raise Refused(line)
             value = words[0]
+        if name == "is_obsolete" and value.lower() not in ("true", "false", "1", "0"):
+            raise Refused(line)
         if name == "relationship":
-            words = [word for word in words if word]
-            if len(words) < 2:
+            if len(words) != 2:
                 raise Refused(line)
-            value = " ".join(words[:2])
+            value = " ".join(words)
         if name == "name":
-            value = re.sub(r"\\(.)", r"\1", re.sub(r"(\s*\{[^{}]*\})?(\s+!\s.*)?$", "", value))
+            braces = r'(\s*\{(?:\\.|"(?:\\.|[^"\\])*"|[^{}"\\])*\})?(\s+!\s.*)?$'
+            value = re.sub(r"\\(.)", _obo_sign, re.sub(braces, "", value))
         tags.setdefault(name, []).append(value)
     return kind, tags
+
+
+def _obo_sign(found: re.Match[str]) -> str:
+    return " " if found[1] in "ntW" else found[1]
+
+
+def _obo_words(value: str) -> list[str]:
+    """Words before the qualifiers and the comment, one letter after the other."""
+    words, word = [], ""
+    letters = iter(value)
+    for letter in letters:
+        if letter == "\\":
+            follower = next(letters)
+            word += " " if follower in "ntW" else follower
+        elif letter in "!{" or letter.isspace():
+            words.append(word)
+            word = ""
+            if not letter.isspace():
+                break
+        else:
+            word += letter
+    return [word for word in [*words, word] if word]
 
 
 def _obo_graph(
     terms: dict[str, dict[str, list[str]]], default: str
 ) -> tuple[list[str], list[str], list[tuple[int, int]]]:
     def is_old(name: str) -> bool:
-        return terms[name].get("is_obsolete", [""])[0].lower() == "true"
+        return terms[name].get("is_obsolete", [""])[0].lower() in ("true", "1")
 
     def namespace(name: str) -> str:
         return terms[name].get("namespace", [default])[0]
@@ -263,10 +287,11 @@ def _obo_graph(
     for name in own:
         parents = list(terms[name].get("is_a", []))
         for value in terms[name].get("relationship", []):
-            relation, parent = value.split(" ")
+            relation, parent = value.split(" ", 1)
             if relation in ("is_a", "OBO_REL:is_a", "part_of", "OBO_REL:part_of", "BFO:0000050"):
                 parents.append(parent)
-        for parent in parents:
+        for given in parents:
+            parent = alternatives.get(given, given)
             if parent in own:
                 edges.append((own.index(name), own.index(parent)))
             elif parent.startswith("GO:") and parent not in foreign:

@@ -24,9 +24,15 @@ _HEADER = "header"
 _STANZA = re.compile(r"\[([^\[\]]+)\]\s*(!.*)?")
 _TAG = re.compile(r"([^\s:]+)\s*:\s*(.*)")
 # An id ends at a blank, at the qualifiers in braces, or at the comment.
-_ID = re.compile(r"[^\s!{]+")
-_REMARK = re.compile(r"(\s*\{[^{}]*\})?(\s+!\s.*)?$")
-_ONCE = ("name", "namespace", "is_obsolete")
+_WORD, _REST = r"(?:\\.|[^\s!{\\])+", r"\s*(?:\{.*)?(?:!.*)?"
+_ID = re.compile(rf"({_WORD}){_REST}")
+_RELATIONSHIP = re.compile(rf"({_WORD}\s+{_WORD}){_REST}")
+_REMARK = re.compile(r'(\s*\{(?:\\.|"(?:\\.|[^"\\])*"|[^{}"\\])*\})?(\s+!\s.*)?$')
+_ESCAPE = re.compile(r"\\(.)")
+# A line break in a name would end the line of a table.
+_BLANKS = "ntW"
+_ONCE = ("id", "name", "namespace", "is_obsolete")
+_OBSOLETE = {"true": True, "1": True, "false": False, "0": False, "": False}
 _IDS = ("id", "is_a", "alt_id", "replaced_by", "namespace", "default-namespace", "is_obsolete")
 
 
@@ -57,7 +63,7 @@ class _Term:
 
     @property
     def obsolete(self) -> bool:
-        return self.first("is_obsolete").lower() == "true"
+        return _OBSOLETE[self.first("is_obsolete").lower()]
 
 
 def read_obo(path: Path) -> Obo:
@@ -69,7 +75,8 @@ def read_obo(path: Path) -> Obo:
     ------
     DataError
         With line and term: a line other than ``tag: value``, a stanza without id, a tag that
-        contradicts an earlier one, a parent that is not defined, a namespace not of GO's three.
+        contradicts an earlier one, two values where one is meant, a parent that is not defined, a
+        namespace not of GO's three.
     """
     header, found = _read_terms(path)
     default = header.first("default-namespace")
@@ -86,12 +93,13 @@ def read_obo(path: Path) -> Obo:
     if foreign:
         warn_once(f"{path}: {len(foreign)} terms of other ontologies are left out")
     index = {name: i for i, name in enumerate(terms)}
+    former = _former(live, gone, index, path)
     return Obo(
         terms,
         [_namespace(live[name], default, path) for name in terms],
-        [edge for name in terms for edge in _edges(live[name], index, foreign, path)],
+        [edge for name in terms for edge in _edges(live[name], index, former, foreign, path)],
         [live[name].first("name", name) for name in terms],
-        _former(live, gone, index, path),
+        former,
         header.first("data-version"),
     )
 
@@ -151,21 +159,27 @@ def _joined_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _value(tag: str, text: str, path: Path, line: int, stanza: _Term) -> str:
     """Cut qualifiers and comment off where the tag is one that counts."""
-    if tag in _IDS:
-        found = _ID.match(text)
-        if found is None:
-            message = f"'{tag}' has no value"
-            raise DataError(message, path=path, line=line, record=stanza.first("id") or None)
-        return found[0]
-    if tag == "relationship":
-        parts = _ID.findall(text)[:2]
-        if len(parts) < 2:
-            message = f"a relationship is 'relation term', not {text[:60]!r}"
-            raise DataError(message, path=path, line=line, record=stanza.first("id") or None)
-        return " ".join(parts)
     if tag == "name":
-        return re.sub(r"\\(.)", r"\1", _REMARK.sub("", text))
-    return text
+        return _unescaped(_REMARK.sub("", text))
+    if tag != "relationship" and tag not in _IDS:
+        return text
+    found = (_RELATIONSHIP if tag == "relationship" else _ID).fullmatch(text)
+    message = ""
+    if found is None:
+        message = f"'{tag}' is one value, not {text[:60]!r}"
+        if tag == "relationship":
+            message = f"a relationship is 'relation term', not {text[:60]!r}"
+        elif not text or text[0] in "!{":
+            message = f"'{tag}' has no value"
+    elif tag == "is_obsolete" and found[1].lower() not in _OBSOLETE:
+        message = f"is_obsolete is true or false, not {found[1]!r}"
+    if found is None or message:
+        raise DataError(message, path=path, line=line, record=stanza.first("id") or None)
+    return " ".join(_unescaped(word) for word in found[1].split())
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: " " if found[1] in _BLANKS else found[1], text)
 
 
 def _refuse_contradiction(term: _Term, path: Path) -> None:
@@ -190,16 +204,22 @@ def _namespace(term: _Term, default: str, path: Path) -> str:
 
 
 def _edges(
-    term: _Term, index: dict[str, int], foreign: set[str], path: Path
+    term: _Term,
+    index: dict[str, int],
+    former: dict[str, tuple[str, str | None]],
+    foreign: set[str],
+    path: Path,
 ) -> Iterator[tuple[int, int]]:
     parents = [(line, parent) for line, parent in term.tags.get("is_a", [])]
     for line, value in term.tags.get("relationship", []):
-        relation, parent = value.split()
+        relation, parent = value.split(" ", 1)
         if relation in RELATIONS:
             parents.append((line, parent))
     for line, parent in dict.fromkeys(parents):
-        if parent in index:
-            yield index[term.id], index[parent]
+        how, current = former.get(parent, ("", None))
+        name = current if how == "alt_id" and current is not None else parent
+        if name in index:
+            yield index[term.id], index[name]
         elif parent.startswith(_OWN) and parent not in foreign:
             message = f"its parent {parent} is not a term in force in this file"
             raise DataError(message, path=path, line=line, record=term.id)
@@ -218,6 +238,10 @@ def _former(
                 former[alt] = ("alt_id", term)
     for name, obsolete in gone.items():
         former.setdefault(name, _replacement(obsolete, gone, former, index))
+    for name, obsolete in gone.items():
+        for alt in obsolete.values("alt_id"):
+            if alt not in index:
+                former.setdefault(alt, former[name])
     return former
 
 

@@ -246,6 +246,12 @@ LEGAL = {
     "old Mac": (HEAD + ROOT + CHILD).replace("\n", "\r"),
     "byte order mark and CRLF": "\ufeff" + (HEAD + ROOT + CHILD).replace("\n", "\r\n"),
     "strange text": ROOT + 'def: "a \\" { ! [Term] is_a: x" []\ncomment: [Term]\n' + CHILD,
+    "a relation to an alternative id": ROOT.replace("name", "alt_id: GO:0000009\nname")
+    + CHILD.replace("is_a: GO:0008150", "relationship: part_of GO:0000009"),
+    "escaped colons": ROOT + CHILD.replace("GO:", "GO\\:"),
+    "a brace in the quotes of a qualifier": ROOT
+    + CHILD.replace("name: c", 'name: c {x="a } ! b"}'),
+    "obsolete by a number": ROOT + CHILD + '[Term]\nid: GO:0000002\nis_obsolete: 1 {a="b"}\n',
     "terms of other ontologies": ROOT
     + "[Term]\nid: CHEBI:1\nname: x\nnamespace: chebi\nis_a: CHEBI:2\n"
     + CHILD
@@ -262,6 +268,21 @@ def test_legal_obo_is_read(tmp_path, text):
     assert ontology.terms == ["GO:0000001", "GO:0008150"]
     assert ontology.names == ["c", "r"]
     assert ontology.ancestors_of("GO:0000001") == ["GO:0008150"]
+
+
+def test_alternative_ids_of_obsolete_terms_lead_where_the_term_does(tmp_path):
+    path = tmp_path / "x.obo"
+    old = "id: GO:0000005\nis_obsolete: true\nalt_id: GO:0000055\n"
+    path.write_text(f"{ROOT}[Term]\n{old}replaced_by: GO:0008150\n")
+    positions, counts = Ontology.from_obo(path).resolve(["GO:0000055", "GO:0000005"])
+    assert positions.tolist() == [0, 0]
+    assert counts["replaced_by"] == 2
+
+
+def test_names_have_no_line_breaks(tmp_path):
+    path = tmp_path / "x.obo"
+    path.write_text(ROOT.replace("name: r", r"name: a\nb\tc\Wd\\n"))
+    assert Ontology.from_obo(path).names == ["a b c d\\n"]
 
 
 def test_names_keep_their_signs(tmp_path):
@@ -281,6 +302,11 @@ def test_names_keep_their_signs(tmp_path):
         (ROOT + "is_a:\n", "line 5, record 'GO:0008150': 'is_a' has no value"),
         (ROOT + "is_a: ! r\n", "line 5, record 'GO:0008150': 'is_a' has no value"),
         (ROOT + "relationship: part_of\n", "line 5, record .*a relationship is"),
+        (ROOT + "relationship: part_of ! GO:1\n", "line 5, record .*a relationship is"),
+        (ROOT + "relationship: part_of GO:1 GO:2\n", "line 5, record .*a relationship is"),
+        (ROOT + "is_a: GO:1 GO:2\n", "line 5, record .*'is_a' is one value, not 'GO:1 GO:2'"),
+        (ROOT + "is_obsolete: maybe\n", "line 5, record .*is true or false, not 'maybe'"),
+        (ROOT + "id: GO:2\n", "line 5, record .*id 'GO:2' contradicts 'GO:0008150' of line 2"),
         (ROOT + ROOT.replace("r\n", "s\n"), "line 7, record .*name 's' contradicts 'r' of line 3"),
         (ROOT.replace("biological", "psychic"), "line 4, record .*'psychic_process' is not one"),
         (ROOT.replace("namespace: biological_process\n", ""), "line 1, record .*'' is not one"),
