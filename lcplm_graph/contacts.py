@@ -59,6 +59,15 @@ class ContactsOptions:
     max_tokens: int = 4096
     device: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("least_separation", "top", "max_tokens"):
+            value = getattr(self, name)
+            # An array's positions reach no further.
+            if value is not None and not 1 <= value < 2**63:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} {value}: give a whole number from 1 to 2**63 - 1"
+                )
+
 
 def contacts(options: ContactsOptions) -> None:
     """Compute, write and print."""

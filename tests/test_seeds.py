@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from lcplm_graph.contacts import ContactsOptions
 from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.evaluation.bootstrap import bootstrap_mean
 from lcplm_graph.evaluation.comparison import over_items
 from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.features.transform import AddProteinFeatures
+from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.loaders import NeighborSampler
 from lcplm_graph.models.encoders import load_encoder
@@ -49,6 +51,7 @@ DOORS = {
     "stage 1, split": lambda seed: Stage1Options(corpus="a", out="b", steps=1, split_seed=seed),
     "stage 2": lambda seed: Stage2Options(graph="a", out="b", steps=1, seed=seed),
     "stage 2, split": lambda seed: Stage2Options(graph="a", out="b", steps=1, split_seed=seed),
+    "fine-tuning": lambda seed: FinetuneOptions(table="a", out="b", seed=seed),
     "splits": lambda seed: make_split(
         graph(PAIRS, 6), kind="random", seed=seed
     ),
@@ -98,3 +101,17 @@ def test_options_of_a_fit_that_make_no_sense(wrong):
 def test_numbers_of_a_run_that_make_no_sense(name, value):
     with pytest.raises(ConfigError, match=name):
         Stage2Options(**{"graph": "a", "out": "b", "steps": 1, name: value})
+
+
+@pytest.mark.parametrize("name", ["lr", "head_lr", "weight_decay", "clip", "checkpoint_minutes"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_numbers_of_fine_tuning_that_make_no_sense(name, value):
+    with pytest.raises(ConfigError, match=rf"{name} must be"):
+        FinetuneOptions(**{"table": "a", "out": "b", name: value})
+
+
+@pytest.mark.parametrize("name", ["least_separation", "top", "max_tokens"])
+@pytest.mark.parametrize("value", [-1, 0, 10**20])
+def test_numbers_of_contacts_that_make_no_sense(name, value):
+    with pytest.raises(ConfigError, match="give a whole number from 1"):
+        ContactsOptions(**{"out": "b.tsv", name: value})

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from lcplm_graph.apart import try_elsewhere
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.strings import string_list
 
 _MOST_COMPRESSED = 1000
@@ -57,11 +58,10 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
         proteins, vectors of different width, or an id twice.
     """
     path = Path(path)
-    if path.suffix == ".h5" and path.is_file():
+    check_is_file(path)
+    if path.suffix == ".h5":
         try_elsewhere(__name__, path, species or "")
     readers = {".h5": _read_h5, ".npz": _read_npz, ".parquet": _read_parquet}
-    if not path.is_file():
-        raise DataError("no such file", path=path)
     if path.suffix not in readers:
         raise DataError(f"embeddings are read from {', '.join(readers)}", path=path)
     try:

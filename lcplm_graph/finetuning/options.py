@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.seeds import checked_seed
 
 Task = Literal["regression", "binary", "multiclass", "multilabel", "residue", "pair"]
 Mode = Literal["lora", "full", "head"]
@@ -154,13 +156,16 @@ class FinetuneOptions:
             _check(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("head_lr", "clip", "checkpoint_minutes"):
             _check(self, name, getattr(self, name) > 0, "above 0")
-        for name in ("warmup", "weight_decay", "seed", "channels", "resamples"):
+        for name in ("head_lr", "clip", "checkpoint_minutes", "weight_decay"):
+            _check(self, name, math.isfinite(getattr(self, name)), "a finite number")
+        checked_seed(self.seed)
+        for name in ("warmup", "weight_decay", "channels", "resamples"):
             _check(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("valid", "test"):
             _check(self, name, 0 < getattr(self, name) < 1, "between 0 and 1")
         _check(self, "identity", 0 < self.identity <= 1, "above 0 and at most 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
-        _check(self, "lr", self.lr is None or self.lr > 0, "above 0")
+        _check(self, "lr", self.lr is None or 0 < self.lr < math.inf, "above 0, finite")
         _check(self, "eval_every", self.eval_every is None or self.eval_every >= 1, "at least 1")
         if self.valid + self.test >= 1:
             raise ConfigError(

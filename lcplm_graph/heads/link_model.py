@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
@@ -89,6 +89,8 @@ class LinkModel:
             Instead of what `conv` says.
         facts : dict, optional
         """
+        if members < 1:
+            raise ConfigError(f"members must be at least 1, not {members}")
         blocks = as_blocks(features)
         kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds or _kinds(split, conv)]
         recipes = [kinds[number % len(kinds)] for number in range(max(members, len(kinds)))]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.errors import CheckpointError, InputError
+from lcplm_graph.errors import CheckpointError, ConfigError, InputError
 from lcplm_graph.evaluation.metrics import calibration_error
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
@@ -134,6 +134,12 @@ def test_members_take_turns_and_a_saved_model_says_the_same(tmp_path):
         LinkModel.load(tmp_path / "head")
     with pytest.raises(InputError, match="needs the features 'base'"):
         model.on({EXTREMES: blocks[EXTREMES]}, split)
+
+
+@pytest.mark.parametrize("members", [0, -1])
+def test_no_members_are_refused(members):
+    with pytest.raises(ConfigError, match="members must be at least 1"):
+        LinkModel.fit({}, known_split(), members=members)
 
 
 def test_a_member_for_new_proteins_changes_no_answer_about_known_ones():
