@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -288,11 +289,20 @@ def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encode
 
     preset, seed = _preset_and_seed(name)
     config = LcPlmConfig.from_preset(preset)
-    with torch.random.fork_rng(devices=[]), default_dtype(torch.float32), torch.device("cpu"):
+    # torch's generator and default dtype are the whole process's.
+    with (
+        _one_thread_draws,
+        torch.random.fork_rng(devices=[]),
+        default_dtype(torch.float32),
+        torch.device("cpu"),
+    ):
         torch.manual_seed(seed)
         model = LcPlmForMaskedLM(config)
     wanted = dtype if isinstance(dtype, torch.dtype) else torch.float32
     return LcPlmEncoder(nn.Module.to(model, wanted), name)
+
+
+_one_thread_draws = threading.Lock()
 
 
 def _preset_and_seed(name: str) -> tuple[str, int]:

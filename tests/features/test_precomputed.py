@@ -1,5 +1,7 @@
 """HDF5 of others that is damaged holds nothing up and ends nothing."""
 
+import os
+
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -67,3 +69,9 @@ def test_ids_of_all_layouts_are_text(tmp_path):
         pq.write_table(pa.table({"id": ids, "embedding": TWO.tolist()}), tmp_path / "a.parquet")
         with pytest.raises(DataError, match="ids of embeddings are text"):
             read_embeddings(tmp_path / "a.parquet")
+
+
+def test_a_pipe_is_no_file_of_embeddings(tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(DataError, match="a pipe or a device"):
+        read_embeddings(tmp_path / "a.npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -255,3 +256,9 @@ def test_options_that_mean_nothing_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             load_encoder("composition", **options)
+
+
+def test_untrained_encoders_of_several_threads_are_one():
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: load_encoder("random:1m").fingerprint(), range(6)))
+    assert set(found) == {load_encoder("random:1m").fingerprint()}
