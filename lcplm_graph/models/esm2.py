@@ -231,9 +231,11 @@ def _check_values(stored: dict[str, Any]) -> None:
     """Check what transformers takes as it is, and what stage 2 wrote beside it."""
     rows: Any = stored.get("vocab_size")
     check_number("vocab_size", rows, Bounds(int, 1, 1 << 24))
-    for name in ("pad_token_id", "mask_token_id", "eos_token_id", "bos_token_id", "cls_token_id"):
-        if stored.get(name) is not None:
-            check_number(name, stored[name], Bounds(int, 0, rows - 1))
+    # Transformers takes None for any, and fails on the first sequence without the first two.
+    needed = ("pad_token_id", "mask_token_id")
+    for name in (*needed, "eos_token_id", "bos_token_id", "cls_token_id"):
+        if name in needed or stored.get(name) is not None:
+            check_number(name, stored.get(name), Bounds(int, 0, rows - 1))
     positions = stored.get("position_embedding_type", "absolute")
     if positions not in ("absolute", "rotary"):
         raise ConfigError(f"position_embedding_type is absolute or rotary, not {positions!r:.50}")

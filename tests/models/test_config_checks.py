@@ -86,7 +86,8 @@ def esm2(tmp_path_factory):
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"pad_token_id": value} for value in (-5, 33, "1")),
+        *({"pad_token_id": value} for value in (-5, 33, "1", None)),
+        *({"mask_token_id": None}, {"layer_norm_eps": float("nan")}),
         *({"mask_token_id": 99}, {"position_embedding_type": "nope"}, {"pool": "nope"}),
         *({"relation_channels": value} for value in ("x", -1, 1.5)),
         *({"relation_channels": 4}, {"vocab_size": 40}, {"hidden_size": 16}),
