@@ -60,7 +60,7 @@ def main() -> None:
     cases = {"published": published(other), "stub-matched": stub_matched(other)}
     for name, (_, labels) in cases.items():
         print(f"{name}: {labels.sum():,} positives, {(~labels).sum():,} negatives")
-    own = folder_of(options.own).name
+    own = Path(options.own).name
     scores = {DEGREE: degree(other)}
     if options.members:
         scores |= heads(other, load_encoder(options.encoder), options.members, options.heads)

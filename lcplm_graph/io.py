@@ -201,7 +201,8 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
                 _sync(file)
         os.chmod(staging, 0o777 & ~_umask())
         # A folder cannot be replaced by one call; the old one steps aside first.
-        with _one_by_one(path.with_name(f".{path.name}")):
+        # Not the name of `locks.sole_writer`, which the caller may hold.
+        with _one_by_one(path.with_name(f".{path.name}.move")):
             shutil.rmtree(old, ignore_errors=True)
             if path.exists():
                 os.replace(path, old)
