@@ -33,6 +33,8 @@ HUB_OPTIONS = (
 )  # fmt: skip
 """What `resolve_checkpoint` takes for hub ids."""
 _ADAPTER = "adapter_config.json"
+# Bytes of a file's name, on common file systems.
+_LONGEST_NAME = 255
 
 
 def resolve_checkpoint(
@@ -229,7 +231,11 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
         raise CheckpointError(f"{index}: weight_map must map every tensor to a file")
     for name in names.values():
         inside = isinstance(name, str) and name == Path(name).name
-        if not inside or not name.endswith(".safetensors"):
+        if (
+            not inside
+            or not name.endswith(".safetensors")
+            or len(name.encode(errors="replace")) > _LONGEST_NAME
+        ):
             raise CheckpointError(
                 f"{index}: shard {name!r:.80} is not the name of a safetensors file in this folder"
             )

@@ -92,7 +92,10 @@ def test_a_checkpoint_that_is_called_intact_reads(whole: Path, tmp_path: Path) -
             assert torch.equal(found["state_dict"]["a"], expected["state_dict"]["a"])
 
 
-@pytest.mark.parametrize("shard", ["../one/model.safetensors", "/etc/passwd", "", 3, None, "a.bin"])
+@pytest.mark.parametrize(
+    "shard",
+    ["../one/model.safetensors", "/etc/passwd", "", 3, None, "a.bin", f"{'a' * 250}.safetensors"],
+)
 def test_an_index_never_leaves_its_folder(whole: Path, tmp_path: Path, shard) -> None:
     import json
 
