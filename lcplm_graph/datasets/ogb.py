@@ -199,7 +199,8 @@ def _unzipped(archive: Path, folder: Path) -> Path:
         with zipfile.ZipFile(archive) as bundle:
             bundle.extractall(folder)
     except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, zlib.error) as error:
-        message = f"not a whole zip archive; fetch it again ({error})"
+        # It may hold all bytes of a directory that does not fit.
+        message = f"not a whole zip archive; fetch it again ({error!s:.200})"
         raise DataError(message, path=archive) from error
     homes = [path.parent for path in folder.rglob("mapping") if path.is_dir()]
     if len(homes) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +131,17 @@ def test_the_evaluator_says_how_to_install_it(home, tmp_path):
     dataset = OGBNProteins(proteins(home), fasta, root=tmp_path)
     with pytest.raises(ConfigError, match=r"pip install 'lcplm-graph\[ogb\]'"):
         dataset.evaluator()
+
+
+def test_a_damaged_archive_is_one_short_sentence(home, tmp_path):
+    archive = Path(zipped(proteins(home)))
+    damaged = bytearray(archive.read_bytes())
+    at = damaged.find(b"PK\x03\x04")
+    while at >= 0:
+        # Names as long as can be: they are read to the end of the file.
+        damaged[at + 26 : at + 28] = b"\xff\xff"
+        at = damaged.find(b"PK\x03\x04", at + 1)
+    archive.write_bytes(damaged)
+    with pytest.raises(DataError, match="not a whole zip archive") as raised:
+        OGBNProteins(archive, [tmp_path / "9606.fa.gz"], root=tmp_path)[0]
+    assert len(str(raised.value)) < 600
