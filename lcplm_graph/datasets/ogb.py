@@ -8,6 +8,7 @@ needed for its evaluators only (extra ``[ogb]``).
 from __future__ import annotations
 
 import importlib
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -198,7 +199,10 @@ def _unzipped(archive: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(archive) as bundle:
             bundle.extractall(folder)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile, EOFError, RuntimeError, OSError, ValueError, zlib.error, IndexError,
+        struct.error,
+    ) as error:  # fmt: skip
         # It may hold all bytes of a directory that does not fit.
         message = f"not a whole zip archive; fetch it again ({error!s:.200})"
         raise DataError(message, path=archive) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +146,17 @@ def test_a_damaged_archive_is_one_short_sentence(home, tmp_path):
     with pytest.raises(DataError, match="not a whole zip archive") as raised:
         OGBNProteins(archive, [tmp_path / "9606.fa.gz"], root=tmp_path)[0]
     assert len(str(raised.value)) < 600
+
+
+def test_an_entry_without_a_name_is_no_traceback(tmp_path):
+    archive = tmp_path / "nameless.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        bundle.writestr("a", b"")
+    damaged = bytearray(archive.read_bytes())
+    # The letter of the name becomes one of the extra field, in both headers.
+    for signature, at in ((b"PK\x03\x04", 26), (b"PK\x01\x02", 28)):
+        lengths = damaged.find(signature) + at
+        damaged[lengths : lengths + 4] = b"\0\0\1\0"
+    archive.write_bytes(damaged)
+    with pytest.raises(DataError, match="not a whole zip archive"):
+        OGBNProteins(archive, [], root=tmp_path)[0]
