@@ -148,7 +148,7 @@ def test_a_damaged_archive_is_one_short_sentence(home, tmp_path):
     assert len(str(raised.value)) < 600
 
 
-def test_an_entry_without_a_name_is_no_traceback(tmp_path):
+def test_an_entry_without_a_name_is_no_traceback(home, tmp_path):
     archive = tmp_path / "nameless.zip"
     with zipfile.ZipFile(archive, "w") as bundle:
         bundle.writestr("a", b"")
@@ -159,4 +159,4 @@ def test_an_entry_without_a_name_is_no_traceback(tmp_path):
         damaged[lengths : lengths + 4] = b"\0\0\1\0"
     archive.write_bytes(damaged)
     with pytest.raises(DataError, match="not a whole zip archive"):
-        OGBNProteins(archive, [], root=tmp_path)[0]
+        OGBNProteins(archive, [tmp_path / "9606.fa.gz"], root=tmp_path)[0]
