@@ -14,13 +14,12 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
-from lcplm_graph.io import written
-from lcplm_graph.locks import sole_writer
+from lcplm_graph.locks import claimed_output
 
 T = TypeVar("T")
 
@@ -123,26 +122,11 @@ def run_command(
     def act() -> int | None:
         chosen = parse_options(options, argv, name, description)
         out = getattr(chosen, "out", None) if locks_out else None
-        with _own(out) if out else nullcontext():
+        # What two commands write at once would get mixed up.
+        with claimed_output(out, "another command writes") if out else nullcontext():
             return run(chosen)
 
     return guarded(name, act, kept)
-
-
-@contextmanager
-def _own(out: str) -> Iterator[None]:
-    """Keep other commands away from an output: what two of them write would get mixed up."""
-    from filelock import Timeout
-
-    with ExitStack() as held:
-        try:
-            with written(out):
-                held.enter_context(sole_writer(out))
-        except Timeout as error:
-            raise ConfigError(
-                f"{out}: another command writes there now; wait for it, or choose another --out"
-            ) from error
-        yield
 
 
 #: Where commands put their options instead of running, while `option_classes` asks for them.

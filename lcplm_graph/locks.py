@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.io import written
 
 _LONGEST = 200
 
@@ -57,6 +60,34 @@ def sole_writer(path: str | os.PathLike[str]) -> Iterator[None]:
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
+
+
+@contextmanager
+def claimed_output(path: str | os.PathLike[str], other: str) -> Iterator[None]:
+    """Hold the output of a command, as `sole_writer`, and say in a sentence why it cannot be held.
+
+    Parameters
+    ----------
+    path : path-like
+    other : str
+        Who writes there, if somebody else does.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds it.
+    WriteError
+        If the folder above cannot be made or written.
+    """
+    with ExitStack() as held:
+        try:
+            with written(path):
+                held.enter_context(sole_writer(path))
+        except Timeout as error:
+            raise ConfigError(
+                f"{path}: {other} there now; wait for it, or choose another --out"
+            ) from error
+        yield
 
 
 def _make_parents(path: Path) -> list[Path]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import Timeout
 
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import warn_once, written
-from lcplm_graph.locks import sole_writer
+from lcplm_graph.io import warn_once
+from lcplm_graph.locks import claimed_output
 from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.training.checkpoints import FOLDER, checkpoints_in, newest_intact, step_of
 from lcplm_graph.training.data import is_first_process
@@ -41,14 +40,7 @@ def claimed(options: RunOptions) -> Iterator[Path | None]:
         yield find_start(options)
         return
     folder = Path(options.out).absolute()
-    with ExitStack() as held:
-        try:
-            with written(folder):
-                held.enter_context(sole_writer(folder))
-        except Timeout as error:
-            raise ConfigError(
-                f"{folder}: another process trains there now; wait for it, or choose another --out"
-            ) from error
+    with claimed_output(folder, "another process trains"):
         yield find_start(options)
 
 
