@@ -20,8 +20,9 @@ from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.finetuning.target import Kind, Target
 from lcplm_graph.io import sha256_of
 from lcplm_graph.models.encoder import Encoder
-from lcplm_graph.pairs import is_in, pair_hashes
+from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+from lcplm_graph.splits.leakage import saw_edges
 
 
 class Data(NamedTuple):
@@ -145,7 +146,7 @@ def seen_pairs(data: Data) -> np.ndarray | None:
     """Hashes of the training pairs, on which this model must not be tested."""
     if not data.examples.proteins.paired:
         return None
-    return np.unique(_hashes(data, ["train", "valid"]))
+    return np.unique(pair_hashes(*_pairs(data, ["train", "valid"])))
 
 
 def leaked_pairs(encoder: Encoder, data: Data, *, allow: bool = False) -> str:
@@ -164,21 +165,21 @@ def leaked_pairs(encoder: Encoder, data: Data, *, allow: bool = False) -> str:
     seen, tests = encoder.seen_edges(), data.partition.tests or ["valid"]
     if seen is None or not data.examples.proteins.paired:
         return ""
-    hashes = _hashes(data, tests)
-    count = int(is_in(hashes, seen).sum())
+    digests, pairs = _pairs(data, tests)
+    count = saw_edges(seen, digests, pairs)
     if count and not allow:
         raise LeakageError(
-            f"{encoder.name} was trained on {count} of the {len(hashes)} pairs that it would be "
+            f"{encoder.name} was trained on {count} of the {len(pairs)} pairs that it would be "
             f"tested on here ({', '.join(tests)}); take another encoder or other pairs; "
             "--allow-leakage goes on all the same, and marks its numbers LEAKED"
         )
     return LEAKED if count else ""
 
 
-def _hashes(data: Data, parts: Sequence[str]) -> np.ndarray:
-    """Hashes of the pairs of some parts, which do not depend on what their proteins are called."""
+def _pairs(data: Data, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the proteins' digests, whatever they are called, and the pairs of some parts."""
     proteins = data.examples.proteins
     rows = np.concatenate([data.partition.rows[part] for part in parts])
     names = map(str, range(len(proteins.sequences)))
     digests = SequenceStore.from_records(names, proteins.sequences).digests()
-    return pair_hashes(digests, np.sort(proteins.rows[rows], axis=1))
+    return digests, proteins.rows[rows]
