@@ -142,6 +142,7 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
 )
 """Encoders by the first word of their name; each is called with the whole name."""
 _PREFIXES = ("random", "esm2", "esmc")
+_one_thread_draws = threading.Lock()
 
 
 def load_encoder(
@@ -300,9 +301,6 @@ def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encode
         model = LcPlmForMaskedLM(config)
     wanted = dtype if isinstance(dtype, torch.dtype) else torch.float32
     return LcPlmEncoder(nn.Module.to(model, wanted), name)
-
-
-_one_thread_draws = threading.Lock()
 
 
 def _preset_and_seed(name: str) -> tuple[str, int]:
