@@ -12,22 +12,17 @@ GraphSAGE over the same edges makes of states of single proteins.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
-from quality_parts.function import _fmax, _predictions
+from quality_parts.function import _fmax, _predictions, head_scores
 from relation_control import shown
 from torch_geometric.data import Data
 
 from lcplm_graph import AddProteinFeatures, GOFunction, StringPPI, load_encoder
 from lcplm_graph.evaluation.comparison import Comparison, over_items, over_members
-from lcplm_graph.evaluation.function import FUNCTION_FIT
 from lcplm_graph.evaluation.go_metrics import FmaxCurve
-from lcplm_graph.heads.fit import fit_function
-from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.pairs import degrees, pair_graph
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
@@ -91,8 +86,9 @@ def compare(
     raised = partial(dataset.ontology.propagate_scores, terms=data.go_terms)
     scores = {}
     if options.graph_sage:
-        scores["single proteins + GraphSAGE"] = by_graph(
-            x[ALONE], data.y[rows], masks, edges, raised, options
+        both = torch.from_numpy(np.concatenate([edges, edges[:, ::-1]]).T.copy())
+        scores["single proteins + GraphSAGE"] = head_scores(
+            x[ALONE], both, data.y[rows], masks, raised, options, conv="GraphSAGE"
         )
     labels, masks = data.y[rows][used], [mask[used] for mask in masks]
     for name, own in x.items():
@@ -110,28 +106,6 @@ def compare(
             over_items(int(chosen.sum()), resamples=options.resamples),
         )  # fmt: skip
     shown(comparison, "Fmax")
-
-
-def by_graph(
-    x: torch.Tensor,
-    labels: torch.Tensor,
-    masks: list[torch.Tensor],
-    edges: np.ndarray,
-    raised: Callable[[np.ndarray], np.ndarray],
-    options: argparse.Namespace,
-) -> np.ndarray:
-    """Scores of the test proteins by heads over the graph, (members, n, terms)."""
-    train, valid, test = masks
-    both = torch.from_numpy(np.concatenate([edges, edges[:, ::-1]]).T.copy())
-    scores = []
-    for seed in range(options.members):
-        torch.manual_seed(seed)
-        head = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv="GraphSAGE")
-        fit = replace(FUNCTION_FIT, steps=options.steps, seed=seed, progress=True)
-        fit_function(head, x, both, labels, train, valid, fit)
-        with torch.inference_mode():
-            scores.append(raised(head(x, both)[test].sigmoid().double().numpy()))
-    return np.stack(scores)
 
 
 def _parse() -> argparse.Namespace:

@@ -83,18 +83,35 @@ def _predictions(
     options: argparse.Namespace,
 ) -> dict[str, NDArray]:
     """Scores of the test proteins, shape (members, n, terms)."""
-    train, valid, test = masks
+    train, _, test = masks
     array = x.numpy()
     array = (array - array[train].mean(0)) / np.maximum(array[train].std(0), 1e-6)
     near = nearest_neighbour_transfer(array[train], labels[train].numpy(), array[test])
     none = torch.empty((2, 0), dtype=torch.int64)
+    return {
+        "neighbour": near[None],
+        "head": head_scores(x, none, labels, masks, raised, options, conv="none"),
+    }
+
+
+def head_scores(
+    x: torch.Tensor,
+    edge_index: torch.Tensor,
+    labels: torch.Tensor,
+    masks: list[torch.Tensor],
+    raised: Callable[[NDArray], NDArray],
+    options: argparse.Namespace,
+    *,
+    conv: str,
+) -> NDArray:
+    """Scores of the test proteins by heads of several seeds, shape (members, n, terms)."""
+    train, valid, test = masks
     scores = []
     for seed in range(options.members):
         torch.manual_seed(seed)
-        head = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv="none")
+        head = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
         fit = replace(FUNCTION_FIT, steps=options.steps, seed=seed, progress=True)
-        fit_function(head, x, none, labels, train, valid, fit)
+        fit_function(head, x, edge_index, labels, train, valid, fit)
         with torch.inference_mode():
-            found = head(x[test], none).sigmoid().double().numpy()
-        scores.append(raised(found))
-    return {"neighbour": near[None], "head": np.stack(scores)}
+            scores.append(raised(head(x, edge_index)[test].sigmoid().double().numpy()))
+    return np.stack(scores)
