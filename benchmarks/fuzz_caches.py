@@ -19,6 +19,7 @@ from fuzz_apart import forked
 from fuzz_core import Reader, Refused
 from torch_geometric.data import Data
 
+from lcplm_graph.datasets.cache import _SOURCES as SOURCES
 from lcplm_graph.datasets.cache import DATA, REPORT, Built, DiskCache
 from lcplm_graph.evaluation.bootstrap import Interval
 from lcplm_graph.evaluation.comparison import Comparison
@@ -27,6 +28,7 @@ from lcplm_graph.features.job_folder import JobFolder
 from lcplm_graph.features.store import FeatureStore
 from lcplm_graph.files.content import is_whole, other_format, rubbish
 from lcplm_graph.files.download import read_record
+from lcplm_graph.files.transport import _Before as Before
 from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
@@ -35,6 +37,7 @@ from lcplm_graph.training.corpus import open_corpus
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.shards import FACTS, WalkShard
+from lcplm_graph.walks.shards import _is_of as is_of
 
 SEQUENCES = ["MKTAYIAK", "MVLSPADK", "MGG"]
 STORE = SequenceStore.from_records(["a", "b", "c"], SEQUENCES)
@@ -78,6 +81,24 @@ def _report(path: Path) -> Any:
     return cache.report
 
 
+def _sources(path: Path) -> Any:
+    """Say whether a list of raw files lets a dataset's cache stay; else the cache is made again."""
+    cache, raw = DiskCache(path.parent, "x"), path.with_name("raw")
+    raw.touch()
+    made: list[Built] = []
+
+    def build() -> Built:
+        edges = torch.tensor([[0, 1], [1, 0]])
+        made.append(Built(Data(edge_index=edges, num_nodes=3), STORE, {"edges": 1}))
+        return made[-1]
+
+    cache.fill(build, [raw], again=not cache.folder.is_dir())
+    _put(path, cache.folder, SOURCES)
+    made.clear()
+    cache.fill(build, [raw], again=False)
+    return _known(not made)
+
+
 def _add_features(root: Path) -> None:
     FeatureStore("some", 2, root).add(wide_digests(SEQUENCES), np.ones((3, 2), np.float32))
 
@@ -118,7 +139,8 @@ def _residues(name: str) -> Callable[[Path], Any]:
 
 
 def _shard(path: Path) -> Any:
-    return WalkShard(_put(path, path.parent / "shard", FACTS)).facts
+    folder = _put(path, path.parent / "shard", FACTS)
+    return is_of(folder, {"x.gz": [1, 2, 3]}), WalkShard(folder).facts
 
 
 def _make_part(path: Path) -> None:
@@ -159,6 +181,10 @@ def _known(found: Any) -> Any:
 def _note(path: Path) -> Any:
     _put(path, path.parent, "x.gz.json")
     return read_record(path.with_name("x.gz"))
+
+
+def _partial(path: Path) -> Any:
+    return _known(Before.read(path) != Before())
 
 
 def _kind(path: Path) -> Any:
@@ -205,9 +231,12 @@ _SIZE = len(_written(STORE.save))
 _JOB = json.dumps({"layout": 2, "id": "a", "sequences_bytes": _SIZE, "encoder": "x"}).encode()
 _DONE = json.dumps({"job": "a", "batches": 1, "size": 4, "crc32": zlib.crc32(b"1234")}).encode()
 _FACTS = json.dumps({"name": "string:7", "taxon": 7, "proteins": 3, "split": {"kind": "c3"}})
+_MADE_OF = json.dumps({"/data/raw/x.gz": [12, 1700000000000000000, 1700000000000000000]})
+_PART = json.dumps({"validator": '"abc"', "total": 12})
 CACHES = (
     Reader("processed graph", (_written(_fill, DATA),), _graph),
     Reader("report of a dataset", (_written(_fill, REPORT),), _report),
+    Reader("raw files of a dataset", (_MADE_OF.encode(),), _sources),
     Reader("cached features", (_written(_add_features, "shard-*"),), _features),
     Reader("rows of a walk", (_written(_save_walks, "indptr.npy"),), _walks("indptr.npy")),
     Reader("neighbours of a walk", (_written(_save_walks, "indices.npy"),), _walks("indices.npy")),
@@ -221,6 +250,7 @@ CACHES = (
     Reader("job of embed", (_JOB,), _job("job.json")),
     Reader("progress of embed", (_DONE,), _job("done.json")),
     Reader("note of a download", (_SEEN,), _note),
+    Reader("note of a partial download", (_PART.encode(),), _partial),
     Reader("kind of a download", (_SEEN, gzip.compress(_SEEN, mtime=0)), _kind),
     Reader("comparison", (_written(_compare),), _compared),
     *(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from fuzz_core import Reader
+from fuzz_core import Reader, Refused
+from safetensors.torch import save_file
 
+from lcplm_graph.command import parse_options
+from lcplm_graph.contacts import ContactsOptions
 from lcplm_graph.finetuning.model import PropertyModel
+from lcplm_graph.finetuning.module import BEST, FinetuneTask, load_best
+from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.target import Target
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.function_model import FunctionModel
@@ -27,6 +34,7 @@ from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.release import _read as note
 from lcplm_graph.training.checkpoints import newest_intact
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.resume import read_manifest, read_options
@@ -62,6 +70,12 @@ def _make_property(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+def _make_best(folder: Path) -> None:
+    _make_property(folder)
+    task = FinetuneTask(PropertyModel.from_pretrained(folder), _FINETUNE, 1)
+    save_file(task.state_dict(), folder / BEST)
+
+
 def _make_link(folder: Path) -> None:
     recipe = Recipe()
     head = untrained(0, **recipe.arguments({"base": torch.ones(4, 8)}))
@@ -90,6 +104,7 @@ _MAKERS: dict[str, Callable[[Path], None]] = {
     "shards": _make_shards,
     "esm2": _make_esm2,
     "property": _make_property,
+    "best": _make_best,
     "link": _make_link,
     "function": _make_function,
     "run": _make_run,
@@ -167,11 +182,28 @@ def _record(folder: Path) -> Any:
     return ModelFolder(folder).record().facts
 
 
+def _best(folder: Path) -> Any:
+    task = FinetuneTask(PropertyModel.from_pretrained(folder), _FINETUNE, 1)
+    load_best(task, folder)
+    return len(task.state_dict())
+
+
+def _command(path: Path) -> Any:
+    """Read a file of options as commands do; what they refuse goes to the terminal."""
+    with redirect_stderr(io.StringIO()) as told:
+        try:
+            return parse_options(ContactsOptions, ["--config", str(path)], "contacts")
+        except SystemExit:
+            raise Refused(told.getvalue()) from None
+
+
 def _model(name: str, kind: str, file: str, read: Callable[[Path], Any]) -> Reader:
     return Reader(name, _seeds(kind, file), _beside(kind, file, read))
 
 
 _WEIGHTS = "model.safetensors"
+_FINETUNE = FinetuneOptions(table="t.tsv", out="run", mode="head")
+_OPTIONS = b"fasta: a.fasta\nout: c.tsv  # pairs\nencoder: lcplm-2m\ntop: 5\n"
 MODELS = (
     _model("config", "lcplm", "config.json", _embedded("")),
     _model("weights", "lcplm", _WEIGHTS, _embedded("")),
@@ -182,6 +214,7 @@ MODELS = (
     _model("weights of ESM-2", "esm2", _WEIGHTS, _embedded("esm2:")),
     _model("property", "property", "property.json", _predicted),
     _model("head of a property", "property", "head.safetensors", _predicted),
+    _model("best state of a run", "best", BEST, _best),
     _model("link model", "link", "config.json", LinkModel.load),
     _model("weights of a link model", "link", _WEIGHTS, LinkModel.load),
     _model("function model", "function", "function.json", FunctionModel.load),
@@ -190,4 +223,6 @@ MODELS = (
     _model("options of a run", "run", "config.yaml", _options),
     _model("manifest", "run", "run.json", _manifest),
     _model("metrics", "run", "metrics.csv", _metrics),
+    Reader("options of a command", (_OPTIONS,), _command, suffix=".yaml"),
+    Reader("note of a release", (b"# Data\n\nCC BY 4.0 \xc3\xa9\n",), lambda path: note(str(path))),
 )

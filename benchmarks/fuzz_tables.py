@@ -109,6 +109,12 @@ def _write_parquet(path: Path) -> None:
     pq.write_table(pa.table({"id": ["a", "b"], "embedding": [[1.0, 2.0], [0.5, 3.0]]}), path)
 
 
+def _write_labels(path: Path) -> None:
+    rows = {"id": list("abcdefghijkl"), "sequence": [f"MK{'T' * i}" for i in range(12)]}
+    rows |= {"label": [i / 4 for i in range(12)], "split": ["train", "valid", "test"] * 4}
+    pq.write_table(pa.table(rows), path)
+
+
 def _write_bcif(path: Path) -> None:
     atoms = pdbx.get_structure(pdbx.CIFFile.read(io.StringIO(CIF.decode())), model=1)
     file = pdbx.BinaryCIFFile()
@@ -222,6 +228,7 @@ TABLES = (
     Reader("csv", (CSV,), _table, lambda text: plain.table(text, ","), ".csv"),
     Reader("tsv", (TSV,), _table, lambda text: plain.table(text, "\t"), ".tsv"),
     Reader("labels", (TSV,), _examples, suffix=".tsv"),
+    Reader("labels, parquet", (_written("", _write_labels),), _examples, suffix=".parquet"),
     Reader("variants", (VARIANTS, LIST), _variants, plain.variants),
     Reader("variants of a protein", (VARIANTS, LIST), lambda path: variants_of(path, STORE)),
     Reader("assays", (ASSAY,), _assays),

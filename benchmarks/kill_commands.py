@@ -32,6 +32,14 @@ _PROPERTY = (
 )  # fmt: skip
 
 
+def function_options(inputs: Path) -> tuple[Any, ...]:
+    """Return options of a small task of functions."""
+    return (
+        "--annotations", inputs / "goa.tsv", "--ontology", inputs / "go.obo", "--sequences",
+        inputs / "a.fasta", "--evidence", "all", "--min-proteins", 3, "--encoder", "composition",
+    )  # fmt: skip
+
+
 def command(*words: Any) -> None:
     """Run ``lcplm WORDS``; raise what it says where it fails."""
     with contextlib.redirect_stderr(io.StringIO()) as told:
@@ -52,9 +60,6 @@ def make_inputs(inputs: Path, server: Any) -> None:
     frame = pd.DataFrame({"id": ids, "sequence": texts, "label": [t.count("A") for t in texts]})
     frame.to_csv(inputs / "labels.tsv", sep="\t", index=False)
     (inputs / "families.tsv").write_text("".join(f"P{i}\tPF{i % 3}\n" for i in range(24)))
-    pairs = [f"P{a}\tP{b}\n" for a in range(24) for b in range(a) if (a + b) % 2]
-    (inputs / "dense.tsv").write_text("".join(pairs))
-    (inputs / "dense.fasta").write_text((inputs / "a.fasta").read_text())
     torch.manual_seed(0)
     model = LcPlmForMaskedLM(LcPlmConfig(d_model=8, n_layer=1))
     model.save_pretrained(inputs / "tiny")
@@ -104,7 +109,6 @@ def command_jobs(
     tiny, fasta, new, one = (inputs / n for n in ("tiny", "a.fasta", "new.fasta", "one.fasta"))
     embedded, labels, run = inputs / "a.h5", inputs / "labels.tsv", inputs / "released"
     graph = ("--graph", f"pairs:{inputs / 'p.tsv'}", "--encoder", "composition")
-    dense = ("--graph", f"pairs:{inputs / 'dense.tsv'}", "--encoder", "composition")
 
     def embed() -> None:
         command("embed", fasta, "--encoder", "composition", "--out", embedded)
@@ -116,10 +120,6 @@ def command_jobs(
         page = ("--report", folder / "page.html", "--save-head", folder / "head")
         command("predict", what, *words, *page, "--steps", 3)
 
-    functions = (
-        "--annotations", inputs / "goa.tsv", "--ontology", inputs / "go.obo", "--sequences", fasta,
-        "--evidence", "all", "--min-proteins", 3, "--encoder", "composition",
-    )  # fmt: skip
     return {
         "score-command": Job(
             lambda f: command(
@@ -154,25 +154,8 @@ def command_jobs(
             lambda f: predict(f, "partners", new, "--out", f / "p.cx2", *graph, "--members", 1)
         ),
         "function": Job(
-            lambda f: predict(f, "function", fasta, "--out", f / "f.parquet", *functions)
-        ),
-        "evaluate-link": Job(
-            lambda f: command(
-                "evaluate", "link", *dense, "--out", f / "link", "--report", f / "page.html",
-                "--split", "random", "--ranked", 0, "--resamples", 2, "--steps", 1, "--conv",
-                "none", "--negatives", "uniform", "--members", 1, "--no-untrained",
-            )
-        ),
-        "evaluate-function": Job(
-            lambda f: command(
-                "evaluate", "function", *functions, "--out", f / "function", "--report",
-                f / "page.html", "--aspect", "MF", "--resamples", 2, "--steps", 1,
-            )
-        ),
-        "evaluate-homology": Job(
-            lambda f: command(
-                "evaluate", "homology", "--source", inputs / "tape.tar.gz", "--encoder",
-                "composition", "--out", f / "homology", "--report", f / "page.html",
+            lambda f: predict(
+                f, "function", fasta, "--out", f / "f.parquet", *function_options(inputs)
             )
         ),
         "shards": Job(lambda f: _convert(inputs / "cards", 7), volatile=("data/string",)),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from kill_commands import command_jobs, make_inputs
+from kill_evaluations import evaluation_jobs, make_evaluation_inputs
 from kill_matrix import Job
 from matplotlib.figure import Figure
 
@@ -67,6 +68,7 @@ def prepared(base: Path) -> Iterator[Path]:
     Figure.savefig = _coarsely
     with file_server.running() as server:
         make_inputs(inputs, server)
+        make_evaluation_inputs(inputs)
         (inputs / "url").write_text(server.put("x.tsv", b"a\tb\n" * 50_000))
         yield inputs
 
@@ -132,6 +134,7 @@ def jobs(inputs: Path) -> dict[str, Job]:
         "stage1": Job(lambda folder: _stage1(folder, inputs), _trained, volatile=_TRAINING),
         "stage2": Job(lambda folder: _stage2(folder, inputs), _trained, volatile=_TRAINING),
         **command_jobs(inputs, lambda folder: _stage1(folder, inputs), _trained),
+        **evaluation_jobs(inputs),
     }
 
 

@@ -215,7 +215,10 @@ def parse_options(cls: type[T], argv: Sequence[str] | None, name: str, descripti
         For ``--help`` and errors.
     """
     parser = make_parser(cls, name, description)
-    values = parser.parse_args(None if argv is None else list(argv)).as_dict()
+    try:
+        values = parser.parse_args(None if argv is None else list(argv)).as_dict()
+    except UnicodeDecodeError:
+        parser.error("the file of --config is not UTF-8; convert its encoding")
     values.pop("config", None)
     return cls(**values)
 
@@ -247,7 +250,7 @@ def _in_options(text: str, cls: type) -> str:
     own = {one.name: one for one in fields(cls)}
     if found := re.fullmatch(r"(the following arguments are required: )([\w, ]+)", text):
         return found[1] + ", ".join(_option(own.get(name), name) for name in found[2].split(", "))
-    found = re.match(r'Parser key "(\w+)".*(?:Got|Given) value: (.*)', text)
+    found = re.match(r'Parser key "(\w+)".*(?:Got|Given) value: ?(.*)', text)
     if found is None or found[1] not in own:
         return text
     hint = _item(get_type_hints(cls)[found[1]])

@@ -279,7 +279,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _read(path: str) -> str:
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such file")
-    return Path(path).read_text()
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8; convert the file's encoding") from None
 
 
 if __name__ == "__main__":

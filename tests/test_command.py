@@ -73,6 +73,7 @@ def test_values_keep_their_spelling(argv, expected) -> None:
         (["--colur", "red"], "did you mean '--colour'?"),
         (["--colour", "green"], "lcplm toy: --colour green: give one of 'red', 'blue'"),
         (["--size", "big"], "lcplm toy: --size big: give a whole number"),
+        (["--size", ""], "lcplm toy: --size : give a whole number"),
         (["--share", "1.5.0"], "lcplm toy: --share 1.5.0: give a number"),
     ],
 )
@@ -83,6 +84,14 @@ def test_a_wrong_command_line_is_two_lines_and_exit_2(argv, text, capsys) -> Non
     assert caught.value.code == 2
     assert text in said
     assert said.count("\n") == 2
+
+
+def test_a_config_file_that_is_no_text_is_one_sentence(tmp_path, capsys) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_bytes("colour: réd".encode("latin-1"))
+    with pytest.raises(SystemExit):
+        parse_options(Toy, ["--config", str(path)], "toy")
+    assert "lcplm toy: the file of --config is not UTF-8" in capsys.readouterr().err
 
 
 def _raise(error: BaseException):

@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import fuzz
 from fuzz_core import open_stream
 
-# Those that load a model, or fork a process for each file.
+# Those that load a model, build a cache, or fork a process for each file.
 FILES = {
+    "raw files of a dataset": 15, "best state of a run": 40, "options of a command": 40,
     "training pairs of a scorer": 30, "tar": 20, "lmdb": 60, "embeddings, h5": 60,
     "how embeddings were made, h5": 30, "config": 60,
     "weights": 20, "index of shards": 20, "config of ESM-2": 30, "weights of ESM-2": 15,

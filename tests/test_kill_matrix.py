@@ -22,8 +22,8 @@ SLOW = (
     "model", "score", "dataset-cache", "embed-h5", "embed-parquet", "embed-residues",
     "embed-shards", "unpack", "store", "split", "stage1", "stage2", "finetune", "release",
     "shards", "score-command", "search", "map", "variants", "contacts", "edges", "partners",
-    "function", "evaluate-link", "evaluate-function", "evaluate-homology", "predict-property",
-    "stage2-species", "data-command",
+    "function", "evaluate-link", "evaluate-function", "evaluate-homology", "evaluate-contacts",
+    "evaluate-variants", "evaluate-ogb", "predict-property", "stage2-species", "data-command",
 )  # fmt: skip
 
 

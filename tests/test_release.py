@@ -92,6 +92,9 @@ def test_what_cannot_be_released(run: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "run.json").write_text(json.dumps(unfinished))
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "not finished; go on with --resume auto" in capsys.readouterr().err
+    (tmp_path / "note.md").write_bytes("Café".encode("latin-1"))
+    assert main([str(run), "--out", str(tmp_path / "out"), "--note", str(tmp_path / "note.md")])
+    assert "note.md: not UTF-8" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

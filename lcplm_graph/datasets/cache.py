@@ -170,11 +170,11 @@ class DiskCache:
 
 
 def _same(sources: Path, now: dict[str, list[int]]) -> bool:
-    """Whether raw files are those of before; what cannot be compared is taken to be the same."""
+    """Whether raw files are those of before; a list that is damaged does not say so."""
     try:
-        before = json.loads(sources.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return True
+        before = read_json(sources, "give force_reload=True")
+    except DataError:
+        return not now
     return all(before.get(path, state) == state for path, state in now.items())
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets.base import PPIDataset
@@ -187,9 +188,7 @@ class OGBLPPA(OGBDataset):
             path = home / "split" / "throughput" / f"{part}.pt"
             content = _load_split(path)
             for key in ("edge", "edge_neg") if part != "train" else ("edge",):
-                if key not in content:
-                    raise DataError(f"the split lacks {key!r}", path=path)
-                data[f"{part}_{key}"] = torch.as_tensor(content[key], dtype=torch.int64)
+                data[f"{part}_{key}"] = _split_pairs(content, key, num_nodes, path)
         return data
 
 
@@ -220,7 +219,11 @@ def _mapping(path: Path) -> list[str]:
         raise DataError("a line is a node's number and its protein's id", path=path)
     if table.column(1).null_count:
         raise DataError("a node has no protein id", path=path)
-    return table.column(1).to_pylist()
+    numbers, ids = table.column(0).to_numpy(), table.column(1).to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    if numbers.dtype.kind != "i" or (numbers[order] != np.arange(len(ids))).any():
+        raise DataError("the nodes are not numbered 0, 1, 2, ..., each once", path=path)
+    return ids[order].tolist()
 
 
 def _matrix(path: Path, dtype: type, num_rows: int | None = None) -> Any:
@@ -279,6 +282,21 @@ def _load_split(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError("the split is not a dictionary", path=path)
     return content
+
+
+def _split_pairs(content: dict[str, Any], key: str, num_nodes: int, path: Path) -> Tensor:
+    if key not in content:
+        raise DataError(f"the split lacks {key!r}", path=path)
+    try:
+        pairs = torch.as_tensor(content[key])
+        is_pairs = pairs.dim() == 2 and pairs.shape[1] == 2 and not pairs.is_floating_point()
+        is_pairs = is_pairs and bool(((pairs >= 0) & (pairs < num_nodes)).all())
+    except (TypeError, ValueError, RuntimeError):
+        is_pairs = False
+    if not is_pairs:
+        message = f"{key!r} of the split is not pairs of nodes in 0..{num_nodes - 1}"
+        raise DataError(message, path=path)
+    return pairs.long()
 
 
 def _join_sequences(ids: Sequence[str], fasta: Sequence[Path]) -> tuple[SequenceStore, Any]:

@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lcplm_graph.errors import TrainingError
+from lcplm_graph.errors import CheckpointError, TrainingError
 from lcplm_graph.finetuning.batches import Piece, Step
 from lcplm_graph.finetuning.model import PropertyModel
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.io import atomic_path
+from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.training.optim import learning_rate_factor, no_decay_names
 
 BEST = "best.safetensors"
@@ -236,6 +238,8 @@ def load_best(task: FinetuneTask, folder: Path) -> None:
     ------
     TrainingError
         If no evaluation gave a number.
+    CheckpointError
+        If the file is damaged.
     """
     path = folder / BEST
     if not path.is_file():
@@ -243,4 +247,19 @@ def load_best(task: FinetuneTask, folder: Path) -> None:
             f"{folder}: no evaluation on the validation rows gave a number; they are too few or "
             "of one class, so choose another split"
         )
-    task.load_state_dict(load_file(path), strict=False)
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: not readable ({first_line(error)}); start a new run"
+        ) from error
+    # What is not trained is not in the file, so that loading itself cannot be strict.
+    if _shapes(state) != _shapes(task.state_dict()):
+        raise CheckpointError(
+            f"{path}: its tensors are not those that this run trains; start a new run"
+        )
+    task.load_state_dict(state, strict=False)
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lcplm_graph.datasets.string import StringPPI, raw_states
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path, locked_folder, read_json
 from lcplm_graph.models.names import SEEN_EDGES
@@ -33,6 +33,7 @@ from lcplm_graph.walks.stream import WalkSource, WalkStream, WalkTokens
 
 FACTS, SPLIT = "shard.json", "split"
 _SPECIES = 4
+_KINDS: dict[str, type] = {"taxon": int, "proteins": int, "split": dict, "files": dict}
 _FORMAT = 1
 # Each takes about ten mappings, of which Linux allows a process 65,530.
 _OPEN_SHARDS = 512
@@ -54,7 +55,7 @@ class WalkShard:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.facts: dict[str, Any] = read_json(folder / FACTS, f"delete {folder}")
+        self.facts = _facts(folder)
 
     @classmethod
     def of_string(cls, name: str, *, kind: str, seed: int, weighted: bool, q: float) -> WalkShard:
@@ -105,9 +106,18 @@ def open_shards(
     ]
 
 
+def _facts(folder: Path) -> dict[str, Any]:
+    path, advice = folder / FACTS, f"delete {folder}"
+    facts = {"files": {}, **read_json(path, advice)}
+    wrong = [name for name, kind in _KINDS.items() if type(facts.get(name)) is not kind]
+    if wrong:
+        raise DataError(f"does not tell {', '.join(wrong)}; {advice}", path=path)
+    return facts
+
+
 def _is_of(folder: Path, raw: dict[str, list[int]]) -> bool:
     """Whether a shard was made of raw files as they are; files that are gone are not asked."""
-    before = read_json(folder / FACTS, f"delete {folder}").get("files", {})
+    before = _facts(folder)["files"]
     return all(before.get(name, state) == state for name, state in raw.items())
 
 
@@ -198,6 +208,9 @@ class ShardedWalkStream(WalkSource):
         shard = self.shards[species]
         seed = derive_key(self._key, shard.facts["taxon"]) >> 1  # a seed has 63 bits
         sampler = WalkSampler.open(shard.folder, seed=seed, **self._options)
+        if sampler.num_nodes != shard.num_nodes:
+            message = f"{shard.num_nodes} proteins, its graph has {sampler.num_nodes}; delete"
+            raise DataError(f"{message} {shard.folder}", path=shard.folder / FACTS)
         return WalkStream(
             sampler, shard.residues, max_tokens=self.max_tokens, negative_rate=self._negative_rate
         )

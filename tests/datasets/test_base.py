@@ -49,6 +49,26 @@ def test_disk_cache_is_built_once(tmp_path, monkeypatch):
     assert Two(DiskCache(tmp_path, "two"), force_reload=True)[0].num_nodes == 2
 
 
+@pytest.mark.parametrize("content", ["", "[1]", "[" * 100_000, None])
+def test_a_cache_that_does_not_tell_its_raw_files_is_built_again(tmp_path, content):
+    cache, raw = DiskCache(tmp_path, "two"), tmp_path / "raw.tsv"
+    built = Two(DiskCache(tmp_path, "one"))
+    fill = lambda: cache.fill(built.build, [raw], again=False)  # noqa: E731
+    raw.write_text("a")
+    fill()
+    sources = cache.folder / "sources.json"
+    sources.unlink() if content is None else sources.write_text(content)
+    before = Two.built
+    fill()
+    fill()
+    assert Two.built == before + 1
+    # Without raw files there is nothing that it could be made of.
+    raw.unlink()
+    sources.write_text("[1]")
+    fill()
+    assert Two.built == before + 1
+
+
 def test_hooks_of_pyg(tmp_path):
     def mark(data):
         data.mark = torch.ones(2)

@@ -94,6 +94,23 @@ def test_links(home, tmp_path):
     assert data.x.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
 
 
+def test_proteins_are_of_the_node_that_their_line_names(home, tmp_path):
+    rows = "".join(f"{i},{IDS[i]}\n" for i in (2, 0, 3, 1))
+    write(home / "mapping" / "nodeidx2proteinid.csv.gz", "node idx,protein id\n" + rows)
+    dataset = OGBNProteins(proteins(home), tmp_path / "9606.fa.gz", root=tmp_path)
+    assert dataset.sequences.ids == IDS
+
+
+@pytest.mark.parametrize(
+    "pairs", [[[0, 4]], [[-1, 0]], [[0.5, 1]], [0, 1], [[0, 1, 2]], "0 1", None, [["a", "b"]]]
+)
+def test_held_out_pairs_that_are_none(home, tmp_path, pairs):
+    folder = links(home) / "split" / "throughput"
+    torch.save({"edge": pairs, "edge_neg": pairs}, folder / "test.pt")
+    with pytest.raises(DataError, match=r"test\.pt: 'edge' of the split is not pairs of nodes in"):
+        OGBLPPA(home, tmp_path / "9606.fa.gz", root=tmp_path / "root")
+
+
 class _Harm:
     def __reduce__(self):
         return print, ("harm",)
@@ -110,6 +127,8 @@ class _Harm:
         ("raw/node-label.csv.gz", "1,0\n2,0\n1,1\n0,1\n", "line 2: a label is neither 0 nor 1"),
         ("raw/edge-feat.csv.gz", "1e999,0\n2,0\n1,1\n", "too large"),
         ("mapping/nodeidx2proteinid.csv.gz", "protein id\nx\n", "a node's number and"),
+        ("mapping/nodeidx2proteinid.csv.gz", "n,id\n0,a\n0,b\n2,c\n3,d\n", "not numbered 0, 1"),
+        ("mapping/nodeidx2proteinid.csv.gz", "n,id\nx,a\n1,b\n2,c\n3,d\n", "not numbered 0, 1"),
         ("split/species/test.csv.gz", "4\n", "outside 0..3"),
     ],
 )

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import lcplm_graph
 from lcplm_graph.__main__ import main
 from lcplm_graph.errors import CheckpointError, InputError, Interrupted, LeakageError, SequenceError
 from lcplm_graph.finetuning.data import facts_of, read_data
 from lcplm_graph.finetuning.model import PropertyModel
+from lcplm_graph.finetuning.module import BEST, FinetuneTask, load_best
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.run import finetune
+from lcplm_graph.finetuning.target import Target
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.proteins.fasta import write_fasta
 
@@ -316,6 +319,24 @@ def test_the_command_asks_about_fasta_and_tables(encoder, proteins, tmp_path, ca
         assert told in capsys.readouterr().err
     assert main(["predict-property", encoder, str(fasta), "--out", str(out)]) == 1
     assert "lcplm finetune wrote" in capsys.readouterr().err
+
+
+def test_a_damaged_best_state_is_not_taken_for_one(tmp_path):
+    model = PropertyModel(load_encoder("composition"), Target("binary", ("no", "yes")))
+    task = FinetuneTask(model, FinetuneOptions(table="t", out="o", mode="head"), 1)
+    good = {name: value + 1 for name, value in task.state_dict().items()}
+    save_file(good, tmp_path / BEST)
+    load_best(task, tmp_path)
+    assert all(torch.equal(value, good[name]) for name, value in task.state_dict().items())
+    name, *rest = good
+    other = {name: good[name]}, {f"{name}x": good[name], **{k: good[k] for k in rest}}
+    for state in other:
+        save_file(state, tmp_path / BEST)
+        with pytest.raises(CheckpointError, match="not those that this run trains"):
+            load_best(task, tmp_path)
+    (tmp_path / BEST).write_bytes(b"rubbish")
+    with pytest.raises(CheckpointError, match=f"{BEST}: not readable"):
+        load_best(task, tmp_path)
 
 
 def test_damaged_folders_get_one_sentence(encoder, proteins, tmp_path):

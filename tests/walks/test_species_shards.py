@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import file_server
@@ -23,7 +24,7 @@ from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.walks import sampler as sampler_module
 from lcplm_graph.walks.graph import save_graph
 from lcplm_graph.walks.sampler import WalkSampler
-from lcplm_graph.walks.shards import ShardedWalkStream, open_shards
+from lcplm_graph.walks.shards import ShardedWalkStream, WalkShard, open_shards
 from lcplm_graph.walks.stream import WalkStream
 
 SIZES = {7: 60, 8: 40, 9: 25}
@@ -213,3 +214,20 @@ def test_what_cannot_be_is_refused(shards, tmp_path: Path) -> None:
         ShardedWalkStream([shards[0], shards[0]], **OPTIONS)
     with pytest.raises(DataError, match=r"indptr\.npy: cannot be read as an array"):
         WalkSampler.open(tmp_path, 3)
+
+
+def test_damaged_facts_of_a_species_are_refused(shards, tmp_path: Path) -> None:
+    shutil.copytree(shards[0].folder, tmp_path / "shard")
+    path = tmp_path / "shard" / "shard.json"
+    facts = json.loads(path.read_text())
+    for change, told in (
+        ({"files": []}, "does not tell files"),
+        ({"proteins": "60", "taxon": None}, "does not tell taxon, proteins"),
+    ):
+        path.write_text(json.dumps(facts | change))
+        with pytest.raises(DataError, match=rf"shard.json: {told}; delete "):
+            WalkShard(path.parent)
+    path.write_text(json.dumps(facts | {"proteins": 7}))
+    stream = ShardedWalkStream([WalkShard(path.parent)], **OPTIONS)
+    with pytest.raises(DataError, match="7 proteins, its graph has 60; delete"):
+        stream.walks(0, 1)
