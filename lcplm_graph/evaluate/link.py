@@ -1,0 +1,142 @@
+"""``lcplm evaluate link``: does a pair of proteins interact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lcplm_graph.command import several
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.evaluate.shared import EvaluateOptions, finish, fit_options, loaded
+
+if TYPE_CHECKING:
+    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_task import LinkTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkCommand(EvaluateOptions):
+    """Options of ``lcplm evaluate link``.
+
+    Parameters
+    ----------
+    out
+        Folder to write into.
+    graph
+        A STRING network, pairs:FILE, or with --test-pairs the published training table.
+    valid_pairs
+        Published validation table of id, id, 0 or 1, with tabs between.
+    test_pairs
+        Published test table; the published split is kept as it is.
+    sequences
+        FASTA files of the proteins in the three tables.
+    split
+        A kind (node has C1, C2 and C3), or a saved split.json.
+    negatives
+        Kind of negatives that test pairs are told from.
+    ratio
+        Negatives drawn per positive.
+    conv
+        Convolution of the link model, or none; default: GraphSAGE where validation pairs have
+        proteins with edges.
+    decoder
+        From two states to log-odds.
+    predictor
+        Class of the heads: link, or one that an installed package adds (lcplm_graph.heads).
+    context
+        walks: a row of proteins embedded inside walks beside those embedded alone; the link model
+        takes the former.
+    ranked
+        Test pairs per class that are ranked among all proteins for MRR; 0: none. Default: 100, of
+        published tables none.
+    resamples
+        Of the bootstrap over proteins.
+    steps
+        Training steps of a head.
+    members
+        Heads of a row, of different seeds; the link model has at least one of each kind.
+    untrained
+        The row of an encoder of the same shape with random weights, which doubles what embedding
+        costs where no features are kept yet.
+    allow_leakage
+        Go on where test pairs are training pairs, or the encoder saw them; numbers are marked
+        LEAKED.
+    """
+
+    out: str = "outputs/evaluate-link"
+    graph: str = "string_human_core"
+    valid_pairs: str | None = None
+    test_pairs: str | None = None
+    sequences: list[str] = several(default=[], metavar="FASTA")
+    split: str = "node"  # not the default kind: its table has all three classes
+    negatives: Literal["stub_matched", "uniform", "hard", "published"] = "stub_matched"
+    ratio: float = 1.0
+    conv: str | None = None
+    decoder: Literal["dot", "hadamard-mlp", "bilinear"] = "hadamard-mlp"
+    predictor: str = "link"
+    context: Literal["walks"] | None = None
+    ranked: int | None = None
+    resamples: int = 200
+    steps: int | None = None
+    members: int = 4
+    untrained: bool = True
+    allow_leakage: bool = False
+
+
+def run(options: LinkCommand) -> None:
+    """Evaluate, print the table and write it."""
+    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.heads.fit_link import LINK_FIT
+
+    ranked = (0 if options.test_pairs else 100) if options.ranked is None else options.ranked
+    link = LinkOptions(
+        negatives=options.negatives,
+        ratio=options.ratio,
+        ranked=ranked,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
+    task = _link_task(options, link)
+    encoder, pool = loaded(options)
+    report, curves = task.evaluate(
+        encoder,
+        link,
+        allow_leakage=options.allow_leakage,
+        pool=pool,
+        conv=options.conv,
+        decoder=options.decoder,
+        head=options.predictor,
+        context=options.context,
+        fit=fit_options(LINK_FIT, options.steps, options.seed),
+        members=options.members,
+        untrained=options.untrained,
+    )
+    task.draw(options.out, encoder, pool, report, curves)
+    sections = {"Leakage": task.leakage()} if options.report else {}
+    finish(report, "auroc", options.out, options.report, sections)
+
+
+def _link_task(options: LinkCommand, link: LinkOptions) -> LinkTask:
+    from lcplm_graph.evaluation.link_task import LinkTask
+
+    given = {
+        "--valid-pairs": options.valid_pairs,
+        "--test-pairs": options.test_pairs,
+        "--sequences": options.sequences or None,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if missing and len(missing) < len(given):
+        raise ConfigError(
+            f"a published split is --graph pairs:TRAIN with --valid-pairs, --test-pairs and "
+            f"--sequences; {' and '.join(missing)} is missing"
+        )
+    if options.valid_pairs is None or options.test_pairs is None:
+        return LinkTask.of_graph(options.graph, options.split, link)
+    return LinkTask.of_tables(
+        options.graph.removeprefix("pairs:"),
+        options.valid_pairs,
+        options.test_pairs,
+        options.sequences,
+        link,
+        allow_leakage=options.allow_leakage,
+    )
