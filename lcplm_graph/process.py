@@ -1,4 +1,4 @@
-"""Settings of the whole process: threads of torch and Numba, and what the C library keeps."""
+"""Settings of the whole process: threads, torch's generator, and what the C library keeps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import os
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_INT = 2**31 - 1
 _DYNAMIC_MMAP = 32 << 20
 _kept = False
+_one_draws = threading.RLock()
 _lost_threads = _relaunched = False
 
 
@@ -80,6 +82,32 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+@contextmanager
+def seeded(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
+    """Let torch draw from this seed inside the block, and go on after it as if nothing had been.
+
+    Torch's generator is the whole process's, so of several threads one at a time is inside.
+
+    Parameters
+    ----------
+    seed : int
+    devices : sequence of torch.device
+        GPUs whose generators are kept, too.
+
+    Examples
+    --------
+    >>> with seeded(1):
+    ...     one = torch.rand(1)
+    >>> with seeded(1):
+    ...     other = torch.rand(1)
+    >>> bool(one == other)
+    True
+    """
+    with _one_draws, torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        yield
+
+
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return ``function(item)`` for each item, at the same time in as many threads as torch has.
 
@@ -131,7 +159,8 @@ def _start_numba_threads() -> None:
 
 def _after_fork() -> None:
     """Note in a forked process that Numba's threads are lost, if there were any."""
-    global _lost_threads, _relaunched
+    global _lost_threads, _relaunched, _one_draws
+    _one_draws = threading.RLock()  # another thread, which is gone here, may have held it
     numba_threads = sys.modules.get("numba.np.ufunc.parallel")
     if numba_threads is not None and getattr(numba_threads, "_is_initialized", False):
         _lost_threads, _relaunched = True, False

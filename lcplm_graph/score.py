@@ -42,7 +42,8 @@ class ScoreOptions(PageOption):
     pairs
         Table of pairs instead: two columns or more, with tabs between.
     sequences
-        FASTA files with the proteins that the table names.
+        FASTA files with the proteins that the table names; a name that they lack is one of the
+        human training data, which a warning says.
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
     details

@@ -24,6 +24,7 @@ from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import pair_graph
+from lcplm_graph.process import seeded
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
@@ -221,8 +222,7 @@ def _head(
         edge_index = torch.empty((2, 0), dtype=torch.int64)
     labels = data.y[torch.from_numpy(rows)]
     train, valid, test = (torch.from_numpy(parts[p][rows]) for p in ("train", "val", "test"))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(checked_seed(options.seed))
+    with seeded(checked_seed(options.seed)):
         model = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)

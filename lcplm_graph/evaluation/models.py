@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import Encoder, LcPlmEncoder
 from lcplm_graph.models.masked_lm import MaskedLM, load_masked_lm
-from lcplm_graph.process import default_device
+from lcplm_graph.process import default_device, seeded
 
 
 def shown_name(encoder: Encoder) -> str:
@@ -24,8 +22,7 @@ def random_twin(encoder: Encoder) -> Encoder | None:
     """
     if not isinstance(encoder, LcPlmEncoder) or encoder.name.startswith("random"):
         return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0):
         make: Any = type(encoder.model)
         model = make(encoder.model.config)
     return LcPlmEncoder(model.eval(), "random-init").eval().to(encoder.device)

@@ -16,6 +16,7 @@ from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.esm2 import Esm2Encoder
 from lcplm_graph.models.lora import LORA_TARGETS, lora_config
+from lcplm_graph.process import seeded
 
 
 def prepare(encoder: Encoder, options: FinetuneOptions) -> Any:
@@ -50,10 +51,9 @@ def prepare(encoder: Encoder, options: FinetuneOptions) -> Any:
     config = lora_config(targets, rank=options.rank, dropout=options.dropout)
     from peft import get_peft_model
 
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with seeded(options.seed), warnings.catch_warnings():
         # Of Hugging Face's two packages about each other.
         warnings.simplefilter("ignore", FutureWarning)
-        torch.manual_seed(options.seed)
         try:
             return get_peft_model(encoder.model, config)  # type: ignore[arg-type]
         except ValueError as error:

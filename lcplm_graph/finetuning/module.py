@@ -20,6 +20,7 @@ from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.checkpoints import first_line
+from lcplm_graph.process import seeded
 from lcplm_graph.training.optim import learning_rate_factor, no_decay_names
 
 BEST = "best.safetensors"
@@ -75,8 +76,7 @@ class FinetuneTask(LightningModule):
         key = hash((self.options.seed, batch.number)) % 2**31
         devices = [self.device] if self.device.type == "cuda" else []
         # Dropout depends on the number of the step alone, so that a resumed run is the same.
-        with torch.random.fork_rng(devices=devices), seeded_dropout(key):
-            torch.manual_seed(key)
+        with seeded(key, devices), seeded_dropout(key):
             for piece in batch.pieces:
                 loss = self.model.target.loss(self.logits(piece), piece.labels, batch.labelled)
                 self.manual_backward(loss)

@@ -38,7 +38,7 @@ from lcplm_graph.io import written
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
-from lcplm_graph.process import chosen_device, keep_freed_memory
+from lcplm_graph.process import chosen_device, keep_freed_memory, seeded
 from lcplm_graph.training.checkpoints import (
     FOLDER,
     AtomicCheckpointIO,
@@ -93,8 +93,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     refuse_other_data(options, facts, checkpoint)
     keep_freed_memory()
     before, leaked = encoder.record, leaked_pairs(encoder, data, allow=options.allow_leakage)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
+    with seeded(options.seed):
         model = PropertyModel(
             encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
             head=HeadOptions(options.channels, options.dropout),

@@ -18,7 +18,7 @@ from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.saved import HeadFiles
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, seeded
 from lcplm_graph.seeds import checked_seed
 
 _FILES = HeadFiles(
@@ -73,8 +73,7 @@ class FunctionModel:
             `seed` also decides about the weights at the start.
         facts : dict, optional
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(checked_seed(options.seed))
+        with seeded(checked_seed(options.seed)):
             head = FunctionPredictor(features.shape[1], num_terms=data.y.shape[1], conv="none")
         fit_function(
             head, features, _no_edges(), data.y, data.train_mask, data.val_mask, options

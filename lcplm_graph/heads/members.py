@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lcplm_graph.heads.fit import FitOptions
@@ -14,7 +13,7 @@ from lcplm_graph.heads.fit_link import LINK_FIT, fit_link
 from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
-from lcplm_graph.process import in_threads
+from lcplm_graph.process import in_threads, seeded
 from lcplm_graph.splits.split import Split
 
 
@@ -52,9 +51,8 @@ def fit_link_members(
 
 def untrained(seed: int, head: str = "link", **arguments: Any) -> LinkPredictor:
     """Make a link predictor (see `link_head`) from a seed; torch's generator stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        # A large seed times the number of members may be more than torch takes.
-        torch.manual_seed(seed % (1 << 63))
+    # A large seed times the number of members may be more than torch takes.
+    with seeded(seed % (1 << 63)):
         return link_head(head, **arguments)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lcplm_graph.errors import InputError, UnknownNameError
@@ -14,6 +14,7 @@ from lcplm_graph.proteins.store import SequenceStore
 
 # A shorter word that no one knows is more likely a mistyped gene name than a protein.
 _SHORT = 20
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,13 @@ class KnownProteins:
     store : SequenceStore
     names : NameIndex
         Of the proteins, in the order of the store.
+    title : str
+        What the proteins are, for messages.
     """
 
     store: SequenceStore
     names: NameIndex
+    title: str = "the sequences given"
 
     @classmethod
     def embedded(cls, name: str) -> KnownProteins:
@@ -40,7 +44,7 @@ class KnownProteins:
         store = SequenceStore.from_fasta(sequences)
         table = first_columns(info, ("protein", "symbol", "accession")).to_pandas()
         table = table.set_index("protein").reindex(store.ids).fillna("")
-        return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]))
+        return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]), name)
 
     @classmethod
     def of(cls, sequences: Mapping[str, str] | SequenceStore) -> KnownProteins:
@@ -73,6 +77,44 @@ class KnownProteins:
         if len({self.store[row] for row in rows}) > 1:
             self.names.row(name)
         return self.store[rows[0]] if rows else None
+
+    def sequences(self, texts: Iterable[str], given: KnownProteins | None = None) -> dict[str, str]:
+        """Return the sequence that each text stands for, see `sequence`.
+
+        Names that the caller's proteins lack are counted and named: once if they are known here,
+        since a gene of another organism may have the same name, else in the error.
+
+        Raises
+        ------
+        UnknownNameError
+            If texts are neither, or names of several proteins.
+        """
+        distinct = list(dict.fromkeys(texts))
+        found: dict[str, str] = {}
+        unknown: dict[str, UnknownNameError] = {}
+        for text in distinct:
+            try:
+                found[text] = self.sequence(text, given)
+            except UnknownNameError as error:
+                unknown[text] = error
+        if len(unknown) > 1:
+            first = next(iter(unknown.values()))
+            raise UnknownNameError(
+                f"{len(unknown):,} of {len(distinct):,} names stand for no protein: "
+                f"{_some(unknown)}; the first: {first}"
+            )
+        for error in unknown.values():
+            raise error
+        lent = [] if given is None else [
+            text for text in distinct if given.known(text) is None and self.known(text) is not None
+        ]  # fmt: skip
+        if lent:
+            warn_once(
+                f"taken as proteins of {self.title}, as the sequences that were given lack them: "
+                f"{_some(lent)} ({len(lent):,} of {len(distinct):,} names); give their sequences "
+                "if other proteins are meant"
+            )
+        return found
 
     def sequence(self, text: str, given: KnownProteins | None = None) -> str:
         """Return the sequence that a text stands for: a name, or itself.
@@ -111,3 +153,8 @@ class KnownProteins:
                 )
             warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
         return letters
+
+
+def _some(names: Collection[str]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in list(names)[:_SHOWN])
+    return shown + (", ..." if len(names) > _SHOWN else "")

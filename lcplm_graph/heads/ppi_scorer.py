@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -177,7 +178,8 @@ class PPIScorer:
         ----------
         pairs : iterable of (str, str)
             Each a sequence, or a name: first of `sequences` (ids in any usual spelling), then of
-            the training data (STRING id, UniProt accession, gene name).
+            the training data (STRING id, UniProt accession, gene name); a warning counts and names
+            what is taken from there although `sequences` are given.
         sequences : mapping of str to str, optional
 
         Raises
@@ -215,16 +217,12 @@ class PPIScorer:
     ) -> tuple[list[tuple[str, str]], list[str], IntArray]:
         """Return names, distinct sequences, and where in them each pair's proteins are."""
         given = None if sequences is None else KnownProteins.of(sequences)
-        read: dict[str, str] = {}
-        names: list[tuple[str, str]] = []
+        if given is not None and not len(given.store):
+            given = None
+        names = string_pairs(pairs)
+        read = self.known.sequences(itertools.chain.from_iterable(names), given)
         place: dict[str, int] = {}
-        ends = []
-        for pair in string_pairs(pairs):
-            for text in pair:
-                if text not in read:
-                    read[text] = self.known.sequence(text, given)
-            names.append(pair)
-            ends.append([place.setdefault(read[text], len(place)) for text in pair])
+        ends = [[place.setdefault(read[text], len(place)) for text in pair] for pair in names]
         return names, list(place), np.array(ends, np.int64).reshape(-1, 2)
 
     def _scored(

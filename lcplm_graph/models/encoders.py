@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.network import Network, read_network
 from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
-from lcplm_graph.process import default_dtype
+from lcplm_graph.process import default_dtype, seeded
 from lcplm_graph.registry import Registry
 from lcplm_graph.tokens.packing import PackedTokens
 
@@ -142,7 +141,6 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
 )
 """Encoders by the first word of their name; each is called with the whole name."""
 _PREFIXES = ("random", "esm2", "esmc")
-_one_thread_draws = threading.Lock()
 
 
 def load_encoder(
@@ -290,14 +288,7 @@ def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encode
 
     preset, seed = _preset_and_seed(name)
     config = LcPlmConfig.from_preset(preset)
-    # torch's generator and default dtype are the whole process's.
-    with (
-        _one_thread_draws,
-        torch.random.fork_rng(devices=[]),
-        default_dtype(torch.float32),
-        torch.device("cpu"),
-    ):
-        torch.manual_seed(seed)
+    with seeded(seed), default_dtype(torch.float32), torch.device("cpu"):
         model = LcPlmForMaskedLM(config)
     wanted = dtype if isinstance(dtype, torch.dtype) else torch.float32
     return LcPlmEncoder(nn.Module.to(model, wanted), name)

@@ -13,7 +13,7 @@ from torch.optim import AdamW
 from tqdm import tqdm
 
 from lcplm_graph.models.relation import Dropout, RelationDecoder
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, seeded
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.training.data import keyed_generator
 from lcplm_graph.training.optim import learning_rate_factor
@@ -30,8 +30,7 @@ NEGATIVES_FOR = 100
 
 def new_decoder(width: int, seed: int) -> RelationDecoder:
     """Return an untrained decoder of the shape that stage 2 trains, the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return RelationDecoder(width, CHANNELS, MEMBERS)
 
 

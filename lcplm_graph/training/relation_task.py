@@ -14,6 +14,7 @@ from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder
+from lcplm_graph.process import seeded
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
 from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
@@ -118,8 +119,7 @@ def with_decoder(
 def give_decoder(model: GraphModel, seed: int) -> RelationDecoder:
     """Return the model's decoder; one that has none gets a new one."""
     if model.relation is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model.add_relation_decoder(CHANNELS, MEMBERS)
     assert model.relation is not None  # it has one now
     return model.relation

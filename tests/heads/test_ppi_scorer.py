@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -80,6 +81,27 @@ def test_a_short_id_that_is_missing_from_the_sequences_is_no_peptide(scorer):
     # What is long enough is a sequence all the same, and without others so is anything.
     assert scorer.score([("zz1", GLOBIN)], own) == scorer.score([(GLOBIN, GLOBIN)])
     assert scorer.score([("ACDE", "MDM2")]).shape == (1,)
+
+
+def test_a_human_protein_takes_no_place_of_another_in_silence(scorer, tmp_path):
+    (tmp_path / "yeast.fasta").write_text(f">CDC19\n{GLOBIN}\n")
+    (tmp_path / "pairs.tsv").write_text("CDC19\tCDC42\nCDC42\ttp53\n")
+    said = r"as proteins of string_human_core.*: 'CDC42', 'tp53' \(2 of 3 names\); give their"
+    forget_warnings()
+    given = ["--sequences", str(tmp_path / "yeast.fasta"), "--pairs", str(tmp_path / "pairs.tsv")]
+    with pytest.warns(UserWarning, match=said):
+        assert score.main(given) == 0
+    forget_warnings()
+    with pytest.warns(UserWarning, match=said):
+        scorer.score([("CDC19", "CDC42"), ("CDC42", "tp53")], {"CDC19": GLOBIN})
+    forget_warnings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer.score([("CDC19", GLOBIN)], {"CDC19": GLOBIN})
+        scorer.score([("CDC42", "TP53")], {})
+    # All that are nowhere are counted and named at once.
+    with pytest.raises(UnknownNameError, match="2 of 3 names stand for no protein: 'zz', 'b_1'"):
+        scorer.score([("CDC19", "zz"), ("b_1", "zz")], {"CDC19": GLOBIN})
 
 
 def test_any_length_and_identical_proteins(scorer):

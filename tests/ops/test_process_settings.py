@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
+
+from lcplm_graph.heads.members import untrained
+from lcplm_graph.process import seeded
+from lcplm_graph.training.fit_decoder import new_decoder
 
 HASWELL = "+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt,+sse4.2"
 
@@ -124,3 +132,47 @@ def test_freed_memory_between_tensors_is_returned() -> None:
     returned, total = output_of(RETURN).split()
     assert int(returned) > 0.9 * 100 * 1e6
     assert float(total) == 100 * 250_000
+
+
+def _weights(seed):
+    decoder, head = new_decoder(16, seed), untrained(seed, in_channels=16)
+    parts = (*decoder.state_dict().values(), *head.state_dict().values())
+    return torch.cat([p.flatten().double() for p in parts]).sum().item()
+
+
+def test_untrained_models_of_several_threads_have_the_weights_of_their_seeds():
+    seeds = [*range(6)] * 4
+    want = [_weights(seed) for seed in seeds]
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(_weights, seeds)) == want
+    finally:
+        sys.setswitchinterval(interval)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_seeding_by_a_thread_does_not_hold_up_a_forked_process():
+    begun, end = threading.Event(), threading.Event()
+
+    def hold():
+        with seeded(0):
+            begun.set()
+            end.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    begun.wait(60)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        with seeded(1):
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    end.set()
+    thread.join()
+    assert status == 0
