@@ -322,9 +322,10 @@ def read_json(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot be read ({error}); {advice}", path=path) from error
+        raise DataError(f"not readable as JSON ({error}); {advice}", path=path) from error
     if not isinstance(content, dict):
-        raise DataError(f"holds no JSON object; {advice}", path=path)
+        kind = type(content).__name__
+        raise DataError(f"expected a JSON object, found {kind}; {advice}", path=path)
     return content
 
 

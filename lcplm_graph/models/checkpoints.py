@@ -6,10 +6,10 @@ that their sizes are those of the configuration.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError
+from lcplm_graph import io
+from lcplm_graph.errors import CheckpointError, DataError
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.architecture import Architecture
 from lcplm_graph.models.config_checks import named_dtype
@@ -105,23 +106,19 @@ def adapted_model(folder: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file of a model.
 
     Raises
     ------
     CheckpointError
-        If it is missing, a Git-LFS pointer, not JSON, or holds anything else.
+        If it is missing, a Git-LFS pointer, not JSON, or holds anything else than an object.
     """
     try:
-        _refuse_lfs_pointer(path)
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(stored, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(stored).__name__}")
-    return stored
+        return io.read_json(path, "save or fetch it again")
+    except DataError as error:
+        with suppress(OSError):
+            _refuse_lfs_pointer(path)
+        raise CheckpointError(f"{error}") from error
 
 
 def read_tensors(

@@ -1,32 +1,16 @@
-"""What is likely: partners of proteins, edges that a graph lacks, functions of proteins.
-
-partners and edges: a link model is trained on the whole graph, a tenth of its edges aside for its
-probabilities; or it is one that was saved before (--head).  Probabilities are meant for one pair
-that does not interact per pair that does; among all pairs of a proteome those that do are far
-rarer.  The suffix of --out decides what is written: .tsv, .graphml, or .cx2 for Cytoscape.
-
-function: a head is trained on annotated proteins, or read from --head; each of the given proteins
-gets its likely terms of the Gene Ontology.  The suffix is .tsv, .csv or .parquet.
-"""
+"""``lcplm predict partners | edges``: pairs of proteins by a link model of a whole graph."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import (
-    KEPT_EMBEDDINGS,
-    Command,
-    PageOption,
-    positional,
-    run_subcommand,
-    several,
-)
-from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.command import PageOption, positional
+from lcplm_graph.errors import DataError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.predict.saved_head import check_encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,21 +18,17 @@ if TYPE_CHECKING:
 
     from lcplm_graph.datasets.base import PPIDataset
     from lcplm_graph.files.networks import Network
-    from lcplm_graph.heads.function_model import FunctionModel
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.models.encoders import Encoder
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.splits.split import Split
 
-_OF_TRAINING = (
-    "data", "annotations", "ontology", "sequences", "evidence", "min_proteins", "steps", "seed",
-)  # fmt: skip
 _FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(PageOption):
-    """What both commands take.
+class EdgesOptions(PageOption):
+    """Options of ``lcplm predict edges``; ``partners`` takes them too.
 
     Parameters
     ----------
@@ -93,7 +73,7 @@ class PredictOptions(PageOption):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartnersOptions(PredictOptions):
+class PartnersOptions(EdgesOptions):
     """Options of ``lcplm predict partners``.
 
     Parameters
@@ -110,87 +90,6 @@ class PartnersOptions(PredictOptions):
     itself: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class FunctionCommand(PageOption):
-    """Options of ``lcplm predict function``.
-
-    Parameters
-    ----------
-    proteins
-        FASTA files of the proteins to ask about.
-    out
-        FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability.
-    aspect
-        MF, BP or CC; default: MF, or that of the saved head.
-    most
-        Terms of each protein.
-    threshold
-        Smaller probabilities are left out.
-    data
-        Dataset with annotations and ontology to train on.
-    annotations
-        Files instead of --data: GAF, or tables of EntryID and term.
-    ontology
-        OBO file, with --annotations.
-    sequences
-        FASTA file of the annotated proteins.
-    evidence
-        experimental, cafa, all, or codes.
-    min_proteins
-        A term needs this many training proteins.
-    steps
-        Training steps of the head.
-    seed
-        Of training.
-    encoder
-        A name or path, see load_encoder.
-    precision
-        What the encoder computes with, see lcplm embed.
-    head
-        Folder of a saved head, instead of training.
-    save_head
-        Folder to keep the head in.
-    device
-        cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
-    """
-
-    proteins: list[str] = positional(metavar="FASTA", nargs="+")
-    out: str
-    aspect: Literal["MF", "BP", "CC"] | None = None
-    most: int = 20
-    threshold: float = 0.1
-    data: str = "string_human_core"
-    annotations: list[str] | None = several(default=None)
-    ontology: str | None = None
-    sequences: str | None = None
-    evidence: list[str] = several(default=["experimental"])
-    min_proteins: int = 10
-    steps: int = 300
-    seed: int = 0
-    encoder: str = DEFAULT_ENCODER
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    head: str | None = None
-    save_head: str | None = None
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.most < 1:
-            raise ConfigError(f"--most {self.most}: give at least 1 term a protein")
-        if not 0 <= self.threshold <= 1:
-            raise ConfigError(f"--threshold {self.threshold}: a probability is from 0 to 1")
-        given = [f"--{name.replace('_', '-')}" for name in _OF_TRAINING if self._differs(name)]
-        if self.head is not None and given:
-            raise ConfigError(
-                f"the saved head is trained already: leave out {', '.join(given)}, or --head"
-            )
-
-    def _differs(self, name: str) -> bool:
-        (one,) = (one for one in fields(self) if one.name == name)
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        return getattr(self, name) != default
-
-
 @dataclass(frozen=True)
 class _Trained:
     dataset: PPIDataset
@@ -200,12 +99,8 @@ class _Trained:
     model: LinkModel
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    return run_subcommand("predict", _COMMANDS, argv, str(__doc__))
-
-
-def _partners(options: PartnersOptions) -> None:
+def partners(options: PartnersOptions) -> None:
+    """Rank all proteins of the graph as partners of those asked about, and write them."""
     from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.files.networks import Network, check_suffix
     from lcplm_graph.heads.inference import partners_of
@@ -237,7 +132,8 @@ def _partners(options: PartnersOptions) -> None:
     _write(options, network, given, "Likely partners", f"{len(store):,} proteins asked about")
 
 
-def _edges(options: PredictOptions) -> None:
+def edges(options: EdgesOptions) -> None:
+    """Write the likely edges that the graph lacks."""
     from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.files.networks import Network, check_suffix
     from lcplm_graph.heads.inference import new_edges
@@ -258,62 +154,6 @@ def _edges(options: PredictOptions) -> None:
     _write(options, network, given, "Likely new edges", "pairs that the graph lacks")
 
 
-def _function(options: FunctionCommand) -> None:
-    from lcplm_graph.evaluation.function_terms import surest_terms, write_terms_page
-    from lcplm_graph.evaluation.models import shown_name
-    from lcplm_graph.features.store import cached_embeddings
-    from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
-    from lcplm_graph.io import checked_suffix
-    from lcplm_graph.models.precision import load_in_precision
-    from lcplm_graph.process import chosen_device
-    from lcplm_graph.proteins.store import read_fasta_files
-
-    suffix = checked_suffix(options.out, SUFFIXES)
-    asked = read_fasta_files(options.proteins)
-    encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
-    print(f"encoder {shown_name(encoder)}", flush=True)
-    model = _function_model(options, encoder)
-    if options.save_head is not None:
-        print(f"head: {model.save(options.save_head)}")
-    probability = model.probability(cached_embeddings(encoder, asked, progress=True))
-    table = surest_terms(model, asked.ids, probability, options.most, options.threshold)
-    write_frame(options.out, table, suffix)
-    silent = len(asked) - table["protein"].nunique()
-    if silent:
-        print(f"{silent:,} proteins have no term of probability {options.threshold:g} or more")
-    print(f"{len(table):,} terms of {len(asked):,} proteins; written: {options.out}")
-    if options.report is not None:
-        facts = {"asked": f"{len(asked):,} proteins", "table": options.out}
-        page = write_terms_page(options.report, model, table, len(asked), facts)
-        print(f"report: {page}")
-
-
-def _function_model(options: FunctionCommand, encoder: Encoder) -> FunctionModel:
-    from lcplm_graph.evaluation.function import FUNCTION_FIT
-    from lcplm_graph.evaluation.function_task import FunctionTask
-    from lcplm_graph.evaluation.function_terms import train_terms
-    from lcplm_graph.heads.function_model import FunctionModel
-
-    if options.head is None:
-        task = FunctionTask(
-            data=options.data,
-            annotations=options.annotations,
-            ontology=options.ontology,
-            sequences=options.sequences,
-            evidence=options.evidence,
-            min_proteins=options.min_proteins,
-            test=0.0,
-            seed=options.seed,
-        )
-        fit = replace(FUNCTION_FIT, steps=options.steps, seed=options.seed, progress=True)
-        return train_terms(task, options.aspect or "MF", encoder, fit)
-    model = FunctionModel.load(options.head)
-    _check_encoder(model, encoder, options.head)
-    if options.aspect not in (None, model.aspect):
-        raise ConfigError(f"{options.head} is of {model.aspect}, not of {options.aspect}")
-    return model
-
-
 def _asked(dataset: PPIDataset, proteins: Sequence[str]) -> SequenceStore:
     """Return the proteins asked about: records of files, and those of the graph by their names."""
     from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
@@ -329,9 +169,7 @@ def _asked(dataset: PPIDataset, proteins: Sequence[str]) -> SequenceStore:
     return SequenceStore.from_records(sequences.keys(), sequences.values())
 
 
-def _write(
-    options: PredictOptions, network: Network, given: _Trained, title: str, what: str
-) -> None:
+def _write(options: EdgesOptions, network: Network, given: _Trained, title: str, what: str) -> None:
     from lcplm_graph.files.networks import write_network
 
     print(f"{len(network.rows):,} rows; written: {write_network(options.out, network)}")
@@ -347,7 +185,7 @@ def _write(
         print(f"report: {write_network_page(options.report, network, title, facts)}")
 
 
-def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
+def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
@@ -362,7 +200,7 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
     features = link_features(encoder, dataset.sequences, progress=True)
     if options.head is not None:
         model = LinkModel.load(options.head)
-        _check_encoder(model, encoder, options.head)
+        check_encoder(model, encoder, options.head)
     else:
         fit = replace(LINK_FIT, seed=options.seed, progress=True)
         fit = fit if options.steps is None else replace(fit, steps=options.steps)
@@ -375,15 +213,6 @@ def _trained(options: PredictOptions, dataset: PPIDataset) -> _Trained:
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")
     return _Trained(dataset, split, encoder, features, model)
-
-
-def _check_encoder(model: LinkModel | FunctionModel, encoder: Encoder, folder: str) -> None:
-    if model.facts.get("fingerprint") != encoder.fingerprint():
-        raise ConfigError(
-            f"{folder} was trained on features of {model.facts.get('encoder')!r} in "
-            f"{model.facts.get('precision', 'float32')}, not of {encoder.name!r} in "
-            f"{encoder.precision}; give those as --encoder and --precision"
-        )
 
 
 def _nodes_of(graph: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -401,18 +230,3 @@ def _names(dataset: Any) -> tuple[list[str], list[str]]:
 
 def _attributes(names: list[str], symbols: list[str]) -> dict[str, dict[str, str]]:
     return {name: {"symbol": symbol} for name, symbol in zip(names, symbols, strict=True)}
-
-
-_COMMANDS = {
-    "partners": Command(
-        PartnersOptions, _partners, "of proteins that need not be in the graph", KEPT_EMBEDDINGS
-    ),
-    "edges": Command(PredictOptions, _edges, "that the graph lacks", KEPT_EMBEDDINGS),
-    "function": Command(
-        FunctionCommand, _function, "Gene Ontology terms of any proteins", KEPT_EMBEDDINGS
-    ),
-}
-
-
-if __name__ == "__main__":
-    sys.exit(main())
