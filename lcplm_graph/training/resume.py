@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from lcplm_graph.errors import CheckpointError, ConfigError
-from lcplm_graph.io import warn_once
 from lcplm_graph.locks import claimed_output
 from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.training.checkpoints import FOLDER, checkpoints_in, newest_intact, step_of
@@ -53,7 +52,8 @@ def find_start(options: RunOptions) -> Path | None:
         If the folder holds a run and ``--resume`` is not given, or the options differ from those
         it was started with; all differences are listed.
     CheckpointError
-        If there is no checkpoint to resume from that can be read.
+        If there is no checkpoint to resume from that can be read, or nothing says with which
+        options it was made.
     """
     folder = Path(options.out)
     config = folder / CONFIG
@@ -65,10 +65,22 @@ def find_start(options: RunOptions) -> Path | None:
             )
         return None
     checkpoint = _find_checkpoint(options.resume, folder)
-    origin = config if checkpoint is None else checkpoint.parent.parent / CONFIG
-    if origin.exists():
-        _refuse_other_options(options, origin)
+    if checkpoint is not None:
+        _refuse_other_options(options, _beside(checkpoint, folder, CONFIG))
+    elif config.exists():
+        _refuse_other_options(options, config)
     return checkpoint
+
+
+def _beside(checkpoint: Path, folder: Path, name: str) -> Path:
+    """Return the file of a checkpoint's run that says what it was made of."""
+    for path in (checkpoint.absolute().parent.parent / name, folder / name):
+        if path.exists():
+            return path
+    raise CheckpointError(
+        f"{folder / name}: missing, so it cannot be told what {checkpoint} was trained on; put it "
+        "back from that run's folder, or start a new run"
+    )
 
 
 def _find_checkpoint(resume: str, folder: Path) -> Path | None:
@@ -148,23 +160,21 @@ def refuse_other_data(
     ------
     ConfigError
         If any of them differs; all differences are listed.
+    CheckpointError
+        If nothing says what the checkpoint was trained on.
     """
     if checkpoint is None:
         return
-    own = Path(options.out) / MANIFEST
-    beside = checkpoint.absolute().parent.parent / MANIFEST
-    path = beside if beside.is_file() else own
-    if not path.is_file():
-        warn_once(
-            f"{path}: missing, so it cannot be told whether {checkpoint} was trained on these data"
-        )
-        return
+    path = _beside(checkpoint, Path(options.out), MANIFEST)
     before = read_manifest(path)["data"]
     now = json.loads(json.dumps(facts))
+    compared = [key for key in before if key not in _FREE_FACTS and key in now]
+    if not compared:
+        raise CheckpointError(f"{path}: it does not say on which data; start a new run")
     different = [
         f"{key}: {_short(before[key])} then, {_short(now[key])} now"
-        for key in before
-        if key not in _FREE_FACTS and key in now and before[key] != now[key]
+        for key in compared
+        if before[key] != now[key]
     ]
     if different:
         raise ConfigError(

@@ -302,6 +302,28 @@ def test_resuming_on_other_data_is_refused(tiny_options, tmp_path, fasta, monkey
     train(tiny_options(resume="auto"))
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "run.json"])
+def test_resuming_from_what_nothing_tells_of_is_refused(
+    tiny_options, tmp_path, monkeypatch, name
+) -> None:
+    _stopped(tiny_options, monkeypatch)
+    out, aside = tmp_path / "run", tmp_path / name
+    (out / name).rename(aside)
+    with pytest.raises(CheckpointError, match=rf"{name}: missing, so it cannot be told what"):
+        train(tiny_options(resume="auto"))
+    assert not (out / name).exists()
+    # A checkpoint that was moved is of the run it goes on with.
+    aside.rename(out / name)
+    (checkpoint,) = checkpoints_in(out / "checkpoints")
+    moved = checkpoint.rename(tmp_path / checkpoint.name)
+    with pytest.raises(ConfigError, match="lr: "):
+        train(tiny_options(resume=str(moved), lr=0.5))
+    if name == "run.json":
+        (out / name).write_text('{"data": {}, "sessions": []}')
+        with pytest.raises(CheckpointError, match="it does not say on which data"):
+            train(tiny_options(resume=str(moved)))
+
+
 def test_a_folder_is_one_runs(tiny_options, tmp_path) -> None:
     from lcplm_graph.training.resume import claimed
 
