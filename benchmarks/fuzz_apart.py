@@ -2,6 +2,8 @@
 
 HDF5 and LMDB are read by another process first, which a damaged file may end or hold up.  To start
 Python takes a hundred times as long as to read a small file; what is tried here is the reading.
+They are forks of a small process: to copy the pages of this one, with torch, takes ten times as
+long.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ import faulthandler
 import multiprocessing
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -21,11 +25,8 @@ from lcplm_graph import apart
 from lcplm_graph.datasets import lmdb_values
 from lcplm_graph.features import formats, precomputed
 
-_FORK = multiprocessing.get_context("fork")
-_READ: dict[str, Callable[..., Any]] = {
-    precomputed.__name__: lambda path, species: precomputed._read_h5(Path(path), species or None),
-    formats.__name__: formats._h5_info,
-}
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
 
 
 @contextmanager
@@ -41,9 +42,7 @@ def forked() -> Iterator[None]:
 
 
 def _run(command: list[str], *, timeout: float, **_: Any) -> Any:
-    read = _READ[command[2]]
-    process = _FORK.Process(target=_silently, args=(read, *command[3:]))
-    process.start()
+    process = _started(_try, command[2:])
     process.join(timeout)
     if process.is_alive():
         process.kill()
@@ -56,19 +55,15 @@ class _Server:
     """Stands for a `subprocess.Popen` with pipes."""
 
     def __init__(self, command: list[str], **_: Any) -> None:
-        keys, self._stdin = os.pipe()
-        self._stdout, answers = os.pipe()
-        self._process = _FORK.Process(target=self._serve, args=(command[-1], keys, answers))
-        self._process.start()
-        os.close(keys)
-        os.close(answers)
-        self.stdin, self.stdout = os.fdopen(self._stdin, "wb"), os.fdopen(self._stdout, "rb")
-
-    def _serve(self, path: str, keys: int, answers: int) -> None:
-        os.close(self._stdin)
-        os.close(self._stdout)
-        with os.fdopen(keys, "rb") as asked, os.fdopen(answers, "wb") as told:
-            _silently(lmdb_values._serve, path, asked, told)
+        keys, self._stdin = _CONTEXT.Pipe(duplex=False)
+        self._stdout, answers = _CONTEXT.Pipe(duplex=False)
+        self._process = _started(_serve, command[-1], keys, answers)
+        keys.close()
+        answers.close()
+        self.stdin = os.fdopen(os.dup(self._stdin.fileno()), "wb")
+        self.stdout = os.fdopen(os.dup(self._stdout.fileno()), "rb")
+        self._stdin.close()
+        self._stdout.close()
 
     def kill(self) -> None:
         """End it."""
@@ -82,8 +77,37 @@ class _Server:
             self.stdin.close()
 
 
-def _silently(work: Callable[..., Any], *arguments: Any) -> None:
+def _started(work: Callable[..., None], *arguments: Any) -> Any:
+    process = _CONTEXT.Process(target=work, args=arguments)
+    where = os.pathsep.join(part for part in sys.path if part)
+    # It shall find this module, and need not import what is run.
+    with (
+        patch.dict(os.environ, {"PYTHONPATH": where}),
+        patch.dict(sys.modules, {"__main__": ModuleType("__main__")}),
+    ):
+        process.start()
+    return process
+
+
+def _try(command: list[str]) -> None:
+    _be_silent()
+    module, path, *more = command
+    if module == formats.__name__:
+        formats._h5_info(path, *more)
+    else:
+        precomputed._read_h5(Path(path), more[0] or None)
+
+
+def _serve(path: str, keys: Connection, answers: Connection) -> None:
+    _be_silent()
+    with (
+        os.fdopen(os.dup(keys.fileno()), "rb") as asked,
+        os.fdopen(os.dup(answers.fileno()), "wb") as told,
+    ):
+        lmdb_values._serve(path, asked, told)
+
+
+def _be_silent() -> None:
     faulthandler.disable()
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    work(*arguments)
