@@ -103,8 +103,8 @@ class KnownProteins:
                 f"{len(unknown):,} of {len(distinct):,} names stand for no protein: "
                 f"{_some(unknown)}; the first: {first}"
             )
-        for error in unknown.values():
-            raise error
+        for only in unknown.values():
+            raise only
         lent = [] if given is None else [
             text for text in distinct if given.known(text) is None and self.known(text) is not None
         ]  # fmt: skip

@@ -43,6 +43,16 @@ _E_VALUE = 1e-3
 # not depend on what else is searched, so that a second search cannot find more than the first.
 _MIN_UNGAPPED = 38
 _DATABASE = 10_000
+# A watcher waits for the end of a pipe whose other end is ours alone: the system closes it however
+# we end.  MMseqs2 starts programs of its own, so that the whole group is ended.
+_ENDS_WITH_US = """
+folder=$1; shift; exec 3<&0
+(trap "" TERM; read -r _ <&3; kill -TERM 0; sleep 1; rm -rf -- "$folder"; kill -KILL 0) \\
+    >/dev/null 2>&1 &
+watcher=$!
+"$@" </dev/null 3<&-
+code=$?; kill -KILL $watcher; exit $code
+"""
 
 
 class Hits(NamedTuple):
@@ -235,7 +245,8 @@ def _search_block(
 def _search_mmseqs(
     left: list[str], right: list[str], own: bool, identity: float, coverage: float, progress: bool
 ) -> Hits:
-    with tempfile.TemporaryDirectory(prefix="lcplm-mmseqs-") as name:
+    # What a search that is broken off still writes is removed with it, see `_ENDS_WITH_US`.
+    with tempfile.TemporaryDirectory(prefix="lcplm-mmseqs-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         query = _write_fasta(folder / "query.fasta", left)
         target = query if own else _write_fasta(folder / "target.fasta", right)
@@ -246,7 +257,7 @@ def _search_mmseqs(
         command += ["--format-output", "query,target,fident,qcov,tcov"]
         if progress:
             tqdm.write(f"MMseqs2 aligns {len(left):,} proteins; it can take minutes", sys.stderr)
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        done = _run(folder, [str(part) for part in command])
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise BackendError(f"mmseqs failed with code {done.returncode}: {' '.join(last)}")
@@ -261,6 +272,22 @@ def _search_mmseqs(
         other = pairs[:, 0] != pairs[:, 1]
         pairs, values = pairs[other], values[other]
     return Hits(pairs, values[:, 0], values[:, 1])
+
+
+def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program that ends, and whose folder is removed, when this process ends in any way."""
+    reader, writer = os.pipe()
+    with (
+        os.fdopen(reader) as theirs,
+        subprocess.Popen(
+            ["sh", "-c", _ENDS_WITH_US, "sh", str(folder), *command],
+            stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        ) as process,
+        os.fdopen(writer, "w"),
+    ):  # fmt: skip
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _write_fasta(path: Path, sequences: list[str]) -> Path:
