@@ -22,7 +22,8 @@ from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoders import load_encoder
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
-WORKERS = 3
+# Each imports torch: as few as the tests can do with.
+WORKERS = 2
 
 
 class NotingEncoder(CompositionEncoder):
@@ -46,12 +47,12 @@ def computed(notes):
 
 @pytest.fixture(scope="module")
 def ray():
-    """A Ray of this machine with one processor more than workers."""
+    """A Ray of this machine that has room for more workers than are asked for."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray = pytest.importorskip("ray")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init(
-        num_cpus=WORKERS + 1, include_dashboard=False, log_to_driver=False,
+        num_cpus=4, include_dashboard=False, log_to_driver=False,
         object_store_memory=200 << 20, logging_level="ERROR",
     )  # fmt: skip
     yield ray
@@ -85,7 +86,7 @@ def _checkpoints_and_tasks_come_often(monkeypatch):
 def test_files_are_those_of_the_local_engine(ray, fasta, tmp_path, options):
     encoder, threads = load_encoder("random:1m"), torch.get_num_threads()
     options |= {"max_tokens": 300, "progress": False}
-    spread = embed_fasta(fasta, encoder, tmp_path / "r.npz", engine=ray_engine(), **options)
+    spread = embed_fasta(fasta, encoder, tmp_path / "r.npz", engine=ray_engine(WORKERS), **options)
     torch.set_num_threads(1)  # as in a worker; more threads may add in another order
     alone = embed_fasta(fasta, encoder, tmp_path / "l.npz", **options)
     torch.set_num_threads(threads)
@@ -132,7 +133,7 @@ def test_a_job_may_change_engines_on_the_way(ray, fasta, tmp_path):
 
         return stopping
 
-    for engine in (first(20, local_engine), first(20, ray_engine())):
+    for engine in (first(20, local_engine), first(20, ray_engine(1))):
         with pytest.raises(KeyboardInterrupt):
             embed_fasta(fasta, encoder, tmp_path / "r.npz", engine=engine, **options)
     rest = []
@@ -184,7 +185,7 @@ def test_an_error_in_a_worker_is_the_same_error(ray, fasta, tmp_path):
             raise ConfigError("this encoder is broken")
 
     with pytest.raises(ConfigError, match="this encoder is broken"):
-        embed_fasta(fasta, Broken(), tmp_path / "o.npz", engine=ray_engine(), progress=False)
+        embed_fasta(fasta, Broken(), tmp_path / "o.npz", engine=ray_engine(1), progress=False)
 
 
 def test_more_workers_than_the_cluster_has_are_refused(ray, fasta, tmp_path):
