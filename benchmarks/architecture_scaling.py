@@ -5,9 +5,9 @@
 Every cell is a whole run of stage 1 with its own decay to zero: architecture x size x tokens x
 seed, all of one size and seed on the very same batches.  Of each size the architectures have about
 as many parameters.  *half depth* is BiMamba without shared projections in half as many layers: by
-the paper, sharing pays for twice the depth.  Prints the losses, their slopes per doubling with
-intervals, and paired differences from bimamba-s, and draws scaling_law.png.  Finished runs are not
-run again; a stopped one goes on where it was.
+the paper, sharing pays for twice the depth.  Prints the losses, those of the largest models by
+length of protein, slopes per doubling with intervals, and paired differences from bimamba-s, and
+draws scaling_law.png.  Finished runs are not run again; a stopped one goes on where it was.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ def draw(rows: list[dict], path: Path) -> None:
     figure = new_figure(16.8, 4.2)
     by_size, by_tokens, by_length = panels(figure, 1, 3).flat
     most, widest = max(r["steps"] for r in rows), max(r["width"] for r in rows)
+    lengths = by_lengths(rows)
     for colour, variant in zip(COLOURS, VARIANTS, strict=False):
         own = [r for r in rows if r["variant"] == variant]
         if not own:
@@ -140,9 +141,7 @@ def draw(rows: list[dict], path: Path) -> None:
         by_size.plot(*averaged(chosen, "parameters"), **style)
         chosen = [r for r in own if r["width"] == widest]
         by_tokens.plot(*averaged(chosen, "tokens"), **style)
-        largest = [r for r in chosen if r["steps"] == most]
-        lengths = np.mean([r["by_length"] for r in largest], axis=0)
-        by_length.plot(largest[0]["edges"], lengths, **style)
+        by_length.plot(rows[0]["edges"], lengths[variant], **style)
     floors = rows[0]["floors"]["composition"]
     by_length.plot(rows[0]["edges"], floors, "_--", color="0.4", label="composition floor")
     by_size.set(title="all tokens", xlabel="parameters", ylabel="nats per masked residue")
@@ -152,6 +151,16 @@ def draw(rows: list[dict], path: Path) -> None:
         axis.set_xscale("log", base=10 if axis is not by_length else 2)
         label_ends(axis)
     save(figure, path)
+
+
+def by_lengths(rows: list[dict]) -> dict[str, list[float]]:
+    """Losses of the largest models after all tokens by length of protein, means over seeds."""
+    largest = max((r["width"], r["steps"]) for r in rows)
+    found: dict[str, list[list[float]]] = {}
+    for row in rows:
+        if (row["width"], row["steps"]) == largest:
+            found.setdefault(row["variant"], []).append(row["by_length"])
+    return {variant: np.mean(losses, axis=0).tolist() for variant, losses in found.items()}
 
 
 def averaged(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
@@ -167,7 +176,7 @@ def averaged(rows: list[dict], key: str) -> tuple[list[float], list[float]]:
 
 
 def report(rows: list[dict]) -> str:
-    """Tables of losses and of slopes."""
+    """Tables of losses, of losses by length, and of slopes."""
     cells = itertools.groupby(
         sorted(rows, key=lambda r: (r["width"], r["steps"], list(VARIANTS).index(r["variant"]))),
         key=lambda r: (r["width"], r["steps"], r["variant"]),
@@ -177,6 +186,10 @@ def report(rows: list[dict]) -> str:
         seeds = list(group)
         values = " ".join(f"{r['loss']:.4f}" for r in seeds)
         losses.append((variant, f"{seeds[0]['parameters']:,}", f"{seeds[0]['tokens']:,}", values))
+    lengths = by_lengths(rows)
+    lengths |= {f"{name} floor": values for name, values in rows[0]["floors"].items()}
+    parts = [(name, *(f"{value:.3f}" for value in values)) for name, values in lengths.items()]
+    parts.append(("held-out proteins", *rows[0]["proteins"]))
     fits, first = [], [r for r in rows if r["variant"] == "bimamba-s"]
     for variant in VARIANTS:
         own = [r for r in rows if r["variant"] == variant]
@@ -188,6 +201,8 @@ def report(rows: list[dict]) -> str:
     header = ("", "per doubling of parameters", "of tokens", "minus bimamba-s, equal cells")
     return (
         table(losses, ("", "parameters", "tokens", "mask-only loss, by seed"))
+        + "\n\n"
+        + table(parts, ("largest models, length up to", *rows[0]["edges"]))
         + "\n\n"
         + table(fits, header)
     )
