@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from lcplm_graph.numeric import finite, numbers, one_each
 _CLASSES = 3
 # A class with fewer pairs of either label is calibrated as all pairs together.
 _FEW = 100
+# Where nothing was calibrated.
+_SUREST = 50.0
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,6 +32,9 @@ class Calibration:
     ----------
     slope, offset : tuple of float
         One for each class.
+    low, high : tuple of float
+        Least and largest calibrated log-odds of the validation pairs of each class; probabilities
+        are never surer, since no pair tells whether they would be right.
 
     References
     ----------
@@ -45,6 +50,8 @@ class Calibration:
 
     slope: tuple[float, ...] = (1.0,) * _CLASSES
     offset: tuple[float, ...] = (0.0,) * _CLASSES
+    low: tuple[float, ...] = (-_SUREST,) * _CLASSES
+    high: tuple[float, ...] = (_SUREST,) * _CLASSES
 
     @classmethod
     def fit(cls, scores: Any, labels: Any, classes: Any) -> Calibration:
@@ -70,14 +77,19 @@ class Calibration:
                 f"scores, labels and classes have shapes {score.shape}, {label.shape} and "
                 f"{of_class.shape}; give one of each for every pair"
             )
-        every = _platt(score, label)
+        every = *_platt(score, label), score
         found = []
         for number in range(1, _CLASSES + 1):
             own = of_class == number
             enough = min(label[own].sum(), (~label[own]).sum()) >= _FEW
-            found.append(_platt(score[own], label[own]) if enough else every)
-        slopes, offsets = zip(*found, strict=True)
-        return cls(slopes, offsets)
+            found.append((*_platt(score[own], label[own]), score[own]) if enough else every)
+        slope, offset, _ = zip(*found, strict=True)
+        ends = [
+            np.clip(a * np.array([s.min(), s.max()]) + b, -_SUREST, _SUREST).tolist()
+            for a, b, s in found
+        ]
+        low, high = zip(*ends, strict=True)
+        return cls(slope, offset, low, high)
 
     def log_odds(self, scores: Any, classes: Any) -> Floats:
         """Return calibrated log-odds; `scores` may have leading axes."""
@@ -88,17 +100,23 @@ class Calibration:
         return score * np.array(self.slope)[at] + np.array(self.offset)[at]
 
     def probability(self, scores: Any, classes: Any) -> Floats:
-        """Return probabilities at the share of positives of the validation pairs."""
-        return 1 / (1 + np.exp(-np.clip(self.log_odds(scores, classes), -50, 50)))
+        """Return probabilities at the share of positives of the validation pairs, as sure as those.
+
+        Far from the validation pairs several scores have one probability; rank by `log_odds`.
+        """
+        at = np.asarray(classes, np.int64) - 1
+        low, high = np.array(self.low)[at], np.array(self.high)[at]
+        return 1 / (1 + np.exp(-np.clip(self.log_odds(scores, classes), low, high)))
 
     def as_dict(self) -> dict[str, list[float]]:
-        """Return what JSON can hold; `Calibration(**values)` takes it back."""
-        return {"slope": list(self.slope), "offset": list(self.offset)}
+        """Return what JSON can hold; `from_dict` takes it back."""
+        return {name: list(values) for name, values in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Undo `as_dict`."""
-        return cls(tuple(values["slope"]), tuple(values["offset"]))
+        """Undo `as_dict`; models of versions before 0.3 have no `low` and `high`."""
+        ends = {name: tuple(values[name]) for name in ("low", "high") if name in values}
+        return cls(tuple(values["slope"]), tuple(values["offset"]), **ends)
 
 
 def _platt(score: Floats, label: npt.NDArray[np.bool_]) -> tuple[float, float]:

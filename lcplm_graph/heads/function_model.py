@@ -89,6 +89,12 @@ class FunctionModel:
         """The terms of the model and who is whose ancestor among them."""
         return Ontology(self.terms, [self.aspect] * len(self.terms), self.parents, self.names)
 
+    def distance(self, features: Tensor) -> npt.NDArray[np.floating]:
+        """Return how far proteins are from the training proteins: their mean squared feature."""
+        with torch.inference_mode():
+            scaled: Tensor = self.head.gnn.scale(features)
+        return scaled.double().square().mean(dim=1).numpy()
+
     def probability(self, features: Tensor) -> npt.NDArray[np.floating]:
         """Return the probability of each term for each protein, shape (n, terms).
 

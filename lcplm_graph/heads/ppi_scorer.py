@@ -21,10 +21,10 @@ from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.recipe import WIDE, Blocks, Recipe, wide_blocks
-from lcplm_graph.io import warn_once
 from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.precision import load_in_precision
+from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
 from lcplm_graph.strings import string_pairs
@@ -202,14 +202,6 @@ class PPIScorer:
         alike = [(called[i], called[j]) for i, j in nearest.tolist()]
         strange = np.asarray(unlike[ends].any(axis=1), bool)
         found = ScoredPairs(names, probability, spread, identity, alike, strange)
-        if unlike.any():
-            odd = [name for pair, end in zip(names, ends.tolist(), strict=True)
-                   for name, i in zip(pair, end, strict=True) if unlike[i]]  # fmt: skip
-            shown = ", ".join(name[:20] for name in list(dict.fromkeys(odd))[:3])
-            warn_once(
-                f"{int(unlike.sum())} of {len(proteins)} proteins are unlike anything seen in "
-                f"training, for example {shown}; their probabilities mean little"
-            )
         return found
 
     def _resolved(
@@ -235,7 +227,11 @@ class PPIScorer:
         each = member_log_odds(self.model, blocks, ends)
         sure = self.model.calibration
         own = sure.probability(each, classes)
-        unlike = distance(self.model, blocks) > self.model.facts["farthest"]
+        called = [""] * len(proteins)
+        for pair, end in zip(names, ends.tolist(), strict=True):
+            for name, place in zip(pair, end, strict=True):
+                called[place] = called[place] or name
+        unlike = warn_of_unlike(distance(self.model, blocks), called, self.model.facts["farthest"])
         return sure.probability(each.mean(axis=0), classes), own.std(axis=0), unlike
 
     def _features(self, sequences: list[str]) -> Blocks:

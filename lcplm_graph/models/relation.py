@@ -83,9 +83,13 @@ class RelationDecoder(nn.Module):
         self.variance += momentum * (spread - self.variance)
         self.mean += momentum * moved
 
+    def standardised(self, pooled: Tensor) -> Tensor:
+        """Return pooled states (n, width) with the mean 0 and spread 1 of those observed."""
+        return (pooled.float() - self.mean) * torch.rsqrt(self.variance + 1e-5)
+
     def embed(self, pooled: Tensor, dropout: Dropout | None = None) -> Tensor:
         """Project pooled states (n, width) to what is decoded, (members, n, channels)."""
-        x = (pooled.float() - self.mean) * torch.rsqrt(self.variance + 1e-5)
+        x = self.standardised(pooled)
         h = F.relu(self.project(x.to(self.project.weight.dtype)[None]))
         return h if dropout is None else dropout(h)
 

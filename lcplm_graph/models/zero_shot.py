@@ -14,6 +14,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.models.pooling import pool_spans
 from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.process import reused_memory
 from lcplm_graph.strings import string_pairs
 from lcplm_graph.tokens.packing import PackedTokens, pack
@@ -55,7 +56,9 @@ def score_pairs(
     Returns
     -------
     Tensor, dtype=float32, shape=(n,)
-        Log-odds of an edge.
+        Log-odds of an edge, not calibrated.  For a few residues or one letter over and over they
+        can be huge: by ``decoder``, a warning counts and names proteins unlike those that it was
+        trained on.
 
     Raises
     ------
@@ -96,6 +99,8 @@ def _by_decoder(
         [[place.setdefault(s, len(place)) for s in pair] for pair in pairs], dtype=torch.int64
     ).view(-1, 2)
     pooled = encoder.embed(list(place), encoder.pool, max_tokens=max_tokens, progress=progress)
+    far = decoder.standardised(pooled.to(encoder.device)).square().mean(dim=1)
+    warn_of_unlike(far.cpu(), list(place), what="scores")
     with torch.inference_mode():
         h = decoder.embed(pooled.to(encoder.device))
         chunks = [

@@ -108,6 +108,7 @@ def run(options: FunctionOptions) -> None:
     from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
     from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.precision import load_in_precision
+    from lcplm_graph.models.unlike import warn_of_unlike
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import read_fasta_files
 
@@ -118,7 +119,9 @@ def run(options: FunctionOptions) -> None:
     model = _function_model(options, encoder)
     if options.save_head is not None:
         print(f"head: {model.save(options.save_head)}")
-    probability = model.probability(cached_embeddings(encoder, asked, progress=True))
+    features = cached_embeddings(encoder, asked, progress=True)
+    warn_of_unlike(model.distance(features), asked.ids)
+    probability = model.probability(features)
     table = surest_terms(model, asked.ids, probability, options.most, options.threshold)
     write_frame(options.out, table, suffix)
     silent = len(asked) - table["protein"].nunique()

@@ -112,6 +112,7 @@ def partners(options: PartnersOptions) -> None:
     store = _asked(dataset, options.proteins)
     given = _trained(options, dataset)
     features = link_features(given.encoder, store, progress=True)
+    _warn_of_unlike(given.model, features, store.ids)
     indptr, indices = adjacency(given.split.known, given.split.num_nodes)
     nodes = _nodes_of(given.dataset.sequences.digests(), store.digests())
     names, symbols = _names(given.dataset)
@@ -140,6 +141,7 @@ def edges(options: EdgesOptions) -> None:
 
     check_suffix(options.out)
     given = _trained(options, load_graph(options.graph))
+    _warn_of_unlike(given.model, given.features, given.dataset.sequences.ids)
     found = new_edges(given.model.on(given.features, given.split), options.top, progress=True)
     names, symbols = _names(given.dataset)
     each = zip(found.pairs.tolist(), found.probability, found.spread, strict=True)
@@ -213,6 +215,13 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")
     return _Trained(dataset, split, encoder, features, model)
+
+
+def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequence[str]) -> None:
+    from lcplm_graph.heads.ppi_scorer import distance
+    from lcplm_graph.models.unlike import warn_of_unlike
+
+    warn_of_unlike(distance(model, features), names)
 
 
 def _nodes_of(graph: np.ndarray, asked: np.ndarray) -> np.ndarray:

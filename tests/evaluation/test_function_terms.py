@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lcplm_graph import predict
-from lcplm_graph.errors import CheckpointError
+from lcplm_graph.errors import CheckpointError, LcPlmWarning
 from lcplm_graph.heads.function_model import FunctionModel
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -76,6 +76,10 @@ def test_terms_of_unknown_proteins(kinds, capsys):
         "6 proteins have no term of probability 1 or more\n0 terms of 6" in capsys.readouterr().out
     )
     assert (kinds / "sure.csv").read_text() == "protein,term,name,aspect,probability\n"
+    (kinds / "odd.fasta").write_text(f">odd\n{'WCHM' * 20}\n")
+    asked = [str(kinds / "odd.fasta"), "--encoder", "composition", "--out", str(kinds / "odd.tsv")]
+    with pytest.warns(LcPlmWarning, match="1 of 1 proteins are unlike .*, for example odd; their"):
+        assert predict.main(["function", *asked, *head]) == 0
     for wrong, sentence in (
         (["--steps", "5"], "trained already: leave out --steps"),
         (["--aspect", "BP"], "is of MF, not of BP"),

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.load import load_graph
-from lcplm_graph.errors import InputError, LeakageError
+from lcplm_graph.errors import InputError, LcPlmWarning, LeakageError
 from lcplm_graph.evaluation import scorers
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
@@ -23,6 +23,7 @@ from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import fit_link
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkScores
+from lcplm_graph.models import unlike
 from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
@@ -296,13 +297,16 @@ def test_splits_of_other_graphs_and_empty_ones_are_refused(table, tmp_path, caps
         labelled_pairs(few, LinkOptions(negatives="uniform"))
 
 
-def test_predict_writes_ranked_tables(table, tmp_path, capsys):
+def test_predict_writes_ranked_tables(table, tmp_path, capsys, monkeypatch):
     dataset = load_graph(f"pairs:{table}")
     new = tmp_path / "new.fasta"
     write_fasta(new, ["fresh", "old"], ["ACDEACDEACDEAACC", dataset.sequences[7]])
     fast = ["--graph", f"pairs:{table}", "--encoder", "composition", "--steps", "20", "--top", "5"]
     out = tmp_path / "partners.tsv"
-    assert predict.main(["partners", str(new), "--out", str(out), *fast]) == 0
+    strange = "of 2 proteins are unlike anything seen in training, for example fresh"
+    with monkeypatch.context() as patch, pytest.warns(LcPlmWarning, match=strange):
+        patch.setattr(unlike, "FARTHEST", 0.5)
+        assert predict.main(["partners", str(new), "--out", str(out), *fast]) == 0
     lines = [line.split("\t") for line in out.read_text().splitlines()]
     assert lines[0] == ["query", "rank", "partner", "symbol", "probability", "uncertainty", "known"]
     assert [line[0] for line in lines[1:]] == ["fresh"] * 5 + ["old"] * 5

@@ -97,6 +97,27 @@ def test_calibration_undoes_an_overconfident_score_class_by_class():
     assert Calibration.from_dict(json.loads(json.dumps(sure.as_dict()))) == sure
 
 
+def test_no_probability_is_surer_than_those_of_the_validation_pairs():
+    rng = np.random.default_rng(0)
+    truth, labels = rng.normal(size=900), rng.random(900) < 0.5
+    classes = np.repeat([1, 2, 3], 300)
+    labels |= truth > 0.5
+    sure = Calibration.fit(truth, labels, classes)
+    seen = sure.log_odds(truth, classes)
+    np.testing.assert_allclose(sure.probability(truth, classes), 1 / (1 + np.exp(-seen)))
+    for number in (1, 2, 3):
+        own = seen[classes == number]
+        ends = sure.probability(np.array([-1e9, 52, 1e9]), np.full(3, number))
+        np.testing.assert_allclose(
+            ends, 1 / (1 + np.exp(-own[[own.argmin(), *[own.argmax()] * 2]]))
+        )
+    # Ranking goes on beyond.
+    assert np.diff(sure.log_odds(np.array([50, 60]), np.array([3, 3])))[0] > 0
+    # A model that was saved without the ends is read as before.
+    old = {name: sure.as_dict()[name] for name in ("slope", "offset")}
+    assert Calibration.from_dict(old).probability(np.array([1e9]), np.array([1]))[0] == 1
+
+
 def blocks_of(split, seed=0):
     torch.manual_seed(seed)
     widths = {BASE: 8, EXTREMES: 6, COMPOSITION: 4, DIPEPTIDES: 5}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
+
 import pytest
 import torch
 
 from lcplm_graph import LcPlmConfig, LcPlmForMaskedLM, LcPlmModel, load_encoder, score_pairs
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, LcPlmWarning
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.relation import RelationDecoder
 
@@ -60,6 +64,19 @@ def test_decoder_reads_the_pooled_states(encoder) -> None:
         h = decoder.embed(pooled)
         expected = torch.stack([decoder(h[:, i : i + 1], h) for i in range(4)]).flatten()
     torch.testing.assert_close(score_pairs(encoder, PAIRS), expected, atol=1e-5, rtol=0)
+
+
+def test_proteins_unlike_those_it_was_trained_on_are_counted_and_named(encoder) -> None:
+    forget_warnings()
+    odd = copy.deepcopy(encoder)
+    odd.model.relation.mean += 1e3
+    with pytest.warns(LcPlmWarning, match="4 of 4 proteins .* example MKT.*; their scores mean"):
+        score_pairs(odd, PAIRS)
+    odd.model.relation.observe(odd.embed(PROTEINS, "mean_std"))
+    forget_warnings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score_pairs(odd, PAIRS)
 
 
 def test_it_is_stored_with_the_model(encoder, tmp_path) -> None:
