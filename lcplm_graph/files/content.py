@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,6 +24,9 @@ _MAGIC = {
 }
 _ERROR_KEYS = {"error", "errors", "message", "detail", "details", "status", "code", "title"}
 _LARGEST_ERROR = 1 << 16
+_LFS = b"version https://git-lfs.github.com/"
+# An object, or a list of objects.
+_JSON = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*)?\{")
 
 
 def rubbish(path: Path, name: str) -> str:
@@ -36,8 +41,14 @@ def rubbish(path: Path, name: str) -> str:
     """
     with path.open("rb") as file:
         head = file.read(4096)
-    if not head:
+    if head.startswith(b"\x1f\x8b"):
+        # What is damaged is for the check of the whole, or for the reader.
+        with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as stream:
+            head = stream.read(4096)
+    if not head.strip():
         return "an empty file"
+    if head.startswith(_LFS):
+        return "a pointer of Git LFS"
     page = error_page(head)
     if page and not name.endswith(_MARKUP):
         return page
@@ -71,7 +82,7 @@ def is_whole(path: Path, name: str) -> bool | None:
 
 
 def _is_json_error(head: bytes, path: Path, name: str) -> bool:
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if not _JSON.match(head):
         return False
     if not name.endswith((".json", ".json.gz")):
         return True

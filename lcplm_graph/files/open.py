@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
@@ -178,6 +179,8 @@ def error_page(head: bytes) -> str:
     >>> error_page(b"<!-- x --><html>"), error_page(b">P1"), error_page(b"<Error><Code>403")
     ('a web page', '', 'an XML document')
     """
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        head = head.decode("utf-16", "ignore").encode()
     text = head.removeprefix(_BOM).lstrip().lower()
     while text.startswith(b"<!--"):
         text = text.partition(b"-->")[2].lstrip()

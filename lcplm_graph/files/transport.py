@@ -24,6 +24,8 @@ DEADLINE_SECONDS = 24 * 3600.0
 # A server that sends less than this in that time is taken for dead.
 SLOW_BYTES, SLOW_SECONDS = 6000, 60.0
 _CHUNK = 1 << 18
+_USER = re.compile(r"(//)[^\s/?#@]+@")
+_QUERY = re.compile(r"(?<=\S)\?[^\s'\")>]+")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -60,13 +62,14 @@ def shown_url(url: str) -> str:
 
 
 def _without(url: str, error: Exception) -> str:
-    """Say an error without the secrets of the URL that it may repeat."""
+    """Say an error without the secrets of the URLs in it: this one, a proxy's, a redirection's."""
     _, user, _, query = _parts(url)
     text = str(error).replace(url, shown_url(url))
     # A password may be repeated alone, or with the name before it.
     for secret in (user, user.rstrip("@"), query, user.rstrip("@").partition(":")[2]):
-        text = text.replace(secret, "...") if secret else text
-    return text
+        if secret:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "...", text)
+    return _QUERY.sub("?...", _USER.sub(r"\1...@", text))
 
 
 def _parts(url: str) -> tuple[str, str, str, str]:
@@ -118,7 +121,7 @@ class ResumingDownloader:
         """Download `url` to `output_file`."""
         shown, begun = shown_url(url), time.monotonic()
         last: Exception = _TryAgain("no attempt was made")
-        for attempt in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._transfer(url, begun + DEADLINE_SECONDS)
                 break
@@ -134,10 +137,8 @@ class ResumingDownloader:
                 raise DownloadError(self._disk_message(error)) from error
             if time.monotonic() - begun > DEADLINE_SECONDS:
                 break
-            if attempt + 1 < ATTEMPTS:
-                time.sleep(BACKOFF_SECONDS * 2**attempt)
-        else:
-            attempt = ATTEMPTS
+            if attempt < ATTEMPTS:
+                time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         if not self._whole:
             raise DownloadError(
                 f"cannot fetch {shown} after {attempt} attempts ({_without(url, last)}); check the "
@@ -165,6 +166,7 @@ class ResumingDownloader:
                     return
                 self._forget("the server refused to resume")
             self._refuse_status(url, answer.status_code, asked_for_part=bool(have))
+            self._refuse_encoding(url, answer.headers)
             length = self._length_of(answer.headers)
             if answer.status_code == 206:
                 total: int | None = self._check_part(answer.headers, have, length, before)
@@ -184,7 +186,9 @@ class ResumingDownloader:
         if length is not None and length != end - start + 1:
             self._forget("the server's part is not as long as it says")
         validator = _validator_of(headers)
-        if before.validator and validator and validator != before.validator:
+        # A part must repeat the ETag that was asked for, but no date (RFC 9110, 15.3.7).
+        needed = before.validator.startswith('"') and not self.resume_unchecked
+        if before.validator and (validator or needed) and validator != before.validator:
             self._forget("the file changed at the source")
         if before.total is not None and total != before.total:
             self._forget("the file changed its size at the source")
@@ -266,6 +270,17 @@ class ResumingDownloader:
             reason = "it refuses access" if status >= 400 else "which is not a file"
         raise DownloadError(
             f"cannot fetch {shown_url(url)}: the server answered {status}, {reason}; {self.by_hand}"
+        )
+
+    def _refuse_encoding(self, url: str, headers: Any) -> None:
+        """Refuse what was packed on its way; of an archive, servers say so of the file itself."""
+        encoding = headers.get("Content-Encoding", "identity").strip().lower()
+        archive = self.partial.name.removesuffix(".part").endswith((".gz", ".tgz"))
+        if encoding in ("", "identity") or (archive and encoding in ("gzip", "x-gzip")):
+            return
+        raise DownloadError(
+            f"cannot fetch {shown_url(url)}: the server sent it packed ({encoding[:20]}), which it "
+            f"was not asked to; {self.by_hand}"
         )
 
     def _disk_message(self, error: OSError) -> str:
