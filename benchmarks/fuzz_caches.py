@@ -227,8 +227,9 @@ def _compare(path: Path) -> None:
 
 
 _SEEN = json.dumps({"url": "https://x.org/x.gz", "sha256": "0" * 64, "bytes": 12}).encode()
-_SIZE = len(_written(STORE.save))
-_JOB = json.dumps({"layout": 2, "id": "a", "sequences_bytes": _SIZE, "encoder": "x"}).encode()
+_SEQUENCES = _written(STORE.save)
+_STATE = [len(_SEQUENCES), zlib.crc32(_SEQUENCES)]
+_JOB = json.dumps({"layout": 3, "id": "a", "sequences": _STATE, "encoder": "x"}).encode()
 _DONE = json.dumps({"job": "a", "batches": 1, "size": 4, "crc32": zlib.crc32(b"1234")}).encode()
 _FACTS = json.dumps({"name": "string:7", "taxon": 7, "proteins": 3, "split": {"kind": "c3"}})
 _MADE_OF = json.dumps({"/data/raw/x.gz": [12, 1700000000000000000, 1700000000000000000]})

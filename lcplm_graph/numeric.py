@@ -30,7 +30,10 @@ def numbers(values: Any, what: str) -> FloatArray:
         If they are not numbers.
     """
     try:
-        return np.asarray(_walked_through(values), np.float64)
+        array = np.asarray(_walked_through(values))
+        if array.dtype.kind == "c":
+            raise TypeError("complex ones would lose a part")
+        return array.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} must be numbers: {error}") from error
 

@@ -193,7 +193,11 @@ class EmbedJob:
         except LcPlmError:
             raise
         except OSError as error:
-            raise ConfigError(f"{self.out} cannot be written ({error.strerror})") from error
+            # What stands in the way may be something in the folder of the job.
+            where = "" if error.filename in (None, str(self.out)) else f": {error.filename}"
+            raise ConfigError(
+                f"{self.out} cannot be written ({error.strerror or error}{where})"
+            ) from error
 
     def _take_up(self, overwrite: bool) -> SequenceStore | None:
         """Take up a job written down before; None if there is none."""

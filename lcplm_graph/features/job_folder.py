@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
-_LAYOUT = 2
+_LAYOUT = 3
 _PIECE = 1 << 22
 
 
@@ -54,8 +54,9 @@ class JobFolder:
         """Whose work is here; None if no job owns it, or it is not as it was left."""
         job = _read(self.path / "job.json")
         try:
-            size = self.sequences_path.stat().st_size
-            whole = job.pop("layout") == _LAYOUT and job.pop("sequences_bytes") == size
+            whole = job.pop("layout") == _LAYOUT
+            # Those of another job would be embedded as this one's, under its name.
+            whole = whole and job.pop("sequences") == self._state_of_sequences()
             self._id = job.pop("id")
         except (KeyError, OSError):
             return None
@@ -64,8 +65,8 @@ class JobFolder:
     def begin(self, identity: dict[str, Any]) -> None:
         """Write a new job down, once ``sequences.arrow`` is there."""
         self._id = uuid.uuid4().hex
-        size = self.sequences_path.stat().st_size
-        job = {"layout": _LAYOUT, "id": self._id, "sequences_bytes": size, **identity}
+        sequences = self._state_of_sequences()
+        job = {"layout": _LAYOUT, "id": self._id, "sequences": sequences, **identity}
         _write(self.path / "job.json", job)
 
     def is_mine(self) -> bool:
@@ -90,7 +91,8 @@ class JobFolder:
         try:
             progress = Progress(**done)
             right = sizes[progress.batches] == progress.size
-            whole = right and self._crc32(progress.size) == progress.crc32
+            right = right and progress.batches >= 0
+            whole = right and _crc32(self.values_path, progress.size) == progress.crc32
         except (TypeError, IndexError, OSError):
             whole = False
         if not whole:
@@ -119,16 +121,22 @@ class JobFolder:
         if self.path.exists():
             shutil.rmtree(self.path)
 
-    def _crc32(self, size: int) -> int | None:
-        """CRC-32 of the first bytes of the values; None if there are fewer."""
-        crc = 0
-        with open(self.values_path, "rb") as file:
-            while size:
-                piece = file.read(min(size, _PIECE))
-                if not piece:
-                    return None
-                crc, size = zlib.crc32(piece, crc), size - len(piece)
-        return crc
+    def _state_of_sequences(self) -> list[int | None]:
+        """Size and CRC-32 of the sequences."""
+        size = self.sequences_path.stat().st_size
+        return [size, _crc32(self.sequences_path, size)]
+
+
+def _crc32(path: Path, size: int) -> int | None:
+    """CRC-32 of the first bytes of a file; None if there are fewer."""
+    crc = 0
+    with open(path, "rb") as file:
+        while size:
+            piece = file.read(min(size, _PIECE))
+            if not piece:
+                return None
+            crc, size = zlib.crc32(piece, crc), size - len(piece)
+    return crc
 
 
 def _read(path: Path) -> dict[str, Any]:

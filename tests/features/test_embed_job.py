@@ -191,8 +191,12 @@ def test_an_output_that_cannot_be_written_is_said_before_any_work(fasta, tmp_pat
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(ConfigError, match=r"folder\.npz is a folder"):
         EmbedJob(path, tiny_encoder(), tmp_path / "folder.npz")
-    with pytest.raises(ConfigError, match=r"o\.npz cannot be written \(Not a directory\)"):
+    with pytest.raises(ConfigError, match=r"o\.npz cannot be written \(Not a directory"):
         EmbedJob(path, tiny_encoder(), path / "o.npz")
+    (tmp_path / "p.npz.parts").write_text("mine")
+    with pytest.raises(ConfigError, match=r"written \(Not a directory: .*p\.npz\.parts"):
+        EmbedJob(path, tiny_encoder(), tmp_path / "p.npz")
+    assert (tmp_path / "p.npz.parts").read_text() == "mine"
 
 
 def test_a_full_disk_is_said_and_what_is_done_is_kept(fasta, tmp_path, monkeypatch):
@@ -321,7 +325,10 @@ def test_what_is_left_of_a_folder_is_never_taken_for_a_job(two, tmp_path, monkey
     assert left_by(tmp_path) == ["a.fasta", "b.fasta", "o.npz"]
 
 
-@pytest.mark.parametrize("damage", ["short", "zeros", "gone", "of another job", "no json", "more"])
+DAMAGES = ["short", "zeros", "gone", "of another job", "no json", "more", "fewer", "sequences"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_progress_that_does_not_hold_is_computed_again(two, tmp_path, monkeypatch, damage):
     encoder, made = two
     path, want = made["a"]
@@ -348,8 +355,15 @@ def test_progress_that_does_not_hold_is_computed_again(two, tmp_path, monkeypatc
         done.write_text(json.dumps(json.loads(done.read_text()) | {"job": "0"}))
     elif damage == "no json":
         done.write_text("{")
+    elif damage == "sequences":
+        # Of the same size, as a copy of the wrong folder brings them.
+        other = EmbedJob(made["b"][0], encoder, tmp_path / "b.npz").parts / "sequences.arrow"
+        own = job.parts / "sequences.arrow"
+        assert other.stat().st_size == own.stat().st_size
+        own.write_bytes(other.read_bytes())
     else:
-        done.write_text(json.dumps(json.loads(done.read_text()) | {"batches": 1000}))
+        number = 1000 if damage == "more" else -1
+        done.write_text(json.dumps(json.loads(done.read_text()) | {"batches": number}))
     again = EmbedJob(path, encoder, tmp_path / "o.npz", max_tokens=100)
     archive = np.load(again.run(progress=False))
     np.testing.assert_array_equal(archive["embeddings"], want)
