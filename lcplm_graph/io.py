@@ -301,8 +301,10 @@ def copy_folder(old: Path, new: Path, without: Sequence[str] = ()) -> None:
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        # A file's name may hold bytes that are no UTF-8; those become JSON's own escapes.
+        temporary.write_text(text, "utf-8", "backslashreplace")
 
 
 def read_json(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from lcplm_graph.io import (
     atomic_path,
     copy_folder,
     locked_folder,
+    read_json,
     staged_files,
     whole_folder,
+    write_json,
     written,
 )
 from lcplm_graph.seeds import checked_seed
@@ -122,3 +124,10 @@ def test_files_of_two_writers_at_once_belong_to_one_of_them(tmp_path, monkeypatc
     assert len({(tmp_path / "m" / name).read_text() for name in ("a", "b")}) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["a", "b"]
+
+
+def test_json_holds_file_names_that_are_no_utf_8(tmp_path):
+    content = {"file": os.fsdecode(b"net\xff.tsv"), "title": "Größe"}
+    write_json(tmp_path / "a.json", content)
+    assert "Größe" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "a.json", "") == content

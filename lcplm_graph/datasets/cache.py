@@ -160,8 +160,7 @@ class DiskCache:
             # It says that the others belong together, so it goes first and comes last.
             (self.folder / DATA).unlink(missing_ok=True)
             sequences.save(self.folder / SEQUENCES)
-            with atomic_path(self.folder / REPORT) as temporary:
-                temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_json(self.folder / REPORT, report)
             write_json(sources, now)
             with atomic_path(self.folder / DATA) as temporary:
                 _save(data, temporary)

@@ -19,7 +19,7 @@ import numpy as np
 
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_pairs, bootstrap_proteins
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import write_json
 from lcplm_graph.seeds import checked_seed
 
 Table = dict[str, dict[str, Interval]]
@@ -111,8 +111,7 @@ class Comparison:
             "values": _plain(self.values),
             "differences": _plain(self.differences),
         }
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_json(path, content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Comparison:
@@ -124,7 +123,7 @@ class Comparison:
             If the file is neither.
         """
         try:
-            content = json.loads(Path(path).read_text())
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
             content |= {key: _intervals(content[key]) for key in ("values", "differences")}
             return cls(**content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lcplm_graph.evaluation.bootstrap import Interval
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import write_json
 
 # What a table is divided by, of which each part has a best row of its own.
 _GROUPS = ("class", "part", "aspect", "range")
@@ -60,8 +59,7 @@ class Report:
             "rows": _plain(self.rows),
             "notes": self.notes,
         }
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_json(path, content)
         return path
 
 

@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.io import warn_once, write_json
 from lcplm_graph.proteins.store import SequenceStore
 
 _LAYOUT = 3
@@ -67,7 +67,7 @@ class JobFolder:
         self._id = uuid.uuid4().hex
         sequences = self._state_of_sequences()
         job = {"layout": _LAYOUT, "id": self._id, "sequences": sequences, **identity}
-        _write(self.path / "job.json", job)
+        write_json(self.path / "job.json", job)
 
     def is_mine(self) -> bool:
         """Whether the job begun or taken up is still the one here."""
@@ -113,7 +113,7 @@ class JobFolder:
         """Say that so much is on disk, after it is."""
         file.flush()
         os.fsync(file.fileno())
-        _write(self.path / "done.json", {"job": self._id, **progress._asdict()})
+        write_json(self.path / "done.json", {"job": self._id, **progress._asdict()})
 
     def remove(self) -> None:
         """Remove everything, that which says whose it is first."""
@@ -142,12 +142,7 @@ def _crc32(path: Path, size: int) -> int | None:
 def _read(path: Path) -> dict[str, Any]:
     """Content of a JSON file; nothing if there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")

@@ -22,7 +22,7 @@ from lcplm_graph.errors import ChecksumError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card
 from lcplm_graph.files.content import is_whole, other_format, rubbish
 from lcplm_graph.files.transport import ResumingDownloader, shown_url
-from lcplm_graph.io import atomic_path, file_state, sha256_of, warn_once
+from lcplm_graph.io import file_state, sha256_of, warn_once, write_json
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
@@ -317,5 +317,4 @@ def _record_path(path: Path) -> Path:
 def _write_record(path: Path, url: str, sha256: str) -> None:
     state = file_state(path)
     record = {"url": shown_url(url), "sha256": sha256, "bytes": state[0], "state": state}
-    with atomic_path(_record_path(path)) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(_record_path(path), record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.training.manifest import METRICS
 from lcplm_graph.training.metrics import read_metrics
+from lcplm_graph.training.plots import series
 
 _MOST_CLASSES = 25
 
@@ -25,12 +25,12 @@ def draw_training(folder: Path, metric: str, best_step: int) -> None:
     rows = read_metrics(folder / METRICS)
     figure = new_figure(10.4, 3.8)
     left, right = panels(figure, 1, 2)[0]
-    steps, losses = _series(rows, "loss")
+    steps, losses = series(rows, "loss")
     left.plot(steps, losses, color=COLOURS[0], alpha=0.8, label="training")
-    left.plot(*_series(rows, "valid_loss"), "o-", color=COLOURS[1], markersize=4, label="valid")
+    left.plot(*series(rows, "valid_loss"), "o-", color=COLOURS[1], markersize=4, label="valid")
     left.set(xlabel="optimiser step", ylabel="loss", ylim=(0, None))
     right.plot(
-        *_series(rows, f"valid_{metric}"), "o-", color=COLOURS[1], markersize=4, label="valid"
+        *series(rows, f"valid_{metric}"), "o-", color=COLOURS[1], markersize=4, label="valid"
     )
     right.set(xlabel="optimiser step", ylabel=f"{HEADINGS[metric]} on valid")
     for axis in (left, right):
@@ -41,11 +41,6 @@ def draw_training(folder: Path, metric: str, best_step: int) -> None:
             fontsize=8, ha="center",
         )  # fmt: skip
     save(figure, folder / "training.png")
-
-
-def _series(rows: list[dict[str, float]], column: str) -> tuple[list[float], list[float]]:
-    points = [(r["step"], r[column]) for r in rows if not math.isnan(r.get(column, math.nan))]
-    return [p[0] for p in points], [p[1] for p in points]
 
 
 def draw_predictions(

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import DataError, InputError, LeakageError
-from lcplm_graph.io import atomic_path
+from lcplm_graph.io import atomic_path, write_json
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.splits.negatives import sample_negatives
 from lcplm_graph.splits.parts import Part
@@ -223,8 +223,7 @@ class Split(EdgeSets):
         }
         with atomic_path(npz_path) as temporary:
             np.savez_compressed(temporary, allow_pickle=False, **arrays)
-        with atomic_path(json_path) as temporary:
-            temporary.write_text(json.dumps(header, indent=2) + "\n")
+        write_json(json_path, header)
         return json_path
 
     @classmethod
@@ -238,7 +237,7 @@ class Split(EdgeSets):
         """
         json_path, npz_path = _paths(path)
         try:
-            header = json.loads(json_path.read_text())
+            header = json.loads(json_path.read_text(encoding="utf-8"))
             with np.load(npz_path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             split = cls(

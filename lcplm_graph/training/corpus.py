@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import cache_root, fetch_card_file
-from lcplm_graph.io import atomic_path, file_state, locked_folder, read_json, sha256_of
+from lcplm_graph.io import file_state, locked_folder, read_json, sha256_of, write_json
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.clusters import read_clusters
@@ -82,8 +81,7 @@ def open_corpus(
             store = SequenceStore.from_fasta(path, sequences)
             counts = {"proteins": len(store), "residues": int(store.lengths.sum())}
             facts = {"file": str(path), "sha256": sha256_of(path), **counts}
-            with atomic_path(facts_path) as temporary:
-                temporary.write_text(json.dumps(facts, indent=1) + "\n")
+            write_json(facts_path, facts)
     store = SequenceStore.open(sequences)
     facts = {"corpus": name, **read_json(facts_path, f"delete {folder}")}
     groups = None if clusters is None else _read_clusters(clusters, store, facts)

@@ -55,7 +55,7 @@ def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
         # Stage 1 measures residues alone, and calls what it trains on the loss.
         held_out = "valid_loss" if _has(rows, "valid_loss") else "valid_residue_loss"
         measured = held_out if column == "residue_loss" else f"valid_{column}"
-        steps, values = _series(rows, measured)
+        steps, values = series(rows, measured)
         if steps:
             axis.plot(steps, values, "o-", color=COLOURS[1], markersize=4, label="held out")
         for name, level in (floors or {}).items() if column == "residue_loss" else ():
@@ -119,7 +119,7 @@ def _grey(name: str) -> str:
 
 def _curve(axis: Any, rows: list[dict[str, float]], column: str) -> None:
     """Points of training, and through many of them a moving average."""
-    steps, values = _series(rows, column)
+    steps, values = series(rows, column)
     if not steps:
         return
     width = max(1, round(_SMOOTHING * len(values)))
@@ -133,13 +133,14 @@ def _curve(axis: Any, rows: list[dict[str, float]], column: str) -> None:
         axis.plot(steps, means, color=COLOURS[0], label=f"training, mean of {width}")
 
 
-def _series(rows: list[dict[str, float]], column: str) -> tuple[list[float], list[float]]:
+def series(rows: list[dict[str, float]], column: str) -> tuple[list[float], list[float]]:
+    """Return steps and values of the rows of metrics.csv that have a value of the column."""
     points = [(r["step"], r[column]) for r in rows if not math.isnan(r.get(column, math.nan))]
     return [p[0] for p in points], [p[1] for p in points]
 
 
 def _has(rows: list[dict[str, float]], column: str) -> bool:
-    return bool(_series(rows, column)[0])
+    return bool(series(rows, column)[0])
 
 
 def _panels(count: int) -> tuple[Figure, list[Any]]:

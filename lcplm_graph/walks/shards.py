@@ -20,7 +20,7 @@ import numpy as np
 from lcplm_graph.datasets.string import StringPPI, raw_states
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
-from lcplm_graph.io import atomic_path, locked_folder, read_json
+from lcplm_graph.io import atomic_path, locked_folder, read_json, write_json
 from lcplm_graph.models.names import SEEN_EDGES
 from lcplm_graph.numeric import map_array
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
@@ -139,8 +139,7 @@ def _convert(folder: Path, options: dict[str, Any], q: float) -> None:
         "sequences_sha256": hashlib.sha256(digests.tobytes()).hexdigest(),
         "split": {"kind": split.kind, "fingerprint": split.fingerprint, **split.counts()},
     }
-    with atomic_path(folder / FACTS) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(folder / FACTS, facts)
 
 
 class ShardedWalkStream(WalkSource):
