@@ -22,6 +22,8 @@ from lcplm_graph.numeric import edge_weights
 from lcplm_graph.pairs import single_graph
 from lcplm_graph.proteins.store import SequenceStore
 
+_WEIGHT = "weight"
+
 
 class MemoryPPI(PPIDataset):
     """A PPI dataset of what is in memory: as any other, but nothing is read or written.
@@ -119,7 +121,7 @@ def from_networkx(
     graph: nx.Graph,
     sequences: SequenceStore | Mapping[Any, str] | pd.Series | str = "sequence",
     *,
-    weight: str = "weight",
+    weight: str = _WEIGHT,
     scale: float = 1.0,
 ) -> MemoryPPI:
     """Make a PPI dataset of a NetworkX graph whose nodes are protein ids.
@@ -131,7 +133,8 @@ def from_networkx(
     sequences : SequenceStore, mapping, pandas.Series indexed by id, or str
         Sequence of each node, or the node attribute that holds it.
     weight : str
-        Edge attribute in [0, 1], or up to `scale`; edges without it have weight 1.
+        Edge attribute in [0, 1], or up to `scale`; edges without it have weight 1, and are
+        counted where others have it.
     scale : float
         The highest weight there can be, 1000 in STRING's units; weights are divided by it.
 
@@ -144,7 +147,8 @@ def from_networkx(
     Raises
     ------
     InputError
-        If a weight is outside [0, 1], or no edge is left.
+        If a weight is outside [0, 1], no edge has the attribute that was asked for, or no edge is
+        left.
     """
     if not isinstance(graph, nx.Graph):
         raise InputError(f"this is {type(graph).__name__}, not a NetworkX graph")
@@ -155,12 +159,23 @@ def from_networkx(
     if isinstance(sequences, str):
         held = nx.get_node_attributes(graph, sequences)
         sequences = {name_of[node]: text for node, text in held.items() if text}
+    _warn_of_unweighted(graph, weight)
     edges = list(graph.edges(data=weight, default=check_scale(scale)))
     a, b = ([name_of[edge[side]] for edge in edges] for side in (0, 1))
     weights = _weights([edge[2] for edge in edges], a, b, scale)
     dataset = _assemble(a, b, weights, _as_store(sequences), nodes)
     symbols = {name_of[node]: str(s) for node, s in graph.nodes(data="symbol") if s is not None}
     return _with_symbols(dataset, symbols)
+
+
+def _warn_of_unweighted(graph: nx.Graph, weight: str) -> None:
+    attributes = [held for *_, held in graph.edges(data=True)]
+    without = sum(weight not in held for held in attributes)
+    if without == len(attributes) and without and weight != _WEIGHT:
+        there = ", ".join(sorted({str(name) for held in attributes for name in held})) or "none"
+        raise InputError(f"no edge has the attribute {weight!r}; attributes of edges: {there}")
+    if 0 < without < len(attributes):
+        warn_once(f"{without:,} of {len(attributes):,} edges have no {weight!r} and get weight 1")
 
 
 def _with_symbols(dataset: MemoryPPI, symbols: Mapping[str, str]) -> MemoryPPI:
@@ -241,12 +256,17 @@ def _ids(values: Iterable[Any], column: str) -> list[str]:
 
 
 def _weights(values: Any, a: Sequence[str], b: Sequence[str], scale: float) -> np.ndarray:
-    given = pd.Series(values)
-    numbers = pd.to_numeric(given, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    # A tensor or array of one number is that number.
+    given = pd.Series([one.item() if getattr(one, "ndim", 1) == 0 else one for one in values])
+    found = pd.to_numeric(given, errors="coerce")
+    if found.dtype.kind == "c":
+        found = found.map(lambda one: one.real if one.imag == 0 else np.nan)
+    numbers = found.to_numpy(np.float64, na_value=np.nan)
     wrong = ~((numbers >= 0) & (numbers <= scale))
     if wrong.any():
         row = int(np.argmax(wrong))
         value = given.iloc[row]
+        value = value.item() if isinstance(value, np.generic) else value
         edge = f"row {row}: the edge {a[row]} - {b[row]} has weight"
         if np.isfinite(numbers[row]):
             fault = f"{numbers[row]:g}, which is outside [0, {scale:g}]; give the highest as scale"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from lcplm_graph.datasets.memory import from_dataframe, from_networkx, to_dataframe, to_networkx
 from lcplm_graph.errors import InputError, LcPlmWarning
@@ -126,6 +129,8 @@ def test_every_node_with_a_sequence_is_kept():
     [
         (nx.Graph([("a", "b", {"weight": None})]), SEQUENCES, "a - b has weight None"),
         (nx.Graph([("a", "b", {"weight": "high"})]), SEQUENCES, "a - b has weight 'high'"),
+        (nx.Graph([("a", "b", {"weight": 1j})]), SEQUENCES, "a - b has weight 1j"),
+        (nx.Graph([("a", "b", {"weight": math.nan})]), SEQUENCES, "a - b has weight nan"),
         (nx.Graph([(("a", 1), "b")]), SEQUENCES, r"row 0 of nodes: the id is \('a', 1\)"),
         (nx.Graph([("1", 1)]), SEQUENCES, "two nodes have one name"),
         (nx.Graph(), SEQUENCES, "no edge joins"),
@@ -137,3 +142,12 @@ def test_every_node_with_a_sequence_is_kept():
 def test_graphs_that_do_not_fit_are_told_by_edge(graph, sequences, message):
     with pytest.raises(InputError, match=message):
         from_networkx(graph, sequences)
+
+
+def test_the_weight_that_is_asked_for_is_there_and_edges_without_are_counted():
+    graph = nx.Graph([("a", "b", {"w": torch.tensor(0.5)}), ("b", "c", {"score": 0.1})])
+    with pytest.raises(InputError, match="no edge has the attribute 'wt'.* of edges: score, w"):
+        from_networkx(graph, SEQUENCES, weight="wt")
+    with pytest.warns(LcPlmWarning, match="1 of 2 edges have no 'w' and get weight 1"):
+        dataset = from_networkx(graph, SEQUENCES, weight="w")
+    assert dataset[0].edge_weight.tolist() == [0.5, 0.5, 1, 1]
