@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
 from lcplm_graph.locks import claimed_output
+from lcplm_graph.strings import without_secrets
 
 T = TypeVar("T")
 
@@ -202,6 +203,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean {near[0]!r}?" if near else ""
 
 
+# A value of YAML may be as long as one likes.
+_LONGEST = 500
+
+
 def parse_options(cls: type[T], argv: Sequence[str] | None, name: str, description: str = "") -> T:
     """Read options from a command line and the YAML file it may name.
 
@@ -229,10 +234,11 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: Any, ex: Any = None) -> NoReturn:
-            text = _in_options(" ".join(str(message).split()), cls)
+            text = without_secrets(_in_options(" ".join(str(message).split()), cls))
             known = [option for action in self._actions for option in action.option_strings]
             wrong = next((word for word in text.split() if word.startswith("--")), "")
             near = did_you_mean(wrong, known) if "nrecognized" in text else ""
+            text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
             print(f"lcplm {name}: {text}{near}", file=sys.stderr)
             print(f"lcplm {name} --help lists the options.", file=sys.stderr)
             raise SystemExit(2)
@@ -250,6 +256,9 @@ def _in_options(text: str, cls: type) -> str:
     own = {one.name: one for one in fields(cls)}
     if found := re.fullmatch(r"(the following arguments are required: )([\w, ]+)", text):
         return found[1] + ", ".join(_option(own.get(name), name) for name in found[2].split(", "))
+    text = text.replace('Parser key "config": ', "--config: ")
+    if text.startswith("Unexpected config:"):
+        return "the file of --config holds no options, which are lines of NAME: VALUE"
     found = re.match(r'Parser key "(\w+)".*(?:Got|Given) value: ?(.*)', text)
     if found is None or found[1] not in own:
         return text
@@ -263,7 +272,7 @@ def _in_options(text: str, cls: type) -> str:
     return f"{option} {found[2]}: give {wanted}" if wanted else text
 
 
-_WANTED: dict[Any, str] = {int: "a whole number", float: "a number"}
+_WANTED: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text"}
 
 
 def _option(one: Field[Any] | None, name: str) -> str:
@@ -342,7 +351,7 @@ def guarded(name: str, action: Callable[[], int | None], kept: str = Command.kep
                 # Also before SystemExit of --help: afterwards no one would catch a closed pipe.
                 sys.stdout.flush()
     except LcPlmError as error:
-        print(f"{prefix}: {error}", file=sys.stderr)
+        print(f"{prefix}: {without_secrets(str(error))}", file=sys.stderr)
         return 1
     except PermissionError as error:
         # Even to ask whether a path exists is refused in a folder that may not be looked into.
@@ -372,7 +381,7 @@ def _short_warnings(prefix: str) -> Iterator[None]:
 
     def short(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
         if issubclass(category, LcPlmWarning):
-            return f"{prefix}: warning: {message}\n"
+            return f"{prefix}: warning: {without_secrets(str(message))}\n"
         return before(message, category, *where, **more)
 
     warnings.formatwarning = short

@@ -9,10 +9,26 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lcplm_graph.errors import InputError
+
+# Paths make one slash of two.
+_USER = re.compile(r"(\w+:/+)[^\s/?#@'\"]+@")
+_QUERY = re.compile(r"(\w+:/+[^\s?'\"]*)\?[^\s'\")>]+")
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what may be secret in its URLs: user, password, and query.
+
+    Examples
+    --------
+    >>> without_secrets("https://me:secret@host.org/a.gz?token=1: no such file")
+    'https://...@host.org/a.gz?... no such file'
+    """
+    return _QUERY.sub(r"\1?...", _USER.sub(r"\1...@", text))
 
 
 def string_list(values: Any, what: str = "sequences", records: Sequence[str] = ()) -> list[str]:

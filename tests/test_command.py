@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -43,6 +44,8 @@ class Toy:
         Of the toy.
     share
         Of the toy.
+    name
+        Of the toy.
     """
 
     words: list[str] = positional(metavar="WORD", nargs="*", default=[])
@@ -51,6 +54,7 @@ class Toy:
     parts: list[str] | None = several(default=None)
     size: int | None = None
     share: float = 0.5
+    name: str | None = None
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,51 @@ def test_a_config_file_that_is_no_text_is_one_sentence(tmp_path, capsys) -> None
     with pytest.raises(SystemExit):
         parse_options(Toy, ["--config", str(path)], "toy")
     assert "lcplm toy: the file of --config is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("5", "the file of --config holds no options, which are lines of NAME: VALUE"),
+        ("- a", "the file of --config holds no options"),
+        ("name: 5", "--name 5: give a text"),
+        ("name: [a]", "--name ['a']: give a text"),
+        ("size: [1]", "--size [1]: give a whole number"),
+        ("size: true", "--size True: give a whole number"),
+        ("share: {a: 1}", "--share {'a': 1}: give a number"),
+        (f"size: [{'x, ' * 5000}x]", "--size ['x', 'x'"),
+        ("colour: 1", "--colour 1: give one of 'red', 'blue'"),
+    ],
+)
+def test_a_config_file_of_other_kinds_is_one_short_sentence(text, said, tmp_path, capsys) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text(text)
+    with pytest.raises(SystemExit):
+        parse_options(Toy, ["--config", str(path)], "toy")
+    found = capsys.readouterr().err
+    assert f"lcplm toy: {said}" in found
+    assert found.count("\n") == 2
+    assert len(found) < 700
+
+
+SECRETS = "https://me:hunter2@host.org/a.gz?token=s3cret"
+
+
+def test_what_is_secret_in_a_url_is_not_said(capsys) -> None:
+    def warn(_: Toy) -> None:
+        print(warnings.formatwarning(SECRETS, LcPlmWarning, "x.py", 7), end="")
+        raise ConfigError(f"{Path(SECRETS)}: no such file")
+
+    assert run_command("toy", Toy, warn, []) == 1
+    with pytest.raises(SystemExit):
+        parse_options(Toy, ["--config", SECRETS], "toy")
+    with pytest.raises(SystemExit):
+        parse_options(Toy, ["--size", SECRETS], "toy")
+    out, err = capsys.readouterr()
+    assert out.startswith("lcplm toy: warning: https://...@host.org/a.gz?...")
+    assert err.count("host.org/a.gz") == 3
+    assert "hunter2" not in out + err
+    assert "s3cret" not in out + err
 
 
 def _raise(error: BaseException):

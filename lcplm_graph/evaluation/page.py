@@ -17,6 +17,7 @@ from typing import Any
 import lcplm_graph
 from lcplm_graph.evaluation.report import Report, best_rows, group_of, shown, value_of
 from lcplm_graph.io import atomic_path
+from lcplm_graph.strings import without_secrets
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _NARROW = 700  # pixels
@@ -174,4 +175,4 @@ def _is_large(path: Path) -> bool:
 
 def _own_words() -> list[str]:
     name = Path(sys.argv[0]).stem
-    return [*([] if name in ("lcplm", "__main__") else [name]), *sys.argv[1:]]
+    return [*([] if name in ("lcplm", "__main__") else [name]), *map(without_secrets, sys.argv[1:])]

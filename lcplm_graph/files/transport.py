@@ -16,6 +16,7 @@ import urllib3
 from tqdm import tqdm
 
 from lcplm_graph.errors import DownloadError
+from lcplm_graph.strings import without_secrets
 
 ATTEMPTS = 5
 BACKOFF_SECONDS = 1.0
@@ -24,8 +25,7 @@ DEADLINE_SECONDS = 24 * 3600.0
 # A server that sends less than this in that time is taken for dead.
 SLOW_BYTES, SLOW_SECONDS = 6000, 60.0
 _CHUNK = 1 << 18
-_USER = re.compile(r"(//)[^\s/?#@]+@")
-_QUERY = re.compile(r"(?<=\S)\?[^\s'\")>]+")
+_PATH_QUERY = re.compile(r"(url: [^\s?]*)\?\S+")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -69,7 +69,8 @@ def _without(url: str, error: Exception) -> str:
     for secret in (user, user.rstrip("@"), query, user.rstrip("@").partition(":")[2]):
         if secret:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "...", text)
-    return _QUERY.sub("?...", _USER.sub(r"\1...@", text))
+    # A redirection is named by path and query alone.
+    return _PATH_QUERY.sub(r"\1?...", without_secrets(text))
 
 
 def _parts(url: str) -> tuple[str, str, str, str]:

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lcplm_graph import __version__
 from lcplm_graph.io import atomic_path, write_json
+from lcplm_graph.strings import without_secrets
 from lcplm_graph.training.options import RunOptions
 from lcplm_graph.training.resume import CONFIG, MANIFEST, read_manifest, stored_options
 
@@ -37,7 +38,7 @@ def begin_session(
     session = {
         "started": _now(),
         "resumed_from": None if checkpoint is None else str(checkpoint),
-        "command": sys.argv,
+        "command": [without_secrets(word) for word in sys.argv],
         "processes": processes,
         "threads": torch.get_num_threads(),
         "platform": platform(),

@@ -32,6 +32,7 @@ from lcplm_graph.training.checkpoints import (
     newest_intact,
     step_of,
 )
+from lcplm_graph.training.manifest import begin_session
 from lcplm_graph.training.metrics import Metrics, read_metrics
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.resume import stored_options
@@ -322,6 +323,15 @@ def test_resuming_from_what_nothing_tells_of_is_refused(
         (out / name).write_text('{"data": {}, "sessions": []}')
         with pytest.raises(CheckpointError, match="it does not say on which data"):
             train(tiny_options(resume=str(moved)))
+
+
+def test_a_manifest_keeps_no_secrets(tiny_options, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sys.argv", ["stage1", "--corpus=https://me:hunter2@host/x?token=s3cret"])
+    (tmp_path / "run").mkdir()
+    begin_session(tiny_options(), {}, None, 1)
+    text = (tmp_path / "run" / "run.json").read_text()
+    assert "https://...@host/x?..." in text
+    assert "hunter2" not in text
 
 
 def test_a_folder_is_one_runs(tiny_options, tmp_path) -> None:
