@@ -205,11 +205,9 @@ def test_warnings_are_one_line_without_code(capsys) -> None:
     assert "x.py:7" in warnings.formatwarning("two of three", LcPlmWarning, "x.py", 7)
 
 
-def test_completion_knows_commands_options_and_choices() -> None:
-    script = subprocess.run(
-        [sys.executable, "-m", "lcplm_graph", "completion", "bash"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+def test_completion_knows_commands_options_and_choices(capsys) -> None:
+    assert lcplm(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
     asked = [["em"], ["predict", ""], ["embed", "--po"], ["embed", "--pool", "mean_"]]
     for words in asked:
         quoted = " ".join(f'"{word}"' for word in words)

@@ -61,7 +61,7 @@ def test_killed_at_random_points_nothing_is_lost(tmp_path):
     ]  # fmt: skip
     values = out.with_name("a.npz.parts") / "values.bin"
     rng, kills, sizes = random.Random(0), 0, []
-    while kills < 3:
+    while kills < 2:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = values.stat().st_size if values.exists() else 0
         while process.poll() is None:
