@@ -128,7 +128,7 @@ def test_random_encoders_are_the_same_every_time_and_leave_the_seed_alone() -> N
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("lcplm-9m", UnknownNameError, "no encoder 'lcplm-9m' ships .* did you mean 'lcplm-2m'"),
+        ("lcplm-9m", UnknownNameError, "no encoder 'lcplm-9m' ships .* did you mean 'lcplm-8m'"),
         ("random:9m", UnknownNameError, "unknown preset '9m'; known: 1m"),
         ("no/such/path", CheckpointError, "no such folder"),
     ],
@@ -209,7 +209,7 @@ def test_shipped_weights_are_small_and_have_the_cards_made_of_them(tmp_path):
     from lcplm_graph.models.shipped import WEIGHTS_DIR, shipped_encoders
 
     files = [p for p in WEIGHTS_DIR.rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in files) <= 20e6
+    assert sum(p.stat().st_size for p in files) <= 30e6
     for name in shipped_encoders():
         copy = tmp_path / name
         shutil.copytree(WEIGHTS_DIR / name, copy)
