@@ -18,7 +18,7 @@ COMMANDS = {
     "contacts": "see which residues of one protein, or of two, touch",
     "search": "find the proteins of an embedding file that are most like a query",
     "map": "draw an embedding file, coloured by Pfam family, GO term or any label",
-    "evaluate": "link, function, homology, contacts or variants with baselines",
+    "evaluate": "link, function, homology, contacts, variants or OGB with baselines",
     "stage1": "pretrain an encoder on protein sequences",
     "stage2": "go on training an encoder on walks over a protein graph",
     "release": "make a small folder with weights and a model card of a run",

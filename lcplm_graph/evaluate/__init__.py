@@ -1,4 +1,4 @@
-"""Tables with baselines and intervals: link, function, homology, contacts and variants.
+"""Tables with baselines and intervals: link, function, homology, contacts, variants and OGB.
 
 Each command prints a table, and writes ``results.json`` and pictures into ``--out``.
 """
