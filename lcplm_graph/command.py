@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
 from lcplm_graph.locks import claimed_output
+from lcplm_graph.option_files import MODE, know_options
 from lcplm_graph.strings import without_secrets
 
 T = TypeVar("T")
@@ -243,7 +244,8 @@ def make_parser(cls: type, name: str, description: str = "") -> Any:
             print(f"lcplm {name} --help lists the options.", file=sys.stderr)
             raise SystemExit(2)
 
-    parser = Parser(prog=f"lcplm {name}", description=description.strip())
+    know_options()
+    parser = Parser(prog=f"lcplm {name}", description=description.strip(), parser_mode=MODE)
     parser.add_argument("--config", action="config", help="YAML file of options")
     hints, texts = get_type_hints(cls), explanations(cls)
     for one in fields(cls):
@@ -257,6 +259,7 @@ def _in_options(text: str, cls: type) -> str:
     if found := re.fullmatch(r"(the following arguments are required: )([\w, ]+)", text):
         return found[1] + ", ".join(_option(own.get(name), name) for name in found[2].split(", "))
     text = text.replace('Parser key "config": ', "--config: ")
+    text = text.replace("Problems parsing config: ", "the file of --config: ")
     if text.startswith("Unexpected config:"):
         return "the file of --config holds no options, which are lines of NAME: VALUE"
     found = re.match(r'Parser key "(\w+)".*(?:Got|Given) value: ?(.*)', text)

@@ -110,6 +110,10 @@ def test_a_config_file_that_is_no_text_is_one_sentence(tmp_path, capsys) -> None
         ("share: {a: 1}", "--share {'a': 1}: give a number"),
         (f"size: [{'x, ' * 5000}x]", "--size ['x', 'x'"),
         ("colour: 1", "--colour 1: give one of 'red', 'blue'"),
+        ("size: 1\nsize: 2", "the file of --config: line 2: size is given on line 1 already"),
+        ("{name: a, size: 1, name: b}", "the file of --config: line 1: name is given on line 1"),
+        ("[" * 100_000, "the file of --config: line 1: lists and mappings nest too deep"),
+        ("- " * 100_000, "the file of --config: line 1: lists and mappings nest too deep"),
     ],
 )
 def test_a_config_file_of_other_kinds_is_one_short_sentence(text, said, tmp_path, capsys) -> None:
