@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from kill_matrix import Job
+from kill_matrix import Job, tree
 
 from lcplm_graph import __main__ as lcplm
 from lcplm_graph.errors import LcPlmError
@@ -158,7 +159,9 @@ def command_jobs(
                 f, "function", fasta, "--out", f / "f.parquet", *function_options(inputs)
             )
         ),
-        "shards": Job(lambda f: _convert(inputs / "cards", 7), volatile=("data/string",)),
+        "shards": Job(
+            lambda f: _convert(inputs / "cards", 7), _shards, volatile=("data/string",)
+        ),
         "stage2-species": Job(
             lambda f: _walk_species(inputs / "cards", f / "run"),
             trained,
@@ -207,6 +210,16 @@ def _convert(cards: Path, *taxa: int) -> None:
 
     catalog.card_folder = lambda: cards
     open_shards([f"string:{taxon}" for taxon in taxa], kind="random", seed=0)
+
+
+def _shards(folder: Path) -> dict[str, Any]:
+    """Return what was converted, without the times of the raw files that the facts hold."""
+    found: dict[str, Any] = dict(tree(folder, ("data/string", "shard.json")))
+    for path in folder.rglob("shard.json"):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        del facts["files"]
+        found[str(path.relative_to(folder))] = facts
+    return found
 
 
 def _walk_species(cards: Path, out: Path) -> None:
