@@ -38,11 +38,11 @@ def _check(text: str) -> None:
 
     depth, at_key = 0, True
     keys: dict[str, int] = {}
-    flat = False
+    has_names = False
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         line = event.start_mark.line + 1
         if isinstance(event, yaml.CollectionStartEvent):
-            flat = flat or (depth == 0 and isinstance(event, yaml.MappingStartEvent))
+            has_names = has_names or (depth == 0 and isinstance(event, yaml.MappingStartEvent))
             depth += 1
             if depth > _DEEPEST:
                 raise yaml.YAMLError(f"line {line}: lists and mappings nest too deep for options")
@@ -51,7 +51,7 @@ def _check(text: str) -> None:
             depth -= 1
         elif not isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
             continue
-        if depth != 1 or not flat:
+        if depth != 1 or not has_names:
             continue
         # A node of the outermost mapping is complete: keys and values take turns.
         if at_key and isinstance(event, yaml.ScalarEvent):

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Literal
 
 from lcplm_graph.command import several
-from lcplm_graph.evaluate.shared import EvaluateOptions, finish, fit_options, loaded
+from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class FunctionCommand(EvaluateOptions):
     resamples
         Of the bootstrap of Fmax over proteins.
     steps
-        Training steps of a head; 0: no heads.
+        Training steps of a head.
     """
 
     out: str = "outputs/evaluate-function"
@@ -89,7 +89,7 @@ def run(options: FunctionCommand) -> None:
         context=options.context,
         resamples=options.resamples,
         seed=options.seed,
-        fit=fit_options(FUNCTION_FIT, options.steps, options.seed),
+        fit=FUNCTION_FIT.shown(options.steps, options.seed),
     )
     report = task.evaluate(options.aspect, encoder, chosen)
     draw_function(report, options.out)

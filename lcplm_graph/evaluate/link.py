@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import several
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.evaluate.shared import EvaluateOptions, finish, fit_options, loaded
+from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 
 if TYPE_CHECKING:
     from lcplm_graph.evaluation.link import LinkOptions
@@ -107,7 +107,7 @@ def run(options: LinkCommand) -> None:
         decoder=options.decoder,
         head=options.predictor,
         context=options.context,
-        fit=fit_options(LINK_FIT, options.steps, options.seed),
+        fit=LINK_FIT.shown(options.steps, options.seed),
         members=options.members,
         untrained=options.untrained,
     )

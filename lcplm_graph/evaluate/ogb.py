@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lcplm_graph.command import PageOption, several
-from lcplm_graph.evaluate.shared import finish, fit_options
+from lcplm_graph.evaluate.shared import finish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,6 @@ def run(options: OgbCommand) -> None:
 
     dataset = OGBLPPA(options.archive, options.sequences or None)
     encoder = None if options.encoder is None else load_encoder(options.encoder)
-    fit = fit_options(LINK_FIT, options.steps, options.seed)
+    fit = LINK_FIT.shown(options.steps, options.seed)
     report = evaluate_ogb(dataset, encoder, k=options.hits, fit=fit, members=options.members)
     finish(report, "test", options.out, options.report)

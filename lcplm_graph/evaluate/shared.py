@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import PageOption
@@ -11,7 +11,6 @@ from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from lcplm_graph.evaluation.report import Report
-    from lcplm_graph.heads.fit import FitOptions
     from lcplm_graph.models.encoders import Encoder
 
 
@@ -48,12 +47,6 @@ def loaded(options: EvaluateOptions) -> tuple[Encoder, str]:
 
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     return encoder, chosen_pool(encoder, options.pool)
-
-
-def fit_options(defaults: FitOptions, steps: int | None, seed: int) -> FitOptions:
-    """Return options of training that shows its progress; `steps` None: those of `defaults`."""
-    steps = defaults.steps if steps is None else steps
-    return replace(defaults, steps=steps, seed=seed, progress=True)
 
 
 def finish(

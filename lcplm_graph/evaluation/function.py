@@ -160,8 +160,6 @@ def _predictions(
         features[shown_name(encoder)] = _features(encoder, dataset, used, options.pool, bar)
     for name, x in features.items():
         yield f"{name}, nearest neighbour", _transfer(x, labels, train, test)
-    if not options.fit.steps:
-        return
     for name, x in features.items():
         yield f"{name}, head", _head(x, dataset, parts, used, "none", options)
     name, x = list(features.items())[-1]

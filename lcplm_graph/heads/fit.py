@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -73,6 +73,11 @@ class FitOptions:
             )
         if not 0 <= self.isolate <= 1:
             raise ConfigError(f"isolate is a share from 0 to 1, not {self.isolate}")
+
+    def shown(self, steps: int | None, seed: int) -> FitOptions:
+        """Return these options with a progress bar, another seed, and other steps if given."""
+        steps = self.steps if steps is None else steps
+        return replace(self, steps=steps, seed=seed, progress=True)
 
 
 def fit_function(

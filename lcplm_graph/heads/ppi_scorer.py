@@ -201,8 +201,7 @@ class PPIScorer:
         called = [*self.nearest.names, ""]
         alike = [(called[i], called[j]) for i, j in nearest.tolist()]
         strange = np.asarray(unlike[ends].any(axis=1), bool)
-        found = ScoredPairs(names, probability, spread, identity, alike, strange)
-        return found
+        return ScoredPairs(names, probability, spread, identity, alike, strange)
 
     def _resolved(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None

@@ -99,10 +99,11 @@ def _by_decoder(
         [[place.setdefault(s, len(place)) for s in pair] for pair in pairs], dtype=torch.int64
     ).view(-1, 2)
     pooled = encoder.embed(list(place), encoder.pool, max_tokens=max_tokens, progress=progress)
-    far = decoder.standardised(pooled.to(encoder.device)).square().mean(dim=1)
+    pooled = pooled.to(encoder.device)
+    far = decoder.standardised(pooled).square().mean(dim=1)
     warn_of_unlike(far.cpu(), list(place), what="scores")
     with torch.inference_mode():
-        h = decoder.embed(pooled.to(encoder.device))
+        h = decoder.embed(pooled)
         chunks = [
             decoder(h[:, chunk[:, 0]], h[:, chunk[:, 1]]).cpu()
             for chunk in ends.split(_PAIRS_AT_ONCE)

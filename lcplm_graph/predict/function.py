@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import PageOption, positional, several
@@ -151,7 +151,7 @@ def _function_model(options: FunctionOptions, encoder: Encoder) -> FunctionModel
             test=0.0,
             seed=options.seed,
         )
-        fit = replace(FUNCTION_FIT, steps=options.steps, seed=options.seed, progress=True)
+        fit = FUNCTION_FIT.shown(options.steps, options.seed)
         return train_terms(task, options.aspect or "MF", encoder, fit)
     model = FunctionModel.load(options.head)
     check_encoder(model, encoder, options.head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -204,8 +204,7 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
         model = LinkModel.load(options.head)
         check_encoder(model, encoder, options.head)
     else:
-        fit = replace(LINK_FIT, seed=options.seed, progress=True)
-        fit = fit if options.steps is None else replace(fit, steps=options.steps)
+        fit = LINK_FIT.shown(options.steps, options.seed)
         facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
         facts |= {"precision": encoder.precision}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
