@@ -87,6 +87,20 @@ def written(path: str | os.PathLike[str]) -> Iterator[None]:
         raise WriteError(f"cannot write {path}: {_REASONS[error.errno]}") from error
 
 
+def raise_if_full(error: Exception, path: str | os.PathLike[str]) -> None:
+    """Raise `WriteError` if `error` says that the disk is full; what was read has no part in that.
+
+    For readers that unpack: a name that is too long, say, is a fault of the archive.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full or a quota is used up.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise WriteError(f"cannot write {path}: {_REASONS[error.errno]}") from error
+
+
 @contextmanager
 @_names_the_place
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:

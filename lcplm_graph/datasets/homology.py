@@ -22,7 +22,7 @@ from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
 from lcplm_graph.files.tables import LINE, read_table, rows
-from lcplm_graph.io import warn_once
+from lcplm_graph.io import raise_if_full, warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 _LEVELS = ("class", "fold", "superfamily", "family")
@@ -215,6 +215,7 @@ def _unpacked(archive: Path, folder: Path) -> Path:
             wanted = [m for m in tar.getmembers() if "remote_homology_" in m.name]
             tar.extractall(folder, members=wanted, filter="data")
     except (tarfile.TarError, EOFError, OSError, ValueError, LookupError, zlib.error) as error:
+        raise_if_full(error, folder)
         message = f"the archive is truncated, damaged or unsafe; fetch it again ({error})"
         raise DataError(message, path=archive) from error
     homes = {path.parent for path in folder.rglob("remote_homology_*.*")}

@@ -29,7 +29,7 @@ from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import fetch_card_file
 from lcplm_graph.files.tables import BadTable, read_csv
-from lcplm_graph.io import warn_once
+from lcplm_graph.io import raise_if_full, warn_once
 from lcplm_graph.proteins.fasta import read_fasta
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -197,6 +197,7 @@ def _unzipped(archive: Path, folder: Path) -> Path:
         with zipfile.ZipFile(archive) as bundle:
             bundle.extractall(folder)
     except Exception as error:  # a damaged archive raises nearly anything
+        raise_if_full(error, folder)
         # The message may hold all bytes of a directory that does not fit.
         message = f"not a whole zip archive; fetch it again ({error!s:.200})"
         raise DataError(message, path=archive) from error
