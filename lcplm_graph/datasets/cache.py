@@ -25,7 +25,7 @@ import torch
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets.identity import transform_identity
-from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import (
     atomic_path,
@@ -297,10 +297,20 @@ def cache_of_files(
 
 
 def as_paths(paths: Any) -> list[Path]:
-    """Make a list of one path, several, or none."""
+    """Make a list of one path, of several, or, for None, of none.
+
+    Raises
+    ------
+    ConfigError
+        For an empty list: most often a pattern that matched no file, and never a wish for the
+        default.
+    """
     if paths is None:
         return []
-    return [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    found = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    if not found:
+        raise ConfigError("an empty list of files; name at least one, or leave the argument out")
+    return found
 
 
 def _identity(path: Path) -> list[Any]:

@@ -304,8 +304,10 @@ def _from_card(
     name: str, annotations: Any, ontology: Any, graph: Any, own_proteins: bool
 ) -> tuple[Any, Any, Any]:
     card = load_card(name)
-    annotations = annotations or fetch_card_file(card, "annotations")
-    ontology = ontology or fetch_card_file(card, "ontology")
+    if annotations is None:
+        annotations = fetch_card_file(card, "annotations")
+    if ontology is None:
+        ontology = fetch_card_file(card, "ontology")
     if graph is None and card.kind == "ppi" and not own_proteins:
         from lcplm_graph.datasets.string import StringPPI
 

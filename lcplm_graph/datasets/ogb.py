@@ -76,7 +76,7 @@ class OGBDataset(PPIDataset):
         **hooks: Unpack[Hooks],
     ) -> None:
         card = load_card(self.card)
-        archive = Path(archive or fetch_card_file(card, "archive"))
+        archive = Path(fetch_card_file(card, "archive") if archive is None else archive)
         fasta = as_paths(sequences) or [fetch_card_file(card, "sequences")]
         self.inputs = {"archive": [archive], "sequences": fasta}
         cache = cache_of_files(type(self).__name__, self.inputs, {}, root, hooks)
