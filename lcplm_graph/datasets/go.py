@@ -79,7 +79,7 @@ class GOFunction(ProteinDataset):
     Raises
     ------
     ConfigError
-        If the options do not fit together.
+        If the options do not fit together, or a list of files is empty.
     DataError
         If a file is faulty, or no label is left.
 

@@ -58,6 +58,8 @@ class RemoteHomology(ProteinDataset):
     DataError
         With file and line or record: a header without class.fold.superfamily.family, a label
         that is not a number, a split that is not known, damaged files.
+    WriteError
+        If the disk is full while TAPE's archive is unpacked.
 
     Notes
     -----

@@ -58,6 +58,10 @@ class OGBDataset(PPIDataset):
     ------
     DataError
         If a file is missing, damaged, or does not fit the others.
+    WriteError
+        If the disk is full while the archive is unpacked.
+    ConfigError
+        If `sequences` is an empty list.
 
     References
     ----------
