@@ -12,6 +12,7 @@ from typing import Literal
 
 from lcplm_graph.command import positional, run_command
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.names import Pool, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,13 @@ class EmbedOptions:
     input: str = positional(metavar="INPUT.fasta")
     encoder: str
     out: str
-    pool: Literal["mean", "mean_std", "cls", "max"] | None = None
+    pool: Pool | None = None
     per_residue: bool = False
     half: bool = False
     max_tokens: int = 4096
     overwrite: bool = False
     device: str | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
 

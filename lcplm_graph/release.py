@@ -11,13 +11,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from lcplm_graph.command import positional, run_command, several
 from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.io import read_json
+from lcplm_graph.models.names import Pool
 
 # What `release` adds to the facts of a run.
 _RELEASED = ("before", "name", "pool", "parameters", "note", "weights", "seen_edges", "history")
@@ -253,7 +254,7 @@ class ReleaseOptions:
 
     run: str = positional(metavar="RUN")
     out: str
-    pool: Literal["mean", "mean_std", "cls", "max"] = "mean_std"
+    pool: Pool = "mean_std"
     full: bool = False
     before: list[str] = several(default=[], metavar="RUN")
     note: str | None = None

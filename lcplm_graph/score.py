@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption, positional, run_command, several
 from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.models.names import Precision
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.ppi_scorer import ScoredPairs
@@ -61,7 +62,7 @@ class ScoreOptions(PageOption):
     sequences: list[str] = several(default=[], metavar="FASTA")
     out: str | None = None
     details: bool = False
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     scorer: str | None = None
     device: str | None = None
 

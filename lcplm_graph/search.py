@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import positional, run_command
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.names import Pool, Precision
 
 if TYPE_CHECKING:
     from lcplm_graph.tasks.search import FloatArray
@@ -54,8 +55,8 @@ class SearchOptions:
     top: int = 10
     engine: Literal["exact", "faiss", "usearch"] = "exact"
     encoder: str | None = None
-    pool: Literal["mean", "mean_std", "cls", "max"] | None = None
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    pool: Pool | None = None
+    precision: Precision | None = None
     species: str | None = None
     device: str | None = None
 

@@ -9,9 +9,11 @@ import time
 
 import h5py
 import numpy as np
+import pytest
 
 from lcplm_graph import embed
 from lcplm_graph.models.encoders import load_encoder
+from lcplm_graph.models.pooling import POOLS, pooled_dim
 from lcplm_graph.proteins.fasta import write_fasta
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -123,6 +125,20 @@ def test_options_that_make_no_sense_are_refused_before_an_encoder_is_loaded(tmp_
     assert "--device belongs to" in refused(*out, "--device", "cpu", "--engine", "ray")
     good = [str(tmp_path / "a.fasta"), "--encoder", "composition", *out, "--device", "cpu"]
     assert embed.main(good) == 0
+
+
+def test_every_pooling_can_be_asked_for_and_no_other(tmp_path, capsys):
+    (tmp_path / "a.fasta").write_text(">a\nMKT\n")
+    words = [str(tmp_path / "a.fasta"), "--encoder", "lcplm-1m", "--out"]
+    widths = {}
+    for pool in POOLS:
+        out = tmp_path / f"{pool}.npz"
+        assert embed.main([*words, str(out), "--pool", pool]) == 0
+        widths[pool] = np.load(out)["embeddings"].shape[1]
+    assert widths == {pool: pooled_dim(192, pool) for pool in POOLS}
+    with pytest.raises(SystemExit):
+        embed.main([*words, str(tmp_path / "b.npz"), "--pool", "median"])
+    assert "median" in capsys.readouterr().err
 
 
 def test_pooling_by_cls_is_refused_where_no_state_stands_there(tmp_path, capsys):

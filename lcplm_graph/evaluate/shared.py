@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption
+from lcplm_graph.models.names import Pool, Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class EvaluateOptions(PageOption):
     """
 
     encoder: str = DEFAULT_ENCODER
-    pool: Literal["mean", "mean_std", "cls", "max"] | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    pool: Pool | None = None
+    precision: Precision = "float32"
     seed: int = 0
     device: str | None = None
 

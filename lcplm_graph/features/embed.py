@@ -46,7 +46,7 @@ class EmbedJob:
         On the device where it shall run.
     out : path-like
         ``.h5``, ``.npz`` or ``.parquet``; see `lcplm_graph.features.formats`.
-    pool : {"mean", "mean_std", "cls", "max"}, optional
+    pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}, optional
         How a protein's residues become one vector; by default as the encoder recommends.
     per_residue : bool
         Write one vector per residue instead (`pool` is not used).

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.names import Pool
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.seeds import checked_seed
 
@@ -139,7 +140,7 @@ class FinetuneOptions:
     targets: str | None = None
     channels: int = 128
     dropout: float = 0.1
-    pool: Literal["mean", "mean_std", "mean_std_max_min", "cls", "max"] | None = None
+    pool: Pool | None = None
     seed: int = 0
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     device: str | None = None

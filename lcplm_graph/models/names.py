@@ -1,4 +1,12 @@
-"""What the files in a model's folder are called; `ModelFolder` gives their paths."""
+"""Names that commands and models share: files in a model's folder, ways of pooling, precisions.
+
+It imports nothing of weight, so that ``--help`` is quick; `ModelFolder` gives the files' paths.
+"""
+
+from typing import Literal, TypeAlias
+
+Pool: TypeAlias = Literal["mean", "mean_std", "mean_std_max_min", "cls", "max"]
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 RECORD, SEEN_EDGES = "training.json", "seen_edges.npy"

@@ -5,22 +5,25 @@ Pooling is over residues only, never over `<cls>`, `<eos>` or graph markers.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
 from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.models.names import Pool
 from lcplm_graph.tokens.packing import PackedTokens, stream_ids
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDGE
 
-_FACTOR = {"mean": 1, "mean_std": 2, "mean_std_max_min": 4, "cls": 1, "max": 1}
-POOLS = tuple(_FACTOR)
+POOLS: tuple[str, ...] = get_args(Pool)
 """Known ways of pooling; ``mean_std`` doubles the width, ``mean_std_max_min`` makes it fourfold."""
+_FACTOR = {"mean_std": 2, "mean_std_max_min": 4}
 
 
 def pooled_dim(dim: int, pool: str) -> int:
     """Width of the pooled vector for residue states of width `dim`."""
     check_pool(pool)
-    return _FACTOR[pool] * dim
+    return _FACTOR.get(pool, 1) * dim
 
 
 def check_pool(pool: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import torch
 
@@ -17,9 +17,8 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder
+from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import shipped_encoders, shipped_folder
-
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 BOUND = 0.01
 """Largest relative change of features that ``auto`` accepts, as the shipped check states it."""

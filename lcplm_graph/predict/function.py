@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import PageOption, positional, several
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.predict.saved_head import check_encoder
 
@@ -77,7 +78,7 @@ class FunctionOptions(PageOption):
     steps: int = 300
     seed: int = 0
     encoder: str = DEFAULT_ENCODER
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     head: str | None = None
     save_head: str | None = None
     device: str | None = None

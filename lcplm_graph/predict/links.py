@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption, positional
 from lcplm_graph.errors import DataError
+from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.predict.saved_head import check_encoder
 
@@ -61,7 +62,7 @@ class EdgesOptions(PageOption):
     out: str
     graph: str = "string_human_core"
     encoder: str = DEFAULT_ENCODER
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     top: int = 1000
     conv: str | None = None
     steps: int | None = None

@@ -21,6 +21,7 @@ from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.pooling import POOLS
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 
@@ -54,7 +55,7 @@ def test_without_a_pooling_the_encoder_recommends_one(fasta, tmp_path):
     assert (head.pool, head.in_channels) == ("mean_std", 16)
 
 
-@pytest.mark.parametrize("pool", ["mean", "mean_std", "cls", "max"])
+@pytest.mark.parametrize("pool", POOLS)
 def test_pooled_files_hold_what_the_encoder_says(fasta, tmp_path, pool):
     path, sequences = fasta
     encoder = tiny_encoder()
