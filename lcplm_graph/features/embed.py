@@ -25,7 +25,7 @@ from lcplm_graph.features.formats import Embeddings, check_ids, info_of, writer_
 from lcplm_graph.features.job_folder import JobFolder, Progress
 from lcplm_graph.features.plan import BatchPlan
 from lcplm_graph.locks import sole_writer
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.proteins.shards import content_sha256, store_sequences
 from lcplm_graph.proteins.store import SequenceStore
@@ -42,8 +42,8 @@ class EmbedJob:
     source : path-like
         FASTA, Arrow or Parquet, or a folder of shards; see
         `lcplm_graph.proteins.shards.store_sequences`.
-    encoder : Encoder
-        On the device where it shall run.
+    encoder : Encoder or str
+        On the device where it shall run; or the name of one.
     out : path-like
         ``.h5``, ``.npz`` or ``.parquet``; see `lcplm_graph.features.formats`.
     pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}, optional
@@ -79,7 +79,7 @@ class EmbedJob:
     def __init__(
         self,
         source: str | os.PathLike[str],
-        encoder: Encoder,
+        encoder: Encoder | str | Path,
         out: str | os.PathLike[str],
         *,
         pool: str | None = None,
@@ -88,7 +88,8 @@ class EmbedJob:
         max_tokens: int = MAX_TOKENS,
         overwrite: bool = True,
     ) -> None:
-        self.encoder, self.out, self.per_residue = encoder, Path(out), per_residue
+        self.encoder = encoder = as_encoder(encoder)
+        self.out, self.per_residue = Path(out), per_residue
         pool = pool or encoder.pool
         self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
         self.dtype = np.dtype(np.float16 if half else np.float32)
@@ -363,7 +364,7 @@ def _differences(there: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 def embed_fasta(
     source: str | os.PathLike[str],
-    encoder: Encoder,
+    encoder: Encoder | str | Path,
     out: str | os.PathLike[str],
     *,
     progress: bool = True,

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.digests import wide_digests
@@ -203,7 +203,7 @@ def check_features(values: np.ndarray | Tensor, names: Sequence[str | int] | Non
 
 
 def cached_embeddings(
-    encoder: Encoder,
+    encoder: Encoder | str | Path,
     sequences: Iterable[str],
     pool: str | None = None,
     *,
@@ -217,7 +217,8 @@ def cached_embeddings(
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : Encoder or str
+        An encoder or the name of one.
     sequences : iterable of str
         A `SequenceStore` of any size is not read as a whole.
     pool, max_tokens, progress
@@ -238,6 +239,7 @@ def cached_embeddings(
     DataError
         If the cache is damaged or has another width.
     """
+    encoder = as_encoder(encoder)
     pool = encoder.pool if pool is None else pool
     width = pooled_dim(encoder.dim, pool)
     texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features.store import FeatureStore, cached_embeddings, check_features
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
 from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
 from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.pairs import single_graph
@@ -84,7 +85,7 @@ class AddProteinFeatures(BaseTransform):
 
     def __init__(
         self,
-        encoder: Encoder | str,
+        encoder: Encoder | str | Path,
         pool: str | None = None,
         context: str | None = None,
         *,
@@ -102,14 +103,14 @@ class AddProteinFeatures(BaseTransform):
             raise ConfigError(f"context is None or 'walks', not {context!r}")
         if context == "walks" and split is None:
             raise ConfigError("context='walks' needs a split: walks may use its message edges only")
-        if not isinstance(encoder, str):
-            if precision is not None:
-                raise ConfigError(
-                    f"the encoder is loaded, in {encoder.precision}; give its name, or no precision"
-                )
-            self.encoder = encoder
+        if precision is None:
+            self.encoder = as_encoder(encoder)
+        elif isinstance(encoder, Encoder):
+            raise ConfigError(
+                f"the encoder is loaded, in {encoder.precision}; give its name, or no precision"
+            )
         else:
-            self.encoder = load_in_precision(encoder, precision or "float32")
+            self.encoder = load_in_precision(encoder, precision)
         pool = pool or self.encoder.pool
         check_pool(pool)
         if context == "walks" and pool == "cls":

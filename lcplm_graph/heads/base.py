@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.convolutions import GraphEncoder
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, length_sorted_batches
+from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.numeric import edge_weights
 from lcplm_graph.strings import string_list
@@ -26,7 +27,7 @@ class Head(nn.Module):
         Width of the features; not needed with an encoder.
     channels, layers, conv, dropout
         See `GraphEncoder`.
-    encoder : Encoder, optional
+    encoder : Encoder or str, optional
         Trained together with the head; nodes are then given as sequences.
     pool : str, optional
         How the encoder's residues become one vector; by default as it recommends.
@@ -43,7 +44,7 @@ class Head(nn.Module):
         layers: int,
         conv: str,
         dropout: float,
-        encoder: Encoder | None = None,
+        encoder: Encoder | str | Path | None = None,
         pool: str | None = None,
         max_tokens: int = MAX_TOKENS,
         gated: int = 0,
@@ -51,6 +52,7 @@ class Head(nn.Module):
         super().__init__()
         if (in_channels is None) == (encoder is None):
             raise ConfigError("give either the width of the features or an encoder")
+        encoder = None if encoder is None else as_encoder(encoder)
         pool = pool or (encoder.pool if encoder is not None else "mean")
         width = in_channels if encoder is None else pooled_dim(encoder.dim, pool)
         assert width is not None

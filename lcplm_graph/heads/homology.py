@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class HomologyClassifier(Head):
         layers: int = 2,
         conv: str = "none",
         dropout: float = 0.3,
-        encoder: Encoder | None = None,
+        encoder: Encoder | str | Path | None = None,
         pool: str | None = None,
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)

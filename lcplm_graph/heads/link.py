@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class LinkPredictor(Head):
         Add what `PairStructure` says about two proteins that both have edges.
     gated : int
         This many of the last features count for proteins with edges only.
-    encoder : Encoder, optional
+    encoder : Encoder or str, optional
         Trained end to end; `forward` then takes sequences.
     pool : str, optional
         Pooling of that encoder; by default the one it recommends.
@@ -55,7 +56,7 @@ class LinkPredictor(Head):
         dropout: float = 0.1,
         structure: bool = False,
         gated: int = 0,
-        encoder: Encoder | None = None,
+        encoder: Encoder | str | Path | None = None,
         pool: str | None = None,
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool, gated=gated)

@@ -213,6 +213,29 @@ def load_encoder(
     return _on_device(encoder.eval(), device)
 
 
+def as_encoder(encoder: Encoder | str | Path) -> Encoder:
+    """Return an encoder as it is, and load one that is named.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+
+    Examples
+    --------
+    >>> as_encoder("composition").dim
+    20
+    """
+    if isinstance(encoder, Encoder):
+        return encoder
+    if isinstance(encoder, str | Path):
+        return load_encoder(encoder)
+    raise ConfigError(
+        f"encoder is an Encoder as load_encoder gives it, or the name of one, not a "
+        f"{type(encoder).__name__}"
+    )
+
+
 def chosen_pool(encoder: Encoder, pool: str | None) -> str:
     """Return the pooling that was asked for, or else the one that the encoder recommends.
 

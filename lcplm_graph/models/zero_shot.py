@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, LcPlmEncoder, length_sorted_batches
+from lcplm_graph.models.encoders import (
+    MAX_TOKENS,
+    Encoder,
+    LcPlmEncoder,
+    as_encoder,
+    length_sorted_batches,
+)
 from lcplm_graph.models.pooling import pool_spans
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.models.unlike import warn_of_unlike
@@ -26,7 +33,7 @@ _PAIRS_AT_ONCE = 8192
 
 
 def score_pairs(
-    encoder: Encoder,
+    encoder: Encoder | str | Path,
     pairs: Iterable[tuple[str, str]],
     *,
     by: Literal["decoder", "stream", "marker"] | None = None,
@@ -37,8 +44,9 @@ def score_pairs(
 
     Parameters
     ----------
-    encoder : LcPlmEncoder or Esm2Encoder
-        An LC-PLM-G, or an ESM-2-G: without stage 2 the scores mean nothing.
+    encoder : LcPlmEncoder or Esm2Encoder, or str
+        An LC-PLM-G, or an ESM-2-G, or the name of one (``"lcplm-g-2m"``): without stage 2 the
+        scores mean nothing.
     pairs : iterable of (str, str)
         Sequences of the two proteins; see `lcplm_graph.strings.string_pairs`.
     by : {"decoder", "stream", "marker"}, optional
@@ -69,6 +77,7 @@ def score_pairs(
     SequenceError
         If a sequence is empty or holds a character that is not a letter.
     """
+    encoder = as_encoder(encoder)
     decoder: RelationDecoder | None = getattr(encoder, "relation", None)
     if decoder is None and not isinstance(encoder, LcPlmEncoder):
         raise ConfigError(
