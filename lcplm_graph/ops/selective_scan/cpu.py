@@ -105,7 +105,9 @@ def _stays_bfloat16(x: ScanOperands) -> bool:
 
 
 def _float32_parameters(x: ScanOperands) -> ScanOperands:
-    exact: dict[str, Any] = {k: v.float() for k, v in x.floats() if k not in _ACTIVATIONS}
+    """Widen what has no value for each channel: the kernel reads it once for every 16 of them."""
+    wide = {"u", "residual", "z"} | ({"delta"} if x.delta_weight is None else set())
+    exact: dict[str, Any] = {k: v.float() for k, v in x.floats() if k not in wide}
     return replace(x, **exact)
 
 
