@@ -8,6 +8,7 @@ Needs the extras of the test suite and mambapy (pip install mambapy) for one row
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.metadata
 import importlib.util
 import platform
@@ -19,6 +20,7 @@ from transformers import EsmConfig, EsmForMaskedLM
 
 from lcplm_graph import LcPlmConfig, LcPlmForMaskedLM
 from lcplm_graph.models.bimamba import BiMamba
+from lcplm_graph.models.precision import multiplies_bfloat16
 from lcplm_graph.ops.selective_scan import selective_scan
 from lcplm_graph.process import keep_freed_memory
 from lcplm_graph.tokens.packing import cu_seqlens_of
@@ -126,9 +128,8 @@ def bench_roofline(repeats: int) -> list[tuple]:
 def bench_layer(repeats: int) -> list[tuple]:
     torch.manual_seed(0)
     mixer = BiMamba(LcPlmConfig.from_preset("8m"))
-    two_pass = BiMamba(LcPlmConfig.from_preset("8m"))
+    two_pass = BiMamba(LcPlmConfig.from_preset("8m", share_projections=False))
     two_pass.load_state_dict(mixer.state_dict())
-    two_pass.shares = False
     x, cu = torch.randn(8192, mixer.mamba_fwd.in_proj.in_features), cu_seqlens_of([1024] * 8)
     with torch.no_grad():
         t = interleaved({"ours": lambda: mixer(x, cu), "peer": lambda: two_pass(x, cu)}, repeats)
@@ -161,21 +162,17 @@ def roofline_seconds(model: LcPlmForMaskedLM, tokens: int, flops: float, core: R
     return 2 * products * tokens / flops + 2 * config.n_layer * scan / torch.get_num_threads()
 
 
-def peak_flops() -> float:
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    out = torch.empty(2048, 2048)
+def peak_flops(dtype: torch.dtype) -> float:
+    a, b, out = (torch.randn(2048, 2048).to(dtype) for _ in range(3))
     seconds = interleaved({"gemm": lambda: torch.mm(a, b, out=out)}, 9, 3)["gemm"]
     return 2 * 2048**3 / seconds
 
 
-def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
-    torch.manual_seed(0)
-    ours = LcPlmForMaskedLM(LcPlmConfig.from_preset("8m")).eval()
-    size = sum(p.numel() for p in ours.parameters())
-    esm = equal_size_esm(size)
-    esm_size = sum(p.numel() for p in esm.parameters())
-    print(f"parameters: LC-PLM 8m {size:,}, EsmModel {esm_size:,}\n")
-    rows, core = [], rates()
+def bench_lengths(
+    ours: LcPlmForMaskedLM, esm: EsmForMaskedLM, repeats: int, lengths: list[int]
+) -> list[tuple]:
+    """Encode about 4,096 tokens of each length, in the dtype of the weights."""
+    rows, core, flops = [], rates(), peak_flops(ours.dtype)
     for length in lengths:
         streams = max(1, 4096 // length)
         ids = torch.randint(4, 24, (streams, length))
@@ -191,15 +188,25 @@ def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
                 return esm.esm(ids, attention_mask=mask)
 
         t = interleaved({"ours": encode, "esm": encode_esm}, repeats)
-        ideal = roofline_seconds(ours, ids.numel(), peak_flops(), core)
+        ideal = roofline_seconds(ours, ids.numel(), flops, core)
         note = f"{ids.numel() / t['ours']:,.0f} residues/s, {ideal / t['ours']:.0%} of the roofline"
-        rows.append(
-            (
-                f"encoder forward, {streams} x {length}; {note}",
-                "EsmModel (sdpa)",
-                t["esm"] / t["ours"],
-            )
-        )
+        what = "encoder forward" + (", bfloat16" if ours.dtype == torch.bfloat16 else "")
+        row = (f"{what}, {streams} x {length}; {note}", "EsmModel (sdpa)", t["esm"] / t["ours"])
+        rows.append(row)
+    return rows
+
+
+def bench_encoder(repeats: int, lengths: list[int]) -> list[tuple]:
+    torch.manual_seed(0)
+    ours = LcPlmForMaskedLM(LcPlmConfig.from_preset("8m")).eval()
+    size = sum(p.numel() for p in ours.parameters())
+    esm = equal_size_esm(size)
+    esm_size = sum(p.numel() for p in esm.parameters())
+    print(f"parameters: LC-PLM 8m {size:,}, EsmModel {esm_size:,}\n")
+    rows = bench_lengths(ours, esm, repeats, lengths)
+    if multiplies_bfloat16():
+        low = copy.deepcopy(ours).bfloat16(), copy.deepcopy(esm).bfloat16()
+        rows += bench_lengths(*low, repeats, lengths)
     streams, length = 4, 512
     ids, cu = torch.randint(4, 24, (streams, length)), cu_seqlens_of([length] * streams)
     ours.train()

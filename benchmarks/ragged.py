@@ -42,11 +42,12 @@ WAYS = {
     "esm-cpp, int8": Way("cpp", "int8"),
 }
 SIZES = {
-    "8m": ("random:8m", 320, 6),
-    "35m": ("random:35m", 480, 12),
-    "150m": ("random:130m", 640, 30),
+    "8m": ((384, 7), (320, 6)),
+    "35m": ((512, 20), (480, 12)),
+    "150m": ((768, 37), (640, 30)),
 }
-"""Ours, and width and layers of the ESM-2 that the size is called after; all have 20 heads."""
+"""Width and layers of ours, and of the ESM-2 that the size is called after, with 20 heads: 7.4 and
+7.4, 36.5 and 33.3, 148.3 and 147.7 million parameters."""
 MAX_TOKENS = 4096
 
 
@@ -61,9 +62,16 @@ def proteins(count: int) -> list[str]:
 
 
 def ours(size: str, dtype: str) -> Callable[[list[str]], None]:
-    from lcplm_graph.models.encoders import load_encoder
+    import torch
 
-    encoder = load_encoder(SIZES[size][0], dtype=dtype)
+    from lcplm_graph import LcPlmConfig
+    from lcplm_graph.models.encoders import LcPlmEncoder
+    from lcplm_graph.models.modeling import LcPlmForMaskedLM
+
+    (width, layers), _ = SIZES[size]
+    torch.manual_seed(0)
+    model = LcPlmForMaskedLM(LcPlmConfig(d_model=width, n_layer=layers))
+    encoder = LcPlmEncoder(model.to(getattr(torch, dtype))).eval()
     return lambda sequences: encoder.embed(sequences, "mean", max_tokens=MAX_TOKENS)
 
 
@@ -72,7 +80,7 @@ def esm2(size: str) -> EsmForMaskedLM:
     import torch
     from transformers import EsmConfig, EsmForMaskedLM
 
-    _, width, layers = SIZES[size]
+    _, (width, layers) = SIZES[size]
     torch.manual_seed(0)
     return EsmForMaskedLM(EsmConfig(
         vocab_size=33, hidden_size=width, num_hidden_layers=layers, num_attention_heads=20,

@@ -145,28 +145,18 @@ class LcPlmPreTrainedModel(PreTrainedModel):
         """
         if use_safetensors is False:
             raise ConfigError("use_safetensors=False is refused: pickled weights are not read")
-        for name in _WITHOUT_EFFECT:
-            options.pop(name, None)
-        options = {k: v for k, v in options.items() if v or k not in _NOT_HERE}
-        attention = options.pop("attn_implementation", None)
-        if attention not in (None, "eager"):
-            raise ConfigError(
-                f"attn_implementation={attention!r} is refused: this model has no attention"
-            )
-        hub = {name: options.pop(name) for name in HUB_OPTIONS if options.get(name) is not None}
-        options = {k: v for k, v in options.items() if k not in HUB_OPTIONS}
-        passed_on = {name: options.pop(name) for name in _PASSED_ON if name in options}
+        options, hub, passed_on = _sorted_options(options)
         adapters = dict(adapter_kwargs or {})
         adapter = adapters.pop("_adapter_model_path", None)
         source = pretrained_model_name_or_path
         if adapter is None and source is not None and is_adapter(Path(source)):
             adapter, source = source, adapted_model(Path(source))
-        if source is None:
-            folder = Path("the given state dict")
-            if not isinstance(config, PreTrainedConfig) or state_dict is None:
-                raise ConfigError("give a folder or a hub id, or both a config and a state_dict")
-        else:
+        if source is not None:
             folder = resolve_checkpoint(source, **hub)
+        elif isinstance(config, PreTrainedConfig) and state_dict is not None:
+            folder = Path("the given state dict")
+        else:
+            raise ConfigError("give a folder or a hub id, or both a config and a state_dict")
         config, options = _config(config, folder, options)
         if options:
             raise ConfigError(f"from_pretrained does not know {', '.join(sorted(options))}")
@@ -175,20 +165,34 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             record = record.joined(ModelFolder(adapter).record())
         if source is not None:
             say_licence(source, config, own=ModelFolder(folder).training.is_file())
-        tensors = state_dict
-        if tensors is None:
-            tensors = read_tensors(folder, config, variant)
+        tensors = read_tensors(folder, config, variant) if state_dict is None else state_dict
         with torch.device("meta"):
             wanted = cls(config).state_dict()
         state = fit_state(
             tensors, wanted, config, folder, new=cls._new_parts,
             ignore_mismatched=bool(passed_on.get("ignore_mismatched_sizes")),
         )  # fmt: skip
-        wanted_dtype = dtype_named(dtype if dtype is not None else torch_dtype)
+        loaded = cls._filled(config, state, dtype if dtype is not None else torch_dtype, passed_on)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.record = record
+        model.config._name_or_path = model.name_or_path = os.fspath(source or "")
+        if adapter is not None:
+            model.load_adapter(adapter, adapter_name=adapter_name, adapter_kwargs=adapters)
+        return loaded
+
+    @classmethod
+    def _filled(
+        cls,
+        config: LcPlmConfig,
+        state: dict[str, Tensor],
+        dtype: torch.dtype | str | None,
+        passed_on: dict[str, Any],
+    ) -> Any:
+        """Let Hugging Face build the model of these tensors; what it refuses is said in a line."""
         try:
             with _no_progress_bar():
-                loaded = super().from_pretrained(
-                    None, config=config, state_dict=state, dtype=wanted_dtype, **passed_on
+                return super().from_pretrained(
+                    None, config=config, state_dict=state, dtype=dtype_named(dtype), **passed_on
                 )
         except (
             ImportError, LookupError, TypeError, AttributeError, ValueError, AssertionError,
@@ -200,12 +204,6 @@ class LcPlmPreTrainedModel(PreTrainedModel):
             raise ConfigError(
                 f"Hugging Face refuses {', '.join(passed_on)}: {first_line(error)}"
             ) from error
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model.record = record
-        model.config._name_or_path = model.name_or_path = os.fspath(source or "")
-        if adapter is not None:
-            model.load_adapter(adapter, adapter_name=adapter_name, adapter_kwargs=adapters)
-        return loaded
 
     def save_pretrained(  # type: ignore[override]  # always safetensors
         self,
@@ -311,6 +309,23 @@ def _no_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def _sorted_options(
+    options: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Sort options into those of the configuration, of the hub, and for Hugging Face's own code."""
+    options = {k: v for k, v in options.items() if k not in _WITHOUT_EFFECT}
+    options = {k: v for k, v in options.items() if v or k not in _NOT_HERE}
+    attention = options.pop("attn_implementation", None)
+    if attention not in (None, "eager"):
+        raise ConfigError(
+            f"attn_implementation={attention!r} is refused: this model has no attention"
+        )
+    hub = {k: v for k, v in options.items() if k in HUB_OPTIONS and v is not None}
+    passed_on = {k: v for k, v in options.items() if k in _PASSED_ON}
+    own = {k: v for k, v in options.items() if k not in (*HUB_OPTIONS, *_PASSED_ON)}
+    return own, hub, passed_on
 
 
 def _config(
