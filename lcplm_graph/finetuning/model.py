@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batche
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
+from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
@@ -35,6 +37,11 @@ from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import encode_residues, normal_form
 
 FORMAT = 1
+
+_NEARLY_ALL = 0.998
+_NEAR, _NEAR_OF_RESIDUES = 2.0, 1.5
+"""Distances that are never far, however few proteins there were to learn from.  Their mean is 1,
+and the mean of a protein's residues varies less than its pooled states."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,12 @@ class PropertyModel(nn.Module):
         Default: what the encoder recommends.
     head : HeadOptions
 
+    Attributes
+    ----------
+    farthest : float or None
+        Distance (`PropertyHead.distance`) within which nearly all proteins of training lie; answers
+        for proteins beyond it come with a warning. None where it is not known.
+
     Examples
     --------
     >>> model = PropertyModel(load_encoder("composition"), Target("binary", ("no", "yes")))
@@ -85,6 +98,7 @@ class PropertyModel(nn.Module):
         self.encoder, self.target, self.paired = encoder, target, paired
         self.pool = pool or encoder.pool
         self.options = head
+        self.farthest: float | None = None
         width = encoder.dim if self.per_residue else pooled_dim(encoder.dim, self.pool)
         self.head = PropertyHead(
             width, target.outputs, channels=head.channels, dropout=head.dropout, paired=paired
@@ -155,20 +169,36 @@ class PropertyModel(nn.Module):
         -------
         Tensor, shape=(n or p, outputs), on the CPU; of residues a list of Tensor (L, outputs)
         """
+        return self._asked(sequences, pairs, max_tokens, progress)[0]
+
+    def _asked(
+        self, sequences: Sequence[str], pairs: IntArray | None, max_tokens: int, progress: bool
+    ) -> tuple[Tensor | list[Tensor], Array]:
+        """Return logits, and the distance of each protein."""
         batches = self.features_of(sequences, max_tokens=max_tokens, progress=progress)
+        far = np.empty(len(sequences))
         if self.per_residue:
             parts: list[Tensor] = [torch.empty(0)] * len(sequences)
             for batch, features in batches:
                 sizes = [len(sequences[i]) for i in batch]
                 with torch.no_grad():
                     found = self.head(features).cpu().split(sizes)
-                for i, rows in zip(batch, found, strict=True):
-                    parts[i] = rows
-            return parts
+                own = self.head.distance(features).cpu().split(sizes)
+                for i, rows, each in zip(batch, found, own, strict=True):
+                    parts[i], far[i] = rows, each.mean()
+            return parts, far
         known = torch.empty(len(sequences), self.head.width, dtype=torch.float32)
         for batch, features in batches:
             known[torch.from_numpy(batch)] = features.cpu()
-        return self.logits_of(known, pairs)
+            far[batch] = self.head.distance(features).cpu()
+        return self.logits_of(known, pairs), far
+
+    def learn_distances(self, sequences: Sequence[str], max_tokens: int = MAX_TOKENS) -> None:
+        """Take `farthest` from proteins that the model was trained on."""
+        no_pairs = np.empty((0, 2), np.int64) if self.paired else None
+        far = self._asked(sequences, no_pairs, max_tokens, progress=False)[1]
+        near = _NEAR_OF_RESIDUES if self.per_residue else _NEAR
+        self.farthest = max(near, float(np.quantile(far, _NEARLY_ALL)))
 
     def logits_of(self, features: Tensor, pairs: IntArray | None = None) -> Tensor:
         """Return logits from features (n, width), on the CPU."""
@@ -192,6 +222,7 @@ class PropertyModel(nn.Module):
         Returns
         -------
         ndarray, dtype=float64, shape=(n,) or (n, names); of residues a list of (L, names)
+            A warning counts and names proteins unlike those of training; their answers mean little.
 
         Raises
         ------
@@ -201,7 +232,10 @@ class PropertyModel(nn.Module):
             If a sequence is empty or holds a character other than a letter.
         """
         sequences, pairs = self._read(proteins)
-        logits = self.logits(sequences, pairs, max_tokens=max_tokens, progress=progress)
+        logits, far = self._asked(sequences, pairs, max_tokens, progress)
+        if self.farthest is not None:
+            names = proteins.ids if isinstance(proteins, SequenceStore) else sequences
+            warn_of_unlike(far, names, self.farthest, "answers")
         if isinstance(logits, list):
             return [self.target.answers(rows) for rows in logits]
         return self.target.answers(logits)
@@ -279,6 +313,7 @@ class PropertyModel(nn.Module):
                     "paired": self.paired,
                     "head": {"channels": self.options.channels, "dropout": self.options.dropout},
                     "target": self.target.as_dict(),
+                    "farthest": self.farthest,
                     "version": __version__,
                 },
             )
@@ -331,7 +366,11 @@ class PropertyModel(nn.Module):
                 pool=stored["pool"],
                 head=HeadOptions(**stored["head"]),
             )
-        except (KeyError, TypeError, ConfigError) as error:
+            farthest = stored.get("farthest")  # not there before version 0.3
+            if farthest is not None:
+                check_number("farthest", farthest, Bounds(float, 0, sys.float_info.max))
+            model.farthest = farthest
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             reason = str(error) if isinstance(error, ConfigError) else repr(error)
             raise CheckpointError(
                 f"{files.property}: not what lcplm finetune writes ({reason})"

@@ -171,10 +171,7 @@ def _fit_scale(model: PropertyModel, options: FinetuneOptions, data: Data) -> Te
     sequences = data.examples.proteins.sequences
     train = np.unique(data.examples.proteins.rows[data.partition.rows["train"]])
     frozen = options.mode == "head" and not model.per_residue
-    if not frozen:
-        # A thousand proteins say what scale the features have.
-        train = np.sort(np.random.default_rng(options.seed).permutation(train)[:1000])
-    chosen = list(sequences) if frozen else [sequences[i] for i in train.tolist()]
+    chosen = list(sequences) if frozen else _some_trained(options, data)
     if model.per_residue:
         parts = [f for _, f in model.features_of(chosen, progress=True)]
         model.head.scale.fit(torch.cat(parts))
@@ -186,6 +183,14 @@ def _fit_scale(model: PropertyModel, options: FinetuneOptions, data: Data) -> Te
     known = features[torch.from_numpy(train).to(model.device)] if frozen else features
     model.head.scale.fit(known)
     return features if frozen else None
+
+
+def _some_trained(options: FinetuneOptions, data: Data) -> list[str]:
+    """Return at most a thousand training proteins, enough to say what their features are like."""
+    proteins = data.examples.proteins
+    train = np.unique(proteins.rows[data.partition.rows["train"]])
+    some = np.sort(np.random.default_rng(options.seed).permutation(train)[:1000])
+    return [proteins.sequences[i] for i in some.tolist()]
 
 
 def _finish(
@@ -204,6 +209,7 @@ def _finish(
     # The adapter is small and of its own use; the folder's encoder has it merged.
     facts = facts | {"best_step": validate.best_step, "versions": package_versions()}
     record = before.followed_by(facts, seen_pairs(data))
+    model.learn_distances(_some_trained(options, data), options.max_tokens)
     _export(model, adapted, folder / MODEL, record)
     tests = data.partition.tests or ["valid"]
     own: Answers = {

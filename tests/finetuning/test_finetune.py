@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ from safetensors.torch import save_file
 
 import lcplm_graph
 from lcplm_graph.__main__ import main
-from lcplm_graph.errors import CheckpointError, InputError, Interrupted, LeakageError, SequenceError
+from lcplm_graph.errors import (
+    CheckpointError,
+    InputError,
+    Interrupted,
+    LcPlmWarning,
+    LeakageError,
+    SequenceError,
+)
 from lcplm_graph.finetuning.data import facts_of, read_data
 from lcplm_graph.finetuning.model import PropertyModel
 from lcplm_graph.finetuning.module import BEST, FinetuneTask, load_best
@@ -103,6 +111,22 @@ def test_each_kind_becomes_a_model_that_predicts(kind, mode, encoder, proteins, 
     torch.testing.assert_close(features.embed(chosen[:3]), mine)
     changed = not torch.allclose(load_encoder(encoder).embed(chosen[:3]), mine)
     assert changed == (mode != "head" and report.facts["best step"] > 0)
+
+
+@pytest.mark.parametrize("kind", ["binary", "residue"])
+def test_proteins_unlike_those_of_training_are_told(kind, proteins, tmp_path):
+    encoder, odd = ("lcplm-1m", "X" * 300) if kind == "residue" else ("composition", "W" * 40)
+    out = tmp_path / "run"
+    run(table(tmp_path / "t.tsv", proteins, kind), out, encoder, mode="head")
+    model = PropertyModel.from_pretrained(out)
+    assert model.farthest is not None and model.farthest >= 1.5
+    told = "1 of 2 proteins are unlike anything seen in training, for example " + odd[:20]
+    with pytest.warns(LcPlmWarning, match=told):
+        model.predict([proteins[0], odd])
+    model.farthest = None  # as folders of earlier versions have it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict([proteins[0], odd])
 
 
 def test_a_head_learns_what_composition_says(proteins, tmp_path):
@@ -357,6 +381,8 @@ def test_damaged_folders_get_one_sentence(encoder, proteins, tmp_path):
         ({"head": {"channels": -1, "dropout": 0.1}}, "channels must be between"),
         ({"head": {"channels": 8, "dropout": float("nan")}}, "dropout must be between"),
         ({"pool": "nope"}, "unknown pooling 'nope'"),
+        ({"farthest": float("nan")}, "farthest must be between"),
+        ({"farthest": "4"}, "farthest must be a number"),
         ({"target": stored["target"] | {"names": ["a", "b", "c"]}}, "the description of a target"),
         ({"target": stored["target"] | {"spread": 0}}, "the description of a target"),
     ):
