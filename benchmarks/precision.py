@@ -22,6 +22,7 @@ from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder
 from lcplm_graph.models.shipped import shipped_folder
+from lcplm_graph.proteins.store import SequenceStore
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -60,9 +61,9 @@ def links(count: int, rng: np.random.Generator) -> dict[str, float]:
 def folds(name: str, fasta: Path, count: int, rng: np.random.Generator) -> dict[str, float]:
     """Share of domains whose nearest other by cosine has their superfamily."""
     members = defaultdict(list)
-    for record in fasta.read_text().split(">")[1:]:
-        header, *lines = record.splitlines()
-        members[header.split()[1].rpartition(".")[0]].append("".join(lines))
+    store = SequenceStore.from_fasta(fasta)
+    for i, description in enumerate(store.table["description"].to_pylist()):
+        members[description.split()[0].rpartition(".")[0]].append(store[i])
     groups = [g for g in sorted(members) if len(members[g]) > 2]
     chosen = [
         (g, s) for g in rng.permutation(groups)[: count // 4] for s in members[g][:4]
