@@ -16,13 +16,13 @@ from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.models import precision
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.precision import choose_dtype, load_in_precision
-from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.models.shipped import DEFAULT_ENCODER, shipped_encoders
 from lcplm_graph.proteins.store import SequenceStore
 
 RNG = np.random.default_rng(0)
 PROTEINS = ["".join(RNG.choice(list("LAGVSERTIDPKQNFYMHWC"), n)) for n in (1, 2, 33, 150, 71)]
 FEATURES = 0.01
-"""Bound on the relative change of features by bfloat16, which docs/performance.md states."""
+"""Bound on the relative change of features by bfloat16, which docs/encoder.md states."""
 BATCHES = 0.01
 """Bound on the relative change of a protein's bfloat16 features by its batch mates."""
 
@@ -108,6 +108,12 @@ def test_auto_asks_the_processor_and_the_shipped_check(
     assert choose_dtype(DEFAULT_ENCODER, "auto") == chosen
     assert choose_dtype(DEFAULT_ENCODER, "float32") == torch.float32
     assert choose_dtype(DEFAULT_ENCODER, "bfloat16") == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", shipped_encoders())
+def test_every_shipped_encoder_states_how_little_its_features_change(name: str) -> None:
+    stated = precision.stated_change(name)
+    assert stated is not None and 0 < stated < precision.BOUND
 
 
 @pytest.mark.parametrize(
