@@ -105,12 +105,13 @@ class AddProteinFeatures(BaseTransform):
             raise ConfigError("context='walks' needs a split: walks may use its message edges only")
         if precision is None:
             self.encoder = as_encoder(encoder)
-        elif isinstance(encoder, Encoder):
-            raise ConfigError(
-                f"the encoder is loaded, in {encoder.precision}; give its name, or no precision"
-            )
-        else:
+        elif isinstance(encoder, str | Path):
             self.encoder = load_in_precision(encoder, precision)
+        else:
+            raise ConfigError(
+                f"the encoder is loaded, in {as_encoder(encoder).precision}; give its name, or no "
+                "precision"
+            )
         pool = pool or self.encoder.pool
         check_pool(pool)
         if context == "walks" and pool == "cls":

@@ -231,7 +231,7 @@ def as_encoder(encoder: Encoder | str | Path) -> Encoder:
     if isinstance(encoder, str | Path):
         return load_encoder(encoder)
     raise ConfigError(
-        f"encoder is an Encoder as load_encoder gives it, or the name of one, not a "
+        "encoder is an Encoder as load_encoder gives it, or the name of one, not "
         f"{type(encoder).__name__}"
     )
 

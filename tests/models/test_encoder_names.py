@@ -46,3 +46,8 @@ def test_an_encoder_may_be_named(doors, door):
     for other in (3, None, torch.nn.Linear(2, 2)):
         with pytest.raises(ConfigError, match="encoder"):
             doors[door](other)
+
+
+def test_what_is_no_encoder_has_no_precision_either():
+    with pytest.raises(ConfigError, match="the name of one, not int"):
+        AddProteinFeatures(3, precision="bfloat16")
