@@ -193,10 +193,15 @@ class PropertyModel(nn.Module):
             far[batch] = self.head.distance(features).cpu()
         return self.logits_of(known, pairs), far
 
-    def learn_distances(self, sequences: Sequence[str], max_tokens: int = MAX_TOKENS) -> None:
-        """Take `farthest` from proteins that the model was trained on."""
+    def distances(
+        self, sequences: Sequence[str], *, max_tokens: int = MAX_TOKENS, progress: bool = False
+    ) -> Array:
+        """Return the distance of each protein: of residues, their mean."""
         no_pairs = np.empty((0, 2), np.int64) if self.paired else None
-        far = self._asked(sequences, no_pairs, max_tokens, progress=False)[1]
+        return self._asked(sequences, no_pairs, max_tokens, progress)[1]
+
+    def learn_distances(self, far: Array) -> None:
+        """Take `farthest` from the distances of proteins that the model was trained on."""
         near = _NEAR_OF_RESIDUES if self.per_residue else _NEAR
         self.farthest = max(near, float(np.quantile(far, _NEARLY_ALL)))
 
@@ -366,7 +371,7 @@ class PropertyModel(nn.Module):
                 pool=stored["pool"],
                 head=HeadOptions(**stored["head"]),
             )
-            farthest = stored.get("farthest")  # not there before version 0.3
+            farthest = stored.get("farthest")  # folders of earlier versions lack it
             if farthest is not None:
                 check_number("farthest", farthest, Bounds(float, 0, sys.float_info.max))
             model.farthest = farthest

@@ -34,10 +34,12 @@ from lcplm_graph.finetuning.outputs import write_parts, write_predictions
 from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
+from lcplm_graph.finetuning.target import Array
 from lcplm_graph.io import written
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import chosen_device, keep_freed_memory, seeded
 from lcplm_graph.training.checkpoints import (
     FOLDER,
@@ -169,9 +171,11 @@ def _trainer(
 def _fit_scale(model: PropertyModel, options: FinetuneOptions, data: Data) -> Tensor | None:
     """Fit the head's scale to training proteins; return features of all that stay as they are."""
     sequences = data.examples.proteins.sequences
-    train = np.unique(data.examples.proteins.rows[data.partition.rows["train"]])
+    train = _trained_on(data)
     frozen = options.mode == "head" and not model.per_residue
-    chosen = list(sequences) if frozen else _some_trained(options, data)
+    if not frozen:
+        train = _some_of(train, options)
+    chosen = list(sequences) if frozen else [sequences[i] for i in train.tolist()]
     if model.per_residue:
         parts = [f for _, f in model.features_of(chosen, progress=True)]
         model.head.scale.fit(torch.cat(parts))
@@ -185,12 +189,25 @@ def _fit_scale(model: PropertyModel, options: FinetuneOptions, data: Data) -> Te
     return features if frozen else None
 
 
-def _some_trained(options: FinetuneOptions, data: Data) -> list[str]:
-    """Return at most a thousand training proteins, enough to say what their features are like."""
-    proteins = data.examples.proteins
-    train = np.unique(proteins.rows[data.partition.rows["train"]])
-    some = np.sort(np.random.default_rng(options.seed).permutation(train)[:1000])
-    return [proteins.sequences[i] for i in some.tolist()]
+def _trained_on(data: Data) -> IntArray:
+    """Return which proteins are in the training part."""
+    return np.unique(data.examples.proteins.rows[data.partition.rows["train"]])
+
+
+def _some_of(train: IntArray, options: FinetuneOptions) -> IntArray:
+    """Choose at most a thousand training proteins: enough to say what their features are like."""
+    return np.sort(np.random.default_rng(options.seed).permutation(train)[:1000])
+
+
+def _distances(
+    model: PropertyModel, options: FinetuneOptions, data: Data, features: Tensor | None
+) -> Array:
+    """Return the distances of training proteins under the weights that were chosen."""
+    train = _some_of(_trained_on(data), options)
+    if features is not None:
+        return model.head.distance(features[torch.from_numpy(train).to(model.device)]).cpu().numpy()
+    sequences = [data.examples.proteins.sequences[i] for i in train.tolist()]
+    return model.distances(sequences, max_tokens=options.max_tokens, progress=True)
 
 
 def _finish(
@@ -209,7 +226,7 @@ def _finish(
     # The adapter is small and of its own use; the folder's encoder has it merged.
     facts = facts | {"best_step": validate.best_step, "versions": package_versions()}
     record = before.followed_by(facts, seen_pairs(data))
-    model.learn_distances(_some_trained(options, data), options.max_tokens)
+    model.learn_distances(_distances(model, options, data, features))
     _export(model, adapted, folder / MODEL, record)
     tests = data.partition.tests or ["valid"]
     own: Answers = {

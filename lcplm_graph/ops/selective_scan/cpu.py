@@ -59,7 +59,7 @@ def run(operands: ScanOperands) -> tuple[Tensor, Tensor]:
     Any shape is brought into the form of the kernels: 16 channels at a time, at most 16 states.
     """
     if _stays_bfloat16(operands):
-        return _run_in_bfloat16(_with_whole_vectors(_float32_parameters(operands)), operands)
+        return _run_in_bfloat16(_with_whole_vectors(_widened(operands)), operands)
     x = _with_whole_vectors(operands.at_least_float32())
     channels, (padded, n_states) = operands.u.shape[1], x.A.shape
     u, D, residual = x.u, x.D, x.residual
@@ -104,8 +104,8 @@ def _stays_bfloat16(x: ScanOperands) -> bool:
     )
 
 
-def _float32_parameters(x: ScanOperands) -> ScanOperands:
-    """Widen what has no value for each channel: the kernel reads it once for every 16 of them."""
+def _widened(x: ScanOperands) -> ScanOperands:
+    """Widen parameters, and what has no value for each channel: it is read for every 16 of them."""
     wide = {"u", "residual", "z"} | ({"delta"} if x.delta_weight is None else set())
     exact: dict[str, Any] = {k: v.float() for k, v in x.floats() if k not in wide}
     return replace(x, **exact)
