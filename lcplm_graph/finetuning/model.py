@@ -375,7 +375,7 @@ class PropertyModel(nn.Module):
             if farthest is not None:
                 check_number("farthest", farthest, Bounds(float, 0, sys.float_info.max))
             model.farthest = farthest
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
+        except (KeyError, TypeError, ConfigError) as error:
             reason = str(error) if isinstance(error, ConfigError) else repr(error)
             raise CheckpointError(
                 f"{files.property}: not what lcplm finetune writes ({reason})"
