@@ -34,6 +34,7 @@ _FEATURES = (
     ("guess", "#BBBBBB"),
     ("nearness", "#8C8C8C"),
     ("MMseqs2", "#555555"),
+    ("built-in search", "#555555"),
     ("esm", "#000000"),
     ("ESM", "#000000"),
 )
@@ -43,6 +44,8 @@ _METHODS = (
     ("link model", "D"),
     (" + ", "s"),
     ("nearest", "^"),
+    ("best hit", "v"),
+    ("homologues", "v"),
     ("head", "o"),
 )
 _SETTINGS: dict[Any, Any] = {

@@ -152,36 +152,6 @@ def nearest_neighbour_transfer(
     return _as_dense(weight @ _sparse(train_labels))
 
 
-def homologue_transfer(
-    pairs: IntArray, identity: npt.NDArray[Any], train_labels: Any, count: int
-) -> FloatArray:
-    """Give each protein the labels of its training homologues, as a BLAST search would.
-
-    A term's score is the highest identity of a homologue that has it; 0 without one.
-
-    Parameters
-    ----------
-    pairs : ndarray, dtype=int64, shape=(h, 2)
-        Protein and training protein, from ``homologous_pairs(test, train)``.
-    identity : ndarray, float, shape=(h,)
-        Of the alignments, 0..1.
-    train_labels : array_like or sparse array, bool, shape=(m, terms)
-    count : int
-        Number of proteins.
-
-    Returns
-    -------
-    ndarray, dtype=float64, shape=(count, terms)
-    """
-    labels = _sparse(train_labels)
-    result = np.zeros((count, labels.shape[1]))
-    hit = labels[pairs[:, 1]].tocoo()
-    np.maximum.at(
-        result, (pairs[hit.row, 0], hit.col), np.asarray(identity, np.float64)[hit.row] * hit.data
-    )
-    return result
-
-
 def _sparse(labels: Any) -> sparse.csr_array:
     """Return labels as numbers; a tuple of rows is no description of a sparse array."""
     rows = labels if sparse.issparse(labels) else np.asarray(labels, np.float64)

@@ -1,4 +1,4 @@
-"""Protein function: CAFA metrics per aspect beside the naive and nearest-neighbour predictors."""
+"""Protein function: CAFA metrics per aspect beside frequency, homologues and neighbours."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
+from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import pair_graph
 from lcplm_graph.process import seeded
+from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
@@ -106,8 +108,8 @@ def evaluate_function(
     test = labels[parts["test"]]
     information = information_content(labels[parts["train"]], _parents(data))
     report = Report("Function prediction", COLUMNS)
-    for name, scores in _predictions(dataset, data, parts, encoder, options):
-        row: dict[str, Any] = {"aspect": aspect, "model": name}
+    for name, scores, known in _predictions(dataset, data, parts, encoder, options):
+        row: dict[str, Any] = {"aspect": aspect, "model": name, **known}
         row |= evaluate_terms(test, scores, information)
         row["fmax"] = _fmax_interval(test, scores, options)
         report.rows.append(row | {"train_proteins": int(parts["train"].sum())})
@@ -121,6 +123,9 @@ def evaluate_function(
         "training proteins only; AUPR micro: all protein-term pairs, macro: mean over terms.",
         f"Left out of labels: {left_out}, terms with fewer than {dataset.min_proteins} training "
         "proteins, and proteins whose terms are all among these.",
+        "Homologues: share of the training proteins found by a sequence search (E-value at most "
+        "0.001) that have the term, each with the weight of its bits. Beside a head their weight "
+        "is chosen on validation proteins; a protein without any keeps what the head says.",
     ]
     return report
 
@@ -144,13 +149,20 @@ def _predictions(
     parts: dict[str, npt.NDArray[np.bool_]],
     encoder: Encoder,
     options: FunctionOptions,
-) -> Iterator[tuple[str, Scores]]:
-    """Yield a name and scores of the test proteins, shape (test, terms)."""
-    train, test = parts["train"], parts["test"]
+) -> Iterator[tuple[str, Scores, dict[str, Any]]]:
+    """Yield a name, scores of the test proteins, shape (test, terms), and what to know of it."""
+    train, valid, test = parts["train"], parts["val"], parts["test"]
     labels = data.y.numpy()
-    yield "naive (term frequency)", naive_frequency(labels[train], int(test.sum()))
-    used = train | parts["val"] | test
+    yield "naive (term frequency)", naive_frequency(labels[train], int(test.sum())), {}
     bar = options.fit.progress
+    known = AnnotatedProteins(
+        list(dataset.sequences.select(np.flatnonzero(train))), sparse.csr_array(labels[train])
+    )
+    held = np.flatnonzero(valid | test)
+    homologues = known.transfer(dataset.sequences.select(held), progress=bar)
+    is_test = test[held]
+    yield f"homologues ({shown_method()})", homologues[is_test], {}
+    used = train | valid | test
     plain = {"composition": "composition", "composition + dipeptides": "dipeptide"}
     features = {
         name: _features(load_encoder(key), dataset, used, "mean", bar)
@@ -159,16 +171,31 @@ def _predictions(
     if encoder.name not in plain.values():
         features[shown_name(encoder)] = _features(encoder, dataset, used, options.pool, bar)
     for name, x in features.items():
-        yield f"{name}, nearest neighbour", _transfer(x, labels, train, test)
+        yield f"{name}, nearest neighbour", _transfer(x, labels, train, test), {}
+    asked = next(reversed(features))
+    for name, scores in _heads(features, dataset, parts, encoder, options):
+        yield name, scores[is_test], {}
+        if name.startswith(asked):
+            weight = best_weight(labels[valid], scores[~is_test], homologues[~is_test])
+            both = mixed(scores, homologues, weight)[is_test]
+            yield f"{name} + homologues", both, {"homologue_weight": weight}
+
+
+def _heads(
+    features: dict[str, Tensor],
+    dataset: Any,
+    parts: dict[str, npt.NDArray[np.bool_]],
+    encoder: Encoder,
+    options: FunctionOptions,
+) -> Iterator[tuple[str, Scores]]:
+    """Train a head on each of `features`, and on the last in walks and with a graph network."""
     for name, x in features.items():
-        yield f"{name}, head", _head(x, dataset, parts, used, "none", options)
-    name, x = list(features.items())[-1]
+        yield f"{name}, head", _head(x, dataset, parts, "none", options)
     if options.context:
-        scores = _head(_in_walks(encoder, dataset, options), dataset, parts, used, "none", options)
+        scores = _head(_in_walks(encoder, dataset, options), dataset, parts, "none", options)
         yield f"{name} in {options.context}, head", scores
-    if data.edge_index is not None:
-        scores = _head(x, dataset, parts, used, options.conv, options)
-        yield f"{name} + {options.conv}", scores
+    if dataset[0].edge_index is not None:
+        yield f"{name} + {options.conv}", _head(x, dataset, parts, options.conv, options)
 
 
 def _features(
@@ -209,11 +236,12 @@ def _head(
     x: Tensor,
     dataset: Any,
     parts: dict[str, npt.NDArray[np.bool_]],
-    used: npt.NDArray[np.bool_],
     conv: str,
     options: FunctionOptions,
 ) -> Scores:
+    """Scores of the validation and test proteins, in order of rows."""
     data = dataset[0]
+    used = parts["train"] | parts["val"] | parts["test"]
     edge_index = data.edge_index
     rows = np.arange(len(used)) if conv != "none" else np.flatnonzero(used)
     if conv == "none" or edge_index is None:
@@ -224,8 +252,9 @@ def _head(
         model = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)
+    held = (valid | test).nonzero()[:, 0]
     with torch.inference_mode():
-        scores = model(x, edge_index, rows=test.nonzero()[:, 0]).sigmoid().double().numpy()
+        scores = model(x, edge_index, rows=held).sigmoid().double().numpy()
     return dataset.ontology.propagate_scores(scores, data.go_terms)
 
 

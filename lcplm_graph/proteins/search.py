@@ -38,7 +38,6 @@ from lcplm_graph.proteins.alignment import (
 from lcplm_graph.strings import string_list
 
 SEARCH_METHODS = ("auto", "mmseqs", "kmer")
-_E_VALUE = 1e-3
 # Every rule of the built-in search looks at the two proteins alone: what it finds between two does
 # not depend on what else is searched, so that a second search cannot find more than the first.
 _MIN_UNGAPPED = 38
@@ -66,11 +65,22 @@ class Hits(NamedTuple):
         Identical columns of the alignment, as a fraction of all its columns.
     coverage : ndarray, dtype=float32, shape=(h,)
         Fraction of residues that the alignment spans, of the protein where that is less.
+    bits : ndarray, dtype=float32, shape=(h,)
+        Bit score of the alignment (Altschul 1991): ten more are a thousand times less by chance.
     """
 
     pairs: IntArray
     identity: npt.NDArray[np.float32]
     coverage: npt.NDArray[np.float32]
+    bits: npt.NDArray[np.float32]
+
+
+class Limits(NamedTuple):
+    """Which alignments count: least identity and coverage, largest E-value."""
+
+    identity: float
+    coverage: float
+    e_value: float
 
 
 def homologous_pairs(
@@ -79,6 +89,7 @@ def homologous_pairs(
     *,
     identity: float = 0.3,
     coverage: float = 0.5,
+    e_value: float = 1e-3,
     method: str = "auto",
     progress: bool = False,
 ) -> Hits:
@@ -92,6 +103,9 @@ def homologous_pairs(
         Least fraction of identical columns.
     coverage : float
         Least fraction of residues spanned, of both proteins.
+    e_value : float
+        Most alignments as good by chance. The built-in search counts as among 10,000 proteins,
+        whatever their number.
     method : {"auto", "mmseqs", "kmer"}
         MMseqs2, the built-in search, or whichever there is in this order. Neither finds every
         homologue; docs/notebook/evaluation.md has the measured recall.
@@ -101,8 +115,7 @@ def homologous_pairs(
     Returns
     -------
     Hits
-        Alignments with E-value at most 0.001 (built in: as among 10,000 proteins, whatever their
-        number), sorted by pair.
+        Sorted by pair.
 
     Raises
     ------
@@ -125,17 +138,20 @@ def homologous_pairs(
     """
     if not (0 <= identity <= 1 and 0 <= coverage <= 1):
         raise ConfigError(f"identity={identity} and coverage={coverage} must be within 0..1")
+    if not 0 < e_value < np.inf:
+        raise ConfigError(f"e_value={e_value} must be a finite number above 0")
     method = choose_method(method)
     search = _search_mmseqs if method == "mmseqs" else _search_kmer
+    limits = Limits(identity, coverage, e_value)
     own = second is None
     left = string_list(first)
     right = left if second is None else string_list(second)
     if not left or not right:
         empty = np.empty(0, np.float32)
-        return Hits(np.empty((0, 2), np.int64), empty, empty)
-    hits = search(left, right, own, identity, coverage, progress)
+        return Hits(np.empty((0, 2), np.int64), empty, empty, empty)
+    hits = search(left, right, own, limits, progress)
     order = np.lexsort((hits.pairs[:, 1], hits.pairs[:, 0]))
-    return Hits(hits.pairs[order], hits.identity[order], hits.coverage[order])
+    return Hits(*(column[order] for column in hits))
 
 
 def choose_method(method: str) -> str:
@@ -158,8 +174,19 @@ def choose_method(method: str) -> str:
     return method
 
 
+def shown_method(method: str = "auto") -> str:
+    """Return the name for people of the search that `method` runs here.
+
+    Examples
+    --------
+    >>> shown_method("kmer")
+    'built-in search'
+    """
+    return {"mmseqs": "MMseqs2", "kmer": "built-in search"}[choose_method(method)]
+
+
 def _search_kmer(
-    left: list[str], right: list[str], own: bool, identity: float, coverage: float, progress: bool
+    left: list[str], right: list[str], own: bool, limits: Limits, progress: bool
 ) -> Hits:
     longest = max(map(len, left + right))
     if longest > MAX_LENGTH:
@@ -177,9 +204,7 @@ def _search_kmer(
 
     def run(start: int) -> npt.NDArray[np.float64]:
         stop = min(start + block, len(left))
-        return _search_block(
-            start, stop, own, queries, words, targets, index, SCORES, identity, coverage
-        )
+        return _search_block(start, stop, own, queries, words, targets, index, SCORES, limits)
 
     # The kernels release the GIL; blocks come back in order, so threads change nothing.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -198,17 +223,16 @@ def _search_block(
     targets: Encoded,
     index: SeedIndex,
     scores: npt.NDArray[np.int32],
-    identity: float,
-    coverage: float,
+    limits: Limits,
 ) -> npt.NDArray[np.float64]:
-    """Search queries start..stop; rows of query, target, identity, coverage."""
+    """Search queries start..stop; rows of query, target, identity, coverage, bits."""
     n_targets = len(targets.starts) - 1
     tables = (
         np.zeros(n_targets, np.int64),
         np.zeros(n_targets, np.int32),
         np.zeros(n_targets, np.int64),
     )
-    found = [(0.0, 0.0, 0.0, 0.0) for _ in range(0)]
+    found = [(0.0, 0.0, 0.0, 0.0, 0.0) for _ in range(0)]
     for q in range(start, stop):
         a = queries.codes[queries.starts[q] : queries.starts[q + 1]]
         candidates, diagonals = find_candidates(
@@ -222,28 +246,29 @@ def _search_block(
             t = candidates[n]
             b = targets.codes[targets.starts[t] : targets.starts[t + 1]]
             # No alignment can span more of the longer protein than all of the shorter one.
-            if min(len(a), len(b)) < coverage * max(len(a), len(b)):
+            if min(len(a), len(b)) < limits.coverage * max(len(a), len(b)):
                 continue
             if ungapped_score(a, b, diagonals[n], scores) < _MIN_UNGAPPED:
                 continue
             score, same, pairs, from_a, to_a, from_b, to_b = align_banded(
                 a, b, diagonals[n], BAND, scores, GAP_OPEN, GAP_EXTEND
             )
-            if K * len(a) * len(b) * _DATABASE * np.exp(-LAMBDA * score) > _E_VALUE:
+            if K * len(a) * len(b) * _DATABASE * np.exp(-LAMBDA * score) > limits.e_value:
                 continue
             in_a, in_b = to_a - from_a + 1, to_b - from_b + 1
             alike = same / (in_a + in_b - pairs)
             spanned = min(in_a / len(a), in_b / len(b))
-            if alike >= identity and spanned >= coverage:
-                found.append((float(q), float(t), alike, spanned))
-    rows = np.empty((len(found), 4))
+            if alike >= limits.identity and spanned >= limits.coverage:
+                bits = (LAMBDA * score - np.log(K)) / np.log(2)
+                found.append((float(q), float(t), alike, spanned, bits))
+    rows = np.empty((len(found), 5))
     for n in range(len(found)):
-        rows[n, 0], rows[n, 1], rows[n, 2], rows[n, 3] = found[n]
+        rows[n, 0], rows[n, 1], rows[n, 2], rows[n, 3], rows[n, 4] = found[n]
     return rows
 
 
 def _search_mmseqs(
-    left: list[str], right: list[str], own: bool, identity: float, coverage: float, progress: bool
+    left: list[str], right: list[str], own: bool, limits: Limits, progress: bool
 ) -> Hits:
     # What a search that is broken off still writes is removed with it, see `_ENDS_WITH_US`.
     with tempfile.TemporaryDirectory(prefix="lcplm-mmseqs-", ignore_cleanup_errors=True) as name:
@@ -252,9 +277,10 @@ def _search_mmseqs(
         target = query if own else _write_fasta(folder / "target.fasta", right)
         result = folder / "hits.tsv"
         command = ["mmseqs", "easy-search", query, target, result, folder / "tmp"]
-        command += ["--min-seq-id", identity, "-c", coverage, "--cov-mode", 0, "-e", _E_VALUE]
+        command += ["--min-seq-id", limits.identity, "-c", limits.coverage, "--cov-mode", 0]
+        command += ["-e", limits.e_value]
         command += ["-s", 7.5, "--max-seqs", max(300, len(right)), "-v", 1]
-        command += ["--format-output", "query,target,fident,qcov,tcov"]
+        command += ["--format-output", "query,target,fident,qcov,tcov,bits"]
         if progress:
             tqdm.write(f"MMseqs2 aligns {len(left):,} proteins; it can take minutes", sys.stderr)
         done = _run(folder, [str(part) for part in command])
@@ -262,16 +288,17 @@ def _search_mmseqs(
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise BackendError(f"mmseqs failed with code {done.returncode}: {' '.join(last)}")
         found = result.stat().st_size > 0
-        rows = np.loadtxt(result, ndmin=2) if found else np.empty((0, 5))
+        rows = np.loadtxt(result, ndmin=2) if found else np.empty((0, 6))
     pairs = rows[:, :2].astype(np.int64)
-    values = np.stack([rows[:, 2], rows[:, 3:].min(axis=1)], axis=1).astype(np.float32)
+    values = np.stack([rows[:, 2], rows[:, 3:5].min(axis=1), rows[:, 5]], axis=1)
+    values = values.astype(np.float32)
     if own:
         pairs.sort(axis=1)
         pairs, keep = np.unique(pairs, axis=0, return_index=True)
         values = values[keep]
         other = pairs[:, 0] != pairs[:, 1]
         pairs, values = pairs[other], values[other]
-    return Hits(pairs, values[:, 0], values[:, 1])
+    return Hits(pairs, *values.T)
 
 
 def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:

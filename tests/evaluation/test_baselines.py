@@ -11,7 +11,6 @@ from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.evaluation.baselines import (
     LINK_BASELINES,
     LinkBaseline,
-    homologue_transfer,
     naive_frequency,
     nearest_neighbour_transfer,
 )
@@ -86,10 +85,3 @@ def test_features_without_direction_are_refused():
         nearest_neighbour_transfer([[1.0, np.nan]], np.ones((1, 1)), [[1.0, 0]])
     with pytest.raises(InputError, match="3 neighbours cannot be taken from 1"):
         nearest_neighbour_transfer([[1.0, 0]], np.ones((1, 1)), [[1.0, 0]], 3)
-
-
-def test_homologue_transfer_takes_the_most_similar():
-    pairs = np.array([[0, 0], [0, 1], [2, 1]])
-    labels = np.array([[1, 1, 0], [0, 1, 0]], bool)
-    found = homologue_transfer(pairs, np.array([0.4, 0.9, 0.5]), labels, 3)
-    np.testing.assert_allclose(found, [[0.4, 0.9, 0], [0, 0, 0], [0, 0.5, 0]])

@@ -60,6 +60,26 @@ def run(folder, *more):
     return json.loads((out / "results.json").read_text())
 
 
+def test_the_terms_of_homologues_are_rows(cafa):
+    """Three test proteins are given a copy in training; nearly all others have nothing like it."""
+    lines = (cafa / "p.fasta").read_text().split("\n")
+    for copy, n in ((60, 3), (61, 4), (62, 5)):  # of the same kind, 0, 1 and 2 modulo 3
+        lines[2 * copy + 1] = lines[2 * n + 1][2:]
+    (cafa / "p.fasta").write_text("\n".join(lines))
+    rows = {row["model"].split(" (")[0]: row for row in run(cafa)["rows"]}
+    row, covered = rows["homologues"], rows["homologues"]["coverage"]
+    assert 3 / 30 <= covered <= 6 / 30
+    assert row["fmax"]["value"] == pytest.approx(2 * covered / (1 + covered))
+
+
+def test_homologues_beside_a_head_have_the_weight_that_valid_proteins_choose(cafa):
+    rows = {row["model"]: row for row in run(cafa)["rows"]}
+    head, both = (rows[f"composition + dipeptides, head{more}"] for more in ("", " + homologues"))
+    assert 0 <= both["homologue_weight"] <= 1 and "homologue_weight" not in head
+    # Nearly no test protein has a homologue: what the head says of the others stays.
+    assert both["fmax"]["value"] == pytest.approx(head["fmax"]["value"], abs=0.05)
+
+
 def test_a_time_split_from_the_files_of_cafa(cafa, capsys):
     content = run(cafa, "--resamples", "20")
     assert content["facts"]["MF"].startswith("54 training, 6 validation, 30 test proteins, 4 terms")
@@ -133,7 +153,8 @@ def test_proteins_in_walks_are_a_row_of_their_own(cafa, monkeypatch):
     report = evaluate_function(GOFunction(**files, graph=graph), encoder, "MF", options)
     names = [row["model"] for row in report.rows]
     rows = ("head", "in walks, head", "+ GraphSAGE")
-    assert [name.partition(" (untrained)")[2].lstrip(", ") for name in names[-3:]] == list(rows)
+    rows = [name for row in rows for name in (row, f"{row} + homologues")]
+    assert [name.partition(" (untrained)")[2].lstrip(", ") for name in names[-6:]] == rows
     alone = GOFunction(**files, sequences=cafa / "p.fasta")
     with pytest.raises(InputError, match="walks need a graph"):
         evaluate_function(alone, encoder, "MF", options)

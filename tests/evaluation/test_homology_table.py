@@ -10,11 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from lcplm_graph.datasets.homology import RemoteHomology
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.evaluate import main
+from lcplm_graph.evaluation import homology
 from lcplm_graph.evaluation import probe as probe_module
 from lcplm_graph.evaluation.homology import HomologyOptions, evaluate_homology, read_known
 from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.models.config import LcPlmConfig
-from lcplm_graph.models.encoders import LcPlmEncoder
+from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -41,6 +42,24 @@ def scope(tmp_path):
     (tmp_path / "d.fasta").write_text("".join(fasta))
     (tmp_path / "d.tsv").write_text("\n".join(labels) + "\n")
     return tmp_path / "d.fasta", tmp_path / "d.tsv"
+
+
+def test_a_sequence_search_is_a_row_and_no_hit_is_no_answer(scope, monkeypatch):
+    """A held-out domain that is a copy of a training one is found; those without a relative not."""
+    monkeypatch.setattr(homology, "_E_VALUE", 1e-6)  # none by the taste of a fold
+    fasta, labels = scope
+    text = fasta.read_text().split("\n")
+    of = {line[1:].split()[0]: at + 1 for at, line in enumerate(text) if line.startswith(">")}
+    for fold in (1, 2, 3):  # d1_5 is in test_superfamily, d1_0 in train
+        text[of[f"d{fold}_5"]] = text[of[f"d{fold}_0"]][3:-2]
+    fasta.write_text("\n".join(text))
+    dataset = RemoteHomology(str(fasta), labels=str(labels))
+    report = evaluate_homology(dataset, load_encoder("composition"))
+    rows = {row["part"]: row for row in report.rows if row["model"].endswith("best hit")}
+    asked = int(dataset[0].test_superfamily_mask.sum())
+    assert rows["test_superfamily"]["top1"].value == pytest.approx(3 / asked)
+    assert rows["valid"]["top1"].value == 0
+    assert rows["valid"]["sensitivity"] == 0 < rows["test_superfamily"]["sensitivity"]
 
 
 def blobs(classes, per_class, spread, width=6, seed=0):
@@ -93,7 +112,7 @@ def test_rows_and_their_numbers(scope):
         RemoteHomology(*scope), encoder, known, HomologyOptions("mean_std", resamples=50)
     )
     rows = {(row["part"], row["model"]): row for row in report.rows}
-    assert len(rows) == len(report.rows) == 2 * (1 + 1 + 3 * 2)
+    assert len(rows) == len(report.rows) == 2 * (1 + 1 + 1 + 3 * 2)
     assert rows["valid", "other (given)"]["top1"] == 0.5
     assert rows["test_superfamily", "other (given)"]["top1"] is None
     constant = rows["valid", "most frequent classes"]

@@ -28,6 +28,10 @@ from lcplm_graph.splits.leakage import leakage_report, saw_edges
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.split import Split
 
+needs_mmseqs = pytest.mark.skipif(
+    shutil.which("mmseqs") is None, reason="MMseqs2 is not on the PATH"
+)
+
 
 def random_protein(rng, length):
     return "".join(rng.choice(list(LETTERS), length))
@@ -148,8 +152,25 @@ def test_identity_and_coverage_are_cut_offs(families):
     assert len(homologous_pairs(domain, method="kmer", coverage=0.0).pairs) == 1
 
 
+@pytest.mark.parametrize("method", ["kmer", pytest.param("mmseqs", marks=needs_mmseqs)])
+def test_bits_rank_the_hits_and_the_e_value_cuts_them_off(families, method):
+    """A protein with itself has the most bits: by BLOSUM62, about two for each residue."""
+    store, _ = families
+    hits = homologous_pairs(store, store, method=method)
+    itself = hits.pairs[:, 0] == hits.pairs[:, 1]
+    assert itself.sum() == len(store)
+    most = np.zeros(len(store), np.float32)
+    np.maximum.at(most, hits.pairs[:, 0], hits.bits)
+    np.testing.assert_array_equal(hits.bits[itself], most)
+    per_residue = hits.bits[itself] / store.lengths
+    assert 1.9 < per_residue.min() and per_residue.max() < 2.6
+    strict = homologous_pairs(store, store, method=method, e_value=1e-60)
+    assert itself.sum() <= len(strict.pairs) < len(hits.pairs)
+    assert strict.bits.min() > hits.bits.min()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("mmseqs") is None, reason="MMseqs2 is not on the PATH")
+@needs_mmseqs
 @pytest.mark.parametrize("of", ["families", "yeast"])
 def test_built_in_search_finds_what_mmseqs2_finds(request, families, of):
     if of == "families":
@@ -286,6 +307,9 @@ def test_bad_searches(monkeypatch, tmp_path):
         homologous_pairs(["MK"], method="blast")
     with pytest.raises(ConfigError, match="must be within"):
         homologous_pairs(["MK"], identity=30)
+    for wrong in (0, -1, np.nan, np.inf):
+        with pytest.raises(ConfigError, match="must be a finite number above 0"):
+            homologous_pairs(["MK"], e_value=wrong)
     with pytest.raises(InputError, match="the built-in search takes 65535"):
         homologous_pairs(["M" * 70_000], method="kmer")
     monkeypatch.setenv("PATH", str(tmp_path))
