@@ -30,7 +30,7 @@ from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
-Scores = npt.NDArray[np.float64]
+Scores = npt.NDArray[np.floating]
 COLUMNS = {
     "aspect": "aspect",
     "model": "model",

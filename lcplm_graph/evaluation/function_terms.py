@@ -20,13 +20,14 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.function_model import FunctionModel
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.proteins.search import shown_method
 
 COLUMNS = ("protein", "term", "name", "aspect", "probability")
 _SHOWN = 200
 
 
 def train_terms(
-    task: FunctionTask, aspect: str, encoder: Encoder, fit: FitOptions
+    task: FunctionTask, aspect: str, encoder: Encoder, fit: FitOptions, homologues: bool = True
 ) -> FunctionModel:
     """Train a head on the annotated proteins of a task, but for those that it holds out.
 
@@ -36,6 +37,8 @@ def train_terms(
     aspect : str
     encoder : Encoder
     fit : FitOptions
+    homologues : bool
+        Let the model look at homologues among the annotated proteins, too.
 
     Raises
     ------
@@ -61,7 +64,13 @@ def train_terms(
         "training proteins": int(data.train_mask.sum()),
         "validation proteins": int(data.val_mask.sum()),
     }
-    return FunctionModel.fit(features, data, fit, facts)
+    if homologues:
+        facts["search"] = shown_method()
+    sequences = dataset.sequences if homologues else None
+    model = FunctionModel.fit(features, data, fit, facts, sequences)
+    if homologues:
+        model.facts["homologue weight"] = model.homologue_weight
+    return model
 
 
 def surest_terms(
@@ -115,7 +124,8 @@ def write_terms_page(
     telling = table[_telling(model, table)]
     shown = telling.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
     notes = [
-        "Probability: the sigmoid of the trained head, never below that of a more special term. "
+        "Probability: the sigmoid of the trained head, averaged with the share of homologues that "
+        "have the term where there are any, and never below that of a more special term. "
         "It says how often such a term is annotated among the training proteins, not how often it "
         "is true: what has not been tested counts as absent.",
     ]

@@ -106,10 +106,10 @@ def evaluate_homology(
 ) -> Report:
     """Measure how often the class of a domain is found, on every held-out set.
 
-    A sequence search tells what takes no model: the class of the hit with the most bits.  Two ways
-    of asking an encoder: 1-NN takes the class of the nearest training domain (cosine of standardised
-    features), the probe is a logistic regression (`fit_probe`) on the same features.  All
-    features have the logarithm of the length beside them.  Domains whose class has no training
+    A sequence search says what takes no model: the class of the hit with the most bits.  Two ways
+    of asking an encoder: 1-NN takes the class of the nearest training domain (cosine of
+    standardised features), the probe is a logistic regression (`fit_probe`) on the same features.
+    All features have the logarithm of the length beside them.  Domains whose class has no training
     domain count as wrong.
 
     Parameters

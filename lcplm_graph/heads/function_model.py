@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 
+from lcplm_graph.errors import InputError
 from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
+from lcplm_graph.heads.homologues import PREFIX, AnnotatedProteins, best_weight, mixed
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.process import one_thread, seeded
 from lcplm_graph.seeds import checked_seed
+from lcplm_graph.strings import string_list
 
 _FILES = HeadFiles(
     "function model", "lcplm predict function ...", "function.safetensors", "function.json"
@@ -44,6 +48,10 @@ class FunctionModel:
         Outputs (child, parent).
     facts : dict
         Encoder, data and whatever a user must know; JSON types only.
+    homologues : AnnotatedProteins, optional
+        Proteins whose terms count for proteins like them.
+    homologue_weight : float
+        Of their terms beside the head, from 0 to 1.
     """
 
     head: FunctionPredictor
@@ -52,6 +60,8 @@ class FunctionModel:
     aspect: str
     parents: Any
     facts: dict[str, Any] = field(default_factory=dict)
+    homologues: AnnotatedProteins | None = None
+    homologue_weight: float = 0.0
 
     @classmethod
     def fit(
@@ -60,6 +70,7 @@ class FunctionModel:
         data: Any,
         options: FitOptions = FitOptions(),  # noqa: B008
         facts: dict[str, Any] | None = None,
+        sequences: Iterable[str] | None = None,
     ) -> FunctionModel:
         """Train on the training proteins, and keep the state that did best on the validation part.
 
@@ -72,6 +83,9 @@ class FunctionModel:
         options : FitOptions
             `seed` also decides about the weights at the start.
         facts : dict, optional
+        sequences : iterable of str, optional
+            Of all rows.  With them the model looks at homologues, too: of the training proteins
+            for the choice of their weight on the validation part, then of both parts.
         """
         with seeded(checked_seed(options.seed)):
             head = FunctionPredictor(features.shape[1], num_terms=data.y.shape[1], conv="none")
@@ -79,10 +93,27 @@ class FunctionModel:
             head, features, _no_edges(), data.y, data.train_mask, data.val_mask, options
         )  # fmt: skip
         parents = data.go_parents.T.tolist()
-        return cls(
+        model = cls(
             head.eval(), list(data.go_terms), list(data.go_names), data.go_aspect[0], parents,
             facts or {},
         )  # fmt: skip
+        if sequences is not None:
+            model._learn_homologues(features, data, string_list(sequences), options.progress)
+        return model
+
+    def _learn_homologues(
+        self, features: Tensor, data: Any, sequences: list[str], progress: bool
+    ) -> None:
+        def annotated(rows: Tensor) -> AnnotatedProteins:
+            at = rows.nonzero()[:, 0].tolist()
+            labels = sparse.csr_array(data.y[rows].numpy())
+            return AnnotatedProteins([sequences[i] for i in at], labels)
+
+        valid = annotated(data.val_mask)
+        known = annotated(data.train_mask).transfer(valid.sequences, progress)
+        scores = self.probability(features[data.val_mask])
+        self.homologue_weight = best_weight(valid.labels.toarray(), scores, known)
+        self.homologues = annotated(data.train_mask | data.val_mask)
 
     @cached_property
     def ontology(self) -> Ontology:
@@ -95,23 +126,44 @@ class FunctionModel:
             scaled: Tensor = self.head.gnn.scale(features)
         return scaled.double().square().mean(dim=1).numpy()
 
-    def probability(self, features: Tensor) -> npt.NDArray[np.floating]:
+    def probability(
+        self, features: Tensor, sequences: Iterable[str] | None = None, progress: bool = False
+    ) -> npt.NDArray[np.floating]:
         """Return the probability of each term for each protein, shape (n, terms).
 
-        The sigmoid of the head's logit, raised to the largest among the term and its descendants:
-        who has a term has its ancestors.
+        The sigmoid of the head's logit, averaged with the share of homologues that have the term,
+        where there are any; raised to the largest among the term and its descendants: who has a
+        term has its ancestors.
 
         Parameters
         ----------
         features : Tensor, shape=(n, d)
             From the encoder and pooling of training.
+        sequences : iterable of str, optional
+            Of the same proteins; a model with `homologues` needs them.
+        progress : bool
+            Show that the search for homologues is at work.
+
+        Raises
+        ------
+        InputError
+            If sequences are missing, or not as many as features.
         """
+        asked = None if sequences is None else string_list(sequences)
+        if asked is not None and len(asked) != len(features):
+            raise InputError(f"{len(asked)} sequences for features of {len(features)} proteins")
         with torch.inference_mode(), one_thread():
             parts = [
                 self.head(rows, _no_edges()).sigmoid().double().numpy()
                 for rows in features.split(_ROWS)
             ]
-        return self.ontology.propagate_scores(np.concatenate(parts))
+        scores = self.ontology.propagate_scores(np.concatenate(parts))
+        if self.homologues is None:
+            return scores
+        if asked is None:
+            raise InputError("this model looks at homologues, too; give the sequences")
+        known = self.homologues.transfer(asked, progress)
+        return self.ontology.propagate_scores(mixed(scores, known, self.homologue_weight))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights and configuration into `folder`, and return it."""
@@ -123,7 +175,11 @@ class FunctionModel:
             "parents": self.parents,
             "facts": self.facts,
         }
-        return _FILES.write(folder, self.head.state_dict(), config)
+        tensors = dict(self.head.state_dict())
+        if self.homologues is not None:
+            config["homologue_weight"] = self.homologue_weight
+            tensors |= self.homologues.tensors()
+        return _FILES.write(folder, tensors, config)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> FunctionModel:
@@ -135,11 +191,22 @@ class FunctionModel:
             If a file is missing or damaged, or the two do not fit.
         """
         with _FILES.reading(folder) as (config, weights):
-            width = len(weights["gnn.scale.running_mean"])
-            head = FunctionPredictor(width, num_terms=len(config["terms"]), conv="none")
+            width, terms = len(weights["gnn.scale.running_mean"]), len(config["terms"])
+            known = {key: weights.pop(key) for key in list(weights) if key.startswith(PREFIX)}
+            head = FunctionPredictor(width, num_terms=terms, conv="none")
             head.load_state_dict(weights)
             keys = ("terms", "names", "aspect", "parents", "facts")
-            return cls(head.eval(), **{key: config[key] for key in keys})
+            model = cls(head.eval(), **{key: config[key] for key in keys})
+            if known:
+                model.homologues = AnnotatedProteins.from_tensors(known, terms)
+                model.homologue_weight = _share(config["homologue_weight"])
+            return model
+
+
+def _share(value: Any) -> float:
+    if not 0 <= float(value) <= 1:
+        raise ValueError(f"homologue_weight is {value}, not from 0 to 1")
+    return float(value)
 
 
 def _no_edges() -> Tensor:

@@ -12,17 +12,19 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.search import homologous_pairs
 from lcplm_graph.strings import string_list
 
-_WEIGHTS = np.linspace(0, 1, 11)
+Scores = npt.NDArray[np.floating]
+PREFIX = "homologues."
+"""Of the names of `AnnotatedProteins.tensors`."""
+_WEIGHTS = np.arange(11) / 10
 
 
 def homologue_transfer(
     pairs: IntArray, bits: npt.NDArray[Any], train_labels: Any, count: int
-) -> FloatArray:
+) -> Scores:
     """Give each protein the labels of its training homologues, each with the weight of its bits.
 
     Parameters
@@ -56,10 +58,11 @@ def homologue_transfer(
     )
     total = np.asarray(weight.sum(axis=1)).reshape(-1, 1)
     found = (weight @ labels) / np.where(total > 0, total, 1)
-    return np.asarray(found.toarray() if sparse.issparse(found) else found)
+    # A sum over all homologues may differ from the total in its last bit.
+    return np.minimum(np.asarray(found.toarray() if sparse.issparse(found) else found), 1)
 
 
-def mixed(scores: FloatArray, transferred: FloatArray, weight: float) -> FloatArray:
+def mixed(scores: Scores, transferred: Scores, weight: float) -> Scores:
     """Average a head's probabilities and the shares of homologues; without homologues, the head's.
 
     Parameters
@@ -79,7 +82,7 @@ def mixed(scores: FloatArray, transferred: FloatArray, weight: float) -> FloatAr
     return np.where(found, weight * transferred + (1 - weight) * scores, scores)
 
 
-def best_weight(labels: Any, scores: FloatArray, transferred: FloatArray) -> float:
+def best_weight(labels: Any, scores: Scores, transferred: Scores) -> float:
     """Return the weight of homologues, in tenths, with the best micro average precision.
 
     Parameters
@@ -119,7 +122,7 @@ class AnnotatedProteins:
     sequences: list[str]
     labels: sparse.csr_array
 
-    def transfer(self, sequences: Iterable[str], progress: bool = False) -> FloatArray:
+    def transfer(self, sequences: Iterable[str], progress: bool = False) -> Scores:
         """Return the share of homologues, by bits, that have each term, shape (n, terms).
 
         Homologues have an E-value of at most 0.001, whatever their identity and coverage.
@@ -139,23 +142,24 @@ class AnnotatedProteins:
         letters = [np.frombuffer(s.encode("ascii"), np.uint8) for s in self.sequences]
         lengths = np.array([len(s) for s in self.sequences], np.int64)
         return {
-            "homologues.letters": torch.from_numpy(np.concatenate(letters)),
-            "homologues.lengths": torch.from_numpy(lengths),
-            "homologues.terms": torch.from_numpy(self.labels.indices.astype(np.int64)),
-            "homologues.offsets": torch.from_numpy(self.labels.indptr.astype(np.int64)),
+            f"{PREFIX}letters": torch.from_numpy(np.concatenate(letters)),
+            f"{PREFIX}lengths": torch.from_numpy(lengths),
+            f"{PREFIX}terms": torch.from_numpy(self.labels.indices.astype(np.int64)),
+            f"{PREFIX}offsets": torch.from_numpy(self.labels.indptr.astype(np.int64)),
         }
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], terms: int) -> AnnotatedProteins:
         """Make it again from what `tensors` returned."""
-        text = tensors["homologues.letters"].numpy().tobytes().decode("ascii")
-        ends = np.cumsum(tensors["homologues.lengths"].numpy())
+        text = tensors[f"{PREFIX}letters"].numpy().tobytes().decode("ascii")
+        lengths = tensors[f"{PREFIX}lengths"].numpy()
+        ends = np.cumsum(lengths)
         sequences = [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-        indices, offsets = (
-            tensors[f"homologues.{key}"].numpy() for key in ("terms", "offsets")
-        )
+        indices, offsets = (tensors[f"{PREFIX}{key}"].numpy() for key in ("terms", "offsets"))
         labels = sparse.csr_array(
             (np.ones(len(indices), bool), indices, offsets), shape=(len(sequences), terms)
         )
         labels.check_format()
+        if len(text) != lengths.sum() or lengths.min(initial=0) < 0:
+            raise ValueError("letters and lengths of the homologues do not fit")
         return cls(sequences, labels)

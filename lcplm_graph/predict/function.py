@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _OF_TRAINING = (
     "data", "annotations", "ontology", "sequences", "evidence", "min_proteins", "steps", "seed",
+    "homologues",
 )  # fmt: skip
 
 
@@ -52,6 +53,9 @@ class FunctionOptions(PageOption):
         Training steps of the head.
     seed
         Of training.
+    homologues
+        Look also at the terms of annotated proteins that a sequence search finds, with a weight
+        that validation proteins choose; MMseqs2 searches if it is there.
     encoder
         A name or path, see load_encoder.
     precision
@@ -77,6 +81,7 @@ class FunctionOptions(PageOption):
     min_proteins: int = 10
     steps: int = 300
     seed: int = 0
+    homologues: bool = True
     encoder: str = DEFAULT_ENCODER
     precision: Precision = "float32"
     head: str | None = None
@@ -122,7 +127,7 @@ def run(options: FunctionOptions) -> None:
         print(f"head: {model.save(options.save_head)}")
     features = cached_embeddings(encoder, asked, progress=True)
     warn_of_unlike(model.distance(features), asked.ids)
-    probability = model.probability(features)
+    probability = model.probability(features, asked, progress=True)
     table = surest_terms(model, asked.ids, probability, options.most, options.threshold)
     write_frame(options.out, table, suffix)
     silent = len(asked) - table["protein"].nunique()
@@ -153,7 +158,8 @@ def _function_model(options: FunctionOptions, encoder: Encoder) -> FunctionModel
             seed=options.seed,
         )
         fit = FUNCTION_FIT.shown(options.steps, options.seed)
-        return train_terms(task, options.aspect or "MF", encoder, fit)
+        aspect = options.aspect or "MF"
+        return train_terms(task, aspect, encoder, fit, options.homologues)
     model = FunctionModel.load(options.head)
     check_encoder(model, encoder, options.head)
     if options.aspect not in (None, model.aspect):

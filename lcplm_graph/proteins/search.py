@@ -151,7 +151,8 @@ def homologous_pairs(
         return Hits(np.empty((0, 2), np.int64), empty, empty, empty)
     hits = search(left, right, own, limits, progress)
     order = np.lexsort((hits.pairs[:, 1], hits.pairs[:, 0]))
-    return Hits(*(column[order] for column in hits))
+    pairs, *measures = hits
+    return Hits(pairs[order], *(values[order] for values in measures))
 
 
 def choose_method(method: str) -> str:

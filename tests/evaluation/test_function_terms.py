@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from lcplm_graph import predict
-from lcplm_graph.errors import CheckpointError, LcPlmWarning
+from lcplm_graph.errors import CheckpointError, InputError, LcPlmWarning
 from lcplm_graph.heads.function_model import FunctionModel
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -87,6 +89,52 @@ def test_terms_of_unknown_proteins(kinds, capsys):
     ):
         assert ask(kinds, "again.tsv", *head, *wrong) == 1
         assert sentence in capsys.readouterr().err
+
+
+def test_the_terms_of_homologues_count(kinds, tmp_path, capsys):
+    """Two proteins that are themselves annotated, so that they are their own best homologues."""
+    of = (kinds / "known.fasta").read_text().split("\n")
+    (tmp_path / "new.fasta").write_text(f">new\n{of[1]}\n>other\n{of[3]}\n")
+    asked = ["function", str(tmp_path / "new.fasta"), "--encoder", "composition", "--most", "9"]
+
+    def terms(name, *more):
+        out = tmp_path / f"{name}.parquet"
+        assert predict.main([*asked, "--out", str(out), "--threshold", "0", *more]) == 0
+        table = pd.read_parquet(out)
+        return table.set_index(["protein", "term"])["probability"]
+
+    alone = terms("alone", *training(kinds), "--no-homologues")
+    both = terms("both", *training(kinds), "--save-head", str(tmp_path / "head"))
+    model = FunctionModel.load(tmp_path / "head")
+    weight = model.homologue_weight
+    assert model.facts["homologue weight"] == weight
+    assert len(model.homologues.sequences) == 90
+    kind = both["new", KINDS[0]] - (1 - weight) * alone["new", KINDS[0]]
+    assert 0.8 * weight <= kind <= weight + 1e-9
+    pd.testing.assert_series_equal(terms("again", "--head", str(tmp_path / "head")), both)
+    with pytest.raises(InputError, match="looks at homologues, too; give the sequences"):
+        model.probability(torch.zeros(1, 20))
+    with pytest.raises(InputError, match="2 sequences for features of 1 proteins"):
+        model.probability(torch.zeros(1, 20), ["MK", "MV"])
+    refused = ["--head", str(tmp_path / "head"), "--no-homologues"]
+    assert predict.main([*asked, "--out", str(tmp_path / "x.tsv"), *refused]) == 1
+    assert "leave out --homologues" in capsys.readouterr().err
+
+
+def test_damaged_homologues_are_named(kinds, tmp_path):
+    proteins = ["--save-head", str(tmp_path / "head")]
+    assert ask(kinds, "some.tsv", *training(kinds), *proteins) == 0
+    file = tmp_path / "head" / "function.safetensors"
+    whole = load_file(file)
+    cut = {"letters": 9, "lengths": 5, "terms": 7, "offsets": 3}
+    for name, end in cut.items():
+        key = f"homologues.{name}"
+        save_file({**whole, key: whole[key][:end].clone()}, file)
+        with pytest.raises(CheckpointError, match="cannot be read"):
+            FunctionModel.load(tmp_path / "head")
+    save_file({**whole, "homologues.terms": whole["homologues.terms"] + 99}, file)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        FunctionModel.load(tmp_path / "head")
 
 
 def test_what_cannot_be_asked_is_refused_before_work(kinds, capsys):
