@@ -52,14 +52,16 @@ def homologue_transfer(
     >>> homologue_transfer(pairs, bits, [[True, False], [True, True]], 2).tolist()
     [[1.0, 0.25], [0.0, 0.0]]
     """
-    labels = sparse.csr_array(train_labels).astype(np.float64)
+    # A tuple of rows is no description of a sparse array.
+    rows = train_labels if sparse.issparse(train_labels) else np.asarray(train_labels)
+    labels = sparse.csr_array(rows).astype(np.float64)
     weight = sparse.csr_array(
         (np.asarray(bits, np.float64), (pairs[:, 0], pairs[:, 1])), shape=(count, labels.shape[0])
     )
     total = np.asarray(weight.sum(axis=1)).reshape(-1, 1)
-    found = (weight @ labels) / np.where(total > 0, total, 1)
+    share = np.asarray((weight @ labels).toarray()) / np.where(total > 0, total, 1)
     # A sum over all homologues may differ from the total in its last bit.
-    return np.minimum(np.asarray(found.toarray() if sparse.issparse(found) else found), 1)
+    return np.minimum(share, 1)
 
 
 def mixed(scores: Scores, transferred: Scores, weight: float) -> Scores:

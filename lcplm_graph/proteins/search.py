@@ -192,7 +192,8 @@ def _search_kmer(
     longest = max(map(len, left + right))
     if longest > MAX_LENGTH:
         raise InputError(
-            f"a protein has {longest} residues; the built-in search takes {MAX_LENGTH}"
+            f"a protein has {longest} residues; the built-in search takes {MAX_LENGTH}; leave "
+            "longer proteins out of it"
         )
     targets = encode(right)
     index = index_seeds(targets)

@@ -18,7 +18,7 @@ LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 def test_labels_are_weighed_by_bits():
     pairs = np.array([[0, 0], [0, 1], [2, 1]])
     labels = np.array([[1, 1, 0], [0, 1, 0]], bool)
-    for kind in (np.asarray, sparse.csr_array):
+    for kind in (np.asarray, sparse.csr_array, tuple):
         found = homologue_transfer(pairs, np.array([100, 300, 50.0]), kind(labels), 3)
         np.testing.assert_allclose(found, [[0.25, 1, 0], [0, 0, 0], [0, 1, 0]])
     nothing = homologue_transfer(np.empty((0, 2), np.int64), np.empty(0), labels, 2)
