@@ -71,8 +71,9 @@ def test_what_mmseqs_says_is_told(program, tmp_path):
     program("echo Error: no memory >&2; exit 3")
     with pytest.raises(BackendError, match="mmseqs failed with code 3: Error: no memory"):
         homologous_pairs(PAIR, method="mmseqs")
-    program('printf "0\\t1\\t0.9\\t0.8\\t0.7\\n" > "$4"')
+    program('printf "0\\t1\\t0.9\\t0.8\\t0.7\\t52\\n" > "$4"')
     hits = homologous_pairs(PAIR, method="mmseqs")
     assert hits.pairs.tolist() == [[0, 1]]
-    assert hits.identity[0] == pytest.approx(0.9)
+    measured = (hits.identity[0], hits.coverage[0], hits.bits[0])
+    assert measured == pytest.approx((0.9, 0.7, 52))
     assert not any((tmp_path / "tmp").iterdir())
