@@ -172,10 +172,9 @@ def _predictions(
         features[shown_name(encoder)] = _features(encoder, dataset, used, options.pool, bar)
     for name, x in features.items():
         yield f"{name}, nearest neighbour", _transfer(x, labels, train, test), {}
-    asked = next(reversed(features))
-    for name, scores in _heads(features, dataset, parts, encoder, options):
+    for name, scores, is_asked in _heads(features, dataset, parts, encoder, options):
         yield name, scores[is_test], {}
-        if name.startswith(asked):
+        if is_asked:
             weight = best_weight(labels[valid], scores[~is_test], homologues[~is_test])
             both = mixed(scores, homologues, weight)[is_test]
             yield f"{name} + homologues", both, {"homologue_weight": weight}
@@ -187,15 +186,19 @@ def _heads(
     parts: dict[str, npt.NDArray[np.bool_]],
     encoder: Encoder,
     options: FunctionOptions,
-) -> Iterator[tuple[str, Scores]]:
-    """Train a head on each of `features`, and on the last in walks and with a graph network."""
-    for name, x in features.items():
-        yield f"{name}, head", _head(x, dataset, parts, "none", options)
+) -> Iterator[tuple[str, Scores, bool]]:
+    """Train a head on each of `features`, and on the last in walks and with a graph network.
+
+    Yields a name, scores as from `_head`, and whether the features are the last.
+    """
+    last, x = list(features.items())[-1]
+    for name, own in features.items():
+        yield f"{name}, head", _head(own, dataset, parts, "none", options), name == last
     if options.context:
         scores = _head(_in_walks(encoder, dataset, options), dataset, parts, "none", options)
-        yield f"{name} in {options.context}, head", scores
+        yield f"{last} in {options.context}, head", scores, True
     if dataset[0].edge_index is not None:
-        yield f"{name} + {options.conv}", _head(x, dataset, parts, options.conv, options)
+        yield f"{last} + {options.conv}", _head(x, dataset, parts, options.conv, options), True
 
 
 def _features(
