@@ -22,8 +22,9 @@ from safetensors.numpy import save_file
 from lcplm_graph import StringPPI, load_encoder
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision, calibration_error
+from lcplm_graph.features.relatives import relatives
 from lcplm_graph.heads.fit_link import LINK_FIT
-from lcplm_graph.heads.link_model import LinkModel, calibrated
+from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.ppi_scorer import TRAINING, distance
 from lcplm_graph.heads.recipe import BASE, EXTREMES, Recipe, link_features
@@ -68,20 +69,23 @@ def leak_free_split(dataset: StringPPI, seed: int) -> Split:
     ).check()  # fmt: skip
 
 
-def train(recipe: Recipe, blocks: Any, split: Split, members: int, steps: int) -> LinkModel:
-    """Train and calibrate members of one kind."""
+def train(
+    recipe: Recipe, blocks: Any, split: Split, near: Any, members: int, steps: int
+) -> LinkModel:
+    """Train members of one kind; choose weights of relatives, and calibrate."""
     heads = [(untrained(k, **recipe.arguments(blocks)), recipe.features(blocks))
              for k in range(members)]  # fmt: skip
     options = replace(LINK_FIT, steps=steps, progress=True)
     fitted = fit_members(heads, split, list(range(members)), options)
-    model = LinkModel(fitted, [recipe] * members)
-    return replace(model, calibration=calibrated(model.on(blocks, split), split, draws=DRAWS))
+    return LinkModel(fitted, [recipe] * members).judged(blocks, split, near, draws=DRAWS)
 
 
-def measured(model: LinkModel, blocks: Any, split: Split, part: str) -> dict[str, dict[str, Any]]:
+def measured(
+    model: LinkModel, blocks: Any, split: Split, near: Any, part: str
+) -> dict[str, dict[str, Any]]:
     """Measure class by class; calibration error on several draws of negatives together."""
     pairs, labels = split.labelled(part)
-    scores, classes = model.on(blocks, split), split.classify(pairs)
+    scores, classes = model.on(blocks, split, near), split.classify(pairs)
     drawn = [split.labelled(part, seed=seed) for seed in range(DRAWS)]
     many, truth = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     sure, of_class = scores.probability(many)[0], split.classify(many)
@@ -137,10 +141,11 @@ def main() -> None:
     split = Split.load(options.split) if options.split else leak_free_split(dataset, options.seed)
     print(split.counts(), flush=True)
     blocks = link_features(encoder, dataset.sequences, progress=True)
+    near = relatives(dataset.sequences, progress=True)
     tried = []
     for recipe in CANDIDATES:
-        model = train(recipe, blocks, split, options.members, options.steps)
-        valid = measured(model, blocks, split, "valid")
+        model = train(recipe, blocks, split, near, options.members, options.steps)
+        valid = measured(model, blocks, split, near, "valid")
         tried.append((np.mean([valid[c]["auroc"]["value"] for c in ("C1", "C2", "C3")]), model))
         print(recipe.blocks, {c: round(v["auroc"]["value"], 4) for c, v in valid.items()})
     model = max(tried, key=lambda pair: pair[0])[1]
@@ -156,7 +161,10 @@ def main() -> None:
         "chosen": [
             {"blocks": list(m.recipes[0].blocks), "valid_auroc": float(v)} for v, m in tried
         ],
-        "test": measured(model, blocks, split, "test"),
+        "test": measured(model, blocks, split, near, "test"),
+        "without relatives": measured(
+            model.judged(blocks, split, draws=DRAWS), blocks, split, None, "test"
+        ),
     }
     model.save(options.out)
     write_training(options.out / TRAINING, dataset, split)

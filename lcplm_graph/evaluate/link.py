@@ -58,6 +58,8 @@ class LinkCommand(EvaluateOptions):
     untrained
         The row of an encoder of the same shape with random weights, which doubles what embedding
         costs where no features are kept yet.
+    homologues
+        The rows of interologs: known interactions of relatives, alone and beside the link model.
     allow_leakage
         Go on where test pairs are training pairs, or the encoder saw them; numbers are marked
         LEAKED.
@@ -80,6 +82,7 @@ class LinkCommand(EvaluateOptions):
     steps: int | None = None
     members: int = 4
     untrained: bool = True
+    homologues: bool = True
     allow_leakage: bool = False
 
 
@@ -110,6 +113,7 @@ def run(options: LinkCommand) -> None:
         fit=LINK_FIT.shown(options.steps, options.seed),
         members=options.members,
         untrained=options.untrained,
+        homologues=options.homologues,
     )
     task.draw(options.out, encoder, pool, report, curves)
     sections = {"Leakage": task.leakage()} if options.report else {}

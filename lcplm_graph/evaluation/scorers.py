@@ -12,9 +12,11 @@ from torch import Tensor
 
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
 from lcplm_graph.evaluation.models import random_twin, shown_name
+from lcplm_graph.features.relatives import relatives
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT
+from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel, LinkScores, serves_known_proteins
 from lcplm_graph.heads.recipe import BASE, Blocks, link_features
 from lcplm_graph.models.encoders import Encoder, load_encoder
@@ -26,6 +28,7 @@ SHOWN = {
     "adamic_adar": "Adamic-Adar",
     "resource_allocation": "resource allocation",
 }
+INTEROLOGS = "interologs"
 Scores = npt.NDArray[np.float64]
 
 
@@ -64,11 +67,12 @@ def link_scorers(
     fit: FitOptions = LINK_FIT,
     members: int = 4,
     untrained: bool = True,
+    homologues: bool = True,
 ) -> Iterator[Scorer]:
     """Yield baselines first, then heads trained on each kind of feature, the link model last.
 
     The heads are the same network with the same options and seeds, only the features differ; the
-    link model is what `LinkModel.fit` makes, and what ``lcplm predict`` uses.
+    link model is what `LinkModel.fit` makes, and with interologs what ``lcplm predict`` uses.
 
     Parameters
     ----------
@@ -85,6 +89,9 @@ def link_scorers(
         Heads of a row, trained from different seeds; their mean log-odds are the row's score.
     untrained : bool
         Whether there is a row of the encoder's random twin.
+    homologues : bool
+        Whether there are rows of what interactions of relatives say, alone and beside the link
+        model, for which the proteins are searched among themselves.
 
     Yields
     ------
@@ -94,12 +101,18 @@ def link_scorers(
     for name in LINK_BASELINES if serves_known_proteins(split) else LINK_BASELINES[:1]:
         baseline = LinkBaseline(name, split.message, split.num_nodes)
         yield Scorer(SHOWN.get(name, name), baseline.score, baseline.rows)
+    near = relatives(dataset.sequences, progress=fit.progress) if homologues else None
+    if near is not None:
+        evidence = Interologs(near, split.message)
+        yield Scorer(INTEROLOGS, evidence.of, evidence.rows)
 
-    def trained(x: Blocks | Tensor, conv: str | None = "none") -> Scorer:
-        model = LinkModel.fit(
+    def fitted(x: Blocks | Tensor, conv: str | None) -> LinkModel:
+        return LinkModel.fit(
             x, split, members=members, options=fit, conv=conv, decoder=decoder, head=head
         )
-        return model_scorer(model.on(x, split))
+
+    def trained(x: Blocks | Tensor) -> Scorer:
+        return model_scorer(fitted(x, "none").on(x, split))
 
     def features(used: Encoder, **options: Any) -> Tensor:
         return AddProteinFeatures(used, progress=fit.progress, **options)(dataset).x
@@ -117,7 +130,11 @@ def link_scorers(
         blocks = {BASE: features(encoder, pool=pool, context=context, split=split)}
         name = f"{name} in {context}"
         yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
-    yield replace(trained(blocks, conv), name=f"link model ({name})", encoder=True)
+    model, title = fitted(blocks, conv), f"link model ({name})"
+    yield replace(model_scorer(model.on(blocks, split)), name=title, encoder=True)
+    if near is not None:
+        scores = model.judged(blocks, split, near, fit.seed).on(blocks, split, near)
+        yield replace(model_scorer(scores), name=f"{title} + {INTEROLOGS}", encoder=True)
 
 
 def model_scorer(scores: LinkScores) -> Scorer:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 from tqdm import tqdm
 
@@ -51,6 +52,7 @@ def partners_of(
     top: int = 20,
     *,
     itself: bool = False,
+    relatives: sparse.csr_array | None = None,
 ) -> Iterator[Candidates]:
     """Rank all proteins of a graph as partners of some proteins.
 
@@ -69,6 +71,9 @@ def partners_of(
     top : int
     itself : bool
         Rank a protein of the graph among its own partners, too.
+    relatives : sparse array, shape=(num_nodes + m, num_nodes), optional
+        Among the graph's proteins, of these and of those asked about; for a model that looks at
+        them.
 
     Yields
     ------
@@ -84,7 +89,8 @@ def partners_of(
         asked = np.where(np.asarray(nodes) >= 0, nodes, asked)
     # New proteins have no edges; put after the others they change nothing for those.
     wider = replace(split, num_nodes=count + more, node_part=None)
-    scores = model.on({name: torch.cat([x, new[name]]) for name, x in own.items()}, wider)
+    every_protein = {name: torch.cat([x, new[name]]) for name, x in own.items()}
+    scores = model.on(every_protein, wider, relatives)
     every = np.arange(count)
     for query in asked.tolist():
         others = every if itself else every[every != query]

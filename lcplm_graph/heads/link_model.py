@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph, validation
+from lcplm_graph.heads.interologs import Interologs, interolog_weights
 from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_members, untrained
@@ -26,11 +28,12 @@ from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
-from lcplm_graph.splits.split import Split
+from lcplm_graph.splits.split import Labelled, Split
 
 Floats = npt.NDArray[np.float64]
 _FILES = HeadFiles("link model", "lcplm predict ...", WEIGHTS, CONFIG)
 _FORMAT = 1
+_NO_WEIGHT = (0.0, 0.0, 0.0)
 
 
 @dataclass
@@ -46,12 +49,16 @@ class LinkModel:
     calibration : Calibration
     facts : dict
         Encoder, data and whatever a user must know; JSON types only.
+    interolog_weight : tuple of float
+        What evidence of `Interologs` adds to the log-odds of pairs of C1, C2 and C3; 0 everywhere
+        for a model that does not look at relatives.
     """
 
     members: list[LinkPredictor]
     recipes: list[Recipe]
     calibration: Calibration = field(default_factory=Calibration)
     facts: dict[str, Any] = field(default_factory=dict)
+    interolog_weight: tuple[float, ...] = _NO_WEIGHT
 
     @classmethod
     def fit(
@@ -66,6 +73,7 @@ class LinkModel:
         head: str = "link",
         kinds: Sequence[Recipe] | None = None,
         facts: dict[str, Any] | None = None,
+        relatives: sparse.csr_array | None = None,
     ) -> LinkModel:
         """Train the members and calibrate their mean on the validation pairs.
 
@@ -88,6 +96,9 @@ class LinkModel:
         kinds : sequence of Recipe, optional
             Instead of what `conv` says.
         facts : dict, optional
+        relatives : sparse array, shape=(num_nodes, num_nodes), optional
+            Count interactions of relatives, too, see `Interologs`, with weights that validation
+            pairs choose.
         """
         if members < 1:
             raise ConfigError(f"members must be at least 1, not {members}")
@@ -100,17 +111,78 @@ class LinkModel:
             for seed, recipe in zip(seeds, recipes, strict=True)
         ]
         model = cls(fit_members(heads, split, seeds, options), recipes, facts=facts or {})
-        return replace(model, calibration=calibrated(model.on(blocks, split), split, options.seed))
+        return model.judged(blocks, split, relatives, options.seed)
 
-    def on(self, features: Blocks | Tensor, split: Split) -> LinkScores:
-        """Let the members look at the proteins and message edges of a split."""
+    def judged(
+        self,
+        features: Blocks | Tensor,
+        split: Split,
+        relatives: sparse.csr_array | None = None,
+        seed: int = 0,
+        draws: int = 1,
+    ) -> LinkModel:
+        """Return the model with weights of relatives and a calibration from validation pairs.
+
+        Parameters
+        ----------
+        features, split, relatives
+            As for `fit`.
+        seed : int
+            Of the negatives.
+        draws : int
+            How often negatives are drawn; their chance then counts less.
+        """
+        plain = replace(self, interolog_weight=_NO_WEIGHT)
+        scores, valid = plain.on(features, split), _valid_pairs(split, seed, draws)
+        if valid is None:
+            return replace(plain, calibration=Calibration())
+        (pairs, labels), classes = valid, split.classify(valid.pairs)
+        mean = scores.log_odds(pairs).mean(axis=0)
+        weight: tuple[float, ...] = _NO_WEIGHT
+        if relatives is not None:
+            evidence = Interologs(relatives, split.message).of(pairs)
+            weight = interolog_weights(mean, evidence, labels, classes)
+            mean = mean + np.array(weight)[classes - 1] * evidence
+        calibration = Calibration.fit(mean, labels, classes)
+        return replace(self, calibration=calibration, interolog_weight=weight)
+
+    def on(
+        self,
+        features: Blocks | Tensor,
+        split: Split,
+        relatives: sparse.csr_array | None = None,
+    ) -> LinkScores:
+        """Let the members look at the proteins and message edges of a split.
+
+        Parameters
+        ----------
+        features : mapping of str to Tensor, or Tensor, shape=(num_nodes, d)
+        split : Split
+        relatives : sparse array, shape=(num_nodes, m), optional
+            Of the proteins among the first m of the graph, which have all edges.
+
+        Raises
+        ------
+        InputError
+            If the model looks at relatives and none are given.
+        """
+        interologs = None
+        if any(self.interolog_weight):
+            if relatives is None:
+                raise InputError(
+                    "this link model looks at relatives of proteins, too; give `relatives`, from "
+                    "lcplm_graph.features.relatives"
+                )
+            interologs = Interologs(relatives, split.message)
         blocks = as_blocks(features)
         heads = [
             (member, recipe.features(blocks))
             for member, recipe in zip(self.members, self.recipes, strict=True)
         ]
         new_only = [recipe.new_only for recipe in self.recipes]
-        return LinkScores(heads, split, self.calibration, new_only)
+        return LinkScores(
+            heads, split, self.calibration, new_only, interologs, self.interolog_weight
+        )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights (float16) and configuration into `folder`, and return it."""
@@ -123,6 +195,7 @@ class LinkModel:
             "format": _FORMAT,
             "members": [recipe.as_dict() for recipe in self.recipes],
             "calibration": self.calibration.as_dict(),
+            "interolog_weight": list(self.interolog_weight),
             "facts": self.facts,
         }
         return _FILES.write(folder, weights, config)
@@ -140,7 +213,11 @@ class LinkModel:
             recipes = [Recipe.of(values) for values in config["members"]]
             members = [_member(recipe, weights, n) for n, recipe in enumerate(recipes)]
             calibration = Calibration.from_dict(config["calibration"])
-            return cls(members, recipes, calibration, config["facts"])
+            # Models of versions before 0.4 look at no relatives.
+            weight = tuple(map(float, config.get("interolog_weight", _NO_WEIGHT)))
+            if len(weight) != len(_NO_WEIGHT) or not np.isfinite(weight).all():
+                raise ValueError(f"{len(weight)} weights of interologs, not one for each class")
+            return cls(members, recipes, calibration, config["facts"], weight)
 
 
 def as_blocks(features: Blocks | Tensor) -> Blocks:
@@ -193,6 +270,10 @@ class LinkScores:
     calibration : Calibration
     new_only : sequence of bool, optional
         Members that speak only about pairs of two proteins without edges, see `Recipe`.
+    interologs : Interologs, optional
+        Evidence that is added to the log-odds of every member.
+    interolog_weight : sequence of float
+        Of that evidence, for each of the classes C1, C2 and C3.
     """
 
     def __init__(
@@ -201,6 +282,8 @@ class LinkScores:
         split: Split,
         calibration: Calibration = Calibration(),  # noqa: B008
         new_only: Sequence[bool] | None = None,
+        interologs: Interologs | None = None,
+        interolog_weight: Sequence[float] = _NO_WEIGHT,
     ) -> None:
         for _, x in heads:
             if len(x) != split.num_nodes:
@@ -210,6 +293,7 @@ class LinkScores:
         self.members = [member for member, _ in heads]
         self.split, self.calibration = split, calibration
         self.new_only = np.array(new_only or [False] * len(heads), bool)
+        self.interologs, self._weight = interologs, np.array(interolog_weight, np.float64)
         self.known = np.zeros(split.num_nodes, bool)
         self.known[split.message.ravel()] = True
         graph = message_graph(split)
@@ -234,7 +318,10 @@ class LinkScores:
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
-        return self._heard(each, self.known[ends.numpy()].any(axis=1))
+        each = self._heard(each, self.known[ends.numpy()].any(axis=1))
+        if self.interologs is not None:
+            each = each + self._weights(ends.numpy()) * self.interologs.of(ends.numpy())
+        return each
 
     def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
         """Return calibrated probabilities and the members' spread, both of shape (n,).
@@ -258,7 +345,15 @@ class LinkScores:
                 for member, h in zip(self.members, self.states, strict=True)
             ]
             each = torch.stack(every).double().numpy()
-        return self._heard(each, self.known[protein] | self.known[others]).mean(axis=0)
+        mean = self._heard(each, self.known[protein] | self.known[others]).mean(axis=0)
+        if self.interologs is None:
+            return mean
+        pairs = np.stack([np.full(len(others), protein), others], axis=1)
+        return mean + self._weights(pairs) * self.interologs.row(protein, others)
+
+    def _weights(self, pairs: IntArray) -> Floats:
+        """Return the weight of evidence for each pair, by its class."""
+        return self._weight[self.split.classify(pairs) - 1]
 
     def _heard(self, each: Floats, known: npt.NDArray[np.bool_]) -> Floats:
         if self.new_only.any() and not self.new_only.all():
@@ -277,21 +372,9 @@ def serves_known_proteins(split: Split) -> bool:
     return any(bool((split.classify(part.pairs) < 3).any()) for part in parts)
 
 
-def calibrated(scores: LinkScores, split: Split, seed: int = 0, draws: int = 1) -> Calibration:
-    """Calibrate mean log-odds on the validation pairs; without any, leave them as they are.
-
-    Parameters
-    ----------
-    scores : LinkScores
-    split : Split
-    seed : int
-        Of the negatives.
-    draws : int
-        How often negatives are drawn; their chance then counts less.
-    """
+def _valid_pairs(split: Split, seed: int, draws: int) -> Labelled | None:
+    """Return validation pairs with several draws of negatives; None without any."""
     parts = [part for k in range(draws) for part in validation(split, seed + k)]
     if not parts:
-        return Calibration()
-    pairs = np.concatenate([part.pairs for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    return Calibration.fit(scores.log_odds(pairs).mean(axis=0), labels, split.classify(pairs))
+        return None
+    return Labelled(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from lcplm_graph.pairs import IntArray, adjacency
 
@@ -16,6 +17,13 @@ IDENTITY, COVERAGE = 0.3, 0.5
 _KEPT = 100_000
 
 Relatives = dict[int, float]
+
+
+class _Found(NamedTuple):
+    """Identities of the training proteins that count as similar, and weights of all relatives."""
+
+    identity: Relatives
+    weight: Relatives
 
 
 class Nearest(NamedTuple):
@@ -52,12 +60,11 @@ class NearestPairs:
     def __init__(
         self, sequences: Sequence[str], pairs: IntArray, names: Sequence[str] | None = None
     ) -> None:
-        self.sequences = list(sequences)
+        self.sequences, self.pairs = list(sequences), pairs
         self.names = list(map(str, range(len(self.sequences)) if names is None else names))
         self._place = {sequence: i for i, sequence in enumerate(self.sequences)}
         self._indptr, self._indices = adjacency(pairs, len(self.sequences))
-        self._lengths = np.array([len(sequence) for sequence in self.sequences])
-        self._found: dict[str, Relatives] = {}
+        self._found: dict[str, _Found] = {}
 
     def of(self, sequences: Sequence[str], pairs: IntArray) -> Nearest:
         """Return the nearest training pair of each pair.
@@ -77,31 +84,41 @@ class NearestPairs:
 
     def relatives(self, sequences: Sequence[str]) -> list[Relatives]:
         """Return for each protein its similar training proteins and their identities."""
+        return [own.identity for own in self._of(sequences)]
+
+    def weights(self, sequences: Sequence[str]) -> sparse.csr_array:
+        """Return the weights of relatives, shape (n, training proteins); see `Interologs`."""
+        found = [own.weight for own in self._of(sequences)]
+        rows = np.repeat(np.arange(len(found)), [len(own) for own in found])
+        columns = np.array([place for own in found for place in own], np.int64)
+        values = np.array([weight for own in found for weight in own.values()], np.float64)
+        return sparse.csr_array((values, (rows, columns)), (len(found), len(self.sequences)))
+
+    def _of(self, sequences: Sequence[str]) -> list[_Found]:
         new = list(dict.fromkeys(text for text in sequences if text not in self._found))
         if len(self._found) + len(new) > _KEPT:
             self._found, new = {}, list(dict.fromkeys(sequences))
         self._found.update(zip(new, self._search(new), strict=True))
         return [self._found[text] for text in sequences]
 
-    def _search(self, sequences: list[str]) -> list[Relatives]:
-        found: list[Relatives] = [{} for _ in sequences]
+    def _search(self, sequences: list[str]) -> list[_Found]:
+        found = [_Found({}, {}) for _ in sequences]
         if not sequences:
             return found
-        from lcplm_graph.proteins.search import homologous_pairs
+        from lcplm_graph.features.relatives import all_alignments, weights
 
-        # No alignment spans enough of a protein that is too long or too short.
-        asked = [len(text) for text in sequences]
-        low, high = COVERAGE * min(asked), max(asked) / COVERAGE
-        near = np.flatnonzero((self._lengths >= low) & (self._lengths <= high)).tolist()
-        hits = homologous_pairs(
-            sequences, [self.sequences[i] for i in near],
-            identity=IDENTITY, coverage=COVERAGE, method="kmer",
-        )  # fmt: skip
-        for (query, target), identity in zip(hits.pairs.tolist(), hits.identity, strict=True):
-            found[query][near[target]] = float(identity)
+        hits = all_alignments(sequences, self.sequences)
+        counted = (hits.identity >= IDENTITY) & (hits.coverage >= COVERAGE)
+        numbers = hits.identity, counted, weights(hits, sequences, self.sequences)
+        for (query, target), *row in zip(hits.pairs.tolist(), *numbers, strict=True):
+            identity, is_similar, weight = row
+            found[query].weight[target] = float(weight)
+            if is_similar:
+                found[query].identity[target] = float(identity)
         for own, sequence in zip(found, sequences, strict=True):
             if sequence in self._place:
-                own[self._place[sequence]] = 1.0
+                own.identity[self._place[sequence]] = 1.0
+                own.weight[self._place[sequence]] = 1.0
         return found
 
     def _nearest(self, first: Relatives, second: Relatives) -> tuple[float, tuple[int, int]]:

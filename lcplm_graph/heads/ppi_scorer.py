@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, UnknownNameError
+from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
@@ -120,6 +121,7 @@ class PPIScorer:
         self.model, self.encoder = replace(model, members=members), encoder
         self.nearest, self.known = nearest, known
         self._trained = set(nearest.sequences)
+        self._weight = np.array(model.interolog_weight)
         self._rows: dict[str, Tensor] = {}
 
     @classmethod
@@ -224,6 +226,8 @@ class PPIScorer:
         blocks = self._features(proteins)
         classes = 3 - np.array([s in self._trained for s in proteins], np.int64)[ends].sum(axis=1)
         each = member_log_odds(self.model, blocks, ends)
+        if self._weight.any():
+            each = each + self._weight[classes - 1] * self._interologs(proteins, ends)
         sure = self.model.calibration
         own = sure.probability(each, classes)
         called = [""] * len(proteins)
@@ -232,6 +236,11 @@ class PPIScorer:
                 called[place] = called[place] or name
         unlike = warn_of_unlike(distance(self.model, blocks), called, self.model.facts["farthest"])
         return sure.probability(each.mean(axis=0), classes), own.std(axis=0), unlike
+
+    def _interologs(self, proteins: list[str], ends: IntArray) -> Floats:
+        """Return the evidence of training pairs between relatives, see `Interologs`."""
+        found = Interologs(self.nearest.weights(proteins), self.nearest.pairs)
+        return found.of(ends).round(_DIGITS)
 
     def _features(self, sequences: list[str]) -> Blocks:
         """Return the blocks of sequence-only members, float64; proteins are embedded one by one."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import PageOption, positional, several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.predict.saved_head import check_encoder
+from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.function_model import FunctionModel
@@ -94,16 +94,7 @@ class FunctionOptions(PageOption):
             raise ConfigError(f"--most {self.most}: give at least 1 term a protein")
         if not 0 <= self.threshold <= 1:
             raise ConfigError(f"--threshold {self.threshold}: a probability is from 0 to 1")
-        given = [f"--{name.replace('_', '-')}" for name in _OF_TRAINING if self._differs(name)]
-        if self.head is not None and given:
-            raise ConfigError(
-                f"the saved head is trained already: leave out {', '.join(given)}, or --head"
-            )
-
-    def _differs(self, name: str) -> bool:
-        (one,) = (one for one in fields(self) if one.name == name)
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        return getattr(self, name) != default
+        refuse_training_options(self, _OF_TRAINING)
 
 
 def run(options: FunctionOptions) -> None:

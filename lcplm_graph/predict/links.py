@@ -11,10 +11,11 @@ from lcplm_graph.command import PageOption, positional
 from lcplm_graph.errors import DataError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.predict.saved_head import check_encoder
+from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 
 if TYPE_CHECKING:
     import numpy as np
+    from scipy import sparse
     from torch import Tensor
 
     from lcplm_graph.datasets.base import PPIDataset
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.splits.split import Split
 
+# The seed also splits the graph, with a saved model, too.
+_OF_TRAINING = ("conv", "steps", "members", "homologues")
 _FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
 
 
@@ -51,8 +54,10 @@ class EdgesOptions(PageOption):
         Heads of different seeds whose mean is the answer; at least one of each kind.
     seed
         Of training.
+    homologues
+        Look also at known interactions of relatives, with weights that validation pairs choose.
     head
-        Folder of a saved model, instead of training.
+        Folder of a saved model, instead of training; it looks at relatives if it did in training.
     save_head
         Folder to keep the model in.
     device
@@ -68,9 +73,14 @@ class EdgesOptions(PageOption):
     steps: int | None = None
     members: int = 4
     seed: int = 0
+    homologues: bool = True
     head: str | None = None
     save_head: str | None = None
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_training_options(self, _OF_TRAINING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +108,7 @@ class _Trained:
     encoder: Encoder
     features: dict[str, Tensor]
     model: LinkModel
+    relatives: sparse.csr_array | None
 
 
 def partners(options: PartnersOptions) -> None:
@@ -120,7 +131,7 @@ def partners(options: PartnersOptions) -> None:
     rows = []
     found = partners_of(
         given.model, given.features, given.split, features, nodes, options.top,
-        itself=options.itself,
+        itself=options.itself, relatives=_relatives_with(given, store),
     )  # fmt: skip
     for name, own, best in zip(store.ids, nodes.tolist(), found, strict=True):
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
@@ -143,7 +154,8 @@ def edges(options: EdgesOptions) -> None:
     check_suffix(options.out)
     given = _trained(options, load_graph(options.graph))
     _warn_of_unlike(given.model, given.features, given.dataset.sequences.ids)
-    found = new_edges(given.model.on(given.features, given.split), options.top, progress=True)
+    scores = given.model.on(given.features, given.split, given.relatives)
+    found = new_edges(scores, options.top, progress=True)
     names, symbols = _names(given.dataset)
     each = zip(found.pairs.tolist(), found.probability, found.spread, strict=True)
     rows = [
@@ -188,8 +200,21 @@ def _write(options: EdgesOptions, network: Network, given: _Trained, title: str,
         print(f"report: {write_network_page(options.report, network, title, facts)}")
 
 
+def _relatives_with(given: _Trained, asked: SequenceStore) -> sparse.csr_array | None:
+    """Return relatives of the graph's proteins, and below them of those asked about."""
+    if given.relatives is None:
+        return None
+    from scipy import sparse
+
+    from lcplm_graph.features.relatives import relatives
+
+    new = relatives(asked, given.dataset.sequences, progress=True)
+    return sparse.csr_array(sparse.vstack([given.relatives, new]))
+
+
 def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.evaluation.models import shown_name
+    from lcplm_graph.features.relatives import relatives
     from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.heads.recipe import link_features
@@ -201,20 +226,25 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)
+    near = None
     if options.head is not None:
         model = LinkModel.load(options.head)
         check_encoder(model, encoder, options.head)
+        if any(model.interolog_weight):
+            near = relatives(dataset.sequences, progress=True)
     else:
+        near = relatives(dataset.sequences, progress=True) if options.homologues else None
         fit = LINK_FIT.shown(options.steps, options.seed)
         facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
         facts |= {"precision": encoder.precision}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
         model = LinkModel.fit(
-            features, split, members=options.members, options=fit, conv=options.conv, facts=facts
-        )
+            features, split, members=options.members, options=fit, conv=options.conv, facts=facts,
+            relatives=near,
+        )  # fmt: skip
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")
-    return _Trained(dataset, split, encoder, features, model)
+    return _Trained(dataset, split, encoder, features, model, near)
 
 
 def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequence[str]) -> None:

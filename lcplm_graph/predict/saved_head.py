@@ -1,8 +1,10 @@
-"""Whether a saved head belongs to the encoder that it is asked with."""
+"""What goes with a saved head: its encoder, and no option of training."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.errors import ConfigError
 
@@ -20,3 +22,16 @@ def check_encoder(model: LinkModel | FunctionModel, encoder: Encoder, folder: st
             f"{model.facts.get('precision', 'float32')}, not of {encoder.name!r} in "
             f"{encoder.precision}; give those as --encoder and --precision"
         )
+
+
+def refuse_training_options(options: Any, names: Sequence[str]) -> None:
+    """Refuse options of training, where given, beside ``--head``; names as in the dataclass."""
+    defaults = {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in fields(options)
+    }
+    given = [name for name in names if getattr(options, name) != defaults[name]]
+    if options.head is not None and given:
+        written = [f"no-{name}" if defaults[name] is True else name for name in given]
+        shown = ", ".join(f"--{name.replace('_', '-')}" for name in written)
+        raise ConfigError(f"the saved head is trained already: leave out {shown}, or --head")

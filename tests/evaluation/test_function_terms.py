@@ -118,7 +118,7 @@ def test_the_terms_of_homologues_count(kinds, tmp_path, capsys):
         model.probability(torch.zeros(1, 20), ["MK", "MV"])
     refused = ["--head", str(tmp_path / "head"), "--no-homologues"]
     assert predict.main([*asked, "--out", str(tmp_path / "x.tsv"), *refused]) == 1
-    assert "leave out --homologues" in capsys.readouterr().err
+    assert "leave out --no-homologues" in capsys.readouterr().err
 
 
 def test_damaged_homologues_are_named(kinds, tmp_path):

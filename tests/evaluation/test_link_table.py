@@ -83,9 +83,9 @@ def test_the_table_tells_signal_from_chance_and_states_its_terms(table):
     cells = {(row["class"], row["model"]): row for row in report.rows}
     models = list(dict.fromkeys(row["model"] for row in report.rows))
     assert models == [
-        "degree", "common neighbours", "Adamic-Adar", "resource allocation",
-        "composition", "composition + dipeptides",
-        "encoder composition", "link model (composition)", "oracle",
+        "degree", "common neighbours", "Adamic-Adar", "resource allocation", "interologs",
+        "composition", "composition + dipeptides", "encoder composition",
+        "link model (composition)", "link model (composition) + interologs", "oracle",
     ]  # fmt: skip
     assert set(curves) == {"C1", "C2", "C3"}
     facts = {part.name: part.facts for part in classes}
@@ -124,6 +124,7 @@ def test_features_in_walks_are_a_row_beside_those_of_single_proteins(table, monk
     rows = link_scorers(
         dataset, dataset.split(kind="node", seed=0), load_encoder("random:tiny"),
         fit=FitOptions(steps=2, batch_size=64), members=1, context="walks", conv="none",
+        homologues=False,
     )  # fmt: skip
     pairs = np.array([[0, 1], [2, 3], [4, 5]])
     name = "random:tiny (untrained)"
@@ -232,7 +233,7 @@ def test_the_command_line_refuses_or_marks_a_leak(table, tmp_path, capsys, monke
     assert run_link(table, *arguments, "--allow-leakage") == 0
     printed = capsys.readouterr().out
     marked = [line for line in printed.splitlines() if line.startswith("C") and str(run) in line]
-    assert len(marked) == 6
+    assert len(marked) == 9
     assert all("LEAKED" in line for line in marked)
     assert "random-init encoder" in printed
     rows = json.loads((out / "results.json").read_text())["rows"]
@@ -251,7 +252,10 @@ class NotTrained:
     def fit(cls, *features, **options):
         return cls()
 
-    def on(self, features, split):
+    def judged(self, *given):
+        return self
+
+    def on(self, *given):
         return self
 
 
@@ -264,6 +268,10 @@ def test_the_row_without_training_can_be_left_out(table, monkeypatch):
     fewer = [row.name for row in link_scorers(dataset, split, encoder, untrained=False)]
     assert [name for name in every if name not in fewer] == ["random-init encoder"]
     assert len(fewer) == len(every) - 1
+    alone = [row.name for row in link_scorers(dataset, split, encoder, homologues=False)]
+    assert [name for name in every if name not in alone] == [
+        "interologs", "link model (composition) + interologs",
+    ]  # fmt: skip
 
 
 def test_published_negatives_and_saved_splits(table, tmp_path, capsys):
@@ -329,9 +337,12 @@ def test_predict_writes_ranked_tables(table, tmp_path, capsys, monkeypatch):
     assert len(rows) == 5
     assert all((ids.index(r[1]), ids.index(r[2])) not in known for r in rows)
     head = ["--head", str(tmp_path / "head")]
+    assert predict.main(["edges", "--out", str(edges), *fast, *head, "--no-homologues"]) == 1
+    assert "leave out --steps, --no-homologues, or --head" in capsys.readouterr().err
+    trained = [*fast[:4], "--top", "5", *head]
     for suffix in ("graphml", "cx2"):
         file = tmp_path / f"edges.{suffix}"
-        assert predict.main(["edges", "--out", str(file), *fast, *head]) == 0
+        assert predict.main(["edges", "--out", str(file), *trained]) == 0
         assert _edges_of(file) == {(r[1], r[2]) for r in rows}
     assert predict.main(["edges", "--out", "x.txt", *fast]) == 1
     assert "should end in one of .tsv" in capsys.readouterr().err

@@ -1,0 +1,146 @@
+"""Interologs: known interactions of relatives of two proteins, as evidence that these interact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.pairs import IntArray
+
+_CLASSES = 3
+# A class with fewer pairs of either label is weighed as all pairs together.
+_FEW = 100
+# What a standard deviation of the scores counts for at least, beside one of the evidence.
+_LEAST = 0.01
+_BLOCK = 4096
+
+Floats = npt.NDArray[np.float64]
+
+
+class Interologs:
+    """How often relatives of one protein interact with relatives of another.
+
+    With ``w`` the weights of relatives and ``A`` the graph, the evidence of proteins i and j is
+    the root of ``(w A w^T)_ij / sqrt((1 + D_i) (1 + D_j))``, where ``D_i`` is the weighted number
+    of interactions of i's relatives: 0 without an interaction between relatives, nearly 1 if all
+    that is known of the ones is that they interact with the others.  A protein is its own relative.
+    The root lets weak evidence, as of remote relatives, count for more.
+
+    Parameters
+    ----------
+    relatives : sparse array, float, shape=(n, m)
+        From `lcplm_graph.features.relatives.relatives`; columns are the graph's proteins.
+    edges : ndarray, dtype=int64, shape=(e, 2)
+        Known interactions of those, each once.
+
+    Raises
+    ------
+    InputError
+        If an edge is of a protein that is no column.
+
+    References
+    ----------
+    .. [1] Walhout et al., Science 287, 116 (2000).
+    .. [2] Yu et al., Genome Research 14, 1107 (2004), which also measures when they can be relied
+       on.
+
+    Examples
+    --------
+    >>> relatives = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0.5, 0, 1, 0], [0, 0, 0, 1]])
+    >>> found = Interologs(sparse.csr_array(relatives), np.array([[0, 1]]))
+    >>> found.of(np.array([[2, 1], [1, 2], [3, 1]])).round(2).tolist()
+    [0.54, 0.54, 0.0]
+    """
+
+    def __init__(self, relatives: sparse.csr_array, edges: IntArray) -> None:
+        count = relatives.shape[1]
+        if len(edges) and int(edges.max()) >= count:
+            raise InputError(
+                f"a pair of protein {int(edges.max())}, but relatives among {count} proteins"
+            )
+        both = np.concatenate([edges, edges[edges[:, 0] != edges[:, 1]][:, ::-1]])
+        graph = sparse.csr_array(
+            (np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(count, count)
+        )
+        self._relatives = sparse.csr_array(relatives, dtype=np.float64)
+        self._partners = (self._relatives @ graph).tocsr()
+        interactions = self._relatives @ np.asarray(graph.sum(axis=1)).ravel()
+        self._scale = 1 / np.sqrt(1 + interactions)
+
+    def of(self, pairs: IntArray) -> Floats:
+        """Return the evidence of pairs, shape (n,); the same in either order, to the last bit.
+
+        Parameters
+        ----------
+        pairs : ndarray, dtype=int64, shape=(n, 2)
+        """
+        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+        parts = [np.empty(0)]
+        for start in range(0, len(pairs), _BLOCK):
+            i, j = pairs[start : start + _BLOCK].T
+            # The two differ in their last bits.
+            sums = self._met(i, j) + self._met(j, i)
+            parts.append(np.sqrt(sums / 2 * (self._scale[i] * self._scale[j])))
+        return np.concatenate(parts)
+
+    def row(self, protein: int, others: IntArray) -> Floats:
+        """Return the evidence of one protein with others, shape (len(others),)."""
+        own, partners = self._relatives[[protein]].T, self._partners[[protein]].T
+        met = self._relatives[others] @ partners + self._partners[others] @ own
+        return np.sqrt(met.toarray().ravel() / 2 * (self._scale[protein] * self._scale[others]))
+
+    def rows(self, proteins: IntArray) -> Floats:
+        """Return the evidence of proteins with all proteins, shape (len(proteins), n)."""
+        every = np.arange(self._relatives.shape[0])
+        return np.stack([self.row(protein, every) for protein in np.asarray(proteins).tolist()])
+
+    def _met(self, i: IntArray, j: IntArray) -> Floats:
+        return np.asarray((self._partners[i] * self._relatives[j]).sum(axis=1)).ravel()
+
+
+def interolog_weights(
+    scores: Floats, evidence: Floats, labels: Any, classes: Any
+) -> tuple[float, ...]:
+    """Choose what evidence adds to log-odds, for each of the classes C1, C2, C3.
+
+    Parameters
+    ----------
+    scores, evidence : ndarray, dtype=float64, shape=(n,)
+        Log-odds of validation pairs without the evidence, and from `Interologs.of`.
+    labels : array_like, bool, shape=(n,)
+    classes : array_like, int, shape=(n,)
+        1, 2 or 3.
+
+    Returns
+    -------
+    tuple of float
+        Never below 0: that relatives interact is no reason against it.
+    """
+    label, of_class = np.asarray(labels, bool), np.asarray(classes)
+    chosen = []
+    for number in range(1, _CLASSES + 1):
+        own = of_class == number
+        enough = min(label[own].sum(), (~label[own]).sum()) >= _FEW
+        own = own if enough else np.ones_like(own)
+        chosen.append(_weight(scores[own], evidence[own], label[own]))
+    return tuple(chosen)
+
+
+def _weight(scores: Floats, evidence: Floats, label: npt.NDArray[np.bool_]) -> float:
+    spread = scores.std(), evidence.std()
+    if min(spread) == 0 or label.all() or not label.any():
+        return 0.0
+    # Imported here: a model that is only used does not choose again.
+    from sklearn.linear_model import LogisticRegression
+
+    columns = np.stack([scores, evidence], axis=1) / spread
+    of_scores, of_evidence = LogisticRegression().fit(columns, label).coef_[0]
+    if of_evidence <= 0:
+        return 0.0
+    # Scores that say nothing, or rank the wrong way, still decide between pairs of equal evidence.
+    ratio = of_evidence / max(of_scores, _LEAST * of_evidence)
+    return float(ratio * spread[0] / spread[1])
