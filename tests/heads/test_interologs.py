@@ -20,11 +20,12 @@ FIT = FitOptions(steps=4, batch_size=64)
 
 
 def paired_families(seed=0):
-    """Proteins 2k and 2k + 1 are relatives; a family's interactions are those of its relative."""
+    """Proteins 2k and 2k + 1 are relatives; where one interacts, so does the other."""
     rng = np.random.default_rng(seed)
     families = np.array(list(itertools.combinations(range(NODES // 2), 2)))
-    chosen = families[rng.permutation(len(families))[:150]]
-    edges = np.concatenate([2 * chosen, 2 * chosen + 1])
+    chosen = families[rng.permutation(len(families))[:75]]
+    members = itertools.product((0, 1), repeat=2)
+    edges = np.concatenate([2 * chosen + np.array(each) for each in members])
     weights = np.eye(NODES)
     own = np.arange(0, NODES, 2)
     weights[own, own + 1] = weights[own + 1, own] = 0.6
