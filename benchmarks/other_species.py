@@ -4,8 +4,9 @@
     python benchmarks/other_species.py yeast_test.tsv yeast_test.fasta --members 0
 
 Heads of equal shape and seeds, trained on `string_human_core`, score every pair of the file: its
-positives against its own negatives, and most of them against stub-matched ones.  The last row is
-what an LC-PLM-G says of itself; with ``--members 0`` it stands alone and nothing is trained.
+positives against its own negatives, and most of them against stub-matched ones.  The last rows are
+what an LC-PLM-G says of itself and what ``lcplm score`` says, also of known interactions between
+relatives alone; with ``--members 0`` they stand alone and nothing is trained.
 ``--out`` keeps it beside the heads, as a table that a model's card can show.
 Nothing of the file is trained on; homologues of human proteins are in it, as they are in
 D-SCRIPT's test.
@@ -24,13 +25,15 @@ import torch
 from quality_parts.models import folder_of, weights_of
 from timing import table
 
-from lcplm_graph import AddProteinFeatures, PairPPI, StringPPI, load_encoder
+from lcplm_graph import AddProteinFeatures, PairPPI, PPIScorer, StringPPI, load_encoder
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.comparison import Comparison, over_members, over_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.evaluation.models import random_twin, shown_name
+from lcplm_graph.evaluation.scorers import INTEROLOGS
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit_link import LINK_FIT
+from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_link_members
 from lcplm_graph.models.encoders import Encoder
@@ -65,6 +68,7 @@ def main() -> None:
     if options.members:
         scores |= heads(other, load_encoder(options.encoder), options.members, options.heads)
     scores[f"{own}, its own word"] = own_word(other, load_encoder(options.own))
+    scores |= scorer_that_ships(other)
     rows = [(name, *measured(score, cases, options.resamples)) for name, score in scores.items()]
     print(table(rows, ("features", *(f"{m}, {c}" for c in cases for m in ("AUPR", "AUROC")))))
     if options.out:
@@ -146,6 +150,17 @@ def own_word(other: PairPPI, encoder: Encoder) -> Score:
         return encoder.relation(h[:, pairs[:, 0]], h[:, pairs[:, 1]]).double().numpy()[None]
 
     return score
+
+
+def scorer_that_ships(other: PairPPI) -> dict[str, Score]:
+    """Return what `lcplm score` says of pairs, and what its training pairs between relatives do."""
+    scorer, sequences = PPIScorer.from_pretrained(), list(other.sequences)
+    evidence = Interologs(scorer.nearest.weights(sequences), scorer.nearest.pairs)
+
+    def score(pairs: np.ndarray) -> np.ndarray:
+        return scorer.score([(sequences[i], sequences[j]) for i, j in pairs.tolist()])[None]
+
+    return {INTEROLOGS: lambda pairs: evidence.of(pairs)[None], "lcplm score": score}
 
 
 def published(other: PairPPI) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,8 @@ from lcplm_graph.io import atomic_path
 # Okabe & Ito's colours, told apart by all common kinds of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _FEATURES = (
+    (" + interologs", "#D55E00"),
+    ("interologs", "#8E7CC3"),
     ("lcplm-g", "#009E73"),
     ("LC-PLM-G", "#009E73"),
     ("untrained", "#CC79A7"),
@@ -46,6 +48,7 @@ _METHODS = (
     ("nearest", "^"),
     ("best hit", "v"),
     ("homologues", "v"),
+    ("interologs", "v"),
     ("head", "o"),
 )
 _SETTINGS: dict[Any, Any] = {

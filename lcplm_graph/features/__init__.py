@@ -18,7 +18,8 @@ resumed after a kill without losing or repeating a protein, written as HDF5, NPZ
 (`formats`), on this machine or on a Ray cluster (`engines`).
 
 What one calls: `AddProteinFeatures`, `store.cached_embeddings`, `embed.embed_fasta`;
-`precomputed` reads vectors that others made.
+`precomputed` reads vectors that others made. `relatives.relatives` says which proteins a search
+finds related, and how closely; that is kept, too.
 
 Next: `lcplm_graph.heads` learns from features.
 """

@@ -14,7 +14,8 @@ by name. `link.LinkPredictor` scores pairs, `function.FunctionPredictor` terms,
 True
 
 For an answer rather than a network there is `link_model.LinkModel`: several heads of several
-seeds, trained on a `Split`, whose mean is a calibrated probability with its spread. `ppi_scorer`
+seeds, trained on a `Split`, whose mean is a calibrated probability with its spread; given the
+proteins' relatives it also counts known interactions between these (`interologs`). `ppi_scorer`
 ships one that is trained, behind ``lcplm score``. `function_model.FunctionModel` is a function
 head with its terms, behind ``lcplm predict function``.
 
