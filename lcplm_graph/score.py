@@ -3,7 +3,9 @@
 A and B are names (STRING ids, UniProt accessions, gene names of the human training data), FASTA
 files, or sequences.  Probabilities hold where one pair that does not interact comes with each that
 does; nearest_training_identity is that of the most similar training pair, 0 if none has 30 %.
---details names that pair, and tells which pairs have a protein unlike anything seen in training.
+--details names that pair, and tells which pairs have a protein unlike anything seen in training,
+and from 0 to 1 how much training pairs between relatives of the two proteins, also remote ones,
+speak for an interaction.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from lcplm_graph.heads.ppi_scorer import ScoredPairs
 
 COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
-DETAILS = ("nearest_training_protein1", "nearest_training_protein2", "unlike_training")
+DETAILS = (
+    "nearest_training_protein1", "nearest_training_protein2", "unlike_training",
+    "interolog_evidence",
+)  # fmt: skip
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 # Every answer that is printed is read by someone.
 _PRINTED = 1000
@@ -48,7 +53,8 @@ class ScoreOptions(PageOption):
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
     details
-        Add the nearest training pair, and whether a protein is unlike anything seen in training.
+        Add the nearest training pair, whether a protein is unlike anything seen in training, and
+        the evidence of training pairs between relatives.
     precision
         What the encoder computes with, see lcplm embed.
     scorer

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,8 @@ class ScoredPairs:
         That pair, the protein like the first one first; two empty names if none is similar.
     unlike_training : ndarray, dtype=bool, shape=(n,)
         A protein whose features lie outside of what training proteins have.
+    interolog_evidence : ndarray, dtype=float64, shape=(n,)
+        From 0 to 1: what training pairs between relatives of the two say, see `Interologs`.
     """
 
     names: list[tuple[str, str]]
@@ -68,6 +70,7 @@ class ScoredPairs:
     nearest_training_identity: Floats
     nearest_training_pair: list[tuple[str, str]]
     unlike_training: npt.NDArray[np.bool_]
+    interolog_evidence: Floats
 
     def rows(self, *, details: bool = False) -> list[tuple[Any, ...]]:
         """Return the rows of the table that ``lcplm score`` writes, one per pair.
@@ -75,7 +78,7 @@ class ScoredPairs:
         Parameters
         ----------
         details : bool
-            Add the nearest training pair, and ``yes`` or ``no`` for `unlike_training`.
+            Add the nearest training pair, ``yes`` or ``no`` for `unlike_training`, the evidence.
         """
         numbers = (self.probability, self.uncertainty, self.nearest_training_identity)
         short = [
@@ -85,10 +88,18 @@ class ScoredPairs:
         if not details:
             return short
         said = ["yes" if strange else "no" for strange in self.unlike_training]
-        return [
-            (*row, *pair, odd)
-            for row, pair, odd in zip(short, self.nearest_training_pair, said, strict=True)
-        ]
+        evidence = [round(float(value), 4) for value in self.interolog_evidence]
+        more = zip(short, self.nearest_training_pair, said, evidence, strict=True)
+        return [(*row, *pair, odd, value) for row, pair, odd, value in more]
+
+
+class _Scored(NamedTuple):
+    """Numbers of each pair; of each protein whether it is unlike training proteins."""
+
+    probability: Floats
+    spread: Floats
+    evidence: Floats
+    unlike: npt.NDArray[np.bool_]
 
 
 class PPIScorer:
@@ -191,19 +202,21 @@ class PPIScorer:
         UnknownNameError
             If a text is neither a name nor a sequence.
         """
-        return self._scored(*self._resolved(pairs, sequences))[0]
+        return self._scored(*self._resolved(pairs, sequences)).probability
 
     def answer(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None = None
     ) -> ScoredPairs:
         """Return probabilities with all that one must know beside them; see `score`."""
         names, proteins, ends = self._resolved(pairs, sequences)
-        probability, spread, unlike = self._scored(names, proteins, ends)
+        found = self._scored(names, proteins, ends)
         identity, nearest = self.nearest.of(proteins, ends)
         called = [*self.nearest.names, ""]
         alike = [(called[i], called[j]) for i, j in nearest.tolist()]
-        strange = np.asarray(unlike[ends].any(axis=1), bool)
-        return ScoredPairs(names, probability, spread, identity, alike, strange)
+        strange = np.asarray(found.unlike[ends].any(axis=1), bool)
+        return ScoredPairs(
+            names, found.probability, found.spread, identity, alike, strange, found.evidence
+        )
 
     def _resolved(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None
@@ -218,16 +231,13 @@ class PPIScorer:
         ends = [[place.setdefault(read[text], len(place)) for text in pair] for pair in names]
         return names, list(place), np.array(ends, np.int64).reshape(-1, 2)
 
-    def _scored(
-        self, names: list[tuple[str, str]], proteins: list[str], ends: IntArray
-    ) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    def _scored(self, names: list[tuple[str, str]], proteins: list[str], ends: IntArray) -> _Scored:
         if not len(ends):
-            return np.empty(0), np.empty(0), np.empty(0, bool)
+            return _Scored(np.empty(0), np.empty(0), np.empty(0), np.empty(0, bool))
         blocks = self._features(proteins)
         classes = 3 - np.array([s in self._trained for s in proteins], np.int64)[ends].sum(axis=1)
-        each = member_log_odds(self.model, blocks, ends)
-        if self._weight.any():
-            each = each + self._weight[classes - 1] * self._interologs(proteins, ends)
+        evidence = self._interologs(proteins, ends)
+        each = member_log_odds(self.model, blocks, ends) + self._weight[classes - 1] * evidence
         sure = self.model.calibration
         own = sure.probability(each, classes)
         called = [""] * len(proteins)
@@ -235,7 +245,8 @@ class PPIScorer:
             for name, place in zip(pair, end, strict=True):
                 called[place] = called[place] or name
         unlike = warn_of_unlike(distance(self.model, blocks), called, self.model.facts["farthest"])
-        return sure.probability(each.mean(axis=0), classes), own.std(axis=0), unlike
+        probability = sure.probability(each.mean(axis=0), classes)
+        return _Scored(probability, own.std(axis=0), evidence, unlike)
 
     def _interologs(self, proteins: list[str], ends: IntArray) -> Floats:
         """Return the evidence of training pairs between relatives, see `Interologs`."""

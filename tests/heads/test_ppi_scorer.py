@@ -3,6 +3,7 @@
 import json
 import time
 import warnings
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -44,6 +45,24 @@ def test_a_pair_has_one_probability_in_either_order_alone_and_among_others(score
         (alone,) = scorer.score([pairs[i]])
         (turned,) = scorer.score([pairs[i][::-1]])
         assert alone == turned == everything.probability[i]
+
+
+def test_training_pairs_of_relatives_count_for_a_pair(scorer):
+    """RNF7 and CUL2, relatives of RBX1 and CUL1, are a training pair; so are others, remoter."""
+    pairs = [("RBX1", "CUL1"), ("CUL1", "RBX1"), ("TP53", "MDM4")]
+    found = scorer.answer(pairs)
+    assert found.interolog_evidence[0] == found.interolog_evidence[1] > 0.05
+    assert found.interolog_evidence[2] == 0
+    assert (found.interolog_evidence <= 1).all()
+    alone = PPIScorer(
+        replace(scorer.model, interolog_weight=(0, 0, 0)), scorer.encoder, scorer.nearest,
+        scorer.known,
+    ).score(pairs)  # fmt: skip
+    assert found.probability[0] > alone[0]
+    assert found.probability[2] == alone[2]
+    # Remote relatives are none of the nearest pair.
+    weights = scorer.nearest.weights([scorer.known.sequence("RNF7")]).toarray()[0]
+    assert (weights > 0).sum() > (weights == 1).sum() == 1
 
 
 def test_names_and_sequences_are_the_same_protein(scorer):
@@ -194,7 +213,7 @@ def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
     assert score.main(["A" * 200, "MDM2", "--details"]) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert header.split("\t") == [*columns, *score.DETAILS]
-    assert row.split("\t")[5:] == ["", "", "yes"]
+    assert row.split("\t")[5:] == ["", "", "yes", "0.0000"]
     for wrong, told in (
         (["TP53"], "got 1"),
         (["TP5_3", "MDM2"], "neither a protein known here"),
