@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.training.options import TrainOptions
+from lcplm_graph.training.options import TEMPERATURE, TrainOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +47,8 @@ class Stage1Options(TrainOptions):
     contrastive
         Weight of a homology-contrastive term: two members of a cluster are told from all others
         in the batch. Needs clusters.
+    temperature
+        Of that term: the lower, the more the nearest of the others count.
     max_length
         Longer proteins are cropped to random windows of this many residues; default: what fits a
         batch.
@@ -65,6 +67,7 @@ class Stage1Options(TrainOptions):
     encoder: str | None = None
     clusters: str | None = None
     contrastive: float = 0.0
+    temperature: float = TEMPERATURE
     max_length: int | None = None
     eval_tokens: int = 16384
     split_seed: int = 0
@@ -78,6 +81,10 @@ class Stage1Options(TrainOptions):
                 f"contrastive is {self.contrastive}; it must not be negative, and above 0 it needs "
                 "clusters"
             )
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature is {self.temperature}; it must be above 0")
+        if self.temperature != TEMPERATURE and not self.contrastive:
+            raise ConfigError("temperature is of the contrastive term; give --contrastive, too")
         if self.encoder is not None and (self.arch != "bimamba-s" or self.shape):
             raise ConfigError("encoder brings its own shape; leave arch, d_model, n_layer, d_state")
 
@@ -142,7 +149,8 @@ def _train(options: Stage1Options, checkpoint: Path | None) -> None:
     facts |= {"stage": 1, "parameters": count_parameters(model), **corpus.facts}
     contrastive, columns = None, held_out.columns
     if options.contrastive:
-        contrastive = HomologyContrast(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        width: int = model.config.hidden_size  # type: ignore[union-attr, assignment]
+        contrastive = HomologyContrast(width, temperature=options.temperature)
         columns = (*CONTRASTIVE_COLUMNS, *columns)
     run = Run(
         task=MaskedLMTask(

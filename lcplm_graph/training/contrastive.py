@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.tokens.packing import PackedTokens
+from lcplm_graph.training.options import TEMPERATURE
 
 POOL = "mean_std"
 
@@ -28,7 +29,7 @@ class HomologyContrast(nn.Module):
     temperature : float
     """
 
-    def __init__(self, dim: int, projected: int = 128, temperature: float = 0.07) -> None:
+    def __init__(self, dim: int, projected: int = 128, temperature: float = TEMPERATURE) -> None:
         super().__init__()
         self.projection = nn.Linear(pooled_dim(dim, POOL), projected, bias=False)
         self.temperature = temperature

@@ -30,6 +30,10 @@ class RunOptions(Protocol):
         """What to go on from: auto, or a checkpoint; None for a new run."""
 
 
+#: Of the homology-contrastive term, by default.
+TEMPERATURE = 0.07
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """Options of a training run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,14 @@ def stored_options(options: RunOptions) -> dict[str, Any]:
 
 
 def _refuse_other_options(options: RunOptions, path: Path) -> None:
-    before = read_options(path)
     now = stored_options(options)
+    # An option that the run's version did not have had the effect of its default.
+    defaults = {one.name: one.default for one in fields(options) if one.default is not MISSING}
+    before = defaults | read_options(path)
     different = [
         f"{k}: {before.get(k)!r} then, {now.get(k)!r} now"
         for k in dict.fromkeys([*before, *now])
-        if k not in FREE_ON_RESUME and before.get(k) != now.get(k)
+        if k != "resume" and k not in FREE_ON_RESUME and before.get(k) != now.get(k)
     ]
     if different:
         raise ConfigError(

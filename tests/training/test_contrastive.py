@@ -92,9 +92,10 @@ def test_batch_is_a_function_of_seed_and_number(families) -> None:
         assert torch.equal(a, b)
 
 
-def test_loss_is_nt_xent_written_out() -> None:
+@pytest.mark.parametrize("temperature", [0.07, 0.2])
+def test_loss_is_nt_xent_written_out(temperature) -> None:
     torch.manual_seed(0)
-    head = HomologyContrast(8, projected=5)
+    head = HomologyContrast(8, projected=5, temperature=temperature)
     packed = tokenize(["MKTAYI", "GAVL", "PPWQ", "MKT", "HHHHC", "GAW"])
     states = torch.randn(len(packed.input_ids), 8)
     pairs = torch.tensor([[0, 3], [5, 1]])
@@ -105,7 +106,7 @@ def test_loss_is_nt_xent_written_out() -> None:
     z = z / z.norm(dim=1, keepdim=True)
     expected, right = 0.0, 0
     for i, j in ((0, 2), (1, 3), (2, 0), (3, 1)):
-        others = {k: (z[i] @ z[k]).item() / 0.07 for k in range(4) if k != i}
+        others = {k: (z[i] @ z[k]).item() / temperature for k in range(4) if k != i}
         expected += math.log(sum(math.exp(v) for v in others.values())) - others[j]
         right += max(others, key=others.__getitem__) == j
     assert loss == pytest.approx(expected, rel=1e-4)
@@ -168,8 +169,47 @@ def test_goes_on_from_a_model(tiny_options, tmp_path) -> None:
     assert after[0]["valid_loss"] == pytest.approx(before[-1]["valid_loss"], rel=1e-5)
 
 
+def test_a_run_of_a_version_without_an_option_goes_on(tiny_options, tmp_path) -> None:
+    train(tiny_options(out=str(tmp_path / "run")))
+    config = tmp_path / "run/config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith("temperature:")]
+    assert len(older) == len(lines) - 1
+    config.write_text("".join(older))
+    train(tiny_options(out=str(tmp_path / "run"), resume="auto"))
+    config.write_text("".join(line for line in older if not line.startswith("seed:")))
+    with pytest.raises(ConfigError, match="different: seed: 0 then, 3 now"):
+        train(tiny_options(out=str(tmp_path / "run"), resume="auto", seed=3))
+
+
+def test_the_temperature_is_that_of_the_run(tmp_path) -> None:
+    """So high that all views are alike: the loss is that of a guess."""
+    names = [f"f{n // 2}_{n % 2}" for n in range(60)]
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("LAGVSERTIDPKQNFYMHWC"), 50)) for _ in names]
+    (tmp_path / "p.fasta").write_text(
+        "".join(f">{name}\n{text}\n" for name, text in zip(names, texts, strict=True))
+    )
+    (tmp_path / "c.tsv").write_text("".join(f"{name[:-1]}0\t{name}\n" for name in names))
+    train(
+        Stage1Options(
+            corpus=f"fasta:{tmp_path}/p.fasta", clusters=f"{tmp_path}/c.tsv", contrastive=1.0,
+            temperature=1e6, preset="tiny", d_model=16, d_state=4, steps=2, max_tokens=512,
+            devices=1, eval_tokens=100, log_every=1, eval_every=100, out=str(tmp_path / "run"),
+        )
+    )  # fmt: skip
+    rows = [r for r in read_metrics(tmp_path / "run/metrics.csv") if r["step"] > 0]
+    # A guess among the 2 P - 1 other views, P about 4 pairs of 50 residues in a batch of 512.
+    assert all(math.log(5) < row["contrastive_loss"] < math.log(11) for row in rows)
+
+
 def test_options_that_do_not_go_together(tiny_options) -> None:
     with pytest.raises(ConfigError, match="needs clusters"):
         tiny_options(contrastive=1.0)
+    with pytest.raises(ConfigError, match="temperature is of the contrastive term"):
+        tiny_options(temperature=0.2)
+    for wrong, told in ((0.0, "it must be above 0"), (float("inf"), "must be a finite number")):
+        with pytest.raises(ConfigError, match=told):
+            tiny_options(contrastive=1.0, clusters="c.tsv", temperature=wrong)
     with pytest.raises(ConfigError, match="brings its own shape"):
         tiny_options(encoder="random:1m", d_state=8)
