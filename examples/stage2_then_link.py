@@ -68,7 +68,9 @@ def main() -> None:
     ):
         check_encoder(encoder, dataset.sequences, split)
         encoder.name = title  # how the table and the picture call it
-        scorers = list(link_scorers(dataset, split, encoder, context=context, fit=fit))
+        # Interactions of relatives would count alike for both.
+        rows = link_scorers(dataset, split, encoder, context=context, fit=fit, homologues=False)
+        scorers = list(rows)
         if report is not None:  # the baselines are in the table already
             scorers = [s for s in scorers if s.encoder]
         part, drawn = evaluate_link(scorers, classes, split, options=link)
