@@ -89,9 +89,9 @@ class Interologs:
 
     def row(self, protein: int, others: IntArray) -> Floats:
         """Return the evidence of one protein with others, shape (len(others),)."""
-        own, partners = self._relatives[[protein]].T, self._partners[[protein]].T
-        met = self._relatives[others] @ partners + self._partners[others] @ own
-        return np.sqrt(met.toarray().ravel() / 2 * (self._scale[protein] * self._scale[others]))
+        own, partners = (part[[protein]].toarray()[0] for part in (self._relatives, self._partners))
+        met = (self._relatives @ partners + self._partners @ own)[others]
+        return np.sqrt(met / 2 * (self._scale[protein] * self._scale[others]))
 
     def rows(self, proteins: IntArray) -> Floats:
         """Return the evidence of proteins with all proteins, shape (len(proteins), n)."""
