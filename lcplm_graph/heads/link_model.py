@@ -98,7 +98,7 @@ class LinkModel:
         facts : dict, optional
         relatives : sparse array, shape=(num_nodes, num_nodes), optional
             Count interactions of relatives, too, see `Interologs`, with weights that validation
-            pairs choose.
+            pairs choose; without validation pairs they do not count.
         """
         if members < 1:
             raise ConfigError(f"members must be at least 1, not {members}")
@@ -140,7 +140,7 @@ class LinkModel:
         mean = scores.log_odds(pairs).mean(axis=0)
         weight: tuple[float, ...] = _NO_WEIGHT
         if relatives is not None:
-            evidence = Interologs(relatives, split.message).of(pairs)
+            evidence = _interologs(relatives, split).of(pairs)
             weight = interolog_weights(mean, evidence, labels, classes)
             mean = mean + np.array(weight)[classes - 1] * evidence
         calibration = Calibration.fit(mean, labels, classes)
@@ -164,7 +164,7 @@ class LinkModel:
         Raises
         ------
         InputError
-            If the model looks at relatives and none are given.
+            If the model looks at relatives and none are given, or not of all proteins.
         """
         interologs = None
         if any(self.interolog_weight):
@@ -173,7 +173,7 @@ class LinkModel:
                     "this link model looks at relatives of proteins, too; give `relatives`, from "
                     "lcplm_graph.features.relatives"
                 )
-            interologs = Interologs(relatives, split.message)
+            interologs = _interologs(relatives, split)
         blocks = as_blocks(features)
         heads = [
             (member, recipe.features(blocks))
@@ -218,6 +218,14 @@ class LinkModel:
             if len(weight) != len(_NO_WEIGHT) or not np.isfinite(weight).all():
                 raise ValueError(f"{len(weight)} weights of interologs, not one for each class")
             return cls(members, recipes, calibration, config["facts"], weight)
+
+
+def _interologs(relatives: sparse.csr_array, split: Split) -> Interologs:
+    if relatives.shape[0] != split.num_nodes:
+        raise InputError(
+            f"relatives of {relatives.shape[0]} proteins for a graph of {split.num_nodes} proteins"
+        )
+    return Interologs(relatives, split.message)
 
 
 def as_blocks(features: Blocks | Tensor) -> Blocks:

@@ -131,6 +131,11 @@ def test_a_model_counts_relatives_wherever_it_answers(tmp_path):
     assert again.interolog_weight == model.interolog_weight
     with pytest.raises(InputError, match="looks at relatives of proteins, too; give `relatives`"):
         again.on(x, split)
+    with pytest.raises(InputError, match="relatives of 59 proteins for a graph of 60 proteins"):
+        again.on(x, split, weights[:59])
+    # Nothing to choose a weight by: relatives do not count.
+    blind = Split("C1", NODES, split.message, split.message, split.message[:0], [])
+    assert model.judged(x, blind, weights).interolog_weight == (0, 0, 0)
 
 
 def test_new_proteins_have_the_partners_of_their_relatives():
