@@ -5,7 +5,7 @@
 Clusters of similar proteins (30 % identity over half of both) are kept together: pairs of C3 are
 of proteins without a relative in training, pairs of C2 have one such protein, and a tenth of the
 pairs among training proteins is held out as C1.  Validation pairs choose the features and
-calibrate; test pairs are looked at once, at the end, and fill the card.
+calibrate; test pairs are looked at at the end, and fill the card.
 """
 
 from __future__ import annotations
@@ -208,8 +208,9 @@ kept together, so that no protein of a C3 pair, and only one of a C2 pair, has s
 in training that the built-in search finds; remoter ones, and those of a part only, there are. C1
 pairs are held-out pairs of training proteins. No other data were used, none of Bernett et al. 2024.
 
-**Test pairs**, one negative per positive, looked at once after everything was chosen on
-validation pairs (mean AUROC of C1 to C3 there: {tried}):
+**Test pairs**, one negative per positive, measured after features and weights were chosen on
+validation pairs (mean AUROC of C1 to C3 there: {tried}); earlier versions of this scorer were
+measured on the same pairs:
 
 | class | positives | AUROC [95 %] | AP 1:10 | accuracy | ECE | AUROC, AP 1:10 without relatives |
 |---|---|---|---|---|---|---|

@@ -77,12 +77,9 @@ class Calibration:
                 f"scores, labels and classes have shapes {score.shape}, {label.shape} and "
                 f"{of_class.shape}; give one of each for every pair"
             )
-        every = *_platt(score, label), score
-        found = []
-        for number in range(1, _CLASSES + 1):
-            own = of_class == number
-            enough = min(label[own].sum(), (~label[own]).sum()) >= _FEW
-            found.append((*_platt(score[own], label[own]), score[own]) if enough else every)
+        found = [
+            (*_platt(score[own], label[own]), score[own]) for own in class_masks(label, of_class)
+        ]
         slope, offset, _ = zip(*found, strict=True)
         ends = [
             np.clip(a * np.array([s.min(), s.max()]) + b, -_SUREST, _SUREST).tolist()
@@ -117,6 +114,17 @@ class Calibration:
         """Undo `as_dict`; models of versions before 0.3 have no `low` and `high`."""
         ends = {name: tuple(values[name]) for name in ("low", "high") if name in values}
         return cls(tuple(values["slope"]), tuple(values["offset"]), **ends)
+
+
+def class_masks(
+    label: npt.NDArray[np.bool_], of_class: npt.NDArray[Any]
+) -> list[npt.NDArray[np.bool_]]:
+    """Tell for C1, C2 and C3 which pairs speak for it: its own, or all if those are too few."""
+    masks = [of_class == number for number in range(1, _CLASSES + 1)]
+    return [
+        own if min(label[own].sum(), (~label[own]).sum()) >= _FEW else np.ones_like(own)
+        for own in masks
+    ]
 
 
 def _platt(score: Floats, label: npt.NDArray[np.bool_]) -> tuple[float, float]:

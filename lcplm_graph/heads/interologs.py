@@ -9,11 +9,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.heads.calibration import class_masks
 from lcplm_graph.pairs import IntArray
 
-_CLASSES = 3
-# A class with fewer pairs of either label is weighed as all pairs together.
-_FEW = 100
 # What a standard deviation of the scores counts for at least, beside one of the evidence.
 _LEAST = 0.01
 _BLOCK = 4096
@@ -120,14 +118,9 @@ def interolog_weights(
     tuple of float
         Never below 0: that relatives interact is no reason against it.
     """
-    label, of_class = np.asarray(labels, bool), np.asarray(classes)
-    chosen = []
-    for number in range(1, _CLASSES + 1):
-        own = of_class == number
-        enough = min(label[own].sum(), (~label[own]).sum()) >= _FEW
-        own = own if enough else np.ones_like(own)
-        chosen.append(_weight(scores[own], evidence[own], label[own]))
-    return tuple(chosen)
+    label = np.asarray(labels, bool)
+    masks = class_masks(label, np.asarray(classes))
+    return tuple(_weight(scores[own], evidence[own], label[own]) for own in masks)
 
 
 def _weight(scores: Floats, evidence: Floats, label: npt.NDArray[np.bool_]) -> float:
