@@ -52,12 +52,17 @@ def relatives(
     -------
     scipy.sparse.csr_array, dtype=float64, shape=(n, m)
         1 for the same sequence; else bits, by two for each residue of a protein of (geometric)
-        mean length, at most 1; 0 without an alignment.
+        mean length, at most 1; 0 without an alignment, which peptides of a few residues never have.
 
     Raises
     ------
     DataError
         If a kept file is damaged.
+
+    Warns
+    -----
+    LcPlmWarning
+        If proteins are too long for the search; they have no relatives.
 
     Examples
     --------

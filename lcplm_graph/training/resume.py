@@ -109,7 +109,7 @@ def _refuse_other_options(options: RunOptions, path: Path) -> None:
     different = [
         f"{k}: {before.get(k)!r} then, {now.get(k)!r} now"
         for k in dict.fromkeys([*before, *now])
-        if k != "resume" and k not in FREE_ON_RESUME and before.get(k) != now.get(k)
+        if k not in FREE_ON_RESUME and before.get(k) != now.get(k)
     ]
     if different:
         raise ConfigError(
