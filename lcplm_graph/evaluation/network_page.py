@@ -50,6 +50,7 @@ def write_network_page(
     order = np.argsort(-probability, kind="stable")[:_SHOWN]
     rows = [dict(zip(network.columns, network.rows[i], strict=True)) for i in order]
     rows = [row | {"rank": str(row["rank"])} if "rank" in row else row for row in rows]
+    rows = [row | _symbols(network, row) for row in rows]
     heading = {name: name.replace("_", " ") for name in network.columns}
     notes = list(_NOTES)
     if len(network.rows) > len(rows):
@@ -64,24 +65,40 @@ def write_network_page(
         return write_page(path, report, headline=_headline(network, probability))
 
 
+def _symbols(network: Network, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to show for ends that have a gene name, but no column for it."""
+    without = [end for end in network.ends if _SYMBOLS.get(end) not in network.columns]
+    return {end: _name(network, row, end) for end in without}
+
+
+def _name(network: Network, row: Mapping[str, Any], end: str) -> str:
+    """Return the gene name if there is one: a reader knows genes, not STRING's numbers."""
+    symbol = row.get(_SYMBOLS.get(end, "")) or network.nodes.get(row[end], {}).get("symbol")
+    return str(symbol or row[end])
+
+
 def _headline(network: Network, probability: np.ndarray) -> str:
-    if not len(probability):
+    """Say how many pairs are likely, and which one most; of those not known, where that is told."""
+    rows = [dict(zip(network.columns, row, strict=True)) for row in network.rows]
+    if not rows:
         return "There is no pair."
-    best = network.rows[int(np.argmax(probability))]
-    # A reader knows genes, not STRING's numbers.
-    shown = [_SYMBOLS.get(end, end) for end in network.ends]
-    columns = [
-        name if name in network.columns else end
-        for name, end in zip(shown, network.ends, strict=True)
-    ]
-    names = [str(best[network.columns.index(column)]) for column in columns]
-    sure = int((probability >= 0.5).sum())
-    surest = f"{names[0]} and {names[1]}, {probability.max():.3f}"
-    if len(probability) == 1:
-        verdict = "probably interact" if sure else "probably do not interact"
-        return f"{names[0]} and {names[1]} {verdict}: probability {probability[0]:.3f}."
-    count = f"{sure:,} of {len(probability):,} pairs"
-    return f"{count} have a probability of 0.5 or more; the surest: {surest}."
+    if len(rows) == 1 and "known" not in rows[0]:
+        names = " and ".join(_name(network, rows[0], end) for end in network.ends)
+        verdict = "probably interact" if probability[0] >= 0.5 else "probably do not interact"
+        return f"{names} {verdict}: probability {probability[0]:.3f}."
+    new = [i for i, row in enumerate(rows) if row.get("known", "no") == "no"]
+    known = len(rows) - len(new)
+    if not new:
+        return f"All {known:,} pairs are known."
+    best = max(new, key=lambda i: probability[i])
+    surest = " and ".join(_name(network, rows[best], end) for end in network.ends)
+    surest += f", {probability[best]:.3f}"
+    sure = int((probability[new] >= 0.5).sum())
+    if not known:
+        count = f"{sure:,} of {len(rows):,} pairs"
+        return f"{count} have a probability of 0.5 or more; the surest: {surest}."
+    count = f"{known:,} of {len(rows):,} pairs are known"
+    return f"{count}. New, with a probability of 0.5 or more: {sure:,}; the surest: {surest}."
 
 
 def _draw(path: Path, probability: np.ndarray, spread: np.ndarray) -> None:

@@ -52,6 +52,7 @@ def partners_of(
     top: int = 20,
     *,
     itself: bool = False,
+    novel: bool = False,
     relatives: sparse.csr_array | None = None,
 ) -> Iterator[Candidates]:
     """Rank all proteins of a graph as partners of some proteins.
@@ -71,6 +72,8 @@ def partners_of(
     top : int
     itself : bool
         Rank a protein of the graph among its own partners, too.
+    novel : bool
+        Leave out the partners that a protein has in the graph.
     relatives : sparse array, shape=(num_nodes + m, num_nodes), optional
         Among the graph's proteins, of these and of those asked about; for a model that looks at
         them.
@@ -92,8 +95,11 @@ def partners_of(
     every_protein = {name: torch.cat([x, new[name]]) for name, x in own.items()}
     scores = model.on(every_protein, wider, relatives)
     every = np.arange(count)
+    indptr, indices = adjacency(split.known, count + more)
     for query in asked.tolist():
         others = every if itself else every[every != query]
+        if novel:
+            others = np.setdiff1d(others, indices[indptr[query] : indptr[query + 1]])
         odds = _calibrated(scores, query, others)
         best = others[np.lexsort((others, -odds))[:top]]
         yield _named(scores, np.stack([np.full(len(best), query), best], axis=1))

@@ -94,11 +94,14 @@ class PartnersOptions(EdgesOptions):
         graph: gene names, UniProt accessions, STRING ids.
     itself
         Rank a protein among its own partners, too; the column known then says self.
+    novel
+        Leave out partners that the graph already has.
     """
 
     proteins: list[str] = positional(metavar="NEW.fasta|NAME", nargs="+")
     top: int = 20
     itself: bool = False
+    novel: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def partners(options: PartnersOptions) -> None:
     rows = []
     found = partners_of(
         given.model, given.features, given.split, features, nodes, options.top,
-        itself=options.itself, relatives=_relatives_with(given, store),
+        itself=options.itself, novel=options.novel, relatives=_relatives_with(given, store),
     )  # fmt: skip
     for name, own, best in zip(store.ids, nodes.tolist(), found, strict=True):
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
@@ -143,6 +146,9 @@ def partners(options: PartnersOptions) -> None:
     columns = ("query", "rank", "partner", "symbol", "probability", "uncertainty", "known")
     network = Network(columns, rows, ("query", "partner"), _attributes(names, symbols))
     _write(options, network, given, "Likely partners", f"{len(store):,} proteins asked about")
+    there = sum(row[-1] == "yes" for row in rows)
+    if there:
+        print(f"{there:,} of them are edges of the graph; --novel leaves those out")
 
 
 def edges(options: EdgesOptions) -> None:

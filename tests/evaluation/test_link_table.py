@@ -320,6 +320,22 @@ def test_predict_writes_ranked_tables(table, tmp_path, capsys, monkeypatch):
     assert [line[0] for line in lines[1:]] == ["fresh"] * 5 + ["old"] * 5
     assert {line[6] for line in lines[1:6]} == {"no"}
     assert "self" not in {line[6] for line in lines}
+    capsys.readouterr()
+    novel = tmp_path / "novel.tsv"
+    asked = ["partners", str(new), "--out", str(novel), *fast[:-1], "99"]
+    assert predict.main(asked) == 0
+    told = len([line for line in novel.read_text().splitlines() if line.endswith("yes")])
+    assert (
+        f"{told} of them are edges of the graph; --novel leaves those out"
+        in capsys.readouterr().out
+    )
+    assert predict.main([*asked, "--novel"]) == 0
+    rest = [line.split("\t") for line in novel.read_text().splitlines()[1:]]
+    assert {line[6] for line in rest} == {"no"}
+    assert [int(line[1]) for line in rest if line[0] == "old"] == list(
+        range(1, len(dataset.sequences) - told)
+    )
+    assert "--novel" not in capsys.readouterr().out
     every = tmp_path / "every.tsv"
     all_of_them = [*fast[:-1], "99", "--itself"]
     assert predict.main(["partners", str(new), "--out", str(every), *all_of_them]) == 0

@@ -95,6 +95,28 @@ def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:
     assert "the surest: A and OTHER, 0.750" in named
 
 
+def test_a_page_of_partners_tells_new_ones_from_known_ones(tmp_path: Path) -> None:
+    columns = ("query", "partner", "symbol", "probability", "uncertainty", "known")
+    rows = [
+        ("9606.A", "9606.B", "GENE", 0.9, 0.1, "yes"),
+        ("9606.A", "9606.A", "OWN", 0.8, 0.1, "self"),
+        ("9606.A", "9606.C", "OTHER", 0.7, 0.1, "no"),
+        ("9606.A", "9606.D", "LAST", 0.4, 0.1, "no"),
+    ]
+    nodes = {"9606.A": {"symbol": "OWN"}}
+
+    def page(rows):
+        network = Network(columns, rows, ("query", "partner"), nodes)
+        return write_network_page(tmp_path / "p.html", network, "Partners", {}).read_text()
+
+    text = page(rows)
+    said = "2 of 4 pairs are known. New, with a probability of 0.5 or more: 1; the surest: "
+    assert f"{said}OWN and OTHER, 0.700." in text
+    assert text.count(">OWN<") == 5  # the query in four rows, and the symbol of one
+    assert ">9606.B<" in text
+    assert "All 2 pairs are known." in page(rows[:2])
+
+
 def test_a_report_is_named_as_a_page_before_any_work(capsys) -> None:
     assert score.main(["TP53", "MDM2", "--report", "out.pdf"]) == 1
     assert "--report out.pdf: a report is a web page; name it FILE.html" in capsys.readouterr().err

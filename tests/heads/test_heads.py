@@ -309,5 +309,15 @@ def test_partners_of_a_new_protein_are_its_group():
     assert (np.diff(best.probability) <= 1e-6).all()
     assert set(best.pairs[:, 0]) == {160}
     assert set(of_graph.pairs[:, 0]) == {7}
+    known = {j for i, j in split.known.tolist() + split.known[:, ::-1].tolist() if i == 7}
+    assert known & set(of_graph.pairs[:, 1].tolist())
+    both = [
+        list(partners_of(model, x, split, torch.eye(8)[[3, 5]], np.array([-1, 7]), 200, novel=new))
+        for new in (False, True)
+    ]
+    everything, new = (set(found[1].pairs[:, 1].tolist()) for found in both)
+    assert everything - new == known
+    for name in ("pairs", "probability"):
+        np.testing.assert_array_equal(getattr(both[0][0], name), getattr(both[1][0], name))
     with pytest.raises(InputError, match="top must be at least 1"):
         next(partners_of(model, x, split, torch.eye(8)[3:4], top=0))
