@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.datasets.published import PublishedPairs, facts
 from lcplm_graph.evaluation.guard import LEAKED, check_encoder
@@ -173,8 +174,8 @@ class LinkTask:
         x = link_features(encoder, self.dataset.sequences, pool=pool)[BASE]
         degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
         bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
-        ids = self.dataset.sequences.ids
-        draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree", ids)
+        names = with_symbols(self.dataset)
+        draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree", names)
         add["The proteins' features, coloured by degree"] = folder / "embeddings.png"
 
     def leakage(self) -> dict[str, Any]:
@@ -189,6 +190,16 @@ class LinkTask:
         if first.name != "all":
             return 10.0
         return float((~first.labels).sum() / first.labels.sum())
+
+
+def with_symbols(dataset: PPIDataset) -> list[str]:
+    """Return the proteins' ids, behind their gene names where these are known."""
+    ids = dataset.sequences.ids
+    symbols = getattr(dataset[0], "symbol", None) or ids
+    return [
+        name if symbol == name else f"{symbol} ({name})"
+        for symbol, name in zip(symbols, ids, strict=True)
+    ]
 
 
 def _by_class(split: Split) -> str:

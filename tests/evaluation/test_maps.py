@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
+from lcplm_graph import StringPPI
 from lcplm_graph import map as map_command
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.evaluation.link_task import with_symbols
 from lcplm_graph.evaluation.map_labels import read_labels, shipped_labels
 from lcplm_graph.evaluation.maps import EmbeddingMap
 from lcplm_graph.figures import COLOURS
@@ -55,6 +57,12 @@ def test_the_page_is_whole_and_takes_nothing_for_markup(tmp_path) -> None:
     assert [row[1:] for row in data["legend"]] == [
         ["one", COLOURS[0], 2], ["<i>", COLOURS[1], 1], ["other or none", "#bbbbbb", 1],
     ]  # fmt: skip
+
+
+def test_a_map_of_a_graph_names_genes() -> None:
+    names = with_symbols(StringPPI("string_human_core"))
+    assert "TP53 (9606.ENSP00000269305)" in names
+    assert len(set(names)) == 7728
 
 
 def test_a_table_of_labels(tmp_path) -> None:
