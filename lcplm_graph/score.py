@@ -4,8 +4,8 @@ A and B are names (STRING ids, UniProt accessions, gene names of the human train
 files, or sequences.  Probabilities hold where one pair that does not interact comes with each that
 does; nearest_training_identity is that of the most similar training pair, 0 if none has 30 %.
 --details names that pair, and tells which pairs have a protein unlike anything seen in training,
-and from 0 to 1 how much training pairs between relatives of the two proteins, also remote ones,
-speak for an interaction.
+from 0 to 1 how much training pairs between relatives of the two proteins, also remote ones, speak
+for an interaction, and which pairs the network that ships has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
 DETAILS = (
     "nearest_training_protein1", "nearest_training_protein2", "unlike_training",
-    "interolog_evidence",
+    "interolog_evidence", "known",
 )  # fmt: skip
 _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 # Every answer that is printed is read by someone.
@@ -53,8 +53,8 @@ class ScoreOptions(PageOption):
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
     details
-        Add the nearest training pair, whether a protein is unlike anything seen in training, and
-        the evidence of training pairs between relatives.
+        Add the nearest training pair, whether a protein is unlike anything seen in training, the
+        evidence of training pairs between relatives, and whether the network that ships has it.
     precision
         What the encoder computes with, see lcplm embed.
     scorer
@@ -96,6 +96,7 @@ def _score(options: ScoreOptions) -> None:
             print("\t".join(f"{x:.4f}" if isinstance(x, float) else _short(x) for x in row))
         if len(pairs) <= _NAMED and not options.details:
             _name_nearest(answer)
+            _name_known(answer)
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
@@ -119,6 +120,18 @@ def _name_nearest(answer: ScoredPairs) -> None:
         else:
             line += f"none with {IDENTITY:.0%} identity over {COVERAGE:.0%} of both proteins"
         print(line, file=sys.stderr)
+
+
+def _name_known(answer: ScoredPairs) -> None:
+    """Say which pairs are known, and whether their probability counts that."""
+    columns = (answer.known, answer.nearest_training_identity)
+    for (a, b), known, identity in zip(answer.names, *columns, strict=True):
+        if known:
+            how = "was trained on it" if identity == 1 else "does not count that"
+            print(
+                f"{_short(a)} and {_short(b)} are known to interact (STRING); the model {how}",
+                file=sys.stderr,
+            )
 
 
 def _answer(

@@ -222,6 +222,22 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert promised in printed.getvalue()
 
 
+def test_quoted_scores_are_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    quotes = r"```bash\n(lcplm score [^\n]+)\n```\s+```text\n(.*?)```"
+    found = [quote for page in PAGES for quote in re.findall(quotes, text_of(page), flags=re.S)]
+    assert found
+    for words, quoted in found:
+        capsys.readouterr()
+        assert main(shlex.split(words)[1:]) == 0
+        printed, promised = capsys.readouterr().out.split(), quoted.split()
+        number = re.compile(r"[01]\.\d+")
+        assert [x for x in printed if not number.fullmatch(x)] == [
+            x for x in promised if not number.fullmatch(x)
+        ]
+        values = [[float(x) for x in text if number.fullmatch(x)] for text in (printed, promised)]
+        assert values[0] == pytest.approx(values[1], abs=0.002)
+
+
 def check_imports(code: str) -> None:
     """Import what some Python imports, names included."""
     for node in ast.walk(ast.parse(code)):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
+from lcplm_graph.pairs import IntArray, is_in, pair_hashes
+from lcplm_graph.proteins.digests import sequence_digests
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -28,23 +33,29 @@ class KnownProteins:
         Of the proteins, in the order of the store.
     title : str
         What the proteins are, for messages.
+    links : ndarray, dtype=uint64, shape=(m,)
+        `pair_hashes` of their known interactions, ascending.
     """
 
     store: SequenceStore
     names: NameIndex
     title: str = "the sequences given"
+    links: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
     @classmethod
     def embedded(cls, name: str) -> KnownProteins:
-        """Read sequences and names of an embedded dataset, without its graph."""
+        """Read sequences, names and links of an embedded dataset, without making its graph."""
         card = load_card(name)
-        sequences, info = (card.file(role).path for role in ("sequences", "info"))
-        if sequences is None or info is None:
+        sequences, info, links = (card.file(x).path for x in ("sequences", "info", "links"))
+        if sequences is None or info is None or links is None:
             raise UnknownNameError(f"{name!r} is no dataset whose proteins ship with this package")
         store = SequenceStore.from_fasta(sequences)
         table = first_columns(info, ("protein", "symbol", "accession")).to_pandas()
         table = table.set_index("protein").reindex(store.ids).fillna("")
-        return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]), name)
+        ends = first_columns(links, ("protein1", "protein2"))
+        pairs = np.stack([store.index_of(column.to_pylist()) for column in ends.columns], axis=1)
+        known = np.sort(pair_hashes(store.digests(), pairs))
+        return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]), name, known)
 
     @classmethod
     def of(cls, sequences: Mapping[str, str] | SequenceStore) -> KnownProteins:
@@ -77,6 +88,18 @@ class KnownProteins:
         if len({self.store[row] for row in rows}) > 1:
             self.names.row(name)
         return self.store[rows[0]] if rows else None
+
+    def linked(self, proteins: Sequence[str], ends: IntArray) -> npt.NDArray[np.bool_]:
+        """Tell which pairs of sequences are known to interact.
+
+        Parameters
+        ----------
+        proteins : sequence of str
+            Sequences.
+        ends : ndarray, dtype=int64, shape=(n, 2)
+            Places in them.
+        """
+        return is_in(pair_hashes(sequence_digests(proteins), ends), self.links)
 
     def sequences(self, texts: Iterable[str], given: KnownProteins | None = None) -> dict[str, str]:
         """Return the sequence that each text stands for, see `sequence`.

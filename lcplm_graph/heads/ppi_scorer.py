@@ -62,6 +62,9 @@ class ScoredPairs:
         A protein whose features lie outside of what training proteins have.
     interolog_evidence : ndarray, dtype=float64, shape=(n,)
         From 0 to 1: what training pairs between relatives of the two say, see `Interologs`.
+    known : ndarray, dtype=bool, shape=(n,)
+        The network that ships has this pair.  A probability knows of it only where it was a
+        training pair, whose `nearest_training_identity` is 1.
     """
 
     names: list[tuple[str, str]]
@@ -71,6 +74,7 @@ class ScoredPairs:
     nearest_training_pair: list[tuple[str, str]]
     unlike_training: npt.NDArray[np.bool_]
     interolog_evidence: Floats
+    known: npt.NDArray[np.bool_]
 
     def rows(self, *, details: bool = False) -> list[tuple[Any, ...]]:
         """Return the rows of the table that ``lcplm score`` writes, one per pair.
@@ -78,7 +82,8 @@ class ScoredPairs:
         Parameters
         ----------
         details : bool
-            Add the nearest training pair, ``yes`` or ``no`` for `unlike_training`, the evidence.
+            Add the nearest training pair, ``yes`` or ``no`` for `unlike_training`, the evidence,
+            and ``yes`` or ``no`` for `known`.
         """
         numbers = (self.probability, self.uncertainty, self.nearest_training_identity)
         short = [
@@ -87,10 +92,14 @@ class ScoredPairs:
         ]
         if not details:
             return short
-        said = ["yes" if strange else "no" for strange in self.unlike_training]
+        odd, known = (
+            ["yes" if value else "no" for value in column]
+            for column in (self.unlike_training, self.known)
+        )
         evidence = [round(float(value), 4) for value in self.interolog_evidence]
-        more = zip(short, self.nearest_training_pair, said, evidence, strict=True)
-        return [(*row, *pair, odd, value) for row, pair, odd, value in more]
+        more = zip(odd, evidence, known, strict=True)
+        pairs = zip(short, self.nearest_training_pair, more, strict=True)
+        return [(*row, *pair, *rest) for row, pair, rest in pairs]
 
 
 class _Scored(NamedTuple):
@@ -215,8 +224,9 @@ class PPIScorer:
         alike = [(called[i], called[j]) for i, j in nearest.tolist()]
         strange = np.asarray(found.unlike[ends].any(axis=1), bool)
         return ScoredPairs(
-            names, found.probability, found.spread, identity, alike, strange, found.evidence
-        )
+            names, found.probability, found.spread, identity, alike, strange, found.evidence,
+            self.known.linked(proteins, ends),
+        )  # fmt: skip
 
     def _resolved(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None

@@ -213,7 +213,15 @@ def test_the_command_writes_the_columns_of_the_contract(tmp_path, capsys):
     assert score.main(["A" * 200, "MDM2", "--details"]) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert header.split("\t") == [*columns, *score.DETAILS]
-    assert row.split("\t")[5:] == ["", "", "yes", "0.0000"]
+    assert row.split("\t")[5:] == ["", "", "yes", "0.0000", "no"]
+    assert score.main(["MDM2", "TP53"]) == 0
+    told = "MDM2 and TP53 are known to interact (STRING); the model does not count that"
+    assert told in capsys.readouterr().err
+    assert score.main(["RNF7", "CUL2"]) == 0
+    told = "RNF7 and CUL2 are known to interact (STRING); the model was trained on it"
+    assert told in capsys.readouterr().err
+    assert score.main(["GRB2", "RB1"]) == 0
+    assert "known" not in capsys.readouterr().err
     for wrong, told in (
         (["TP53"], "got 1"),
         (["TP5_3", "MDM2"], "neither a protein known here"),
