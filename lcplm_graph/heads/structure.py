@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
+from numba import njit
 from torch import Tensor
 
-from lcplm_graph.pairs import IntArray, adjacency
+from lcplm_graph.pairs import IntArray, adjacency, is_in, pair_keys
 
 #: Columns of `PairStructure`; the last one tells whether the others say anything.
 COLUMNS = (
@@ -25,9 +26,8 @@ COLUMNS = (
     "known",
 )
 WIDTH = len(COLUMNS)
-_BLOCK = 2048
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 
 
 class PairStructure:
@@ -57,23 +57,17 @@ class PairStructure:
     """
 
     def __init__(self, message: IntArray, num_nodes: int) -> None:
-        indptr, indices = adjacency(message, num_nodes)
-        degree = np.diff(indptr).astype(np.float32)
-        data = np.ones(len(indices), np.float32)
-        self._graph = sparse.csr_array((data, indices, indptr), shape=(num_nodes, num_nodes))
-        self.degree = degree
+        self._indptr, self._indices = adjacency(message, num_nodes)
+        self._edges = np.sort(pair_keys(np.sort(message, axis=1), num_nodes))
+        self.degree = degree = np.diff(self._indptr).astype(np.float32)
         several = degree > 1
-        self._weights = {
-            "count": np.ones_like(degree),
-            # A common neighbour has two edges at least, so that its logarithm is above 0.
-            "adamic_adar": np.where(several, 1 / np.log(np.maximum(degree, 2)), 0),
-            "resources": np.where(several, 1 / np.maximum(degree, 1), 0),
-        }
-        self._root = (1 / np.sqrt(np.maximum(degree, 1))).astype(np.float32)
-        self._scaled = sparse.csr_array(
-            (self._root[indices], indices, indptr), shape=(num_nodes, num_nodes)
-        )
-        self._around = self._graph @ self._root
+        # A common neighbour has two edges at least, so that its logarithm is above 0.
+        adamic = np.where(several, 1 / np.log(np.maximum(degree, 2)), 0)
+        resources = np.where(several, 1 / np.maximum(degree, 1), 0)
+        self._weights = np.stack([np.ones(num_nodes), adamic, resources], axis=1)
+        self._root = 1 / np.sqrt(np.maximum(degree, 1).astype(np.float64))
+        own = np.repeat(np.arange(num_nodes), np.diff(self._indptr))
+        self._around = np.bincount(own, self._root[self._indices], minlength=num_nodes)
 
     def of(self, pairs: IntArray, *, training: bool = False) -> Tensor:
         """Return the numbers of pairs, float32 of shape (n, WIDTH).
@@ -85,57 +79,79 @@ class PairStructure:
             Leave out the pair's own edge.  Pairs without one also count one edge less at both
             ends: otherwise the missing edge alone would tell the positives.
         """
-        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
-        parts = [np.empty((0, WIDTH), np.float32)]
-        for start in range(0, len(pairs), _BLOCK):
-            i, j = pairs[start : start + _BLOCK].T
-            common = (self._graph[i] * self._graph[j]).tocsr()
-            counts = np.stack([_weighed(common, weight) for weight in self._weights.values()])
-            paths = np.asarray(((self._scaled[i] @ self._graph) * self._scaled[j]).sum(axis=1))
-            if training:
-                paths = paths - self._through_own_edge(i, j)
-            di, dj = (self.degree[ends] - training for ends in (i, j))
-            parts.append(_columns(counts, paths, di, dj))
-        return torch.from_numpy(np.concatenate(parts))
+        # In one order, so that (i, j) and (j, i) have the same sums to the last bit.
+        pairs = np.sort(np.asarray(pairs, np.int64).reshape(-1, 2), axis=1)
+        sums = self._sums(pairs, np.argsort(pairs[:, 0], kind="stable"))
+        if training:
+            sums[:, -1] -= self._through_own_edge(pairs)
+        di, dj = (self.degree[ends] - training for ends in pairs.T)
+        return torch.from_numpy(_columns(sums, di, dj))
 
     def rows(self, proteins: IntArray) -> Iterator[Tensor]:
         """Yield for each protein its numbers with all proteins, float32 of shape (n, WIDTH)."""
+        every = np.arange(len(self.degree))
         for i in np.asarray(proteins, np.int64).tolist():
-            own = self._graph[[i]]
-            counts = np.stack(
-                [
-                    (own.multiply(weight[None, :]).tocsr() @ self._graph).toarray()[0]
-                    for weight in self._weights.values()
-                ]
-            )
-            near = (self._scaled[[i]] @ self._graph).tocsr()
-            paths = (near @ self._scaled.T).toarray()[0]
-            di = np.full(len(self.degree), self.degree[i])
-            yield torch.from_numpy(_columns(counts, paths, di, self.degree))
+            own = np.full(len(every), i)
+            sums = self._sums(np.stack([own, every], axis=1), every)
+            yield torch.from_numpy(_columns(sums, self.degree[own], self.degree))
 
-    def _through_own_edge(self, i: IntArray, j: IntArray) -> Floats:
+    def _sums(self, pairs: IntArray, order: IntArray) -> Floats:
+        return _sums(self._indptr, self._indices, self._weights, self._root, pairs, order)
+
+    def _through_own_edge(self, pairs: IntArray) -> Floats:
         """Weigh the paths i-j-v-j, i-u-i-j and i-j-i-j, where the pair is an edge."""
-        own = np.asarray((self._graph[i] * _unit_rows(j, len(self.degree))).sum(axis=1))
+        own = is_in(pair_keys(pairs, len(self.degree)), self._edges)
+        i, j = pairs.T
         root, around = self._root, self._around
-        walks = root[j] * around[j] + root[i] * around[i] - root[i] * root[j]
-        return (own * walks).astype(np.float32)
+        return own * (root[j] * around[j] + root[i] * around[i] - root[i] * root[j])
 
 
-def _unit_rows(columns: IntArray, width: int) -> sparse.csr_array:
-    count = len(columns)
-    data = np.ones(count, np.float32)
-    return sparse.csr_array((data, columns, np.arange(count + 1)), shape=(count, width))
+@njit(cache=True, nogil=True)
+def _sums(
+    indptr: IntArray,
+    indices: IntArray,
+    weights: Floats,
+    root: Floats,
+    pairs: IntArray,
+    order: IntArray,
+) -> Floats:
+    """Sum weights of common neighbours, and paths of length 3, over the neighbours of second ends.
+
+    Pairs come in an order that keeps those of one first end together.  What lies around it is then
+    laid out once; products of sparse matrices would do so for every pair, which takes hours where
+    proteins have hundreds of edges.
+
+    Returns
+    -------
+    ndarray, dtype=float64, shape=(n, 4)
+        A column for each of `weights`, shape (num_nodes, 3), and one of paths.
+    """
+    found = np.zeros((len(pairs), 4))
+    near = np.zeros(len(root))
+    beside = np.zeros(len(root), np.bool_)
+    last = -1
+    for k in order:
+        i, j = pairs[k]
+        if i != last:
+            near[:] = 0
+            beside[:] = False
+            for u in indices[indptr[i] : indptr[i + 1]]:
+                beside[u] = True
+                for v in indices[indptr[u] : indptr[u + 1]]:
+                    near[v] += root[u]
+            last = i
+        for v in indices[indptr[j] : indptr[j + 1]]:
+            found[k, 3] += near[v] * root[v]
+            if beside[v]:
+                for column in range(3):
+                    found[k, column] += weights[v, column]
+    return found
 
 
-def _weighed(common: sparse.csr_array, weight: Floats) -> Floats:
-    return np.asarray(common @ weight)
-
-
-def _columns(counts: Floats, paths: Floats, di: Floats, dj: Floats) -> Floats:
+def _columns(sums: Floats, di: npt.NDArray[Any], dj: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     known = (di > 0) & (dj > 0)
     middle = np.sqrt(np.maximum(di, 1) * np.maximum(dj, 1))
-    paths = np.maximum(paths, 0)
-    count, adamic, resources = counts
+    count, adamic, resources, paths = np.maximum(sums, 0).T
     first, second = (np.log1p(np.maximum(d, 0)) for d in (di, dj))
     columns = np.stack(
         [
@@ -151,4 +167,4 @@ def _columns(counts: Floats, paths: Floats, di: Floats, dj: Floats) -> Floats:
         ],
         axis=1,
     )
-    return (columns * known[:, None]).astype(np.float32)
+    return np.asarray(columns * known[:, None], np.float32)

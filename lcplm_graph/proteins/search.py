@@ -209,9 +209,13 @@ def _search_kmer(
         return _search_block(start, stop, own, queries, words, targets, index, SCORES, limits)
 
     # The kernels release the GIL; blocks come back in order, so threads change nothing.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = tqdm(pool.map(run, jobs), total=len(jobs), desc="search", disable=not progress)
-        rows = np.concatenate(list(bar))
+    bar = tqdm(total=len(left), desc="search", unit="protein", disable=not progress)
+    found = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for start, hits in zip(jobs, pool.map(run, jobs), strict=True):
+            found.append(hits)
+            bar.update(min(block, len(left) - start))
+    rows = np.concatenate(found)
     return Hits(rows[:, :2].astype(np.int64), *rows[:, 2:].astype(np.float32).T)
 
 

@@ -53,6 +53,9 @@ def test_structure_is_what_one_counts_by_hand():
             assert found.tolist() == pytest.approx([count, adamic, paths], abs=1e-4)
         if (i, j) not in known and other[-1]:
             assert (other[4].double().exp() - 1).item() == pytest.approx(paths, abs=1e-4)
+    for same in (True, False):
+        turned = structure.of(pairs[::-1, ::-1], training=same).flip(0)
+        assert torch.equal(structure.of(pairs, training=same), turned)
     # The last protein has no edge: nothing is said about it.
     assert not plain[(pairs == nodes - 1).any(axis=1)].any()
     for i, row in enumerate(structure.rows(np.arange(nodes))):
