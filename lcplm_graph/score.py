@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lcplm_graph.command import PageOption, positional, run_command, several
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.names import Precision
 
 if TYPE_CHECKING:
-    from lcplm_graph.heads.ppi_scorer import ScoredPairs
+    from lcplm_graph.heads.scored_pairs import ScoredPairs
 
 COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
 DETAILS = (
@@ -34,6 +34,8 @@ _HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 _PRINTED = 1000
 # For this many of them the nearest training pair is named.
 _NAMED = 10
+# So many are answered at a time.
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,39 +75,76 @@ class ScoreOptions(PageOption):
     device: str | None = None
 
 
+class _Question(NamedTuple):
+    """Proteins that are asked about, pairs of them, and how many these are."""
+
+    proteins: list[str]
+    pairs: Iterable[tuple[str, str]]
+    total: int
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     return run_command("score", ScoreOptions, _score, argv, str(__doc__))
 
 
 def _score(options: ScoreOptions) -> None:
-    from lcplm_graph.files.networks import Network, check_suffix, write_network
+    from lcplm_graph.files.networks import Network, check_suffix, write_network, write_table
 
     if options.out is not None:
         check_suffix(options.out)
     sequences = _read_sequences(options.sequences)
-    pairs = _pairs(options, sequences)
-    answer = _answer(options, pairs, sequences)
+    question = _question(options, sequences)
     columns = (*COLUMNS, *DETAILS) if options.details else COLUMNS
-    network = Network(columns, answer.rows(details=options.details), (COLUMNS[0], COLUMNS[1]))
-    if options.out is not None:
-        print(f"{len(pairs):,} pairs; written: {write_network(options.out, network)}")
+    answers = _answers(options, question, sequences)
+    out, count = options.out, f"{question.total:,} pairs"
+    if out is not None and options.report is None and out.lower().endswith(".tsv"):
+        # Row by row: all pairs of a proteome do not fit into memory.
+        rows = (row for answer in answers for row in answer.rows(details=options.details))
+        print(f"{count}; written: {write_table(out, columns, rows)}")
+        return
+    kept = list(answers)
+    network = Network(
+        columns, [row for one in kept for row in one.rows(details=options.details)], COLUMNS[:2]
+    )
+    if out is not None:
+        print(f"{count}; written: {write_network(out, network)}")
     else:
         print("\t".join(columns))
         for row in network.rows:
             print("\t".join(f"{x:.4f}" if isinstance(x, float) else _short(x) for x in row))
-        if len(pairs) <= _NAMED and not options.details:
-            _name_nearest(answer)
-            _name_known(answer)
+        if question.total <= _NAMED and not options.details:
+            for answer in kept:
+                _name_nearest(answer)
+                _name_known(answer)
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
-        facts: dict[str, Any] = {
-            "pairs": len(pairs),
-            "unlike training": int(answer.unlike_training.sum()),
-        }
+        unlike = sum(int(answer.unlike_training.sum()) for answer in kept)
+        facts: dict[str, Any] = {"pairs": question.total, "unlike training": unlike}
         facts |= {"scorer": options.scorer or "the one that ships"}
         print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
+
+
+def _answers(
+    options: ScoreOptions, question: _Question, sequences: dict[str, str]
+) -> Iterator[ScoredPairs]:
+    """Yield answers, some pairs at a time, with a bar where there are many."""
+    from tqdm import tqdm
+
+    from lcplm_graph.heads.ppi_scorer import PPIScorer
+    from lcplm_graph.process import chosen_device
+
+    device = chosen_device(options.device)
+    scorer = PPIScorer.from_pretrained(options.scorer, options.precision, device)
+    many = len(question.proteins) > _NAMED
+    asked = scorer.asked(question.proteins, sequences, progress=many)
+    pairs = iter(question.pairs)
+    bar = tqdm(total=question.total, unit="pair", unit_scale=True, disable=not many)
+    with bar:
+        while block := list(itertools.islice(pairs, _BLOCK)):
+            yield asked.answer(block)
+            bar.update(len(block))
 
 
 def _name_nearest(answer: ScoredPairs) -> None:
@@ -134,25 +173,14 @@ def _name_known(answer: ScoredPairs) -> None:
             )
 
 
-def _answer(
-    options: ScoreOptions, pairs: list[tuple[str, str]], sequences: dict[str, str]
-) -> ScoredPairs:
-    from lcplm_graph.heads.ppi_scorer import PPIScorer
-    from lcplm_graph.process import chosen_device
-
-    return PPIScorer.from_pretrained(
-        options.scorer, options.precision, chosen_device(options.device)
-    ).answer(pairs, sequences)
-
-
-def _pairs(options: ScoreOptions, sequences: dict[str, str]) -> list[tuple[str, str]]:
+def _question(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
     if options.pairs is not None:
         if options.proteins:
             raise ConfigError("give two proteins or --pairs, not both")
         found = _read_pairs(Path(options.pairs))
         if options.out is None and len(found) > _PRINTED:
             raise ConfigError(f"{len(found):,} pairs are too many to print; give --out FILE.tsv")
-        return found
+        return _Question(list(itertools.chain.from_iterable(found)), found, len(found))
     if len(options.proteins) != 2:
         raise ConfigError(
             f"give two proteins (names, FASTA files or sequences) or --pairs FILE; got "
@@ -161,8 +189,10 @@ def _pairs(options: ScoreOptions, sequences: dict[str, str]) -> list[tuple[str, 
     first, second = (_proteins(text, sequences) for text in options.proteins)
     if first == second and len(first) > 1:
         # All against all: a pair has one answer in either order, and few ask of a protein itself.
-        return list(itertools.combinations(first, 2))
-    return list(itertools.product(first, second))
+        pairs = itertools.combinations(first, 2)
+        return _Question(first, pairs, len(first) * (len(first) - 1) // 2)
+    count = len(first) * len(second)
+    return _Question([*first, *second], itertools.product(first, second), count)
 
 
 def _proteins(text: str, sequences: dict[str, str]) -> list[str]:

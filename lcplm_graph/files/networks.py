@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,18 +92,17 @@ def write_network(path: str | os.PathLike[str], network: Network) -> Path:
 
 def _checked(network: Network) -> Network:
     """Refuse what the formats have no word for; numbers of NumPy become plain ones."""
-    rows = [
-        tuple(
-            _cell(value, f"row {number}", column)
-            for value, column in zip(row, network.columns, strict=True)
-        )
-        for number, row in enumerate(network.rows)
-    ]
+    rows = [_plain(number, row, network.columns) for number, row in enumerate(network.rows)]
     nodes = {
         name: {key: _cell(value, f"node {name!r}", key) for key, value in attributes.items()}
         for name, attributes in network.nodes.items()
     }
     return Network(network.columns, rows, network.ends, nodes)
+
+
+def _plain(number: int, row: tuple[Any, ...], columns: Sequence[str]) -> tuple[Any, ...]:
+    each = zip(row, columns, strict=True)
+    return tuple(_cell(value, f"row {number}", column) for value, column in each)
 
 
 def _cell(value: Any, where: str, column: str) -> Any:
@@ -113,11 +112,37 @@ def _cell(value: Any, where: str, column: str) -> Any:
     return value
 
 
+def write_table(
+    path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> Path:
+    """Write the edges of a network as a table, row by row, so that they need not fit into memory.
+
+    Parameters
+    ----------
+    path : path-like
+    columns : sequence of str
+    rows : iterable of tuple
+        Texts and numbers; numbers are written with six digits.
+
+    Raises
+    ------
+    InputError
+        As `write_network`.
+    """
+    with atomic_path(path) as temporary:
+        _write_rows(temporary, columns, (_plain(i, row, columns) for i, row in enumerate(rows)))
+    return Path(path)
+
+
 def _write_table(path: Path, network: Network) -> None:
+    _write_rows(path, network.columns, network.rows)
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(network.columns)
-        for row in network.rows:
+        writer.writerow(columns)
+        for row in rows:
             writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
 
 

@@ -86,28 +86,28 @@ class NearestPairs:
         """Return for each protein its similar training proteins and their identities."""
         return [own.identity for own in self._of(sequences)]
 
-    def weights(self, sequences: Sequence[str]) -> sparse.csr_array:
+    def weights(self, sequences: Sequence[str], *, progress: bool = False) -> sparse.csr_array:
         """Return the weights of relatives, shape (n, training proteins); see `Interologs`."""
-        found = [own.weight for own in self._of(sequences)]
+        found = [own.weight for own in self._of(sequences, progress)]
         rows = np.repeat(np.arange(len(found)), [len(own) for own in found])
         columns = np.array([place for own in found for place in own], np.int64)
         values = np.array([weight for own in found for weight in own.values()], np.float64)
         return sparse.csr_array((values, (rows, columns)), (len(found), len(self.sequences)))
 
-    def _of(self, sequences: Sequence[str]) -> list[_Found]:
+    def _of(self, sequences: Sequence[str], progress: bool = False) -> list[_Found]:
         new = list(dict.fromkeys(text for text in sequences if text not in self._found))
         if len(self._found) + len(new) > _KEPT:
             self._found, new = {}, list(dict.fromkeys(sequences))
-        self._found.update(zip(new, self._search(new), strict=True))
+        self._found.update(zip(new, self._search(new, progress), strict=True))
         return [self._found[text] for text in sequences]
 
-    def _search(self, sequences: list[str]) -> list[_Found]:
+    def _search(self, sequences: list[str], progress: bool) -> list[_Found]:
         found = [_Found({}, {}) for _ in sequences]
         if not sequences:
             return found
         from lcplm_graph.features.relatives import all_alignments, weights
 
-        hits = all_alignments(sequences, self.sequences)
+        hits = all_alignments(sequences, self.sequences, progress=progress)
         counted = (hits.identity >= IDENTITY) & (hits.coverage >= COVERAGE)
         numbers = hits.identity, counted, weights(hits, sequences, self.sequences)
         for (query, target), *row in zip(hits.pairs.tolist(), *numbers, strict=True):

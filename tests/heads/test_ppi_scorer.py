@@ -1,5 +1,6 @@
 """The scorer that ships: symmetric, the same alone and among others, honest about odd input."""
 
+import itertools
 import json
 import time
 import warnings
@@ -45,6 +46,27 @@ def test_a_pair_has_one_probability_in_either_order_alone_and_among_others(score
         (alone,) = scorer.score([pairs[i]])
         (turned,) = scorer.score([pairs[i][::-1]])
         assert alone == turned == everything.probability[i]
+
+
+def test_many_pairs_can_be_asked_for_in_parts(scorer, tmp_path, monkeypatch):
+    names = list(scorer.known.store.ids[:12])
+    pairs = list(itertools.combinations(names, 2))
+    whole, asked = scorer.answer(pairs), scorer.asked(names)
+    parts = [row for i in range(0, len(pairs), 7) for row in asked.answer(pairs[i : i + 7]).rows()]
+    assert parts == whole.rows()
+    assert scorer.score([]).shape == scorer.answer([]).known.shape == (0,)
+    # The command writes as it goes, so that all pairs of a proteome need not fit into memory.
+    fasta = tmp_path / "p.fasta"
+    fasta.write_text("".join(f">{x}\n{scorer.known.sequence(x)}\n" for x in names))
+    monkeypatch.setattr(score, "_BLOCK", 7)
+    assert score.main([str(fasta), str(fasta), "--out", str(tmp_path / "p.tsv")]) == 0
+    lines = [line.split("\t") for line in (tmp_path / "p.tsv").read_text().splitlines()[1:]]
+    assert [tuple(line[:2]) for line in lines] == pairs
+    found = np.array([line[2:] for line in lines], float)
+    np.testing.assert_allclose(found, np.array([row[2:] for row in parts]), atol=1e-6)
+    assert score.main([str(fasta), str(fasta), "--out", str(tmp_path / "p.graphml")]) == 0
+    graph = nx.read_graphml(tmp_path / "p.graphml")
+    assert {frozenset(pair[:2]) for pair in graph.edges} == set(map(frozenset, pairs))
 
 
 def test_training_pairs_of_relatives_count_for_a_pair(scorer):

@@ -1,0 +1,112 @@
+"""Proteins that a scorer was asked about, read and embedded once, and answers for pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lcplm_graph.heads.interologs import Interologs
+from lcplm_graph.heads.link_model import LinkModel
+from lcplm_graph.heads.names import KnownProteins
+from lcplm_graph.heads.nearest import NearestPairs
+from lcplm_graph.heads.recipe import Blocks
+from lcplm_graph.heads.scored_pairs import ScoredPairs
+from lcplm_graph.pairs import IntArray
+from lcplm_graph.process import one_thread
+
+_BLOCK = 1 << 14
+# Sums of many terms end differently in their last bits for another number of rows; double precision
+# has some to spare, and what is left of the log-odds does not depend on the other pairs.
+_DIGITS = 9
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class _Scored(NamedTuple):
+    probability: Floats
+    spread: Floats
+    evidence: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedProteins:
+    """Proteins that a `PPIScorer` has read, for which it answers pair by pair.
+
+    What a pair is told does not depend on the pairs that it is asked with.
+
+    Attributes
+    ----------
+    model : LinkModel
+    nearest : NearestPairs
+    known : KnownProteins
+    proteins : list of str
+        Distinct sequences.
+    place : dict of str to int
+        Where in them each text stands that was asked for.
+    blocks : mapping of str to Tensor
+        Features of the proteins, float64.
+    unlike, trained : ndarray, dtype=bool, shape=(n,)
+        Unlike all training proteins; one of these.
+    interologs : Interologs
+        Of the proteins, by training pairs.
+    """
+
+    model: LinkModel
+    nearest: NearestPairs
+    known: KnownProteins
+    proteins: list[str]
+    place: dict[str, int]
+    blocks: Blocks
+    unlike: Bools
+    trained: Bools
+    interologs: Interologs
+
+    def probability(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Return the probability that each pair interacts, shape (n,)."""
+        return self._scored(self._ends(pairs)).probability
+
+    def answer(self, pairs: Sequence[tuple[str, str]]) -> ScoredPairs:
+        """Return probabilities with all that one must know beside them."""
+        ends = self._ends(pairs)
+        found = self._scored(ends)
+        identity, nearest = self.nearest.of(self.proteins, ends)
+        called = [*self.nearest.names, ""]
+        alike = [(called[i], called[j]) for i, j in nearest.tolist()]
+        strange = np.asarray(self.unlike[ends].any(axis=1), bool)
+        return ScoredPairs(
+            list(pairs), found.probability, found.spread, identity, alike, strange, found.evidence,
+            self.known.linked(self.proteins, ends),
+        )  # fmt: skip
+
+    def _ends(self, pairs: Sequence[tuple[str, str]]) -> IntArray:
+        ends = [(self.place[a], self.place[b]) for a, b in pairs]
+        return np.array(ends, np.int64).reshape(-1, 2)
+
+    def _scored(self, ends: IntArray) -> _Scored:
+        if not len(ends):
+            return _Scored(np.empty(0), np.empty(0), np.empty(0))
+        classes = 3 - self.trained[ends].sum(axis=1)
+        evidence = self.interologs.of(ends).round(_DIGITS)
+        weight = np.array(self.model.interolog_weight)[classes - 1]
+        each = _log_odds(self.model, self.blocks, ends) + weight * evidence
+        sure = self.model.calibration
+        spread = sure.probability(each, classes).std(axis=0)
+        return _Scored(sure.probability(each.mean(axis=0), classes), spread, evidence)
+
+
+def _log_odds(model: LinkModel, blocks: Blocks, ends: IntArray) -> Floats:
+    """Return the log-odds of members without a graph, shape (members, n)."""
+    nothing = torch.empty((2, 0), dtype=torch.int64)
+    found = []
+    with torch.inference_mode(), one_thread():
+        for member, recipe in zip(model.members, model.recipes, strict=True):
+            h = member.embed(recipe.features(blocks), nothing)
+            parts = torch.from_numpy(ends).split(_BLOCK)
+            found.append(torch.cat([member.decode(h, part) for part in parts]).numpy())
+    return np.stack(found).round(_DIGITS)
