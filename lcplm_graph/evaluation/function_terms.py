@@ -119,10 +119,12 @@ def write_terms_page(
 ) -> Path:
     """Write the table of `surest_terms` for `asked` proteins as one HTML file.
 
-    A term that follows from a more special one is left out, where that is at least half as likely.
+    Rows stand as in the table, protein by protein.  A term that follows from a more special one is
+    left out, where that is at least half as likely.
     """
     telling = table[_telling(model, table)]
-    shown = telling.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
+    surest = telling.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
+    shown = surest.sort_index()  # protein by protein
     notes = [
         "Probability: the sigmoid of the trained head, averaged with the share of homologues that "
         "have the term where there are any, and never below that of a more special term. "

@@ -1,5 +1,7 @@
 """`predict function`: terms of unknown proteins, closed upwards, from a head that is kept."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +70,8 @@ def test_terms_of_unknown_proteins(kinds, capsys):
         assert own["probability"].is_monotonic_decreasing and own["probability"].min() > 0.5
     page = (kinds / "page.html").read_text()
     assert KINDS[0] in page and "6 of 6 proteins have a likely term" in page
+    # Protein by protein, as asked.
+    assert re.findall(r"<td[^>]*>(P9\d)</td>", page) == [f"P{n}" for n in range(90, 96)]
     # That a protein binds is said by what it binds.
     assert f">{BINDING}<" not in page and "6 terms that follow from a more special one" in page
     head = ["--head", str(kinds / "head")]
