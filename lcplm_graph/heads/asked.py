@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
@@ -49,8 +50,10 @@ class AskedProteins:
         Distinct sequences.
     place : dict of str to int
         Where in them each text stands that was asked for.
-    blocks : mapping of str to Tensor
-        Features of the proteins, float64.
+    states : list of Tensor, shape=(n, channels)
+        Of the proteins, from each member of the model.
+    digests : ndarray, dtype=uint64, shape=(n,)
+        Of the sequences.
     unlike, trained : ndarray, dtype=bool, shape=(n,)
         Unlike all training proteins; one of these.
     interologs : Interologs
@@ -62,7 +65,8 @@ class AskedProteins:
     known: KnownProteins
     proteins: list[str]
     place: dict[str, int]
-    blocks: Blocks
+    states: list[Tensor]
+    digests: npt.NDArray[np.uint64]
     unlike: Bools
     trained: Bools
     interologs: Interologs
@@ -81,7 +85,7 @@ class AskedProteins:
         strange = np.asarray(self.unlike[ends].any(axis=1), bool)
         return ScoredPairs(
             list(pairs), found.probability, found.spread, identity, alike, strange, found.evidence,
-            self.known.linked(self.proteins, ends),
+            self.known.linked(self.digests, ends),
         )  # fmt: skip
 
     def _ends(self, pairs: Sequence[tuple[str, str]]) -> IntArray:
@@ -94,19 +98,26 @@ class AskedProteins:
         classes = 3 - self.trained[ends].sum(axis=1)
         evidence = self.interologs.of(ends).round(_DIGITS)
         weight = np.array(self.model.interolog_weight)[classes - 1]
-        each = _log_odds(self.model, self.blocks, ends) + weight * evidence
+        each = self._log_odds(ends) + weight * evidence
         sure = self.model.calibration
         spread = sure.probability(each, classes).std(axis=0)
         return _Scored(sure.probability(each.mean(axis=0), classes), spread, evidence)
 
+    def _log_odds(self, ends: IntArray) -> Floats:
+        """Return the log-odds of members without a graph, shape (members, n)."""
+        found = []
+        parts = torch.from_numpy(ends).split(_BLOCK)
+        with torch.inference_mode(), one_thread():
+            for member, h in zip(self.model.members, self.states, strict=True):
+                found.append(torch.cat([member.decode(h, part) for part in parts]).numpy())
+        return np.stack(found).round(_DIGITS)
 
-def _log_odds(model: LinkModel, blocks: Blocks, ends: IntArray) -> Floats:
-    """Return the log-odds of members without a graph, shape (members, n)."""
+
+def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:
+    """Return the states of proteins without a graph, from each member of the model."""
     nothing = torch.empty((2, 0), dtype=torch.int64)
-    found = []
     with torch.inference_mode(), one_thread():
-        for member, recipe in zip(model.members, model.recipes, strict=True):
-            h = member.embed(recipe.features(blocks), nothing)
-            parts = torch.from_numpy(ends).split(_BLOCK)
-            found.append(torch.cat([member.decode(h, part) for part in parts]).numpy())
-    return np.stack(found).round(_DIGITS)
+        return [
+            member.embed(recipe.features(blocks), nothing)
+            for member, recipe in zip(model.members, model.recipes, strict=True)
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,6 @@ from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray, is_in, pair_hashes
-from lcplm_graph.proteins.digests import sequence_digests
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -89,17 +88,17 @@ class KnownProteins:
             self.names.row(name)
         return self.store[rows[0]] if rows else None
 
-    def linked(self, proteins: Sequence[str], ends: IntArray) -> npt.NDArray[np.bool_]:
+    def linked(self, digests: npt.NDArray[np.uint64], ends: IntArray) -> npt.NDArray[np.bool_]:
         """Tell which pairs of sequences are known to interact.
 
         Parameters
         ----------
-        proteins : sequence of str
-            Sequences.
+        digests : ndarray, dtype=uint64, shape=(m,)
+            `sequence_digests`.
         ends : ndarray, dtype=int64, shape=(n, 2)
             Places in them.
         """
-        return is_in(pair_hashes(sequence_digests(proteins), ends), self.links)
+        return is_in(pair_hashes(digests, ends), self.links)
 
     def sequences(self, texts: Iterable[str], given: KnownProteins | None = None) -> dict[str, str]:
         """Return the sequence that each text stands for, see `sequence`.

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, UnknownNameError
-from lcplm_graph.heads.asked import AskedProteins
+from lcplm_graph.heads.asked import AskedProteins, states_of
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
@@ -29,6 +29,7 @@ from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray
+from lcplm_graph.proteins.digests import sequence_digests
 from lcplm_graph.strings import string_pairs
 
 SCORERS_DIR = Path(__file__).parent / "weights"
@@ -188,7 +189,8 @@ class PPIScorer:
             nearest=self.nearest,
             proteins=proteins,
             place={text: number[sequence] for text, sequence in read.items()},
-            blocks=blocks,
+            states=states_of(self.model, blocks),
+            digests=sequence_digests(proteins),
             unlike=unlike,
             trained=np.array([protein in self._trained for protein in proteins], bool),
             interologs=Interologs(weights, self.nearest.pairs),
