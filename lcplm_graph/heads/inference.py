@@ -54,6 +54,7 @@ def partners_of(
     itself: bool = False,
     novel: bool = False,
     relatives: sparse.csr_array | None = None,
+    progress: bool = False,
 ) -> Iterator[Candidates]:
     """Rank all proteins of a graph as partners of some proteins.
 
@@ -77,6 +78,7 @@ def partners_of(
     relatives : sparse array, shape=(num_nodes + m, num_nodes), optional
         Among the graph's proteins, of these and of those asked about; for a model that looks at
         them.
+    progress : bool
 
     Yields
     ------
@@ -96,7 +98,7 @@ def partners_of(
     scores = model.on(every_protein, wider, relatives)
     every = np.arange(count)
     indptr, indices = adjacency(split.known, count + more)
-    for query in asked.tolist():
+    for query in tqdm(asked.tolist(), desc="ranking", unit="protein", disable=not progress):
         others = every if itself else every[every != query]
         if novel:
             others = np.setdiff1d(others, indices[indptr[query] : indptr[query + 1]])

@@ -135,6 +135,7 @@ def partners(options: PartnersOptions) -> None:
     found = partners_of(
         given.model, given.features, given.split, features, nodes, options.top,
         itself=options.itself, novel=options.novel, relatives=_relatives_with(given, store),
+        progress=True,
     )  # fmt: skip
     for name, own, best in zip(store.ids, nodes.tolist(), found, strict=True):
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
