@@ -69,10 +69,10 @@ def test_special_tokens_may_be_spelled_out() -> None:
 
 def test_a_million_residues_take_well_under_a_second() -> None:
     sequence = v.STANDARD_RESIDUES * 20
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(2500):
         v.encode_protein(sequence)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize("sequence", ["-", "...", "-.-*", b"--"])
