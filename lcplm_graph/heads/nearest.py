@@ -96,15 +96,14 @@ class NearestPairs:
 
     def _of(self, sequences: Sequence[str], progress: bool = False) -> list[_Found]:
         new = list(dict.fromkeys(text for text in sequences if text not in self._found))
-        if len(self._found) + len(new) > _KEPT:
+        if new and len(self._found) + len(new) > _KEPT:
             self._found, new = {}, list(dict.fromkeys(sequences))
-        self._found.update(zip(new, self._search(new, progress), strict=True))
+        if new:
+            self._found.update(zip(new, self._search(new, progress), strict=True))
         return [self._found[text] for text in sequences]
 
     def _search(self, sequences: list[str], progress: bool) -> list[_Found]:
         found = [_Found({}, {}) for _ in sequences]
-        if not sequences:
-            return found
         from lcplm_graph.features.relatives import all_alignments, weights
 
         hits = all_alignments(sequences, self.sequences, progress=progress)

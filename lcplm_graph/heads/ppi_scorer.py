@@ -205,11 +205,10 @@ class PPIScorer:
     def _features(self, sequences: list[str], progress: bool) -> Blocks:
         """Return the blocks of sequence-only members, float64; proteins are embedded one by one."""
         new = [sequence for sequence in sequences if sequence not in self._rows]
-        if len(self._rows) + len(new) > _KEPT:
+        if new and len(self._rows) + len(new) > _KEPT:
             self._rows, new = {}, sequences
         # With others in its batch a protein's features would differ in their last bits.
-        options: dict[str, Any] = {"max_tokens": 1, "progress": progress}
-        made = self.encoder.embed(new, WIDE, **options) if new else torch.empty(0)
+        made = self.encoder.embed(new, WIDE, max_tokens=1, progress=progress) if new else ()
         self._rows.update(zip(new, made, strict=True))
         rows = [self._rows[sequence] for sequence in sequences]
         wide = torch.stack(rows) if rows else torch.empty(0, 4 * self.encoder.dim)

@@ -14,6 +14,8 @@ import pytest
 
 from lcplm_graph import PPIScorer, score
 from lcplm_graph.errors import InputError, SequenceError, UnknownNameError
+from lcplm_graph.heads import nearest as nearest_module
+from lcplm_graph.heads import ppi_scorer
 from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.ppi_scorer import SCORERS_DIR
 from lcplm_graph.io import forget_warnings
@@ -54,6 +56,14 @@ def test_many_pairs_can_be_asked_for_in_parts(scorer, tmp_path, monkeypatch):
     whole, asked = scorer.answer(pairs), scorer.asked(names)
     parts = [row for i in range(0, len(pairs), 7) for row in asked.answer(pairs[i : i + 7]).rows()]
     assert parts == whole.rows()
+    # Also where there are more proteins than are kept for later, nothing is done anew for a part.
+    with monkeypatch.context() as patch:
+        patch.setattr(nearest_module, "_KEPT", 5)
+        patch.setattr(ppi_scorer, "_KEPT", 5)
+        asked = scorer.asked(names)
+        patch.setattr(scorer.nearest, "_search", None)
+        patch.setattr(scorer.encoder, "embed", None)
+        assert asked.answer(pairs).rows() == scorer.asked(names).answer(pairs).rows() == parts
     assert scorer.score([]).shape == scorer.answer([]).known.shape == (0,)
     # The command writes as it goes, so that all pairs of a proteome need not fit into memory.
     fasta = tmp_path / "p.fasta"
