@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.evaluation.function_task import FunctionTask
 from lcplm_graph.evaluation.page import write_page
 from lcplm_graph.evaluation.report import Report
@@ -21,33 +21,31 @@ from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.function_model import FunctionModel
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.proteins.search import shown_method
+from lcplm_graph.proteins.store import SequenceStore
 
-COLUMNS = ("protein", "term", "name", "aspect", "probability")
+COLUMNS = ("protein", "term", "name", "aspect", "probability", "known")
 _SHOWN = 200
 
 
 def train_terms(
-    task: FunctionTask, aspect: str, encoder: Encoder, fit: FitOptions, homologues: bool = True
+    task: FunctionTask,
+    dataset: GOFunction,
+    encoder: Encoder,
+    fit: FitOptions,
+    homologues: bool = True,
 ) -> FunctionModel:
     """Train a head on the annotated proteins of a task, but for those that it holds out.
 
     Parameters
     ----------
     task : FunctionTask
-    aspect : str
+    dataset : GOFunction
+        Of the task, with sequences.
     encoder : Encoder
     fit : FitOptions
     homologues : bool
         Let the model look at homologues among the annotated proteins, too.
-
-    Raises
-    ------
-    ConfigError
-        If the data bring no sequences.
     """
-    dataset = task.dataset(aspect)
-    if not len(dataset.sequences):
-        raise ConfigError(f"{task.source} brings no sequences to train on; give --sequences FASTA")
     data = dataset[0]
     used = data.train_mask | data.val_mask
     rows = used.nonzero()[:, 0]
@@ -66,8 +64,7 @@ def train_terms(
     }
     if homologues:
         facts["search"] = shown_method()
-    sequences = dataset.sequences if homologues else None
-    model = FunctionModel.fit(features, data, fit, facts, sequences)
+    model = FunctionModel.fit(features, data, fit, facts, dataset.sequences, homologues)
     if homologues:
         model.facts["homologue weight"] = model.homologue_weight
     return model
@@ -75,10 +72,11 @@ def train_terms(
 
 def surest_terms(
     model: FunctionModel,
-    proteins: Sequence[str],
+    proteins: SequenceStore,
     probability: npt.NDArray[np.floating],
     most: int,
     threshold: float,
+    novel: bool = False,
 ) -> pd.DataFrame:
     """List the likeliest terms of each protein, a row for each, the surest first.
 
@@ -87,26 +85,36 @@ def surest_terms(
     Parameters
     ----------
     model : FunctionModel
-    proteins : sequence of str
+    proteins : SequenceStore
     probability : ndarray, shape=(proteins, terms)
         From `FunctionModel.probability`.
     most : int
         Rows of a protein.
     threshold : float
         Smaller probabilities are left out.
+    novel : bool
+        Leave out the terms that a protein has in the training data.
 
     Returns
     -------
     pandas.DataFrame
-        With the columns `COLUMNS`. A protein without a likely term has no row.
+        With the columns `COLUMNS`; `known` tells whether a protein of the same sequence has the
+        term in the training data, and is empty for a model that keeps none.  A protein without a
+        likely term has no row.
     """
     ancestors = np.diff(model.ontology.ancestors.indptr)
-    rows = []
-    for protein, own in zip(proteins, probability, strict=True):
-        for at in np.lexsort((ancestors, -own))[:most]:
+    known = None if model.homologues is None else model.homologues.annotations(proteins)
+    rows: list[tuple[str, str, str, str, float, str]] = []
+    for number, (protein, own) in enumerate(zip(proteins.ids, probability, strict=True)):
+        has = set() if known is None else set(known[[number]].indices.tolist())
+        order = np.lexsort((ancestors, -own))
+        left = order[~np.isin(order, list(has))] if novel else order
+        for at in left[:most].tolist():
             if own[at] < threshold:
                 break
-            rows.append((protein, model.terms[at], model.names[at], model.aspect, float(own[at])))
+            there = "" if known is None else "yes" if at in has else "no"
+            term = model.terms[at], model.names[at], model.aspect
+            rows.append((protein, *term, float(own[at]), there))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -131,6 +139,11 @@ def write_terms_page(
         "It says how often such a term is annotated among the training proteins, not how often it "
         "is true: what has not been tested counts as absent.",
     ]
+    if (table["known"] == "yes").any():
+        notes.append(
+            "Known: the training data have the term for a protein of the same sequence, and the "
+            "probability counts that."
+        )
     if len(telling) < len(table):
         notes.insert(
             0,
@@ -143,8 +156,9 @@ def write_terms_page(
     heading = {name: name for name in COLUMNS}
     known = {k: v for k, v in model.facts.items() if k != "fingerprint"}
     report = Report("Likely functions", heading, rows, {**known, **facts}, notes)
-    answered = table["protein"].nunique()
-    headline = f"{answered:,} of {asked:,} proteins have a likely term; {len(table):,} in all."
+    answered, there = table["protein"].nunique(), int((table["known"] == "yes").sum())
+    headline = f"{answered:,} of {asked:,} proteins have a likely term; {len(table):,} in all"
+    headline += f", {there:,} of them known." if there else "."
     return write_page(path, report, headline=headline)
 
 

@@ -49,9 +49,9 @@ class FunctionModel:
     facts : dict
         Encoder, data and whatever a user must know; JSON types only.
     homologues : AnnotatedProteins, optional
-        Proteins whose terms count for proteins like them.
+        The proteins of training; their terms count for proteins like them.
     homologue_weight : float
-        Of their terms beside the head, from 0 to 1.
+        Of their terms beside the head, from 0 to 1; at 0 no homologues are searched.
     """
 
     head: FunctionPredictor
@@ -71,6 +71,7 @@ class FunctionModel:
         options: FitOptions = FitOptions(),  # noqa: B008
         facts: dict[str, Any] | None = None,
         sequences: Iterable[str] | None = None,
+        homologues: bool = True,
     ) -> FunctionModel:
         """Train on the training proteins, and keep the state that did best on the validation part.
 
@@ -84,8 +85,10 @@ class FunctionModel:
             `seed` also decides about the weights at the start.
         facts : dict, optional
         sequences : iterable of str, optional
-            Of all rows.  With them the model looks at homologues, too: of the training proteins
-            for the choice of their weight on the validation part, then of both parts.
+            Of all rows.  With them the model knows which terms the proteins of both parts have.
+        homologues : bool
+            Give these terms to their homologues, too, with a weight that was chosen on the
+            validation part and homologues in the training part.
         """
         with seeded(checked_seed(options.seed)):
             head = FunctionPredictor(features.shape[1], num_terms=data.y.shape[1], conv="none")
@@ -97,23 +100,18 @@ class FunctionModel:
             head.eval(), list(data.go_terms), list(data.go_names), data.go_aspect[0], parents,
             facts or {},
         )  # fmt: skip
-        if sequences is not None:
-            model._learn_homologues(features, data, string_list(sequences), options.progress)
+        if sequences is None:
+            return model
+        texts = string_list(sequences)
+        if homologues:
+            valid = _annotated(data, data.val_mask, texts)
+            found = _annotated(data, data.train_mask, texts).transfer(
+                valid.sequences, options.progress
+            )
+            scores = model.probability(features[data.val_mask])
+            model.homologue_weight = best_weight(valid.labels.toarray(), scores, found)
+        model.homologues = _annotated(data, data.train_mask | data.val_mask, texts)
         return model
-
-    def _learn_homologues(
-        self, features: Tensor, data: Any, sequences: list[str], progress: bool
-    ) -> None:
-        def annotated(rows: Tensor) -> AnnotatedProteins:
-            at = rows.nonzero()[:, 0].tolist()
-            labels = sparse.csr_array(data.y[rows].numpy())
-            return AnnotatedProteins([sequences[i] for i in at], labels)
-
-        valid = annotated(data.val_mask)
-        known = annotated(data.train_mask).transfer(valid.sequences, progress)
-        scores = self.probability(features[data.val_mask])
-        self.homologue_weight = best_weight(valid.labels.toarray(), scores, known)
-        self.homologues = annotated(data.train_mask | data.val_mask)
 
     @cached_property
     def ontology(self) -> Ontology:
@@ -140,7 +138,7 @@ class FunctionModel:
         features : Tensor, shape=(n, d)
             From the encoder and pooling of training.
         sequences : iterable of str, optional
-            Of the same proteins; a model with `homologues` needs them.
+            Of the same proteins; a model that looks at homologues needs them.
         progress : bool
             Show that the search for homologues is at work.
 
@@ -158,7 +156,7 @@ class FunctionModel:
                 for rows in features.split(_ROWS)
             ]
         scores = self.ontology.propagate_scores(np.concatenate(parts))
-        if self.homologues is None:
+        if self.homologues is None or not self.homologue_weight:
             return scores
         if asked is None:
             raise InputError("this model looks at homologues, too; give the sequences")
@@ -201,6 +199,11 @@ class FunctionModel:
                 model.homologues = AnnotatedProteins.from_tensors(known, terms)
                 model.homologue_weight = _share(config["homologue_weight"])
             return model
+
+
+def _annotated(data: Any, rows: Tensor, sequences: list[str]) -> AnnotatedProteins:
+    at = rows.nonzero()[:, 0].tolist()
+    return AnnotatedProteins([sequences[i] for i in at], sparse.csr_array(data.y[rows].numpy()))
 
 
 def _share(value: Any) -> float:

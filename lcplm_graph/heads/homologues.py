@@ -139,6 +139,19 @@ class AnnotatedProteins:
         hits = homologous_pairs(asked, self.sequences, identity=0, coverage=0, progress=progress)
         return homologue_transfer(hits.pairs, hits.bits, self.labels, len(asked))
 
+    def annotations(self, sequences: Iterable[str]) -> sparse.csr_array:
+        """Return the terms of proteins with exactly these sequences, bool, shape (n, terms)."""
+        places: dict[str, list[int]] = {}
+        for place, sequence in enumerate(self.sequences):
+            places.setdefault(sequence, []).append(place)
+        same = [places.get(sequence, []) for sequence in sequences]
+        rows = np.repeat(np.arange(len(same)), [len(found) for found in same])
+        columns = np.array([place for found in same for place in found], np.int64)
+        pick = sparse.csr_array(
+            (np.ones(len(rows), np.int32), (rows, columns)), (len(same), len(self.sequences))
+        )
+        return sparse.csr_array((pick @ self.labels.astype(np.int32)) > 0)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything as tensors, for a file."""
         letters = [np.frombuffer(s.encode("ascii"), np.uint8) for s in self.sequences]

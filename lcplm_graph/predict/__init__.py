@@ -1,11 +1,12 @@
 """What is likely: partners of proteins, edges that a graph lacks, functions of proteins.
 
 partners and edges: a link model is trained on the whole graph, a tenth of its edges aside for its
-probabilities; or it is one that was saved before (--head).  Probabilities are meant for one pair
+probabilities; or it is one that was saved before (--head).  What was trained is kept, and taken
+when the same is asked again.  Probabilities are meant for one pair
 that does not interact per pair that does; among all pairs of a proteome those that do are far
 rarer.  The suffix of --out decides what is written: .tsv, .graphml, or .cx2 for Cytoscape.
 
-function: a head is trained on annotated proteins, or read from --head; each of the given proteins
+function: a head is trained on annotated proteins, and kept, or read from --head; each of the given proteins
 gets its likely terms of the Gene Ontology.  The suffix is .tsv, .csv or .parquet.
 """
 

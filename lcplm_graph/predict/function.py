@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import PageOption, positional, several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
+from lcplm_graph.predict.trained_once import trained_once
 
 if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
     from lcplm_graph.heads.function_model import FunctionModel
+    from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.models.encoders import Encoder
 
 _OF_TRAINING = (
@@ -28,7 +34,8 @@ class FunctionOptions(PageOption):
     Parameters
     ----------
     proteins
-        FASTA files of the proteins to ask about.
+        FASTA files, names (gene names, UniProt accessions, STRING ids of --data, or ids of
+        --sequences), or sequences.
     out
         FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability.
     aspect
@@ -37,6 +44,8 @@ class FunctionOptions(PageOption):
         Terms of each protein.
     threshold
         Smaller probabilities are left out.
+    novel
+        Leave out the terms that the training data have for a protein of the same sequence.
     data
         Dataset with annotations and ontology to train on.
     annotations
@@ -68,11 +77,12 @@ class FunctionOptions(PageOption):
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    proteins: list[str] = positional(metavar="FASTA", nargs="+")
+    proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
     out: str
     aspect: Literal["MF", "BP", "CC"] | None = None
     most: int = 20
     threshold: float = 0.1
+    novel: bool = False
     data: str = "string_human_core"
     annotations: list[str] | None = several(default=None)
     ontology: str | None = None
@@ -107,10 +117,9 @@ def run(options: FunctionOptions) -> None:
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.models.unlike import warn_of_unlike
     from lcplm_graph.process import chosen_device
-    from lcplm_graph.proteins.store import read_fasta_files
 
     suffix = checked_suffix(options.out, SUFFIXES)
-    asked = read_fasta_files(options.proteins)
+    asked = asked_proteins(options.proteins, lambda: _names(options))
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     print(f"encoder {shown_name(encoder)}", flush=True)
     model = _function_model(options, encoder)
@@ -119,16 +128,28 @@ def run(options: FunctionOptions) -> None:
     features = cached_embeddings(encoder, asked, progress=True)
     warn_of_unlike(model.distance(features), asked.ids)
     probability = model.probability(features, asked, progress=True)
-    table = surest_terms(model, asked.ids, probability, options.most, options.threshold)
+    table = surest_terms(model, asked, probability, options.most, options.threshold, options.novel)
     write_frame(options.out, table, suffix)
     silent = len(asked) - table["protein"].nunique()
     if silent:
         print(f"{silent:,} proteins have no term of probability {options.threshold:g} or more")
     print(f"{len(table):,} terms of {len(asked):,} proteins; written: {options.out}")
+    there = int((table["known"] == "yes").sum())
+    if there:
+        print(f"{there:,} of them are known from the training data; --novel leaves those out")
     if options.report is not None:
         facts = {"asked": f"{len(asked):,} proteins", "table": options.out}
         page = write_terms_page(options.report, model, table, len(asked), facts)
         print(f"report: {page}")
+
+
+def _names(options: FunctionOptions) -> KnownProteins:
+    from lcplm_graph.heads.names import KnownProteins
+    from lcplm_graph.proteins.store import SequenceStore
+
+    if options.sequences is not None:
+        return KnownProteins.of(SequenceStore.from_fasta(options.sequences))
+    return KnownProteins.embedded(options.data)
 
 
 def _function_model(options: FunctionOptions, encoder: Encoder) -> FunctionModel:
@@ -149,10 +170,35 @@ def _function_model(options: FunctionOptions, encoder: Encoder) -> FunctionModel
             seed=options.seed,
         )
         fit = FUNCTION_FIT.shown(options.steps, options.seed)
-        aspect = options.aspect or "MF"
-        return train_terms(task, aspect, encoder, fit, options.homologues)
+        dataset = task.dataset(options.aspect or "MF")
+        if not len(dataset.sequences):
+            raise ConfigError(
+                f"{task.source} brings no sequences to train on; give --sequences FASTA"
+            )
+        return trained_once(
+            FunctionModel, dataset.sequences, fit, _deciding(options, dataset[0], encoder),
+            lambda: train_terms(task, dataset, encoder, fit, options.homologues),
+        )  # fmt: skip
     model = FunctionModel.load(options.head)
     check_encoder(model, encoder, options.head)
     if options.aspect not in (None, model.aspect):
         raise ConfigError(f"{options.head} is of {model.aspect}, not of {options.aspect}")
     return model
+
+
+def _deciding(options: FunctionOptions, data: Data, encoder: Encoder) -> dict[str, Any]:
+    """Return what decides about a head beside its training: labels, parts, features, search."""
+    from lcplm_graph.proteins.search import shown_method
+
+    labels = hashlib.sha256(data.y.numpy().tobytes())
+    for mask in (data.train_mask, data.val_mask):
+        labels.update(mask.numpy().tobytes())
+    return {
+        "data": options.annotations or options.data,
+        "labels": labels.hexdigest(),
+        "terms": [list(data.go_terms), list(data.go_names), list(data.go_aspect)],
+        "parents": data.go_parents.tolist(),
+        "seed": options.seed,
+        "encoder": [encoder.name, encoder.fingerprint(), encoder.precision, encoder.pool],
+        "search": shown_method() if options.homologues else None,
+    }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption, positional
-from lcplm_graph.errors import DataError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
+from lcplm_graph.predict.trained_once import trained_once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 # The seed also splits the graph, with a saved model, too.
 _OF_TRAINING = ("conv", "steps", "members", "homologues")
-_FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +89,15 @@ class PartnersOptions(EdgesOptions):
     Parameters
     ----------
     proteins
-        FASTA files, whose proteins are recognised by their sequences, or names of proteins of the
-        graph: gene names, UniProt accessions, STRING ids.
+        FASTA files, names of proteins of the graph (gene names, UniProt accessions, STRING ids), or
+        sequences; proteins of the graph are recognised by their sequences.
     itself
         Rank a protein among its own partners, too; the column known then says self.
     novel
         Leave out partners that the graph already has.
     """
 
-    proteins: list[str] = positional(metavar="NEW.fasta|NAME", nargs="+")
+    proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
     top: int = 20
     itself: bool = False
     novel: bool = False
@@ -119,12 +118,15 @@ def partners(options: PartnersOptions) -> None:
     from lcplm_graph.datasets.load import load_graph
     from lcplm_graph.files.networks import Network, check_suffix
     from lcplm_graph.heads.inference import partners_of
+    from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.pairs import adjacency
 
     check_suffix(options.out)
     dataset = load_graph(options.graph)
-    store = _asked(dataset, options.proteins)
+    store = asked_proteins(
+        options.proteins, lambda: KnownProteins(dataset.sequences, dataset.names, options.graph)
+    )
     given = _trained(options, dataset)
     features = link_features(given.encoder, store, progress=True)
     _warn_of_unlike(given.model, features, store.ids)
@@ -174,21 +176,6 @@ def edges(options: EdgesOptions) -> None:
     )  # fmt: skip
     network = Network(columns, rows, ("protein1", "protein2"), _attributes(names, symbols))
     _write(options, network, given, "Likely new edges", "pairs that the graph lacks")
-
-
-def _asked(dataset: PPIDataset, proteins: Sequence[str]) -> SequenceStore:
-    """Return the proteins asked about: records of files, and those of the graph by their names."""
-    from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
-
-    files = [text for text in proteins if Path(text).is_file()]
-    store = read_fasta_files(files)
-    named = list(dict.fromkeys(text for text in proteins if text not in files))
-    sequences = dict(zip(store.ids, store, strict=True))
-    for name in named:
-        if Path(name).suffix.lower() in _FASTA:
-            raise DataError("no such file; check the path", path=name)
-        sequences.setdefault(name, dataset.sequences[dataset.node(name)])
-    return SequenceStore.from_records(sequences.keys(), sequences.values())
 
 
 def _write(options: EdgesOptions, network: Network, given: _Trained, title: str, what: str) -> None:
@@ -245,9 +232,13 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
         facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
         facts |= {"precision": encoder.precision}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
-        model = LinkModel.fit(
-            features, split, members=options.members, options=fit, conv=options.conv, facts=facts,
-            relatives=near,
+        made: dict[str, Any] = {"members": options.members, "conv": options.conv}
+        decides = {**facts, **made, "homologues": options.homologues}
+        model = trained_once(
+            LinkModel, dataset.sequences, fit, decides,
+            lambda: LinkModel.fit(
+                features, split, options=fit, facts=facts, relatives=near, **made
+            ),
         )  # fmt: skip
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")

@@ -1,6 +1,7 @@
 """`predict function`: terms of unknown proteins, closed upwards, from a head that is kept."""
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from lcplm_graph import predict
 from lcplm_graph.errors import CheckpointError, InputError, LcPlmWarning
+from lcplm_graph.heads import function_model
 from lcplm_graph.heads.function_model import FunctionModel
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -61,7 +63,8 @@ def test_terms_of_unknown_proteins(kinds, capsys):
     assert ask(kinds, "terms.tsv", *training(kinds), *kept, "--most", "2") == 0
     assert "12 terms of 6 proteins" in capsys.readouterr().out
     table = pd.read_csv(kinds / "terms.tsv", sep="\t")
-    assert list(table) == ["protein", "term", "name", "aspect", "probability"]
+    assert list(table) == ["protein", "term", "name", "aspect", "probability", "known"]
+    assert set(table["known"]) == {"no"}
     assert set(table["aspect"]) == {"MF"}
     assert (table["name"] == "name of " + table["term"]).all()
     for n in range(90, 96):  # the parent is never less likely than the kind
@@ -81,7 +84,7 @@ def test_terms_of_unknown_proteins(kinds, capsys):
     assert (
         "6 proteins have no term of probability 1 or more\n0 terms of 6" in capsys.readouterr().out
     )
-    assert (kinds / "sure.csv").read_text() == "protein,term,name,aspect,probability\n"
+    assert (kinds / "sure.csv").read_text() == "protein,term,name,aspect,probability,known\n"
     (kinds / "odd.fasta").write_text(f">odd\n{'WCHM' * 20}\n")
     asked = [str(kinds / "odd.fasta"), "--encoder", "composition", "--out", str(kinds / "odd.tsv")]
     with pytest.warns(LcPlmWarning, match="1 of 1 proteins are unlike .*, for example odd; their"):
@@ -95,8 +98,10 @@ def test_terms_of_unknown_proteins(kinds, capsys):
         assert sentence in capsys.readouterr().err
 
 
-def test_the_terms_of_homologues_count(kinds, tmp_path, capsys):
+def test_the_terms_of_homologues_count(kinds, tmp_path, capsys, monkeypatch):
     """Two proteins that are themselves annotated, so that they are their own best homologues."""
+    # No two of these random proteins are homologues, so validation would choose 0.
+    monkeypatch.setattr(function_model, "best_weight", lambda *_: 0.6)
     of = (kinds / "known.fasta").read_text().split("\n")
     (tmp_path / "new.fasta").write_text(f">new\n{of[1]}\n>other\n{of[3]}\n")
     asked = ["function", str(tmp_path / "new.fasta"), "--encoder", "composition", "--most", "9"]
@@ -107,11 +112,11 @@ def test_the_terms_of_homologues_count(kinds, tmp_path, capsys):
         table = pd.read_parquet(out)
         return table.set_index(["protein", "term"])["probability"]
 
-    alone = terms("alone", *training(kinds), "--no-homologues")
-    both = terms("both", *training(kinds), "--save-head", str(tmp_path / "head"))
+    alone = terms("alone", *training(kinds), "--seed", "3", "--no-homologues")
+    both = terms("both", *training(kinds), "--seed", "3", "--save-head", str(tmp_path / "head"))
     model = FunctionModel.load(tmp_path / "head")
     weight = model.homologue_weight
-    assert model.facts["homologue weight"] == weight
+    assert model.facts["homologue weight"] == weight == 0.6
     assert len(model.homologues.sequences) == 90
     kind = both["new", KINDS[0]] - (1 - weight) * alone["new", KINDS[0]]
     assert 0.8 * weight <= kind <= weight + 1e-9
@@ -123,6 +128,79 @@ def test_the_terms_of_homologues_count(kinds, tmp_path, capsys):
     refused = ["--head", str(tmp_path / "head"), "--no-homologues"]
     assert predict.main([*asked, "--out", str(tmp_path / "x.tsv"), *refused]) == 1
     assert "leave out --no-homologues" in capsys.readouterr().err
+
+
+def test_proteins_may_be_named_and_what_is_known_of_them_is_told(kinds, tmp_path, capsys):
+    """P3 is of the first kind, P1 of the second."""
+    sequence = (kinds / "known.fasta").read_text().split("\n")[3].lower()  # of P1
+    own = ["--encoder", "composition", "--out", str(tmp_path / "t.csv")]
+    asked = ["function", "P3", sequence, str(kinds / "new.fasta"), *own, *training(kinds)]
+    assert predict.main([*asked, "--no-homologues", "--report", str(tmp_path / "t.html")]) == 0
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table["protein"].unique().tolist() == [*(f"P{n}" for n in range(90, 96)), "P3", sequence]
+    has = table[table["known"] == "yes"].groupby("protein")["term"].agg(set).to_dict()
+    assert has == {"P3": {BINDING, KINDS[0]}, sequence: {BINDING, KINDS[1]}}
+    told = "4 of them are known from the training data; --novel leaves those out"
+    assert told in capsys.readouterr().out
+    page = (tmp_path / "t.html").read_text()
+    assert "4 of them known." in page and "the probability counts that" in page
+    few = ["--novel", "--most", "1", "--threshold", "0", "--no-homologues"]
+    assert predict.main([*asked, *few]) == 0
+    novel = pd.read_csv(tmp_path / "t.csv").set_index("protein")
+    assert len(novel) == 8 and set(novel["known"]) == {"no"}
+    assert novel.loc["P3", "term"] not in has["P3"] and novel.loc["P90", "term"] == BINDING
+    for wrong, sentence in (
+        ("P3000", "'P3000' is neither a protein known here"),
+        ("WRONG", "'WRONG' is neither among the sequences that were given nor a name known here"),
+        ("none.fasta", "none.fasta: no such file; check the path"),
+    ):
+        assert predict.main(["function", wrong, *own, *training(kinds)]) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_head_is_trained_once(kinds, tmp_path, capsys):
+    """And again where anything is other than before."""
+
+    def train(*more, **files):
+        options = training(kinds)
+        for key, path in files.items():
+            options[options.index(f"--{key}") + 1] = str(path)
+        assert ask(kinds, "once.tsv", *options, "--seed", "7", *more) == 0
+        said = "trained before on the same data in the same way: " in capsys.readouterr().out
+        return said, (kinds / "once.tsv").read_text()
+
+    said, first = train()
+    assert not said
+    assert train() == (True, first)
+    said, alone = train("--no-homologues")
+    assert not said and alone != first
+    assert not train("--steps", "59")[0]
+    rows = (kinds / "goa.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "goa.tsv").write_text("".join(rows[:-1]))
+    assert not train(annotations=tmp_path / "goa.tsv")[0]
+    (tmp_path / "known.fasta").write_text((kinds / "known.fasta").read_text().replace("A", "G"))
+    assert not train(sequences=tmp_path / "known.fasta")[0]
+    assert train() == (True, first)
+    heads = kinds / "data" / "heads"
+    for path in heads.rglob("function.safetensors"):
+        path.write_bytes(b"1234")
+    assert ask(kinds, "once.tsv", *training(kinds), "--seed", "7") == 1
+    assert "delete this folder to train again" in capsys.readouterr().err
+    shutil.rmtree(heads)
+    assert train() == (False, first)
+
+
+def test_a_head_of_before_knows_no_annotated_proteins(kinds, tmp_path):
+    head = tmp_path / "head"
+    assert ask(kinds, "x.tsv", *training(kinds), "--no-homologues", "--save-head", str(head)) == 0
+    whole = load_file(head / "function.safetensors")
+    rest = {key: value for key, value in whole.items() if not key.startswith("homologues")}
+    assert len(rest) < len(whole)
+    save_file(rest, head / "function.safetensors")
+    assert ask(kinds, "y.tsv", "--head", str(head)) == 0
+    new, old = (pd.read_csv(kinds / f, sep="\t") for f in ("x.tsv", "y.tsv"))
+    assert old["known"].isna().all() and set(new["known"]) == {"no"}
+    pd.testing.assert_frame_equal(old.drop(columns="known"), new.drop(columns="known"))
 
 
 def test_damaged_homologues_are_named(kinds, tmp_path):

@@ -320,7 +320,14 @@ def test_predict_writes_ranked_tables(table, tmp_path, capsys, monkeypatch):
     assert [line[0] for line in lines[1:]] == ["fresh"] * 5 + ["old"] * 5
     assert {line[6] for line in lines[1:6]} == {"no"}
     assert "self" not in {line[6] for line in lines}
-    capsys.readouterr()
+    kept = "trained before on the same data in the same way: "
+    assert kept not in capsys.readouterr().out
+    named = ["partners", dataset.sequences.ids[7], "ACDEACDEACDEAACCACDEACDE"]
+    assert predict.main([*named, "--out", str(tmp_path / "named.tsv"), *fast]) == 0
+    assert kept in capsys.readouterr().out
+    again = [line.split("\t") for line in (tmp_path / "named.tsv").read_text().splitlines()[1:]]
+    assert [line[1:] for line in again[:5]] == [line[1:] for line in lines[6:]]
+    assert {line[0] for line in again[5:]} == {"ACDEACDEACDEAACCACDEACDE"}
     novel = tmp_path / "novel.tsv"
     asked = ["partners", str(new), "--out", str(novel), *fast[:-1], "99"]
     assert predict.main(asked) == 0

@@ -1,0 +1,48 @@
+"""The proteins that a command line asks about: of FASTA files, by their names, or as sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lcplm_graph.errors import DataError
+
+if TYPE_CHECKING:
+    from lcplm_graph.heads.names import KnownProteins
+    from lcplm_graph.proteins.store import SequenceStore
+
+_FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
+
+
+def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> SequenceStore:
+    """Return records of files first, then what is named, under its name, or given as a sequence.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    known : callable
+        Makes the proteins that may be named; called where something is no file.
+
+    Raises
+    ------
+    DataError
+        If a text looks like a file and there is none, or a file is faulty.
+    UnknownNameError
+        If a text is neither file, name nor sequence.
+    """
+    from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+
+    files = [text for text in texts if Path(text[:255]).is_file()]
+    store = read_fasta_files(files)
+    others = list(dict.fromkeys(text for text in texts if text not in files))
+    if not others:
+        return store
+    for text in others:
+        if Path(text).suffix.lower() in _FASTA:
+            raise DataError("no such file; check the path", path=text)
+    names = known()
+    sequences = dict(zip(store.ids, store, strict=True))
+    for text in others:
+        sequences.setdefault(text, names.sequence(text, names))
+    return SequenceStore.from_records(sequences.keys(), sequences.values())
