@@ -13,6 +13,7 @@ from typing import Literal
 from lcplm_graph.command import positional, run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class EmbedOptions:
     """
 
     input: str = positional(metavar="INPUT.fasta")
-    encoder: str
+    encoder: str = DEFAULT_ENCODER
     out: str
     pool: Pool | None = None
     per_residue: bool = False

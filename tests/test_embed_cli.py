@@ -14,6 +14,7 @@ import pytest
 from lcplm_graph import embed
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.pooling import POOLS, pooled_dim
+from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.proteins.fasta import write_fasta
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
@@ -23,6 +24,13 @@ def proteins(count, length, seed=0):
     rng = np.random.default_rng(seed)
     names = [f"p{i}" for i in range(count)]
     return names, ["".join(rng.choice(LETTERS, n)) for n in rng.integers(5, length, count)]
+
+
+def test_the_encoder_is_the_default_one_unless_named(tmp_path):
+    write_fasta(tmp_path / "a.fasta", ["p"], ["MKTAYIAK"])
+    assert embed.main([str(tmp_path / "a.fasta"), "--out", str(tmp_path / "a.h5")]) == 0
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file.attrs["encoder"] == DEFAULT_ENCODER
 
 
 def test_command_line_says_the_size_first(tmp_path, capsys):

@@ -21,7 +21,7 @@ from filelock import FileLock
 from lcplm_graph.errors import ChecksumError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card
 from lcplm_graph.files.content import is_whole, other_format, rubbish
-from lcplm_graph.files.transport import ResumingDownloader, shown_url
+from lcplm_graph.files.urls import shown_url
 from lcplm_graph.io import file_state, sha256_of, warn_once, write_json
 
 
@@ -250,6 +250,9 @@ def _is_unchanged(path: Path, record: dict[str, object]) -> bool:
 
 
 def _download(path: Path, expected: Expected, by_hand: str) -> None:
+    # Here, because requests takes a while to import, and few processes download.
+    from lcplm_graph.files.transport import ResumingDownloader
+
     digests: list[str] = []
 
     def check(part: Path) -> None:

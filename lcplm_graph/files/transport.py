@@ -16,7 +16,7 @@ import urllib3
 from tqdm import tqdm
 
 from lcplm_graph.errors import DownloadError
-from lcplm_graph.strings import without_secrets
+from lcplm_graph.files.urls import shown_url, without_its_secrets
 
 ATTEMPTS = 5
 BACKOFF_SECONDS = 1.0
@@ -25,7 +25,6 @@ DEADLINE_SECONDS = 24 * 3600.0
 # A server that sends less than this in that time is taken for dead.
 SLOW_BYTES, SLOW_SECONDS = 6000, 60.0
 _CHUNK = 1 << 18
-_PATH_QUERY = re.compile(r"(url: [^\s?]*)\?\S+")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -47,36 +46,6 @@ class _Before(NamedTuple):
             return cls(str(found["validator"]), found["total"])
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
-
-
-def shown_url(url: str) -> str:
-    """Return a URL without what may be secret: user, password, and the query.
-
-    Examples
-    --------
-    >>> shown_url("https://me:secret@host.org:80/a/b.gz?token=1")
-    'https://host.org:80/a/b.gz'
-    """
-    scheme, _, place, _ = _parts(url)
-    return scheme + place
-
-
-def _without(url: str, error: Exception) -> str:
-    """Say an error without the secrets of the URLs in it: this one, a proxy's, a redirection's."""
-    _, user, _, query = _parts(url)
-    text = str(error).replace(url, shown_url(url))
-    # A password may be repeated alone, or with the name before it.
-    for secret in (user, user.rstrip("@"), query, user.rstrip("@").partition(":")[2]):
-        if secret:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "...", text)
-    # A redirection is named by path and query alone.
-    return _PATH_QUERY.sub(r"\1?...", without_secrets(text))
-
-
-def _parts(url: str) -> tuple[str, str, str, str]:
-    """Scheme, user with password, host with path, and query of any text: URLs may be faulty."""
-    found = re.fullmatch(r"(\w+://)?((?:[^/?#]*@)?)([^?#]*)(.*)", url, re.DOTALL)
-    return (found[1] or "", found[2], found[3], found[4]) if found else ("", "", url, "")
 
 
 def _validator_of(headers: Any) -> str:
@@ -132,7 +101,7 @@ class ResumingDownloader:
                 raise
             except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
                 raise DownloadError(
-                    f"cannot fetch {shown}: {_without(url, error)}; {self.by_hand}"
+                    f"cannot fetch {shown}: {without_its_secrets(url, error)}; {self.by_hand}"
                 ) from None
             except OSError as error:
                 raise DownloadError(self._disk_message(error)) from error
@@ -142,8 +111,9 @@ class ResumingDownloader:
                 time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         if not self._whole:
             raise DownloadError(
-                f"cannot fetch {shown} after {attempt} attempts ({_without(url, last)}); check the "
-                f"network and run again, which resumes from what has arrived, or {self.by_hand}"
+                f"cannot fetch {shown} after {attempt} attempts "
+                f"({without_its_secrets(url, last)}); check the network and run again, which "
+                f"resumes from what has arrived, or {self.by_hand}"
             ) from None
         self.check(self.partial)
         # First, as nobody would look for it later.

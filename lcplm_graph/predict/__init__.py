@@ -6,8 +6,8 @@ when the same is asked again.  Probabilities are meant for one pair
 that does not interact per pair that does; among all pairs of a proteome those that do are far
 rarer.  The suffix of --out decides what is written: .tsv, .graphml, or .cx2 for Cytoscape.
 
-function: a head is trained on annotated proteins, and kept, or read from --head; each of the given proteins
-gets its likely terms of the Gene Ontology.  The suffix is .tsv, .csv or .parquet.
+function: a head is trained on annotated proteins, and kept, or read from --head; each of the given
+proteins gets its likely terms of the Gene Ontology.  The suffix is .tsv, .csv or .parquet.
 """
 
 from __future__ import annotations
