@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,10 @@ def surest_terms(
     model: FunctionModel,
     proteins: SequenceStore,
     probability: npt.NDArray[np.floating],
-    most: int,
     threshold: float,
     novel: bool = False,
 ) -> pd.DataFrame:
-    """List the likeliest terms of each protein, a row for each, the surest first.
+    """List the likely terms of each protein, a row for each, the surest first.
 
     Of terms that are equally likely, the general ones come first.
 
@@ -88,8 +87,6 @@ def surest_terms(
     proteins : SequenceStore
     probability : ndarray, shape=(proteins, terms)
         From `FunctionModel.probability`.
-    most : int
-        Rows of a protein.
     threshold : float
         Smaller probabilities are left out.
     novel : bool
@@ -109,7 +106,7 @@ def surest_terms(
         has = set() if known is None else set(known[[number]].indices.tolist())
         order = np.lexsort((ancestors, -own))
         left = order[~np.isin(order, list(has))] if novel else order
-        for at in left[:most].tolist():
+        for at in left.tolist():
             if own[at] < threshold:
                 break
             there = "" if known is None else "yes" if at in has else "no"
@@ -118,22 +115,51 @@ def surest_terms(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def by_protein(tables: Sequence[pd.DataFrame], proteins: Sequence[str]) -> pd.DataFrame:
+    """Join tables of `surest_terms` of several aspects, protein by protein, as they were asked."""
+    place = {protein: number for number, protein in enumerate(proteins)}
+    joined = pd.concat(tables, ignore_index=True)
+    order = np.argsort(joined["protein"].map(place).to_numpy(np.int64), kind="stable")
+    return joined.iloc[order].reset_index(drop=True)
+
+
+def special_terms(models: Sequence[FunctionModel], table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out each term that follows from a more special one that is at least half as likely.
+
+    Parameters
+    ----------
+    models : sequence of FunctionModel
+        One for each aspect in the table.
+    table : pandas.DataFrame
+        From `surest_terms` or `by_protein`.
+    """
+    keep = np.zeros(len(table), bool)
+    for model in models:
+        own = np.flatnonzero(table["aspect"] == model.aspect)
+        keep[own] = _telling(model, table.iloc[own])
+    return table[keep].reset_index(drop=True)
+
+
+def likeliest(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return the first `most` rows of each protein and aspect."""
+    return table.groupby(["protein", "aspect"], sort=False).head(most).reset_index(drop=True)
+
+
 def write_terms_page(
     path: str | os.PathLike[str],
-    model: FunctionModel,
+    models: Sequence[FunctionModel],
     table: pd.DataFrame,
     asked: int,
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write the table of `surest_terms` for `asked` proteins as one HTML file.
+    """Write a table of `special_terms` for `asked` proteins as one HTML file.
 
-    Rows stand as in the table, protein by protein.  A term that follows from a more special one is
-    left out, where that is at least half as likely.
+    Of many rows the surest are shown, as in the table, protein by protein.
     """
-    telling = table[_telling(model, table)]
-    surest = telling.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
+    surest = table.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
     shown = surest.sort_index()  # protein by protein
     notes = [
+        "Terms that follow from a more special one, at least half as likely, are not shown.",
         "Probability: the sigmoid of the trained head, averaged with the share of homologues that "
         "have the term where there are any, and never below that of a more special term. "
         "It says how often such a term is annotated among the training proteins, not how often it "
@@ -144,22 +170,28 @@ def write_terms_page(
             "Known: the training data have the term for a protein of the same sequence, and the "
             "probability counts that."
         )
-    if len(telling) < len(table):
-        notes.insert(
-            0,
-            f"{len(table) - len(telling):,} terms that follow from a more special one, at least "
-            "half as likely, are not shown.",
-        )
-    if len(shown) < len(telling):
-        notes.insert(0, f"The {len(shown):,} surest of {len(telling):,} rows are shown.")
+    if len(shown) < len(table):
+        notes.insert(0, f"The {len(shown):,} surest of {len(table):,} rows are shown.")
     rows = [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
     heading = {name: name for name in COLUMNS}
-    known = {k: v for k, v in model.facts.items() if k != "fingerprint"}
-    report = Report("Likely functions", heading, rows, {**known, **facts}, notes)
+    report = Report("Likely functions", heading, rows, {**_facts(models), **facts}, notes)
     answered, there = table["protein"].nunique(), int((table["known"] == "yes").sum())
     headline = f"{answered:,} of {asked:,} proteins have a likely term; {len(table):,} in all"
     headline += f", {there:,} of them known." if there else "."
     return write_page(path, report, headline=headline)
+
+
+def _facts(models: Sequence[FunctionModel]) -> dict[str, Any]:
+    """Return what is so of all models once, and the rest with its aspect."""
+    first = models[0].facts
+    shared = {k: v for k, v in first.items() if all(m.facts.get(k) == v for m in models)}
+    own = {
+        f"{key} ({model.aspect})": value
+        for model in models
+        for key, value in model.facts.items()
+        if key not in shared
+    }
+    return {key: value for key, value in (shared | own).items() if "fingerprint" not in key}
 
 
 def _telling(model: FunctionModel, table: pd.DataFrame) -> npt.NDArray[np.bool_]:

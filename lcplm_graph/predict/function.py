@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import PageOption, positional, several
@@ -39,11 +41,13 @@ class FunctionOptions(PageOption):
     out
         FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability.
     aspect
-        MF, BP or CC; default: MF, or that of the saved head.
+        MF, BP, CC, or some of them; default: MF, or that of the saved head.
     most
-        Terms of each protein.
+        Terms of each protein, of each aspect.
     threshold
         Smaller probabilities are left out.
+    special
+        Leave out terms that follow from a more special one, at least half as likely.
     novel
         Leave out the terms that the training data have for a protein of the same sequence.
     data
@@ -79,9 +83,10 @@ class FunctionOptions(PageOption):
 
     proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
     out: str
-    aspect: Literal["MF", "BP", "CC"] | None = None
+    aspect: list[Literal["MF", "BP", "CC"]] | None = several(default=None)
     most: int = 20
     threshold: float = 0.1
+    special: bool = False
     novel: bool = False
     data: str = "string_human_core"
     annotations: list[str] | None = several(default=None)
@@ -105,11 +110,19 @@ class FunctionOptions(PageOption):
         if not 0 <= self.threshold <= 1:
             raise ConfigError(f"--threshold {self.threshold}: a probability is from 0 to 1")
         refuse_training_options(self, _OF_TRAINING)
+        if self.save_head is not None and len(self.aspect or []) > 1:
+            raise ConfigError("a saved head has one aspect: give --save-head with one --aspect")
 
 
 def run(options: FunctionOptions) -> None:
     """Train or read a head, and write the terms of the proteins asked about."""
-    from lcplm_graph.evaluation.function_terms import surest_terms, write_terms_page
+    from lcplm_graph.evaluation.function_terms import (
+        by_protein,
+        likeliest,
+        special_terms,
+        surest_terms,
+        write_terms_page,
+    )
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.features.store import cached_embeddings
     from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
@@ -122,13 +135,17 @@ def run(options: FunctionOptions) -> None:
     asked = asked_proteins(options.proteins, lambda: _names(options))
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     print(f"encoder {shown_name(encoder)}", flush=True)
-    model = _function_model(options, encoder)
-    if options.save_head is not None:
-        print(f"head: {model.save(options.save_head)}")
     features = cached_embeddings(encoder, asked, progress=True)
-    warn_of_unlike(model.distance(features), asked.ids)
-    probability = model.probability(features, asked, progress=True)
-    table = surest_terms(model, asked, probability, options.most, options.threshold, options.novel)
+    models, tables = [], []
+    for model in _models(options, encoder):
+        if options.save_head is not None:
+            print(f"head: {model.save(options.save_head)}")
+        warn_of_unlike(model.distance(features), asked.ids)
+        probability = model.probability(features, asked, progress=True)
+        tables.append(surest_terms(model, asked, probability, options.threshold, options.novel))
+        models.append(model)
+    every = by_protein(tables, asked.ids)
+    table = likeliest(special_terms(models, every) if options.special else every, options.most)
     write_frame(options.out, table, suffix)
     silent = len(asked) - table["protein"].nunique()
     if silent:
@@ -139,7 +156,8 @@ def run(options: FunctionOptions) -> None:
         print(f"{there:,} of them are known from the training data; --novel leaves those out")
     if options.report is not None:
         facts = {"asked": f"{len(asked):,} proteins", "table": options.out}
-        page = write_terms_page(options.report, model, table, len(asked), facts)
+        shown = likeliest(special_terms(models, every), options.most)
+        page = write_terms_page(options.report, models, shown, len(asked), facts)
         print(f"report: {page}")
 
 
@@ -152,38 +170,42 @@ def _names(options: FunctionOptions) -> KnownProteins:
     return KnownProteins.embedded(options.data)
 
 
-def _function_model(options: FunctionOptions, encoder: Encoder) -> FunctionModel:
+def _models(options: FunctionOptions, encoder: Encoder) -> Iterator[FunctionModel]:
+    """Yield the head of each aspect: the one that was saved, or one that is trained once."""
     from lcplm_graph.evaluation.function import FUNCTION_FIT
     from lcplm_graph.evaluation.function_task import FunctionTask
     from lcplm_graph.evaluation.function_terms import train_terms
     from lcplm_graph.heads.function_model import FunctionModel
 
-    if options.head is None:
-        task = FunctionTask(
-            data=options.data,
-            annotations=options.annotations,
-            ontology=options.ontology,
-            sequences=options.sequences,
-            evidence=options.evidence,
-            min_proteins=options.min_proteins,
-            test=0.0,
-            seed=options.seed,
-        )
-        fit = FUNCTION_FIT.shown(options.steps, options.seed)
-        dataset = task.dataset(options.aspect or "MF")
+    if options.head is not None:
+        model = FunctionModel.load(options.head)
+        check_encoder(model, encoder, options.head)
+        if options.aspect not in (None, [model.aspect]):
+            asked = " ".join(options.aspect)
+            raise ConfigError(f"{options.head} is of {model.aspect}, not of {asked}")
+        yield model
+        return
+    task = FunctionTask(
+        data=options.data,
+        annotations=options.annotations,
+        ontology=options.ontology,
+        sequences=options.sequences,
+        evidence=options.evidence,
+        min_proteins=options.min_proteins,
+        test=0.0,
+        seed=options.seed,
+    )
+    fit = FUNCTION_FIT.shown(options.steps, options.seed)
+    for aspect in dict.fromkeys(options.aspect or ["MF"]):
+        dataset = task.dataset(aspect)
         if not len(dataset.sequences):
             raise ConfigError(
                 f"{task.source} brings no sequences to train on; give --sequences FASTA"
             )
-        return trained_once(
+        yield trained_once(
             FunctionModel, dataset.sequences, fit, _deciding(options, dataset[0], encoder),
-            lambda: train_terms(task, dataset, encoder, fit, options.homologues),
+            partial(train_terms, task, dataset, encoder, fit, options.homologues),
         )  # fmt: skip
-    model = FunctionModel.load(options.head)
-    check_encoder(model, encoder, options.head)
-    if options.aspect not in (None, model.aspect):
-        raise ConfigError(f"{options.head} is of {model.aspect}, not of {options.aspect}")
-    return model
 
 
 def _deciding(options: FunctionOptions, data: Data, encoder: Encoder) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_terms_of_unknown_proteins(kinds, capsys):
     # Protein by protein, as asked.
     assert re.findall(r"<td[^>]*>(P9\d)</td>", page) == [f"P{n}" for n in range(90, 96)]
     # That a protein binds is said by what it binds.
-    assert f">{BINDING}<" not in page and "6 terms that follow from a more special one" in page
+    assert f">{BINDING}<" not in page and "Terms that follow from a more special one" in page
     head = ["--head", str(kinds / "head")]
     assert ask(kinds, "again.tsv", *head, "--most", "2") == 0
     assert (kinds / "again.tsv").read_bytes() == (kinds / "terms.tsv").read_bytes()
@@ -92,6 +92,7 @@ def test_terms_of_unknown_proteins(kinds, capsys):
     for wrong, sentence in (
         (["--steps", "5"], "trained already: leave out --steps"),
         (["--aspect", "BP"], "is of MF, not of BP"),
+        (["--aspect", "MF", "CC"], "is of MF, not of MF CC"),
         (["--encoder", "dipeptide"], "was trained on features of 'composition'"),
     ):
         assert ask(kinds, "again.tsv", *head, *wrong) == 1
@@ -143,7 +144,7 @@ def test_proteins_may_be_named_and_what_is_known_of_them_is_told(kinds, tmp_path
     told = "4 of them are known from the training data; --novel leaves those out"
     assert told in capsys.readouterr().out
     page = (tmp_path / "t.html").read_text()
-    assert "4 of them known." in page and "the probability counts that" in page
+    assert "2 of them known." in page and "the probability counts that" in page
     few = ["--novel", "--most", "1", "--threshold", "0", "--no-homologues"]
     assert predict.main([*asked, *few]) == 0
     novel = pd.read_csv(tmp_path / "t.csv").set_index("protein")
@@ -156,6 +157,36 @@ def test_proteins_may_be_named_and_what_is_known_of_them_is_told(kinds, tmp_path
     ):
         assert predict.main(["function", wrong, *own, *training(kinds)]) == 1
         assert sentence in capsys.readouterr().err
+
+
+def test_several_aspects_stand_protein_by_protein(kinds, tmp_path, capsys):
+    """Places beside functions: a cell, and in it one place for all."""
+    cell, place = "GO:0005575", "GO:0000009"
+    of_terms = (kinds / "go.obo").read_text()
+    for term, parent in {cell: None, place: cell}.items():
+        of_terms += f"\n[Term]\nid: {term}\nname: {term}\nnamespace: cellular_component\n"
+        of_terms += f"is_a: {parent}\n" if parent else ""
+    (tmp_path / "go.obo").write_text(of_terms)
+    rows = "".join(f"P{n}\t{place}\tCCO\n" for n in range(90))
+    (tmp_path / "goa.tsv").write_text((kinds / "goa.tsv").read_text() + rows)
+    options = training(kinds)
+    for key in ("annotations", "ontology"):
+        at = options.index(f"--{key}") + 1
+        options[at] = str(tmp_path / options[at].rpartition("/")[2])
+    both = ["--aspect", "CC", "MF", "--special", "--report", str(tmp_path / "page.html")]
+    assert ask(kinds, "both.tsv", *options, *both) == 0
+    table = pd.read_csv(kinds / "both.tsv", sep="\t")
+    assert table["protein"].tolist() == [f"P{n}" for n in range(90, 96) for _ in range(2)]
+    assert table["aspect"].tolist() == ["CC", "MF"] * 6
+    assert table["term"].tolist() == [t for n in range(6) for t in (place, KINDS[n % 3])]
+    page = (tmp_path / "page.html").read_text()
+    assert "12 in all" in page and "training proteins (CC)" not in page  # as many as of MF
+    assert "homologue weight" in page
+    assert ask(kinds, "all.tsv", *options, *both[:3]) == 0
+    every = pd.read_csv(kinds / "all.tsv", sep="\t")
+    assert every["term"].tolist()[:3] == [place, BINDING, KINDS[0]]
+    assert ask(kinds, "x.tsv", *options, *both, "--save-head", str(tmp_path / "head")) == 1
+    assert "give --save-head with one --aspect" in capsys.readouterr().err
 
 
 def test_a_head_is_trained_once(kinds, tmp_path, capsys):
