@@ -17,11 +17,14 @@ from lcplm_graph.predict.saved_head import check_encoder, refuse_training_option
 from lcplm_graph.predict.trained_once import trained_once
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
     from torch_geometric.data import Data
 
     from lcplm_graph.heads.function_model import FunctionModel
     from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.models.encoders import Encoder
+    from lcplm_graph.proteins.store import SequenceStore
 
 _OF_TRAINING = (
     "data", "annotations", "ontology", "sequences", "evidence", "min_proteins", "steps", "seed",
@@ -120,7 +123,6 @@ def run(options: FunctionOptions) -> None:
         by_protein,
         likeliest,
         special_terms,
-        surest_terms,
         write_terms_page,
     )
     from lcplm_graph.evaluation.models import shown_name
@@ -128,23 +130,17 @@ def run(options: FunctionOptions) -> None:
     from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
     from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.precision import load_in_precision
-    from lcplm_graph.models.unlike import warn_of_unlike
     from lcplm_graph.process import chosen_device
 
     suffix = checked_suffix(options.out, SUFFIXES)
     asked = asked_proteins(options.proteins, lambda: _names(options))
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     print(f"encoder {shown_name(encoder)}", flush=True)
+    models = list(_models(options, encoder))
+    if options.save_head is not None:
+        print(f"head: {models[0].save(options.save_head)}")
     features = cached_embeddings(encoder, asked, progress=True)
-    models, tables = [], []
-    for model in _models(options, encoder):
-        if options.save_head is not None:
-            print(f"head: {model.save(options.save_head)}")
-        warn_of_unlike(model.distance(features), asked.ids)
-        probability = model.probability(features, asked, progress=True)
-        tables.append(surest_terms(model, asked, probability, options.threshold, options.novel))
-        models.append(model)
-    every = by_protein(tables, asked.ids)
+    every = by_protein([_terms(model, features, asked, options) for model in models], asked.ids)
     table = likeliest(special_terms(models, every) if options.special else every, options.most)
     write_frame(options.out, table, suffix)
     silent = len(asked) - table["protein"].nunique()
@@ -159,6 +155,17 @@ def run(options: FunctionOptions) -> None:
         shown = likeliest(special_terms(models, every), options.most)
         page = write_terms_page(options.report, models, shown, len(asked), facts)
         print(f"report: {page}")
+
+
+def _terms(
+    model: FunctionModel, features: Tensor, asked: SequenceStore, options: FunctionOptions
+) -> pd.DataFrame:
+    from lcplm_graph.evaluation.function_terms import surest_terms
+    from lcplm_graph.models.unlike import warn_of_unlike
+
+    warn_of_unlike(model.distance(features), asked.ids)
+    probability = model.probability(features, asked, progress=True)
+    return surest_terms(model, asked, probability, options.threshold, options.novel)
 
 
 def _names(options: FunctionOptions) -> KnownProteins:
