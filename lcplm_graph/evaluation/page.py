@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from lcplm_graph.strings import without_secrets
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _NARROW = 700  # pixels
+_LONG_WORD = re.compile(r"(\S{40})\S{21,}")
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -66,7 +68,7 @@ def write_page(
     pictures = report.figures if figures is None else figures
     rows = [
         {
-            "cells": [(shown(x), _breaks(x)) for x in map(row.get, report.columns)],
+            "cells": [(_cut(shown(x)), _breaks(x)) for x in map(row.get, report.columns)],
             "best": best.get(group_of(row)) == number,
             "first": number > 0 and group_of(row) != group_of(report.rows[number - 1]),
         }
@@ -74,7 +76,7 @@ def write_page(
     ]
     text = template.render(
         title=report.title,
-        headline=headline or (headline_of(report, metric) if metric else ""),
+        headline=_cut(headline or (headline_of(report, metric) if metric else "")),
         conclusions=conclusions(report.rows, metric, report.columns) if metric else [],
         sections={
             name: {key: shown(value) for key, value in content.items()}
@@ -155,6 +157,11 @@ def _apart(best: Any, other: Any) -> str:
     if not (hasattr(best, "low") and hasattr(other, "high")):
         return ""
     return ", intervals apart" if best.low > other.high else ", intervals overlap"
+
+
+def _cut(text: str) -> str:
+    """Shorten words that no one reads: a protein may be asked about by its sequence."""
+    return _LONG_WORD.sub(r"\1...", text)
 
 
 def _breaks(value: Any) -> bool:

@@ -145,6 +145,7 @@ def test_proteins_may_be_named_and_what_is_known_of_them_is_told(kinds, tmp_path
     assert told in capsys.readouterr().out
     page = (tmp_path / "t.html").read_text()
     assert "2 of them known." in page and "the probability counts that" in page
+    assert f">{sequence[:40]}...<" in page and f">{sequence}<" not in page
     few = ["--novel", "--most", "1", "--threshold", "0", "--no-homologues"]
     assert predict.main([*asked, *few]) == 0
     novel = pd.read_csv(tmp_path / "t.csv").set_index("protein")
