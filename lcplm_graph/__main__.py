@@ -32,7 +32,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
     if argv is None:
-        # A process of our own: looking for garbage while modules load takes a sixth of the start.
+        # A process of our own: looking for garbage while modules load takes a seventh of the start.
         gc.set_threshold(20_000, 50, 100)
     words = sys.argv[1:] if argv is None else argv
     return guarded("", lambda: _run(words))

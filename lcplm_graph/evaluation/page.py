@@ -22,7 +22,7 @@ from lcplm_graph.strings import without_secrets
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _NARROW = 700  # pixels
-_LONG_WORD = re.compile(r"(\S{40})\S{21,}")
+_LONG_WORD = re.compile(r"([A-Za-z]{40})[A-Za-z]{21,}")
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
@@ -160,7 +160,7 @@ def _apart(best: Any, other: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    """Shorten words that no one reads: a protein may be asked about by its sequence."""
+    """Shorten sequences, by which a protein may be named; paths stay whole."""
     return _LONG_WORD.sub(r"\1...", text)
 
 

@@ -145,14 +145,15 @@ def run(options: FunctionOptions) -> None:
     write_frame(options.out, table, suffix)
     silent = len(asked) - table["protein"].nunique()
     if silent:
-        print(f"{silent:,} proteins have no term of probability {options.threshold:g} or more")
+        kind = "new term" if options.novel else "term"
+        print(f"{silent:,} proteins have no {kind} of probability {options.threshold:g} or more")
     print(f"{len(table):,} terms of {len(asked):,} proteins; written: {options.out}")
     there = int((table["known"] == "yes").sum())
     if there:
         print(f"{there:,} of them are known from the training data; --novel leaves those out")
     if options.report is not None:
         facts = {"asked": f"{len(asked):,} proteins", "table": options.out}
-        shown = likeliest(special_terms(models, every), options.most)
+        shown = table if options.special else likeliest(special_terms(models, every), options.most)
         page = write_terms_page(options.report, models, shown, len(asked), facts)
         print(f"report: {page}")
 

@@ -233,7 +233,7 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
         facts |= {"precision": encoder.precision}
         facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
         made: dict[str, Any] = {"members": options.members, "conv": options.conv}
-        decides = {**facts, **made, "homologues": options.homologues}
+        decides = {**facts, **made, "pool": encoder.pool, "homologues": options.homologues}
         model = trained_once(
             LinkModel, dataset.sequences, fit, decides,
             lambda: LinkModel.fit(

@@ -149,6 +149,8 @@ def test_proteins_may_be_named_and_what_is_known_of_them_is_told(kinds, tmp_path
     few = ["--novel", "--most", "1", "--threshold", "0", "--no-homologues"]
     assert predict.main([*asked, *few]) == 0
     novel = pd.read_csv(tmp_path / "t.csv").set_index("protein")
+    assert predict.main([*asked, *few[:1], "--threshold", "1", "--no-homologues"]) == 0
+    assert "8 proteins have no new term of probability 1 or more" in capsys.readouterr().out
     assert len(novel) == 8 and set(novel["known"]) == {"no"}
     assert novel.loc["P3", "term"] not in has["P3"] and novel.loc["P90", "term"] == BINDING
     for wrong, sentence in (
