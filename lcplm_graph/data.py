@@ -1,4 +1,4 @@
-"""Data sets at the command line: ``python -m lcplm_graph.data list | show | download | verify``."""
+"""Data at the command line: ``lcplm data list | show | download | verify | kept | clear``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lcplm_graph.files.download import (
     is_offline,
     read_record,
 )
+from lcplm_graph.files.kept import KINDS, clear, kept_folders, kinds_of, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,24 @@ class DownloadOptions(VerifyOptions):
     """
 
     offline: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptOptions:
+    """``lcplm data kept`` has no options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClearOptions:
+    """Options of ``lcplm data clear``.
+
+    Parameters
+    ----------
+    kinds
+        As `lcplm data kept` lists them; `made` for all that can be made again.
+    """
+
+    kinds: list[str] = positional(metavar="KIND", nargs="+")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,6 +160,22 @@ def _verify(options: VerifyOptions) -> int:
     return 1 if broken else 0
 
 
+def _kept(options: KeptOptions) -> int:
+    rows = [("KIND", "FILES", "BYTES", "WHAT")]
+    for kind, (_, what) in KINDS.items():
+        files, size = size_of(kept_folders(kind))
+        rows.append((kind, f"{files:,}", f"{size:,}", what))
+    _print_table(rows)
+    print(f"\nIn {data_root()}; `lcplm data clear KIND` removes one, `made` all but fetched.")
+    return 0
+
+
+def _clear(options: ClearOptions) -> int:
+    for kind in kinds_of(options.kinds):
+        print(f"{kind:<10} {clear(kind):,} bytes freed", flush=True)
+    return 0
+
+
 def _verified(card: Card, file: CardFile) -> str:
     path = _path(card, file)
     if not path.is_file():
@@ -186,6 +221,8 @@ _COMMANDS = {
         kept="what was fetched is kept, and the same command goes on from there",
     ),
     "verify": Command(VerifyOptions, _verify, "check size and sha256 of what is on disk"),
+    "kept": Command(KeptOptions, _kept, "what commands keep on this disk, and how much it is"),
+    "clear": Command(ClearOptions, _clear, "remove what was kept, one kind or more"),
 }
 
 

@@ -237,8 +237,34 @@ def locked_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     with ExitStack() as held:
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(folder / ".lock"))
+            held.enter_context(waiting_lock(folder / ".lock", folder))
         yield folder
+
+
+@contextmanager
+def waiting_lock(
+    lock: str | os.PathLike[str], what: str | os.PathLike[str], patience: float = 2
+) -> Iterator[None]:
+    """Hold a lock; who waits for another process longer than `patience` seconds is told.
+
+    Parameters
+    ----------
+    lock : path-like
+        The file of the lock; its folder exists.
+    what : path-like
+        What it protects, for the message.
+    patience : float
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=patience)
+    except Timeout:
+        warn_once(f"{what}: another process works there; this one waits until it ends")
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 @contextmanager

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import threading
 import time
 
 import pytest
 
-from lcplm_graph.errors import ConfigError, WriteError
+from lcplm_graph.errors import ConfigError, LcPlmWarning, WriteError
 from lcplm_graph.io import (
     atomic_path,
     copy_folder,
+    forget_warnings,
     locked_folder,
     read_json,
     staged_files,
+    waiting_lock,
     whole_folder,
     write_json,
     written,
@@ -58,6 +61,27 @@ def test_a_folder_is_copied_but_for_some_names(tmp_path):
     (tmp_path / "b" / "x").symlink_to("/dev/full")
     with pytest.raises(WriteError, match="b: the disk is full"), written(tmp_path / "b"):
         copy_folder(tmp_path / "a", tmp_path / "b")
+
+
+def test_who_waits_for_another_is_told(tmp_path):
+    holds, ends = threading.Event(), threading.Event()
+
+    def other():
+        with locked_folder(tmp_path / "made"):
+            holds.set()
+            ends.wait(30)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    holds.wait(30)
+    forget_warnings()
+    threading.Timer(0.5, ends.set).start()
+    with (
+        pytest.warns(LcPlmWarning, match="made: another process works there"),
+        waiting_lock(tmp_path / "made" / ".lock", tmp_path / "made", patience=0.1),
+    ):
+        assert ends.is_set()
+    thread.join()
 
 
 def test_other_errors_stay_as_they_are(tmp_path):

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
 
 from lcplm_graph.errors import ChecksumError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card
 from lcplm_graph.files.content import is_whole, other_format, rubbish
 from lcplm_graph.files.urls import shown_url
-from lcplm_graph.io import file_state, sha256_of, warn_once, write_json
+from lcplm_graph.io import file_state, sha256_of, waiting_lock, warn_once, write_json
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
@@ -124,7 +123,7 @@ def fetch(
         if is_offline(offline):
             raise DownloadError(f"{path} is not there and offline mode is on; {by_hand}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{name}.lock")):
+        with waiting_lock(path.with_name(f".{name}.lock"), path):
             if not _is_ready(path, expected):
                 _download(path, expected, by_hand)
     except (DownloadError, DataError):

@@ -1,0 +1,84 @@
+"""What commands keep under the data root: how much there is, and how it is cleared away."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lcplm_graph.errors import ConfigError
+from lcplm_graph.files.download import data_root
+from lcplm_graph.io import written
+
+# Folders below the data root, as patterns.  All but `fetched` can be made again from the rest.
+KINDS = {
+    "features": (("features",), "embeddings of proteins"),
+    "heads": (("heads",), "heads that `lcplm predict` trained"),
+    "graphs": (("processed", "*/*/processed", "string-union"), "datasets, read and checked"),
+    "walks": (("walks",), "graphs laid out for stage 2"),
+    "corpora": (("corpora",), "sequences laid out for stage 1"),
+    "relatives": (("relatives",), "homologues that a search found"),
+    "fetched": (("*/*/raw",), "files that were downloaded, or that you put there"),
+}
+
+
+def kinds_of(words: Sequence[str]) -> list[str]:
+    """Return the kinds that some words name, each once; ``made`` is all but what was fetched.
+
+    Raises
+    ------
+    ConfigError
+        If a word is none of them.
+
+    Examples
+    --------
+    >>> kinds_of(["heads", "walks", "heads"])
+    ['heads', 'walks']
+    """
+    for word in words:
+        if word not in KINDS and word != "made":
+            raise ConfigError(f"{word!r} is not kept; known: made, {', '.join(KINDS)}")
+    made = [kind for kind in KINDS if kind != "fetched"]
+    named = [kind for word in words for kind in (made if word == "made" else [word])]
+    return list(dict.fromkeys(named))
+
+
+def kept_folders(kind: str) -> list[Path]:
+    """Return the folders of one of `KINDS` that are there, sorted."""
+    root = data_root()
+    return sorted(path for pattern in KINDS[kind][0] for path in root.glob(pattern))
+
+
+def size_of(folders: Sequence[Path]) -> tuple[int, int]:
+    """Count files and their bytes, locks left out."""
+    sizes = [
+        path.stat().st_size
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(".lock")
+    ]
+    return len(sizes), sum(sizes)
+
+
+def clear(kind: str) -> int:
+    """Remove all of one of `KINDS`, and return how many bytes that were.
+
+    A folder first gets another name, so that nobody finds it half removed.  A command that is at
+    work on it fails.
+
+    Raises
+    ------
+    WriteError
+        If a folder may not be removed.
+    """
+    freed = 0
+    for folder in map(Path.resolve, kept_folders(kind)):  # a link stays a link
+        freed += size_of([folder])[1]
+        aside = folder.with_name(f".{folder.name}.cleared")
+        with written(folder):
+            if aside.exists():
+                shutil.rmtree(aside)
+            folder.rename(aside)
+            folder.mkdir()
+            shutil.rmtree(aside)
+    return freed
