@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link_model import LinkModel, LinkScores, as_blocks
 from lcplm_graph.heads.recipe import BASE, Blocks
 from lcplm_graph.pairs import IntArray, adjacency
+from lcplm_graph.process import in_threads
 from lcplm_graph.splits.split import Split
 
+_R = TypeVar("_R")
 _BLOCK = 64
 _HIDDEN = -np.inf
 
@@ -98,13 +100,16 @@ def partners_of(
     scores = model.on(every_protein, wider, relatives)
     every = np.arange(count)
     indptr, indices = adjacency(split.known, count + more)
-    for query in tqdm(asked.tolist(), desc="ranking", unit="protein", disable=not progress):
+
+    def best(query: int) -> Candidates:
         others = every if itself else every[every != query]
         if novel:
             others = np.setdiff1d(others, indices[indptr[query] : indptr[query + 1]])
         odds = _calibrated(scores, query, others)
-        best = others[np.lexsort((others, -odds))[:top]]
-        yield _named(scores, np.stack([np.full(len(best), query), best], axis=1))
+        chosen = others[np.lexsort((others, -odds))[:top]]
+        return _named(scores, np.stack([np.full(len(chosen), query), chosen], axis=1))
+
+    yield from _for_each(best, asked, "ranking", progress)
 
 
 def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) -> Candidates:
@@ -127,22 +132,40 @@ def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) ->
     _check_top(top)
     split = scores.split
     indptr, indices = adjacency(split.known, split.num_nodes)
-    keys, odds = np.empty(0, np.int64), np.empty(0)
-    bar = tqdm(range(split.num_nodes - 1), disable=not progress, unit="protein")
-    for node in bar:
+
+    def best(node: int) -> tuple[IntArray, Floats]:
         others = np.arange(node + 1, split.num_nodes)
         own = _calibrated(scores, node, others)
         known = indices[indptr[node] : indptr[node + 1]]
         own[known[known > node] - node - 1] = _HIDDEN
-        k = min(top, len(own))
-        best = np.argpartition(-own, k - 1)[:k]
-        keys = np.append(keys, node * split.num_nodes + others[best])
-        odds = np.append(odds, own[best])
-        if len(keys) > 4 * top + _BLOCK * top or node + 2 == split.num_nodes:
-            kept = np.lexsort((keys, -odds))[:top]
-            keys, odds = keys[kept], odds[kept]
+        chosen = np.argpartition(-own, min(top, len(own)) - 1)[:top]
+        return node * split.num_nodes + others[chosen], own[chosen]
+
+    keys, odds = np.empty(0, np.int64), np.empty(0)
+    every = np.arange(split.num_nodes - 1)
+    for own_keys, own_odds in _for_each(best, every, None, progress):
+        keys, odds = np.append(keys, own_keys), np.append(odds, own_odds)
+        if len(keys) > 4 * top + _BLOCK * top:
+            keys, odds = _highest(keys, odds, top)
+    keys, odds = _highest(keys, odds, top)
     keys = keys[np.isfinite(odds)]
     return _named(scores, np.stack(np.divmod(keys, split.num_nodes), axis=1))
+
+
+def _highest(keys: IntArray, odds: Floats, top: int) -> tuple[IntArray, Floats]:
+    kept = np.lexsort((keys, -odds))[:top]
+    return keys[kept], odds[kept]
+
+
+def _for_each(
+    best: Callable[[int], _R], proteins: IntArray, what: str | None, progress: bool
+) -> Iterator[_R]:
+    """Yield the answers about proteins in their order, some computed at the same time."""
+    with tqdm(total=len(proteins), desc=what, unit="protein", disable=not progress) as bar:
+        for start in range(0, len(proteins), _BLOCK):
+            for found in in_threads(best, proteins[start : start + _BLOCK].tolist()):
+                bar.update()
+                yield found
 
 
 def _calibrated(scores: LinkScores, node: int, others: IntArray) -> Floats:

@@ -88,9 +88,9 @@ class LinkPredictor(Head):
         logits = self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
         return self._with(logits, structure)
 
-    def row(self, own: Tensor, others: Tensor, structure: Tensor | None = None) -> Tensor:
-        """Return the log-odds of one state (channels,) with others (n, channels), shape (n,)."""
-        return self._with(self.decoder(own[None], others), structure)
+    def row(self, h: Tensor, node: int, others: Tensor, structure: Tensor | None = None) -> Tensor:
+        """Return the log-odds of one node with others, int64 of shape (n,), as `decode` does."""
+        return self._with(self.decoder(h[node][None], h[others]), structure)
 
     def _with(self, logits: Tensor, structure: Tensor | None) -> Tensor:
         if self.between is None or structure is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 _FILES = HeadFiles("link model", "lcplm predict ...", WEIGHTS, CONFIG)
 _FORMAT = 1
 _NO_WEIGHT = (0.0, 0.0, 0.0)
+_BLOCK = 1024
 
 
 @dataclass
@@ -300,7 +302,9 @@ class LinkScores:
                 )
         self.members = [member for member, _ in heads]
         self.split, self.calibration = split, calibration
-        self.new_only = np.array(new_only or [False] * len(heads), bool)
+        silent = np.array(new_only or [False] * len(heads), bool)
+        # If all are of that kind, all speak about all pairs.
+        self._is_silent = silent & ~silent.all()
         self.interologs, self._weight = interologs, np.array(interolog_weight, np.float64)
         self.known = np.zeros(split.num_nodes, bool)
         self.known[split.message.ravel()] = True
@@ -322,7 +326,7 @@ class LinkScores:
         with torch.inference_mode(), one_thread():
             each = np.stack(
                 [
-                    member.decode(h, ends, between).double().numpy()
+                    _in_blocks(partial(member.decode, h), ends, between)
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
@@ -347,13 +351,13 @@ class LinkScores:
         if self.structure is not None:
             between = next(self.structure.rows(np.array([protein])))[torch.from_numpy(others)]
         chosen = torch.from_numpy(np.asarray(others, np.int64))
+        known = self.known[protein] | self.known[others]
+        each = np.zeros((len(self.members), len(others)))
         with torch.inference_mode(), one_thread():
-            every = [
-                member.row(h[protein], h[chosen], between)
-                for member, h in zip(self.members, self.states, strict=True)
-            ]
-            each = torch.stack(every).double().numpy()
-        mean = self._heard(each, self.known[protein] | self.known[others]).mean(axis=0)
+            for k, (member, h) in enumerate(zip(self.members, self.states, strict=True)):
+                if not (self._is_silent[k] and known.all()):
+                    each[k] = _in_blocks(partial(member.row, h, protein), chosen, between)
+        mean = self._heard(each, known).mean(axis=0)
         if self.interologs is None:
             return mean
         pairs = np.stack([np.full(len(others), protein), others], axis=1)
@@ -364,14 +368,25 @@ class LinkScores:
         return self._weight[self.split.classify(pairs) - 1]
 
     def _heard(self, each: Floats, known: npt.NDArray[np.bool_]) -> Floats:
-        if self.new_only.any() and not self.new_only.all():
-            each[np.ix_(self.new_only, known)] = each[~self.new_only][:, known].mean(axis=0)
+        """Give members that are silent about known proteins the mean of the others there."""
+        if self._is_silent.any():
+            each[np.ix_(self._is_silent, known)] = each[~self._is_silent][:, known].mean(axis=0)
         return each
 
     def rows(self, proteins: IntArray) -> Floats:
         """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
         everyone = np.arange(self.split.num_nodes)
         return np.stack([self.row(protein, everyone) for protein in np.asarray(proteins).tolist()])
+
+
+def _in_blocks(
+    score: Callable[[Tensor, Tensor | None], Tensor], asked: Tensor, between: Tensor | None
+) -> Floats:
+    """Score block by block, so that what lies between layers stays in the processor's cache."""
+    parts = asked.split(_BLOCK)
+    beside = [None] * len(parts) if between is None else between.split(_BLOCK)
+    found = [score(*part) for part in zip(parts, beside, strict=True)]
+    return torch.cat(found).double().numpy()
 
 
 def serves_known_proteins(split: Split) -> bool:

@@ -99,7 +99,7 @@ def test_a_pair_has_one_score_and_rows_agree_with_pairs(decoder):
     pairs = torch.combinations(torch.arange(6))
     scores = model.decode(h, pairs)
     torch.testing.assert_close(scores, model.decode(h, pairs.flip(1)))
-    rows = torch.stack([model.row(own, h) for own in h])
+    rows = torch.stack([model.row(h, node, torch.arange(6)) for node in range(6)])
     torch.testing.assert_close(rows[pairs[:, 0], pairs[:, 1]], scores)
 
 
@@ -295,6 +295,11 @@ def test_new_edges_are_the_best_unknown_pairs_by_brute_force():
     np.testing.assert_allclose(probability, full[best], rtol=1e-5)
     np.testing.assert_allclose(spread, of_members[best], rtol=1e-4, atol=1e-7)
     assert {tuple(p) for p in pairs.tolist()} <= {tuple(everything[i].tolist()) for i in unknown}
+    before = torch.get_num_threads()
+    torch.set_num_threads(3 if before == 1 else 1)
+    again = new_edges(scores, top=40)
+    torch.set_num_threads(before)
+    assert all(map(np.array_equal, again, (pairs, probability, spread)))
 
 
 def test_partners_of_a_new_protein_are_its_group():
