@@ -237,7 +237,7 @@ def cached_embeddings(
     SequenceError
         If a sequence is empty or holds a character that is not a letter.
     DataError
-        If the cache is damaged or has another width.
+        If the cache is damaged, has another width, or is removed meanwhile.
     """
     encoder = as_encoder(encoder)
     pool = encoder.pool if pool is None else pool
@@ -266,7 +266,13 @@ def cached_embeddings(
                 made = encoder.embed(chosen, pool, max_tokens=max_tokens)
                 store.add(digests[rows[group]], made, [names[int(i)] for i in rows[group]])
                 bar.update(int(lengths[group].sum()))
-        _, values = store.get(digests)
+        found, values = store.get(digests)
+        if not found.all():
+            raise DataError(
+                f"features of {int((~found).sum())} proteins were removed while others were made; "
+                "run the same again",
+                path=store.folder,
+            )
     return torch.from_numpy(values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lcplm_graph.errors import ConfigError
@@ -20,6 +21,7 @@ KINDS = {
     "relatives": (("relatives",), "homologues that a search found"),
     "fetched": (("*/*/raw",), "files that were downloaded, or that you put there"),
 }
+_CLEARED = ".cleared"
 
 
 def kinds_of(words: Sequence[str]) -> list[str]:
@@ -44,9 +46,12 @@ def kinds_of(words: Sequence[str]) -> list[str]:
 
 
 def kept_folders(kind: str) -> list[Path]:
-    """Return the folders of one of `KINDS` that are there, sorted."""
-    root = data_root()
-    return sorted(path for pattern in KINDS[kind][0] for path in root.glob(pattern))
+    """Return the folders of one of `KINDS` that are there; first what a killed `clear` left."""
+    root, there = data_root(), []
+    for pattern in KINDS[kind][0]:
+        above, slash, name = pattern.rpartition("/")
+        there += [*root.glob(f"{above}{slash}.{name}{_CLEARED}"), *root.glob(pattern)]
+    return sorted(there)
 
 
 def size_of(folders: Sequence[Path]) -> tuple[int, int]:
@@ -74,11 +79,10 @@ def clear(kind: str) -> int:
     freed = 0
     for folder in map(Path.resolve, kept_folders(kind)):  # a link stays a link
         freed += size_of([folder])[1]
-        aside = folder.with_name(f".{folder.name}.cleared")
-        with written(folder):
-            if aside.exists():
-                shutil.rmtree(aside)
-            folder.rename(aside)
-            folder.mkdir()
+        with written(folder), suppress(FileNotFoundError):  # who clears at the same time was first
+            aside = folder
+            if not folder.name.endswith(_CLEARED):
+                aside = folder.rename(folder.with_name(f".{folder.name}{_CLEARED}"))
+                folder.mkdir()
             shutil.rmtree(aside)
     return freed

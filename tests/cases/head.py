@@ -85,7 +85,9 @@ class LinkHeadCase(HeadCase):
         with torch.no_grad():
             h = head.embed(*graph)
             pairs = torch.stack([torch.full((NODES - 1,), 4), torch.arange(1, NODES)], 1)
-            torch.testing.assert_close(head.row(h, 4, torch.arange(1, NODES)), head.decode(h, pairs))
+            torch.testing.assert_close(
+                head.row(h, 4, torch.arange(1, NODES)), head.decode(h, pairs)
+            )
 
     def test_it_is_saved_and_read(self, head, graph, tmp_path):
         recipe = Recipe(head=self.name, **{"conv": "GraphSAGE", **self.options})

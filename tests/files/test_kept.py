@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lcplm_graph import data
+from lcplm_graph.errors import DataError
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.files.kept import KINDS, clear, kept_folders, size_of
+from lcplm_graph.models.composition import CompositionEncoder
 
 
 @pytest.fixture
@@ -78,12 +81,24 @@ def test_a_linked_folder_stays_linked(root, tmp_path_factory):
     assert (root / "features").is_symlink() and list(away.iterdir()) == []
 
 
-def test_what_a_killed_clearing_left_goes_with_the_next(root):
-    aside = root / "heads" / ".." / ".heads.cleared"
-    aside.mkdir()
-    (aside / "old").touch()
-    clear("heads")
-    assert not aside.exists()
+def test_what_a_killed_clearing_left_is_counted_and_goes_with_the_next(root):
+    (root / "heads").rename(root / ".heads.cleared")
+    assert size_of(kept_folders("heads")) == (1, 20)
+    (root / "heads").mkdir()
+    (root / "heads" / "new").write_bytes(b"12345")
+    assert clear("heads") == 25
+    assert _files(root / "heads") == [] and not (root / ".heads.cleared").exists()
+
+
+def test_features_that_go_while_others_are_made_are_an_error(root):
+    class Clears(CompositionEncoder):
+        def embed(self, *args, **options):
+            clear("features")
+            return super().embed(*args, **options)
+
+    with pytest.raises(DataError, match="features of 1 proteins were removed while others"):
+        cached_embeddings("composition", ["MKV"])
+        cached_embeddings(Clears(), ["MKV", "MKT"])
 
 
 def test_the_table_names_all_kinds(root, capsys):
