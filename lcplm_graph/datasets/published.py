@@ -222,7 +222,8 @@ def _labelled(table: LabelledTable, node_of: dict[str, int]) -> Labelled:
     for row in np.flatnonzero(~known):
         missing = [name for name, i in zip(table.ends[row], ends[row], strict=True) if i < 0]
         table.fault(NO_SEQUENCE, ", ".join(missing))
-    itself = known & (ends[:, 0] == ends[:, 1])
+    other_name = np.array([a != b for a, b in table.ends], bool)
+    itself = known & (ends[:, 0] == ends[:, 1]) & other_name
     for row in np.flatnonzero(itself):
         table.fault(_TWO_NAMES, " ".join(table.ends[row]))
     known &= ~itself

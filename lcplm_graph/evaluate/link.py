@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import several
@@ -12,6 +12,8 @@ from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 if TYPE_CHECKING:
     from lcplm_graph.evaluation.link import LinkOptions
     from lcplm_graph.evaluation.link_task import LinkTask
+
+_OF_A_SPLIT = ("split", "negatives", "ratio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,18 @@ class LinkCommand(EvaluateOptions):
     untrained: bool = True
     homologues: bool = True
     allow_leakage: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test_pairs is None:
+            return
+        default = {field.name: field.default for field in fields(self)}
+        for name in _OF_A_SPLIT:
+            if getattr(self, name) != default[name]:
+                raise ConfigError(
+                    f"--{name} means nothing with --test-pairs, whose split and negatives are kept "
+                    "as they are; leave it out"
+                )
 
 
 def run(options: LinkCommand) -> None:

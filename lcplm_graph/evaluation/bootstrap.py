@@ -3,23 +3,26 @@
 Pairs of one protein are not independent, so resampling pairs gives intervals that are too narrow.
 Here proteins are drawn with replacement; a pair counts m(i) * m(j) times, m being how often each
 of its proteins was drawn (the vertex bootstrap of networks, Snijders & Borgatti 1999), and a
-per-protein value m(i) times.  Where a model is the mean of members that were trained from
-different seeds, the members are drawn with replacement too, so that the interval also holds what
-the seed makes.
+per-protein value, or a pair of a protein with itself, m(i) times.  Where a model is the mean of
+members that were trained from different seeds, the members are drawn with replacement too, so that
+the interval also holds what the seed makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import checked
 from lcplm_graph.numeric import FloatArray, finite, one_each
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.seeds import checked_seed
+
+_N = TypeVar("_N", np.int64, np.float64)
 
 
 class Interval(NamedTuple):
@@ -75,7 +78,7 @@ def bootstrap_pairs(
 
     def values() -> Iterator[float]:
         for k, drawn in enumerate(_draws(len(proteins), resamples, seed)):
-            weight = drawn[ends].prod(axis=1)
+            weight = times_drawn(drawn, ends)
             used = weight > 0
             if label[used].any() and not label[used].all():
                 chosen = np.random.default_rng([checked_seed(seed), k, 1]).integers(
@@ -84,6 +87,32 @@ def bootstrap_pairs(
                 yield metric(label[used], each[chosen][:, used].mean(axis=0), weight[used])
 
     return _interval(metric(label, score, np.ones(len(label))), values(), resamples, level)
+
+
+def times_drawn(drawn: npt.NDArray[_N], ends: IntArray) -> npt.NDArray[_N]:
+    """Count how often rows of proteins come with the proteins that were drawn.
+
+    Parameters
+    ----------
+    drawn : ndarray, shape=(proteins,)
+        How often each protein was drawn.
+    ends : ndarray, dtype=int64, shape=(n, 1 or 2)
+        Proteins of each row.
+
+    Returns
+    -------
+    ndarray, shape=(n,)
+        As often as the protein; a pair as often as the product of both, but a pair of a protein
+        with itself as often as that one.
+
+    Examples
+    --------
+    >>> times_drawn(np.array([2, 3]), np.array([[0, 1], [1, 1]])).tolist()
+    [6, 3]
+    """
+    itself = (ends == ends[:, :1]).all(axis=1)
+    times: npt.NDArray[_N] = np.where(itself, drawn[ends[:, 0]], drawn[ends].prod(axis=1))
+    return times
 
 
 def bootstrap_mean(

@@ -27,7 +27,9 @@ SHARES = {"pl": 1, "pl2": 2, "pl5": 5}
 def chains_of(
     folder: str | os.PathLike[str], least: int = 40, most: int | None = None
 ) -> dict[str, Chain]:
-    """Read every chain of a folder's structures, each sequence once.
+    """Read every chain of a folder's structures, each sequence once, by ``FILE_CHAIN``.
+
+    Where files of subfolders or models have one name, the later ones are called by their path.
 
     Parameters
     ----------
@@ -50,7 +52,8 @@ def chains_of(
             fits = least <= len(chain.sequence) <= (most or len(chain.sequence))
             if fits and chain.sequence not in seen:
                 seen.add(chain.sequence)
-                found[f"{path.name.split('.')[0]}_{chain.name}"] = chain
+                name = f"{path.name.split('.')[0]}_{chain.name}"
+                found[f"{path.relative_to(folder)}_{chain.name}" if name in found else name] = chain
     if not found:
         raise DataError(f"no chain has {least} to {most or 'any number of'} residues", path=folder)
     return found

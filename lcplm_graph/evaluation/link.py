@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import matthews_corrcoef
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean, bootstrap_pairs
 from lcplm_graph.evaluation.metrics import (
     auroc,
@@ -64,6 +65,14 @@ class LinkOptions:
     resamples: int = 200
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < math.inf:
+            raise ConfigError(f"ratio must be a number above 0, not {self.ratio}")
+        if self.ranked < 0:
+            raise ConfigError(f"ranked must be 0 or more, not {self.ranked}")
+        if self.resamples < 2:
+            raise ConfigError(f"resamples must be at least 2, not {self.resamples}")
+
 
 class ClassPairs(NamedTuple):
     """Labelled pairs of one class."""
@@ -76,6 +85,11 @@ class ClassPairs(NamedTuple):
     def positives(self) -> IntArray:
         """The pairs that interact."""
         return self.pairs[self.labels]
+
+    @property
+    def ratio(self) -> float:
+        """Negatives per positive."""
+        return float((~self.labels).sum() / self.labels.sum())
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -160,6 +174,7 @@ def evaluate_link(
     *,
     options: LinkOptions = LinkOptions(),
     leaked: str = "",
+    every_row: bool = False,
 ) -> tuple[Report, dict[str, dict[str, tuple[Any, Any]]]]:
     """Measure every model on every class.
 
@@ -167,7 +182,7 @@ def evaluate_link(
     have their mean rank; MRR is the mean over proteins.  Intervals are 95 % of resamples of the
     proteins, and of the seeds where a row is the mean of heads of several; MRR's of proteins only.
     Accuracy, MCC and calibration are of probabilities: every row's score is calibrated in the
-    same way on the validation pairs, class by class.
+    same way on the validation pairs, class by class, with as many negatives per positive.
 
     Parameters
     ----------
@@ -177,8 +192,9 @@ def evaluate_link(
         Of the pairs; its known positives are left out of ranks.
     options : LinkOptions
     leaked : str
-        Mark of rows that rest on an encoder that saw test edges, or of all rows if the test pairs
-        of a published split are training pairs.
+        Mark of rows that rest on an encoder that saw test edges.
+    every_row : bool
+        Mark all rows: the test pairs of a published split are training pairs.
 
     Returns
     -------
@@ -190,10 +206,11 @@ def evaluate_link(
     curves: dict[str, dict[str, tuple[Any, Any]]] = {part.name: {} for part in classes}
     degree: dict[str, float] = {}
     rows: dict[str, list[dict[str, Any]]] = {part.name: [] for part in classes}
+    published = _kind(split, options) == "published"
+    valid = _calibration_pairs(split, classes, options)
     for scorer in scorers:
-        everything = isinstance(split, PublishedSplit)
-        mark = f"  {leaked}" if leaked and (scorer.encoder or everything) else ""
-        sure = _calibration(scorer, split, options.seed)
+        mark = f"  {leaked}" if leaked and (scorer.encoder or every_row) else ""
+        sure = _calibration(scorer, valid, split)
         found = in_threads(
             partial(_measured, scorer, split=split, sure=sure, options=options), classes
         )
@@ -206,7 +223,7 @@ def evaluate_link(
                 **measured,
                 "split": split.kind,
                 "negatives": _kind(split, options),
-                "ratio": options.ratio,
+                "ratio": part.ratio if published else options.ratio,
                 "leaked": bool(mark),
                 "degree_auroc": degree[part.name],
                 **part.facts,
@@ -222,14 +239,22 @@ def evaluate_link(
     return report, curves
 
 
-def _calibration(scorer: Scorer, split: Split, seed: int) -> Calibration | None:
-    parts = validation(split, seed)
-    if not parts:
+def _calibration_pairs(
+    split: Split, classes: list[ClassPairs], options: LinkOptions
+) -> Labelled | None:
+    """Return validation pairs with negatives like those of the test part; None without any."""
+    kind, ratio = options.negatives, options.ratio
+    if kind == "published":  # with the pairs of a graph: there are none of the validation part
+        kind, ratio = "stub_matched", classes[0].ratio
+    parts = validation(split, options.seed, kind, ratio)
+    return Labelled(*map(np.concatenate, zip(*parts, strict=True))) if parts else None
+
+
+def _calibration(scorer: Scorer, valid: Labelled | None, split: Split) -> Calibration | None:
+    if valid is None:
         return None
-    pairs = np.concatenate([part.pairs for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    scores = np.atleast_2d(scorer.score(pairs)).mean(axis=0)
-    return Calibration.fit(scores, labels, split.classify(pairs))
+    scores = np.atleast_2d(scorer.score(valid.pairs)).mean(axis=0)
+    return Calibration.fit(scores, valid.labels, split.classify(valid.pairs))
 
 
 def _measured(
@@ -288,7 +313,9 @@ def _mrr(scorer: Scorer, part: ClassPairs, split: Split, options: LinkOptions) -
     ranks = rank_partners(
         scorer.rows, part.positives[np.sort(chosen)], split.known, split.num_nodes
     )
-    return bootstrap_mean(ranks.per_protein(1 / ranks.realistic)[1], seed=options.seed)
+    return bootstrap_mean(
+        ranks.per_protein(1 / ranks.realistic)[1], resamples=options.resamples, seed=options.seed
+    )
 
 
 def _columns(split: Split, options: LinkOptions) -> dict[str, str]:

@@ -123,8 +123,9 @@ class LinkTask:
         leaked = self.guard(encoder, allow_leakage=allow_leakage)
         rows = link_scorers(self.dataset, self.split, encoder, **scorers)
         report, curves = evaluate_link(
-            rows, self.classes, self.split, options=options, leaked=leaked
-        )
+            rows, self.classes, self.split,
+            options=options, leaked=leaked, every_row=bool(self.leaked),
+        )  # fmt: skip
         report.facts = {
             "graph": self.name,
             "encoder": encoder.name,
@@ -189,7 +190,7 @@ class LinkTask:
         first = self.classes[0]
         if first.name != "all":
             return 10.0
-        return float((~first.labels).sum() / first.labels.sum())
+        return first.ratio
 
 
 def with_symbols(dataset: PPIDataset) -> list[str]:

@@ -11,7 +11,7 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_proteins
+from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_proteins, times_drawn
 from lcplm_graph.evaluation.go_metrics import fmax, macro_aupr, micro_aupr
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.finetuning.target import Array, Kind, Target
@@ -140,8 +140,7 @@ def with_intervals(
     target, labels, answers
         As in `measure`.
     rows : ndarray, dtype=int64, shape=(n, 1 or 2)
-        Proteins of each row.  A row counts as often as its protein is drawn; a pair as often as
-        the product of both.
+        Proteins of each row, which counts as `times_drawn` says.
     resamples, seed : int
         At most 50 resamples for many labels, whose metrics take long.
     """
@@ -156,7 +155,7 @@ def with_intervals(
     def metric(name: str, drawn: npt.NDArray[np.int64]) -> float:
         key = drawn.tobytes()
         if key not in draws:
-            times = np.bincount(drawn, minlength=len(proteins))[ends].prod(axis=1)
+            times = times_drawn(np.bincount(drawn, minlength=len(proteins)), ends)
             chosen = np.repeat(np.arange(len(ends)), times)
             draws[key] = measure(target, _rows(labels, chosen), _rows(answers, chosen))
         return draws[key][name]

@@ -166,11 +166,16 @@ class _LinkFit:
         return None if self.between is None else self.between.of(pairs, training=training)
 
 
-def validation(split: Split, seed: int) -> list[Labelled]:
-    """Return validation pairs and labels, class by class where a class has enough of both."""
+def validation(
+    split: Split, seed: int, kind: str = "stub_matched", ratio: float = 1.0
+) -> list[Labelled]:
+    """Return validation pairs and labels, class by class where a class has enough of both.
+
+    Negatives are drawn as `Split.labelled` does.
+    """
     if not len(split.positives("valid")):
         return []
-    pairs, labels = split.labelled("valid", seed=seed)
+    pairs, labels = split.labelled("valid", kind, ratio, seed)
     classes = [split.classify(pairs) == number for number in (1, 2, 3)]
     large = [own for own in classes if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW]
     return [Labelled(pairs[own], labels[own]) for own in large] or [Labelled(pairs, labels)]

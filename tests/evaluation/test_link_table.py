@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.load import load_graph
-from lcplm_graph.errors import InputError, LcPlmWarning, LeakageError
+from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning, LeakageError
 from lcplm_graph.evaluation import scorers
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
@@ -171,6 +171,30 @@ def test_numbers_follow_the_scores():
     assert low["mrr"].value < 0.2
     # Fewer negatives than K: no number rather than a wrong one.
     assert (high["hits_100"] is None) == (high["negatives_count"] < 100)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "ratio"), [("stub_matched", 1), ("stub_matched", 5), ("uniform", 3)]
+)
+def test_probabilities_are_calibrated_for_the_negatives_of_the_test_part(table, negatives, ratio):
+    dataset = load_graph(f"pairs:{table}")
+    split = dataset.split(kind="C1", seed=0, valid=0.3, test=0.3)
+    noise = np.random.default_rng(0).normal(size=(split.num_nodes, split.num_nodes))
+    exact = oracle(dataset)
+    noisy = Scorer("noisy", lambda p: exact.score(p) + noise[p[:, 0], p[:, 1]], exact.rows)
+    options = LinkOptions(negatives=negatives, ratio=ratio, ranked=0, resamples=5)
+    report, _ = evaluate_link([noisy], labelled_pairs(split, options), split, options=options)
+    (row,) = report.rows
+    assert row["ratio"] == ratio
+    assert row["ece"] < 0.06
+    counts = row["positives"], row["negatives_count"]
+    assert row["accuracy"] >= max(counts) / sum(counts) - 0.03
+
+
+@pytest.mark.parametrize("wrong", [{"ratio": 0}, {"ratio": float("nan")}, {"ranked": -1}])
+def test_what_cannot_be_measured_is_refused(wrong):
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be"):
+        LinkOptions(**wrong)
 
 
 def seen_encoder(edges):

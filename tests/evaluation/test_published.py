@@ -153,6 +153,34 @@ def test_planted_leaks_are_refused_also_under_other_names(folder, capsys):
         pairs(folder)
 
 
+@pytest.mark.parametrize("more", [("--split", "C3"), ("--negatives", "hard"), ("--ratio", "5")])
+def test_a_published_split_is_not_drawn(folder, capsys, more):
+    assert evaluate.main(arguments(folder, *more)) == 1
+    assert f"{more[0]} means nothing with --test-pairs" in capsys.readouterr().err
+
+
+def test_a_row_says_the_ratio_of_its_file(folder):
+    test = [row for row in read_rows(folder / "test.tsv.gz") if row[2] == "0"]
+    positives = [row for row in read_rows(folder / "test.tsv.gz") if row[2] == "1"][:40]
+    write_rows(folder / "test.tsv.gz", [*test, *positives])
+    assert evaluate.main(arguments(folder)) == 0
+    rows = json.loads((folder / "out" / "results.json").read_text())["rows"]
+    assert {row["ratio"] for row in rows} == {len(test) / 40}
+
+
+def test_only_rows_of_an_encoder_that_saw_test_pairs_are_marked(folder):
+    dataset = pairs(folder)
+    classes = labelled_pairs(dataset.split, LinkOptions())
+    flat = {"score": lambda p: np.arange(len(p)), "rows": lambda q: np.zeros((len(q), 1))}
+    scorers = [Scorer("degree", **flat), Scorer("model", **flat, encoder=True)]
+    options = LinkOptions(ranked=0, resamples=5)
+    for every_row, marked in ((False, [False, True]), (True, [True, True])):
+        report, _ = evaluate_link(
+            scorers, classes, dataset.split, options=options, leaked="LEAKED", every_row=every_row
+        )
+        assert [row["leaked"] for row in report.rows] == marked
+
+
 def test_faults_are_counted_and_named(folder):
     test = read_rows(folder / "test.tsv.gz")
     (a, b, label), (c, d, other) = test[:2]
@@ -179,6 +207,22 @@ def test_faults_are_counted_and_named(folder):
     assert f"line {len(test) + 3}" in said
     counts = np.bincount(dataset.split.classify(dataset.split.labelled("test").pairs), minlength=4)
     assert counts.tolist() == [0, 0, 1, len(test) - 1]
+
+
+def test_pairs_of_a_protein_with_itself_stay_and_those_under_two_names_go(folder):
+    with gzip.open(folder / "rest.fasta.gz", "at") as file:
+        file.write(">sp|P12345|A_B\nMKTAYIAK\n")
+    test = read_rows(folder / "test.tsv.gz")
+    more = [("test1", "test1", 1), ("test2", "test2", 0), ("P12345", "sp|P12345|A_B", 1)]
+    write_rows(folder / "test.tsv.gz", [*test, *more])
+    with pytest.warns(UserWarning, match=r"2 self pairs \(kept\), for example test1"):
+        dataset = pairs(folder)
+    assert dataset.report["test"]["self_pairs"] == 2
+    assert dataset.report["test"]["self_pairs_under_two_names"] == 1
+    assert dataset.report["test"]["pairs"] == len(test) + 2
+    own = dataset.split.labelled("test").pairs
+    assert int((own[:, 0] == own[:, 1]).sum()) == 2
+    assert evaluate.main(arguments(folder)) == 0
 
 
 def test_wrong_tables_are_named_with_their_line(tmp_path, folder, capsys):
