@@ -17,6 +17,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
 
 if TYPE_CHECKING:
+    from lcplm_graph.features.precomputed import Precomputed
     from lcplm_graph.tasks.search import FloatArray
 
 
@@ -63,12 +64,12 @@ class SearchOptions:
 
 def search(options: SearchOptions) -> None:
     """Search, write and say where."""
-    from lcplm_graph.features.precomputed import read_embeddings
     from lcplm_graph.io import atomic_path, checked_suffix
     from lcplm_graph.tasks.search import EmbeddingIndex
 
     checked_suffix(options.out, (".tsv",))
-    db = read_embeddings(options.db, options.species)
+    _check_species(options)
+    db = _read(options.db, options.species)
     names, queries = _queries(options, db.info)
     neighbours, cosine = EmbeddingIndex(db.values, options.engine).search(queries, options.top)
     with (
@@ -83,16 +84,29 @@ def search(options: SearchOptions) -> None:
     print(f"{len(names):,} queries in {len(db.ids):,} proteins; written: {options.out}")
 
 
+def _read(path: str, species: str | None) -> Precomputed:
+    """Read embeddings; of the two files either may be the one of several species."""
+    from lcplm_graph.features.precomputed import has_species, read_embeddings
+
+    several = species is not None and has_species(path)
+    return read_embeddings(path, species if several else None)
+
+
 def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
-    from lcplm_graph.features.precomputed import read_embeddings
+    if _is_embeddings(options.query):
+        _refuse_encoder_options(options)
+        given = _read(options.query, options.species)
+        _check_same(options.query, given.info, options.db, info)
+        return given.ids, given.values
+    return _embedded(options, info)
+
+
+def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
     from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore
 
-    if Path(options.query).suffix in (".h5", ".npz", ".parquet"):
-        given = read_embeddings(options.query, options.species)
-        return given.ids, given.values
     name, pool = options.encoder or info.get("encoder"), options.pool or info.get("pool")
     if name is None or pool is None:
         raise ConfigError(f"{options.db} does not say how it was made; give --encoder and --pool")
@@ -104,8 +118,45 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
             f"{options.db} was made by another encoder than {name} in {encoder.precision}; embed "
             "it again, or give the encoder and the precision it was made by"
         )
+    pool = chosen_pool(encoder, pool)
+    _check_same("the query", {"pool": pool}, options.db, info)
     store = SequenceStore.from_fasta(options.query)
-    return store.ids, encoder.embed(list(store), chosen_pool(encoder, pool), progress=True).numpy()
+    return store.ids, encoder.embed(list(store), pool, progress=True).numpy()
+
+
+def _is_embeddings(path: str) -> bool:
+    return Path(path).suffix in (".h5", ".npz", ".parquet")
+
+
+def _check_species(options: SearchOptions) -> None:
+    from lcplm_graph.features.precomputed import has_species
+
+    files = [options.db, *([options.query] if _is_embeddings(options.query) else [])]
+    if options.species is not None and not any(map(has_species, files)):
+        raise ConfigError(
+            f"--species {options.species} means nothing here: there is no file of several species; "
+            "leave it out"
+        )
+
+
+def _refuse_encoder_options(options: SearchOptions) -> None:
+    for name in ("encoder", "pool", "precision", "device"):
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                f"--{name} means nothing where the query is a file of embeddings; leave it out"
+            )
+
+
+def _check_same(one: str, own: dict[str, Any], other: str, theirs: dict[str, Any]) -> None:
+    """Refuse to compare what was made in different ways, as far as both files say how."""
+    for key, what in (("encoder_fingerprint", "encoders"), ("pool", "pools")):
+        a, b = own.get(key), theirs.get(key)
+        if a is not None and b is not None and a != b:
+            named = (own.get("encoder"), theirs.get("encoder")) if what == "encoders" else (a, b)
+            raise ConfigError(
+                f"{one} and {other} are of different {what} ({named[0]} and {named[1]}), so their "
+                "cosines mean nothing; embed one of them again"
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from lcplm_graph.apart import try_elsewhere
-from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.errors import ConfigError, DataError, InputError, LcPlmError
+from lcplm_graph.features.formats import info_of
 from lcplm_graph.files.open import check_is_file
 from lcplm_graph.strings import string_list
 
@@ -53,6 +54,8 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
 
     Raises
     ------
+    ConfigError
+        If a species is named and the file is not of several.
     DataError
         If the file is missing, damaged or of another layout, or holds residues instead of
         proteins, vectors of different width, or an id twice.
@@ -66,7 +69,7 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
         raise DataError(f"embeddings are read from {', '.join(readers)}", path=path)
     try:
         found = readers[path.suffix](path, species)
-    except DataError:
+    except LcPlmError:
         raise
     except Exception as error:  # damaged archives and HDF5 raise nearly anything
         text = " ".join(str(error).split())
@@ -115,6 +118,8 @@ def _read_h5(path: Path, species: str | None) -> Precomputed:
                     path=path,
                 )
             group = file["species"][species]
+        elif species:
+            raise _no_species(path)
         info = {key: _plain(value) for key, value in file.attrs.items()}
         _refuse_promises(group, path)
         if "proteins" in group and "embeddings" in group:
@@ -146,17 +151,34 @@ def _refuse_promises(group: Any, path: Path) -> None:
 
 
 def _read_npz(path: Path, species: str | None) -> Precomputed:
+    if species:
+        raise _no_species(path)
     with np.load(path, allow_pickle=False) as archive:
-        return Precomputed(archive["ids"].tolist(), _numbers(archive["embeddings"]), {})
+        ids, values = archive["ids"].tolist(), _numbers(archive["embeddings"])
+    return Precomputed(ids, values, info_of(path) or {})
 
 
 def _read_parquet(path: Path, species: str | None) -> Precomputed:
-    import json
-
+    if species:
+        raise _no_species(path)
     table = pq.read_table(path)
-    info = json.loads((table.schema.metadata or {}).get(b"lcplm_graph", b"{}"))
     values = _numbers(np.array(table["embedding"].to_pylist()))
-    return Precomputed(table["id"].to_pylist(), values, info)
+    return Precomputed(table["id"].to_pylist(), values, info_of(path) or {})
+
+
+def _no_species(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is not a file of several species; name none")
+
+
+def has_species(path: str | os.PathLike[str]) -> bool:
+    """Tell whether this is a file of several species, as STRING's of all."""
+    path = Path(path)
+    if path.suffix != ".h5":
+        return False
+    check_is_file(path)
+    try_elsewhere(__name__, path, "")
+    with h5py.File(path) as file:
+        return isinstance(file.get("species"), h5py.Group)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from lcplm_graph.embed import main as embed
 from lcplm_graph.errors import DataError
 from lcplm_graph.features.precomputed import read_embeddings
+from lcplm_graph.map import main as draw_map
 from lcplm_graph.search import main
 from lcplm_graph.tasks.search import EmbeddingIndex
 
@@ -51,12 +54,56 @@ def test_command_finds_a_protein_itself(tmp_path, suffix, capsys):
     db, out = tmp_path / f"db.{suffix}", tmp_path / "o.tsv"
     assert embed([str(tmp_path / "p.fasta"), "--encoder", "composition", "--out", str(db)]) == 0
     words = [str(tmp_path / "p.fasta"), "--db", str(db), "--out", str(out), "--top", "2"]
-    if suffix == "npz":
-        assert main(words) == 1
-        assert "give --encoder and --pool" in capsys.readouterr().err
-        words += ["--encoder", "composition", "--pool", "mean"]
     assert main(words) == 0
     rows = [line.split("\t") for line in out.read_text().splitlines()]
     assert rows[0] == ["query", "rank", "protein", "cosine"]
     assert [row[2] for row in rows[1:] if row[1] == "1"] == ["a", "b", "c", "d"]
     assert rows[2][2] == "c"
+
+
+@pytest.fixture
+def made(tmp_path):
+    (tmp_path / "p.fasta").write_text(FASTA)
+    for name, more in {
+        "mean.npz": ["--encoder", "composition"],
+        "max.h5": ["--encoder", "lcplm-1m", "--pool", "max"],
+        "tiny.npz": ["--encoder", "lcplm-1m", "--pool", "mean"],
+    }.items():
+        assert embed([str(tmp_path / "p.fasta"), *more, "--out", str(tmp_path / name)]) == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("query", "more", "message"),
+    [
+        ("tiny.npz", ["--db", "mean.npz"], "are of different encoders"),
+        ("tiny.npz", ["--db", "max.h5"], "are of different pools .mean and max"),
+        ("p.fasta", ["--db", "tiny.npz", "--pool", "max"], "are of different pools .max and mean"),
+        ("p.fasta", ["--db", "mean.npz", "--encoder", "dipeptide"], "another encoder than dipep"),
+        ("mean.npz", ["--db", "mean.npz", "--encoder", "composition"], "--encoder means nothing"),
+        ("mean.npz", ["--db", "mean.npz", "--device", "cpu"], "--device means nothing"),
+        ("mean.npz", ["--db", "mean.npz", "--species", "9606"], "--species 9606 means nothing"),
+        ("p.fasta", ["--db", "max.h5", "--species", "9606"], "--species 9606 means nothing"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(made, capsys, monkeypatch, query, more, message):
+    monkeypatch.chdir(made)
+    assert main([query, *more, "--out", "o.tsv"]) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (made / "o.tsv").exists()
+
+
+def test_either_file_may_hold_several_species(made, monkeypatch):
+    monkeypatch.chdir(made)
+    given = read_embeddings("max.h5")
+    with h5py.File("all.h5", "w") as file:
+        file["species/9606/proteins"] = np.array(given.ids, "S")
+        file["species/9606/embeddings"] = given.values
+    for query, db in (("all.h5", "max.h5"), ("max.h5", "all.h5"), ("all.h5", "all.h5")):
+        assert main([query, "--db", db, "--species", "9606", "--out", "o.tsv"]) == 0
+
+
+def test_a_map_refuses_a_species_that_the_file_cannot_have(made, capsys):
+    words = [str(made / "mean.npz"), "--species", "9606", "--out", str(made / "m.png")]
+    assert draw_map(words) == 1
+    assert "not a file of several species" in capsys.readouterr().err
