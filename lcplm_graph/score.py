@@ -11,6 +11,7 @@ for an interaction, and which pairs the network that ships has.
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def _question(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
 
 def _proteins(text: str, sequences: dict[str, str]) -> list[str]:
     """Return what an argument names; the records of a file are added to `sequences`."""
-    if not Path(text[:255]).is_file():
+    if not os.path.isfile(text):
         return [text]
     store = _read_sequences([text])
     for name, sequence in store.items():

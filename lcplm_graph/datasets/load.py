@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.files.catalog import list_cards
+from lcplm_graph.pairs import pair_graph, pair_keys
 from lcplm_graph.registry import Registry
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:
     split : str
         One of `lcplm_graph.splits.make.SPLIT_KINDS`, or the path of a saved split.
     seed : int
-        Of a kind; a saved split is as it is.
+        Of a kind; a saved split is as it is.  A file that is called like a kind needs its suffix.
 
     Raises
     ------
@@ -71,15 +74,25 @@ def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:
     ConfigError
         If a saved split is of another graph.
     """
+    from lcplm_graph.splits.make import SPLIT_KINDS
     from lcplm_graph.splits.split import Split
 
     path = Path(split)
-    if not path.suffix and len(path.parts) == 1 and not path.with_suffix(".json").exists():
+    named = path.suffix or len(path.parts) > 1 or path.with_suffix(".json").exists()
+    if split in SPLIT_KINDS or not named:
         return dataset.split(kind=split, seed=seed)
     made = Split.load(split)
+    other = f"{split} splits another graph; give the graph it was made for"
     if made.num_nodes != len(dataset.sequences):
         raise ConfigError(
-            f"{split} splits a graph of {made.num_nodes} proteins, but this one has "
-            f"{len(dataset.sequences)}; give the graph it was made for"
+            f"{other} (it has {made.num_nodes} proteins, this one {len(dataset.sequences)})"
+        )
+    edges = pair_graph(dataset[0]).pairs
+    keys = pair_keys(made.known, made.num_nodes), pair_keys(edges, made.num_nodes)
+    both = np.intersect1d(keys[0], keys[1])
+    if not len(both) == len(made.known) == len(edges):
+        raise ConfigError(
+            f"{other} (it has {len(made.known)} edges, this one {len(edges)}, and {len(both)} are "
+            "in both)"
         )
     return made

@@ -28,7 +28,6 @@ from lcplm_graph.strings import string_list
 _FILES = HeadFiles(
     "function model", "lcplm predict function ...", "function.safetensors", "function.json"
 )
-_FORMAT = 1
 _ROWS = 4096
 
 
@@ -166,7 +165,6 @@ class FunctionModel:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write weights and configuration into `folder`, and return it."""
         config = {
-            "format": _FORMAT,
             "aspect": self.aspect,
             "terms": list(self.terms),
             "names": list(self.names),

@@ -33,7 +33,6 @@ from lcplm_graph.splits.split import Labelled, Split
 
 Floats = npt.NDArray[np.float64]
 _FILES = HeadFiles("link model", "lcplm predict ...", WEIGHTS, CONFIG)
-_FORMAT = 1
 _NO_WEIGHT = (0.0, 0.0, 0.0)
 _BLOCK = 1024
 
@@ -187,14 +186,13 @@ class LinkModel:
         )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write weights (float16) and configuration into `folder`, and return it."""
+        """Write weights (matrices in float16) and configuration into `folder`, and return it."""
         weights = {
             f"{number}.{name}": _stored(tensor)
             for number, member in enumerate(self.members)
             for name, tensor in member.state_dict().items()
         }
         config = {
-            "format": _FORMAT,
             "members": [recipe.as_dict() for recipe in self.recipes],
             "calibration": self.calibration.as_dict(),
             "interolog_weight": list(self.interolog_weight),
@@ -245,7 +243,11 @@ def _kinds(split: Split, conv: str | None) -> tuple[Recipe, ...]:
 
 
 def _stored(tensor: Tensor) -> Tensor:
-    return tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
+    """Return what is written: matrices in float16; the scale of features needs its range."""
+    if tensor.ndim > 1 and tensor.is_floating_point():
+        half = tensor.half()
+        tensor = half if half.isfinite().all() else tensor
+    return tensor.contiguous()
 
 
 def _member(recipe: Recipe, weights: dict[str, Tensor], number: int) -> LinkPredictor:

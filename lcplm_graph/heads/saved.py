@@ -29,12 +29,15 @@ class HeadFiles:
         The command that makes one, for messages.
     weights, config : str
         Names of the files: safetensors and JSON.
+    format : int
+        The newest that this version reads, and what it writes.
     """
 
     kind: str
     made_by: str
     weights: str
     config: str
+    format: int = 1
 
     def write(
         self, folder: str | os.PathLike[str], weights: Mapping[str, Tensor], config: dict[str, Any]
@@ -43,6 +46,7 @@ class HeadFiles:
         # The configuration last, and an older one first away: a kill leaves no mixture of two.
         with staged_files(folder, last=self.config) as staging:
             save_file(dict(weights), staging / self.weights)
+            config = {"format": self.format, **config}
             text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
             (staging / self.config).write_text(text, encoding="utf-8")
         return Path(folder)
@@ -61,6 +65,10 @@ class HeadFiles:
         folder = Path(folder)
         try:
             config = json.loads((folder / self.config).read_text(encoding="utf-8"))
+            if config.get("format", 1) > self.format:
+                raise ValueError(
+                    f"format {config['format']}, this version reads {self.format}; update it"
+                )
             yield config, load_file(folder / self.weights)
         except FileNotFoundError as error:
             missing = Path(error.filename or self.weights).name  # safetensors names no file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
     """
     from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
-    files = [text for text in texts if Path(text[:255]).is_file()]
+    files = [text for text in texts if os.path.isfile(text)]
     store = read_fasta_files(files)
     others = list(dict.fromkeys(text for text in texts if text not in files))
     if not others:

@@ -27,7 +27,7 @@ class _Head(Protocol):
 
 _H = TypeVar("_H", bound=_Head)
 # Raised when the same training makes another head than before.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def trained_once(

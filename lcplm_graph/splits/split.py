@@ -148,6 +148,13 @@ class Split(EdgeSets):
             digest.update(pairs.astype("<i8").tobytes())
         return digest.hexdigest()
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """Sha256 of the weights of message edges, in hex, which `fingerprint` leaves out."""
+        if self.message_weight is None:
+            return None
+        return hashlib.sha256(self.message_weight.astype("<f4").tobytes()).hexdigest()
+
     def check(self, protein_id: Iterable[str] | None = None) -> Split:
         """Raise if training and held-out sets share what they must not; else return the split.
 

@@ -80,7 +80,7 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
     def save_split(folder: Path) -> None:
         split.save(folder / SPLIT)
 
-    facts = {
+    facts: dict[str, Any] = {
         "graph_source": str(dataset[0].get("source", options.graph)),
         "sequences_sha256": hashlib.sha256(digests.tobytes()).hexdigest(),
         "split": {
@@ -91,8 +91,7 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
         },
     }
     if split.message_weight is not None:
-        weights = np.ascontiguousarray(split.message_weight)
-        facts["weights_sha256"] = hashlib.sha256(weights.tobytes()).hexdigest()
+        facts["weights_sha256"] = split.weights_sha256
     return TrainGraph(
         stream,
         [(split, stream.residues)],

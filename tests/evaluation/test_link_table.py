@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch_geometric.data import Data
 
 from lcplm_graph import evaluate, predict, stage2
-from lcplm_graph.datasets.load import load_graph
+from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning, LeakageError
 from lcplm_graph.evaluation import scorers
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
@@ -314,10 +314,29 @@ def test_published_negatives_and_saved_splits(table, tmp_path, capsys):
     assert facts["negatives"] == "published"
 
 
+def test_a_file_that_is_called_like_a_kind_is_not_taken_for_it(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = load_graph(f"pairs:{table}")
+    saved = dataset.split("C1", seed=0)
+    saved.save("C1")
+    saved.save("mine")
+    assert graph_split(dataset, "C1", 5).fingerprint == dataset.split("C1", seed=5).fingerprint
+    for name in ("C1.json", "mine", "./C1"):
+        assert graph_split(dataset, name, 5).fingerprint == saved.fingerprint
+
+
 def test_splits_of_other_graphs_and_empty_ones_are_refused(table, tmp_path, capsys):
     Split("random", 5, [[0, 1]], [[0, 1]], [[1, 2]], [1]).save(tmp_path / "small")
     assert run_link(table, "--split", str(tmp_path / "small.json")) == 1
-    assert "splits a graph of 5 proteins" in capsys.readouterr().err
+    assert "splits another graph" in capsys.readouterr().err
+    dataset = load_graph(f"pairs:{table}")
+    pairs = dataset.split("random").known
+    others = pairs[:-1], np.concatenate([pairs[1:], [[0, len(dataset.sequences) - 1]]])
+    for number, other in enumerate(others):
+        path = tmp_path / f"other{number}"
+        Split("random", len(dataset.sequences), other[4:], other[4:], other[:4], [1] * 4).save(path)
+        with pytest.raises(ConfigError, match=f"{len(other)} edges, this one {len(pairs)}, and"):
+            graph_split(dataset, str(path), 0)
     nothing = Split("random", 5, [[0, 1]], [[0, 1]], [], [])
     with pytest.raises(InputError, match="no test pair"):
         labelled_pairs(nothing, LinkOptions())

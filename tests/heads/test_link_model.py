@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from lcplm_graph.errors import CheckpointError, ConfigError, InputError
 from lcplm_graph.evaluation.metrics import calibration_error
@@ -15,6 +16,8 @@ from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkModel, LinkScores
 from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES
 from lcplm_graph.heads.structure import COLUMNS, PairStructure
+from lcplm_graph.models.names import CONFIG
+from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -201,4 +204,31 @@ def test_a_folder_without_weights_is_named(tmp_path):
     """The reader of weights does not say which file is missing."""
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"link model, model\.safetensors is missing"):
+        LinkModel.load(tmp_path)
+
+
+def random_graph(nodes=100):
+    rng = np.random.default_rng(0)
+    index = torch.from_numpy(rng.integers(nodes, size=(2, 500)))
+    split = make_split(Data(edge_index=index, num_nodes=nodes), "C1", seed=0)
+    return torch.from_numpy(rng.normal(size=(nodes, 8)).astype(np.float32)), split
+
+
+def test_features_of_any_size_are_kept_in_a_saved_model(tmp_path):
+    x, split = random_graph()
+    asked = split.positives("test")[:9]
+    for factor in (1, 2000, 1e-4):
+        model = LinkModel.fit(x * factor, split, members=1, options=FitOptions(steps=10, every=5))
+        again = LinkModel.load(model.save(tmp_path / f"{factor}"))
+        own = model.on(x * factor, split).probability(asked)[0]
+        read = again.on(x * factor, split).probability(asked)[0]
+        np.testing.assert_allclose(read, own, atol=2e-3)
+
+
+def test_a_model_of_a_later_version_is_refused(tmp_path):
+    x, split = random_graph()
+    LinkModel.fit(x, split, members=1, options=FitOptions(steps=5, every=5)).save(tmp_path)
+    path = tmp_path / CONFIG
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(CheckpointError, match="format 2, this version reads 1"):
         LinkModel.load(tmp_path)
