@@ -175,7 +175,8 @@ def link_loader(
     Parameters
     ----------
     data : Data
-        Features and ids; its edges are replaced by the split's message edges.
+        Features and ids of the graph that was split; its edges are replaced by the message edges,
+        which keep their attributes.
     split : Split
     part : {"train", "valid", "test"}
     num_neighbors, seed
@@ -188,7 +189,13 @@ def link_loader(
     Returns
     -------
     LinkLoader
-        `batch.edge_label_index` (2, b) and `batch.edge_label` (b,).
+        `batch.edge_label_index` (2, b) and `batch.edge_label` (b,).  `batch.e_id` numbers the
+        message edges, all of one direction first.
+
+    Raises
+    ------
+    InputError
+        If the split is of another graph.
 
     Notes
     -----
@@ -196,8 +203,8 @@ def link_loader(
     make the split with ``disjoint=0.3`` to keep the two apart.
     """
     edge_index, edge_weight = message_graph(split)
-    data = data.clone()
-    data.edge_index, data.edge_weight = edge_index, edge_weight
+    data = _with_edges(data, edge_index, split.num_nodes)
+    data.edge_weight = edge_weight
     positive = split.positives(part)
     negative = split.negatives(part, negatives, ratio, seed)
     pairs = np.concatenate([positive, negative])
@@ -214,6 +221,42 @@ def link_loader(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _with_edges(data: Data, edge_index: Tensor, num_nodes: int) -> Data:
+    """Return a copy with some of the edges, and of edge attributes their rows."""
+    if data.num_nodes != num_nodes:
+        raise InputError(
+            f"the graph has {data.num_nodes} proteins and the split {num_nodes}; split this graph"
+        )
+    attributes = [
+        key for key in data.to_dict() if key != "edge_index" and data.is_edge_attr(key)
+    ]  # fmt: skip
+    rows = _rows_of(edge_index, data.edge_index, num_nodes) if attributes else None
+    new = copy.copy(data)
+    for key in attributes:
+        axis = data.__cat_dim__(key, data[key])
+        new[key] = data[key].index_select(axis, rows)
+    # Pairs that a file calls negative are numbers of nodes, which differ in a batch.
+    for key in [key for key in new.to_dict() if key.endswith("edge_index")]:
+        del new[key]
+    new.edge_index, new.num_nodes = edge_index, num_nodes
+    return new
+
+
+def _rows_of(edges: Tensor, among: Tensor, num_nodes: int) -> Tensor:
+    """Return for each edge its column among others, of either direction."""
+    keys = among[0] * num_nodes + among[1]
+    order = keys.argsort(stable=True)
+    rows = torch.full((edges.shape[1],), -1)
+    for start, end in (edges.flip(0), edges):  # the own direction last, where there are both
+        wanted = start * num_nodes + end
+        at = order[torch.searchsorted(keys[order], wanted).clamp(max=len(keys) - 1)]
+        rows = torch.where(keys[at] == wanted, at, rows)
+    if bool((rows < 0).any()):
+        i, j = edges[:, int((rows < 0).nonzero()[0])].tolist()
+        raise InputError(f"the split has an edge {i} {j} that the graph lacks; split this graph")
+    return rows
 
 
 class _NodeLists:

@@ -79,6 +79,36 @@ def test_link_batches_carry_labels_and_message_edges_only():
     assert not found[0.0] & {tuple(p) for p in split.known.tolist()}
 
 
+@pytest.mark.parametrize("once", [False, True])
+def test_edges_of_link_batches_keep_their_attributes(once):
+    generator = torch.Generator().manual_seed(0)
+    edges = torch.randint(0, 60, (2, 400), generator=generator)
+    edges = edges[:, edges[0] < edges[1]].unique(dim=1)
+    if not once:
+        edges = torch.cat([edges, edges.flip(0)], 1)[:, torch.randperm(2 * edges.shape[1])]
+    ends = torch.stack([torch.minimum(*edges), torch.maximum(*edges)], 1).float()
+    data = Data(x=torch.rand(60, 3), edge_index=edges, edge_attr=ends, edge_time=ends.sum(1),
+                neg_edge_index=edges[:, :3], num_nodes=60)  # fmt: skip
+    split = make_split(data, "C1", seed=0)
+    for batch in link_loader(data, split, "train", [5, 3], batch_size=16):
+        true = batch.n_id[batch.edge_index].sort(dim=0).values.T.float()
+        assert torch.equal(batch.edge_attr, true)
+        assert torch.equal(batch.edge_time, true.sum(1))
+        assert "neg_edge_index" not in batch
+
+
+def test_the_split_of_another_graph_is_refused():
+    edges = torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
+    data = Data(x=torch.rand(6, 3), edge_index=edges, edge_attr=torch.rand(6, 2))
+    split = make_split(Data(edge_index=edges.flip(1)[:, :5], num_nodes=6), "random", valid=0.2)
+    with pytest.raises(InputError, match="the graph has 7 proteins and the split 6"):
+        link_loader(Data(edge_index=edges, num_nodes=7), split, "train", [2])
+    data.edge_index = edges[:, :2]
+    data.edge_attr = data.edge_attr[:2]
+    with pytest.raises(InputError, match="has an edge . . that the graph lacks"):
+        link_loader(data, split, "train", [2])
+
+
 def test_every_neighbour_is_equally_likely():
     star = torch.stack([torch.arange(1, 11), torch.zeros(10, dtype=torch.int64)])
     counts = np.zeros(11)
