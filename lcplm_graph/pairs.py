@@ -81,7 +81,7 @@ def is_in(keys: npt.NDArray[Any], sorted_keys: npt.NDArray[Any]) -> npt.NDArray[
 
 
 def single_graph(data: Any, *, edges: bool = True) -> Any:
-    """Return a PyG `Data` as it is, and of a dataset its only graph.
+    """Return a PyG `Data` as it is, and of a dataset its only graph, as its `transform` makes it.
 
     Parameters
     ----------
@@ -94,7 +94,10 @@ def single_graph(data: Any, *, edges: bool = True) -> Any:
     InputError
         If there is no `edge_index` or `num_nodes`.
     """
-    if not hasattr(data, "edge_index") and hasattr(data, "__getitem__"):
+    # PyG's datasets in memory (told by `indices`, as importing PyG takes a second) have the
+    # attributes of their graph, too, but those before the transform.
+    is_dataset = hasattr(type(data), "indices") or not hasattr(data, "edge_index")
+    if is_dataset and hasattr(data, "__getitem__"):
         data = data[0]
     if getattr(data, "num_nodes", None) is None:
         raise InputError(f"this is {type(data).__name__}, not a graph of proteins")

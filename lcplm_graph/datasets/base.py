@@ -39,7 +39,9 @@ class ProteinDataset(InMemoryDataset):
 
     Subclasses implement `build`, and `raw_file_names` and `download` where there is something
     to fetch.  ``dataset[0]`` has at least `protein_id` (`NodeStrings`) and `num_nodes`;
-    ``dataset["TP53"]`` is a `Protein`, by id, accession or gene name.
+    ``dataset["TP53"]`` is a `Protein`, by id, accession or gene name.  It, `node`, `names` and
+    `sequences` are of the graph before `transform`, which may drop proteins or put them in
+    another order; splits, tables and features are of the graph that ``dataset[0]`` gives.
 
     Parameters
     ----------

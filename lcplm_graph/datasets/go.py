@@ -23,12 +23,15 @@ from lcplm_graph.files.download import fetch_card_file
 from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import Annotations, evidence_codes
 from lcplm_graph.go.ontology import Ontology, aspect_code
-from lcplm_graph.pairs import single_graph
+from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.parts import PARTS, Part, Parts, random_parts
 
 Paths = PathLike | list[PathLike]
+
+# Raised when the same files make another graph than before.
+_FORMAT = 2
 
 
 class GOFunction(ProteinDataset):
@@ -141,11 +144,14 @@ class GOFunction(ProteinDataset):
         self.temporal, self.valid, self.test = temporal, valid, test
         self.seed = checked_seed(seed)
         self.split_kind = split
-        self._graph = graph
+        self._translate = getattr(graph, "translate", None)
+        # Its nodes, their sequences and edges, all as its transform makes them.
+        self._graph = None if graph is None else graph_and_sequences(graph, edges=True)
         options = {
+            "format": _FORMAT,
             "options": [self.aspects, self.evidence, self.exclude, min_proteins],
             "parts": [temporal, valid, test, seed, split],
-            "graph": None if graph is None else _fingerprint(single_graph(graph)),
+            "graph": None if self._graph is None else _fingerprint(self._graph[0]),
         }
         self.inputs = {
             "annotations": as_paths(annotations),
@@ -223,7 +229,7 @@ class GOFunction(ProteinDataset):
     def _candidates(self) -> SequenceStore | None:
         """Return the proteins that are there to be annotated, if that is known beforehand."""
         if self._graph is not None:
-            return self._graph.sequences
+            return self._graph[1]
         fasta = self.inputs["sequences"]
         return SequenceStore.from_fasta(fasta[0]) if fasta else None
 
@@ -233,8 +239,8 @@ class GOFunction(ProteinDataset):
             return annotations
         named = annotations.table["protein"].unique()
         rows = candidates.match(named, f"{self.inputs[role][0]} and sequences")
-        if (rows < 0).all() and hasattr(self._graph, "translate"):
-            return go_labels.renamed(annotations, self._graph.translate(named))
+        if (rows < 0).all() and self._translate is not None:
+            return go_labels.renamed(annotations, self._translate(named))
         ids = candidates.ids
         pairs = zip(named.tolist(), rows.tolist(), strict=True)
         spelt = {name: ids[row] if row >= 0 else name for name, row in pairs}
@@ -295,8 +301,10 @@ class GOFunction(ProteinDataset):
         for one in PARTS:
             data[one.mask] = torch.from_numpy(part == one) & labelled
         if self._graph is not None:
-            data.edge_index = self._graph[0].edge_index
-            data.edge_weight = self._graph[0].edge_weight
+            graph = self._graph[0]
+            data.edge_index, data.edge_weight = graph.edge_index, graph.edge_weight
+            if getattr(graph, "symbol", None) is not None:
+                data.symbol = list(graph.symbol)
         return data
 
 

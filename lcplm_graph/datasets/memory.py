@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
@@ -18,8 +19,8 @@ from lcplm_graph.datasets.pair_table import check_scale
 from lcplm_graph.datasets.row_counts import DUPLICATES, NO_SEQUENCE, SELF_PAIRS, in_words
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
-from lcplm_graph.numeric import edge_weights
-from lcplm_graph.pairs import single_graph
+from lcplm_graph.pairs import pair_graph, single_graph
+from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.store import SequenceStore
 
 _WEIGHT = "weight"
@@ -31,7 +32,9 @@ class MemoryPPI(PPIDataset):
     Parameters
     ----------
     data : torch_geometric.data.Data
-        With `edge_index`, `edge_weight` and `protein_id`.
+        With `edge_index`, `edge_weight` and `protein_id`; it stays as it is.  Edges in one
+        direction are made undirected, of repeated ones the largest weight counts, and self loops
+        are left out with a warning that counts them.
     sequences : SequenceStore
         In node order.
     report : dict of str to int, optional
@@ -40,20 +43,45 @@ class MemoryPPI(PPIDataset):
     Raises
     ------
     InputError
-        If the ids are not those of the sequences, or weights are not one number in [0, 1] for
-        each edge.
+        If something is missing, an edge names a protein that does not exist, the ids are not those
+        of the sequences, or weights are not one number in [0, 1] for each edge.
     """
 
     def __init__(
         self, data: Data, sequences: SequenceStore, report: dict[str, Any] | None = None
     ) -> None:
+        for key in ("protein_id", "edge_index"):
+            if getattr(data, key, None) is None:
+                raise InputError(f"this graph has no {key}")
         if list(data.protein_id) != sequences.ids:
             raise InputError("the sequences are not in node order: their ids differ")
         if getattr(data, "edge_weight", None) is None:
             raise InputError("this graph has no edge_weight: one number in [0, 1] for each edge")
-        weights = edge_weights(data.edge_weight, data.edge_index.T)
-        data.edge_weight = torch.from_numpy(weights.astype(np.float32))
-        super().__init__(MemoryCache(Built(data, sequences, report or {})))
+        super().__init__(MemoryCache(Built(_undirected(data), sequences, report or {})))
+
+
+def _undirected(data: Data) -> Data:
+    """Return a copy that has each edge once in both directions, sorted, as other datasets do."""
+    graph = pair_graph(data)
+    both = np.concatenate([graph.pairs, graph.pairs[:, ::-1]])
+    order = np.lexsort((both[:, 1], both[:, 0]))
+    edge_index = torch.from_numpy(np.ascontiguousarray(both[order].T))
+    edge_weight = torch.from_numpy(np.concatenate([graph.weight, graph.weight])[order])
+    new = data.clone()
+    if not torch.equal(edge_index, data.edge_index):
+        others = [
+            key for key, value in data.to_dict().items()
+            if key not in ("edge_index", "edge_weight")
+            and isinstance(value, Tensor) and data.is_edge_attr(key)
+        ]  # fmt: skip
+        if others:
+            raise InputError(
+                f"this graph has {', '.join(others)}, and edges in one direction, repeated "
+                "or not sorted; make it undirected first (torch_geometric.transforms.ToUndirected)"
+            )
+        new.edge_index = edge_index
+    new.edge_weight = edge_weight
+    return new
 
 
 def from_dataframe(
@@ -193,7 +221,7 @@ def to_networkx(dataset: PPIDataset) -> nx.Graph:
     Parameters
     ----------
     dataset : PPI dataset
-        With `sequences` in node order.
+        Its graph as `transform` makes it.
 
     Returns
     -------
@@ -201,22 +229,28 @@ def to_networkx(dataset: PPIDataset) -> nx.Graph:
         Node attributes ``sequence``, and ``symbol`` where the dataset has gene names; edge
         attribute ``weight``.
     """
+    data, sequences = graph_and_sequences(dataset, edges=True)
     graph: nx.Graph = nx.Graph()
-    ids = dataset.sequences.ids
+    ids = list(data.protein_id)
     graph.add_nodes_from(
-        (name, {"sequence": text}) for name, text in zip(ids, dataset.sequences, strict=True)
+        (name, {"sequence": text}) for name, text in zip(ids, sequences, strict=True)
     )
-    symbols = getattr(dataset[0], "symbol", None)
+    symbols = getattr(data, "symbol", None)
     if symbols is not None:
         nx.set_node_attributes(graph, dict(zip(ids, symbols, strict=True)), "symbol")
-    edges = to_dataframe(dataset)
-    graph.add_weighted_edges_from(edges.itertuples(index=False))
+    graph.add_weighted_edges_from(_edge_list(data).itertuples(index=False))
     return graph
 
 
 def to_dataframe(dataset: PPIDataset) -> pd.DataFrame:
-    """Make an edge list, each pair once, with the columns protein1, protein2, weight."""
-    data = single_graph(dataset)
+    """Make an edge list, each pair once, with the columns protein1, protein2, weight.
+
+    Of the graph as the dataset's `transform` makes it.
+    """
+    return _edge_list(single_graph(dataset))
+
+
+def _edge_list(data: Data) -> pd.DataFrame:
     low, high = data.edge_index.numpy()
     once = low < high
     ids = np.asarray(data.protein_id, dtype=object)

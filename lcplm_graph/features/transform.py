@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, Dataset
+from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from tqdm import tqdm
 
-from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.store import FeatureStore, cached_embeddings, check_features
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
 from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
 from lcplm_graph.models.precision import load_in_precision
-from lcplm_graph.pairs import single_graph
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.digests import wide_digests
+from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
@@ -161,63 +158,6 @@ class AddProteinFeatures(BaseTransform):
         return (
             f"{type(self).__name__}({self.encoder.name}, pool={self.pool}, context={self.context})"
         )
-
-
-def graph_and_sequences(
-    data: Any, sequences: SequenceStore | None = None
-) -> tuple[Data, SequenceStore]:
-    """Return a shallow copy of the graph and its sequences in node order.
-
-    Parameters
-    ----------
-    data : Data or dataset
-    sequences : SequenceStore, optional
-        In any order; matched by `data.protein_id`, see `SequenceStore.match`.
-
-    Raises
-    ------
-    InputError
-        If there are no sequences, or proteins of the graph have none.
-    """
-    own = getattr(data, "sequences", None)
-    sequences = own if sequences is None else sequences
-    graph = copy.copy(single_graph(data[0] if isinstance(data, Dataset) else data, edges=False))
-    if sequences is None:
-        raise InputError(
-            "features need sequences: give the dataset instead of its graph, or `sequences`"
-        )
-    ids = getattr(graph, "protein_id", None)
-    if ids is None:
-        if len(sequences) != graph.num_nodes:
-            raise InputError(
-                f"the graph has {graph.num_nodes} proteins without `protein_id`, and there are "
-                f"{len(sequences)} sequences; give `protein_id` to match them"
-            )
-        return graph, sequences
-    if len(ids) == len(sequences) and list(ids) == sequences.ids:
-        return graph, sequences
-    return graph, sequences.select(match_ids(ids, sequences))
-
-
-def match_ids(ids: Sequence[str], sequences: SequenceStore) -> np.ndarray:
-    """Positions of the ids in a store.
-
-    Raises
-    ------
-    InputError
-        If some are missing, with counts and examples of both sides.
-    """
-    rows = sequences.match(ids, "graph and sequences")
-    missing = np.flatnonzero(rows < 0)
-    if len(missing):
-        shown = ", ".join(repr(ids[i]) for i in missing[:3])
-        there = ", ".join(repr(name) for name in sequences.ids[:3])
-        raise InputError(
-            f"{len(missing)} of {len(ids)} proteins of the graph have no sequence, for example "
-            f"{shown}; the {len(sequences)} sequences are named like {there}; bring the ids "
-            "to one form, or leave those proteins out"
-        )
-    return rows
 
 
 def _walk_features(

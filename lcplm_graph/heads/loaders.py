@@ -230,7 +230,8 @@ def _with_edges(data: Data, edge_index: Tensor, num_nodes: int) -> Data:
             f"the graph has {data.num_nodes} proteins and the split {num_nodes}; split this graph"
         )
     attributes = [
-        key for key in data.to_dict() if key != "edge_index" and data.is_edge_attr(key)
+        key for key, value in data.to_dict().items()
+        if key != "edge_index" and isinstance(value, Tensor) and data.is_edge_attr(key)
     ]  # fmt: skip
     rows = _rows_of(edge_index, data.edge_index, num_nodes) if attributes else None
     new = copy.copy(data)

@@ -101,11 +101,8 @@ def cluster_pairs(request: Request, **options: Any) -> Assignment:
     The options are those of `cluster_parts`.
     """
     store = request.sequences
-    if store is None or len(store) != request.graph.num_nodes:
-        raise InputError(
-            "a cluster split needs `sequences`, one per protein in node order: there are "
-            f"{0 if store is None else len(store)} for {request.graph.num_nodes} proteins"
-        )
+    if store is None:
+        raise InputError("a cluster split needs `sequences`, one of each protein")
     node_part, info = cluster_parts(store, request.rng, request.valid, request.test, **options)
     return by_proteins(request.graph, node_part, inside=True)._replace(info=info)
 

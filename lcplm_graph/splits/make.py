@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.pairs import pair_graph, pair_hashes, single_graph
+from lcplm_graph.proteins.graphs import in_node_order
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 from lcplm_graph.splits.kinds import KINDS, Assignment, Request
@@ -34,7 +35,8 @@ def make_split(
     Parameters
     ----------
     data : torch_geometric.data.Data or dataset
-        The graph, undirected, each edge in one or both directions.
+        The graph, undirected, each edge in one or both directions; of a dataset, as its
+        `transform` makes it.
     kind : str
         By default held-out pairs join two proteins that training never saw (`C3`). Pairs are
         shared out by `random` (any pair), `C1` (both proteins stay in training) and
@@ -49,8 +51,9 @@ def make_split(
         Fraction of the training pairs that is supervision only, the rest being message only.
         0 uses every training pair as both.
     sequences : SequenceStore, optional
-        In node order; default `data.sequences`. Needed by `cluster`; with any kind, held-out pairs
-        of the same two sequences as an earlier part's pair (copies of a gene) are dropped.
+        Matched by `data.protein_id`, in node order without these; default `data.sequences`. Needed
+        by `cluster`; with any kind, held-out pairs of the same two sequences as an earlier part's
+        pair (copies of a gene) are dropped.
     **options
         Of the kind: `taxon`, `valid_taxa`, `test_taxa` (species); `time`, `valid_from`,
         `test_from` (temporal); `identity`, `coverage`, `method`, `clusters` (cluster).
@@ -91,8 +94,10 @@ def make_split(
             f"valid={valid}, test={test} and disjoint={disjoint} must be fractions that leave "
             "something to train on"
         )
-    sequences = getattr(data, "sequences", None) if sequences is None else sequences
+    own = getattr(data, "sequences", None) or None  # annotated proteins may have none
+    sequences = own if sequences is None else sequences
     data = single_graph(data)
+    sequences = None if sequences is None else in_node_order(data, sequences)
     graph = pair_graph(data)
     if not len(graph.pairs):
         raise InputError("this graph has no pair to split")
@@ -104,7 +109,7 @@ def make_split(
         if "unexpected keyword argument" not in str(error):
             raise
         raise ConfigError(f"a {kind} split has no such option ({error})") from error
-    if sequences is not None and len(sequences) == graph.num_nodes:
+    if sequences is not None:
         repeated = _drop_repeated(part, pair_hashes(sequences.digests(), graph.pairs))
         info = {**info, "held_out_pairs_repeated_by_sequence": repeated}
     train = graph.pairs[part == Part.TRAIN]

@@ -10,8 +10,8 @@ from lcplm_graph.datasets.memory import from_dataframe, from_networkx
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.published import PublishedPairs
 from lcplm_graph.errors import LcPlmWarning, LeakageError
-from lcplm_graph.features.transform import graph_and_sequences
 from lcplm_graph.io import forget_warnings
+from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.ids import accession_of, match_by_accession
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.clusters import read_clusters
