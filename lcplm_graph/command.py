@@ -89,6 +89,33 @@ def several(*, default: Any = MISSING, nargs: str = "+", metavar: str | None = N
     return _field(default, {"nargs": nargs, "metavar": metavar})
 
 
+def options_given(options: Any, names: Sequence[str]) -> list[str]:
+    """Return options that are not as by default, as they are typed.
+
+    Parameters
+    ----------
+    options : dataclass
+    names : sequence of str
+        Of its fields.
+
+    Examples
+    --------
+    >>> @dataclass
+    ... class Options:
+    ...     steps: int = 5
+    ...     save_head: str | None = None
+    ...     homologues: bool = True
+    >>> options_given(Options(save_head="x", homologues=False), ("save_head", "homologues"))
+    ['--save-head', '--no-homologues']
+    """
+    written = []
+    for one in fields(options):
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if one.name in names and getattr(options, one.name) != default:
+            written.append(f"--{'no-' if default is True else ''}{one.name.replace('_', '-')}")
+    return written
+
+
 def run_command(
     name: str,
     options: type[T],

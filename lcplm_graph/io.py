@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from lcplm_graph.errors import ConfigError, DataError, LcPlmError, LcPlmWarning, WriteError
 
 _already_said: set[str] = set()
+_one_asks = threading.Lock()
 
 
 _REASONS = {
@@ -406,6 +407,8 @@ def _sync(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    # The system tells it only by setting another one, which is that of all threads.
+    with _one_asks:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

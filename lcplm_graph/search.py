@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import positional, run_command
+from lcplm_graph.command import options_given, positional, run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
 
@@ -140,11 +140,10 @@ def _check_species(options: SearchOptions) -> None:
 
 
 def _refuse_encoder_options(options: SearchOptions) -> None:
-    for name in ("encoder", "pool", "precision", "device"):
-        if getattr(options, name) is not None:
-            raise ConfigError(
-                f"--{name} means nothing where the query is a file of embeddings; leave it out"
-            )
+    if given := options_given(options, ("encoder", "pool", "precision", "device")):
+        raise ConfigError(
+            f"{', '.join(given)} means nothing where the query is an embedding file; leave it out"
+        )
 
 
 def _check_same(one: str, own: dict[str, Any], other: str, theirs: dict[str, Any]) -> None:

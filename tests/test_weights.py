@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -130,3 +132,14 @@ def test_numbers_that_are_none_are_not_written(tmp_path, suffix):
             network(path, weights)
     assert not any(tmp_path.iterdir())
     network(path, np.array([0.5, 0.25, 1.0, 0.125], np.float32))
+
+
+@pytest.mark.parametrize("name", ["my.part1.cx2", "a" * 120 + ".cx2", ".hidden.cx2"])
+def test_a_network_is_called_as_its_file(tmp_path, name):
+    rows = [("a", "b", 0.5)]
+    write_network(tmp_path / name, Network(("x", "y", "p"), rows, ("x", "y")))
+    document = json.loads((tmp_path / name).read_text())
+    found = [
+        part["networkAttributes"][0]["name"] for part in document if "networkAttributes" in part
+    ]
+    assert found == [name.removesuffix(".cx2")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lcplm_graph.command import several
+from lcplm_graph.command import options_given, several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 
@@ -89,15 +89,11 @@ class LinkCommand(EvaluateOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.test_pairs is None:
-            return
-        default = {field.name: field.default for field in fields(self)}
-        for name in _OF_A_SPLIT:
-            if getattr(self, name) != default[name]:
-                raise ConfigError(
-                    f"--{name} means nothing with --test-pairs, whose split and negatives are kept "
-                    "as they are; leave it out"
-                )
+        if self.test_pairs is not None and (given := options_given(self, _OF_A_SPLIT)):
+            raise ConfigError(
+                f"{', '.join(given)} means nothing with --test-pairs: split and negatives are kept "
+                "as they are; leave it out"
+            )
 
 
 def run(options: LinkCommand) -> None:

@@ -78,11 +78,13 @@ class EmbeddingMap:
         Raises
         ------
         InputError
-            If there are fewer than three proteins.
+            If there are fewer than three proteins, or they have fewer than two features.
         """
         x = np.asarray(features, np.float64)
         if len(x) < 3:
             raise InputError(f"a map needs three proteins or more, not {len(x)}")
+        if x.ndim != 2 or x.shape[1] < 2:
+            raise InputError(f"a map needs two features or more a protein, not shape {x.shape}")
         x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
         pca = PCA(2, random_state=0)
         place = pca.fit_transform(x)

@@ -7,6 +7,7 @@ the job writes as it would without Ray, and a batch that was computed twice is w
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -73,7 +74,7 @@ def ray_engine(workers: int | None = None) -> Engine:
         try:
             kind, count = _share(ray.cluster_resources(), workers)
             remote = ray.remote(num_cpus=1, num_gpus=int(kind == "GPU"), max_retries=_RETRIES)
-            compute, held = remote(_compute), [ray.put(encoder.cpu())]
+            compute, held = remote(_compute), [ray.put(_on_cpu(encoder))]
             tasks = (compute.remote(held, recipe, group) for group in _groups(batches, recipe))
             yield from _in_order(ray, tasks, count * _TASKS_PER_WORKER)
         finally:
@@ -81,6 +82,11 @@ def ray_engine(workers: int | None = None) -> Engine:
                 ray.shutdown()
 
     return engine
+
+
+def _on_cpu(encoder: Encoder) -> Encoder:
+    """Return an encoder that any machine can hold; the caller's stays where it is."""
+    return encoder if encoder.device.type == "cpu" else copy.deepcopy(encoder).cpu()
 
 
 def _ray() -> Any:

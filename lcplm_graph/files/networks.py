@@ -6,8 +6,9 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,11 @@ def write_network(path: str | os.PathLike[str], network: Network) -> Path:
     """
     path = check_suffix(path)
     network = _checked(network)
-    write = {".tsv": _write_table, ".graphml": _write_graphml, ".cx2": _write_cx2}
+    write: dict[str, Callable[[Path, Network], None]] = {
+        ".tsv": _write_table,
+        ".graphml": _write_graphml,
+        ".cx2": partial(_write_cx2, name=path.stem),
+    }
     with atomic_path(path) as temporary:
         write[path.suffix.lower()](temporary, network)
     return path
@@ -158,7 +163,7 @@ def _write_graphml(path: Path, network: Network) -> None:
     nx.write_graphml(graph, path)
 
 
-def _write_cx2(path: Path, network: Network) -> None:
+def _write_cx2(path: Path, network: Network, name: str) -> None:
     edges = network.edges()
     names = list(dict.fromkeys(name for a, b, _ in edges for name in (a, b)))
     number = {name: i for i, name in enumerate(names)}
@@ -180,7 +185,7 @@ def _write_cx2(path: Path, network: Network) -> None:
         {"CXVersion": "2.0", "hasFragments": False},
         {"metaData": [{"name": k, "elementCount": n} for k, n in counts.items()]},
         {"attributeDeclarations": [declared]},
-        {"networkAttributes": [{"name": path.stem.split(".part")[0].lstrip(".")}]},
+        {"networkAttributes": [{"name": name}]},
         {"nodes": nodes},
         {"edges": links},
         {"status": [{"completed": True, "success": True}]},

@@ -113,7 +113,7 @@ def rows(path: Path, comment: Sequence[str] = ()) -> Iterator[tuple[int, list[st
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line number (from 1) and text, without blanks around, of each line that is not blank.
+    """Yield line number (from 1) and text of each line that is not blank.
 
     Raises
     ------
@@ -121,9 +121,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         As `rows`.
     """
     for numbers, lines in _line_blocks(path):
-        trimmed = pc.utf8_trim_whitespace(lines).to_pylist()
+        texts = zip(numbers.tolist(), lines.to_pylist(), strict=True)
         # A line of other blanks than ASCII's is blank too.
-        yield from ((n, text) for n, text in zip(numbers.tolist(), trimmed, strict=True) if text)
+        yield from ((n, text.rstrip("\r\n")) for n, text in texts if text.strip())
 
 
 class BadTable(Exception):

@@ -144,7 +144,8 @@ def _stanzas(path: Path) -> Iterator[tuple[str, _Term]]:
 def _joined_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield lines that are not comments; one that ends in a backslash goes on in the next."""
     start, begun = 0, ""
-    for line, text in numbered_lines(path):
+    for line, untrimmed in numbered_lines(path):
+        text = untrimmed.strip()
         if not begun and text.startswith("!"):
             continue
         start, text = (start, begun + text) if begun else (line, text)

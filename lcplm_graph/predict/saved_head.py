@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
+from lcplm_graph.command import options_given
 from lcplm_graph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ def check_encoder(model: LinkModel | FunctionModel, encoder: Encoder, folder: st
 
 def refuse_training_options(options: Any, names: Sequence[str]) -> None:
     """Refuse options of training, where given, beside ``--head``; names as in the dataclass."""
-    defaults = {
-        one.name: one.default if one.default_factory is MISSING else one.default_factory()
-        for one in fields(options)
-    }
-    given = [name for name in names if getattr(options, name) != defaults[name]]
-    if options.head is not None and given:
-        written = [f"no-{name}" if defaults[name] is True else name for name in given]
-        shown = ", ".join(f"--{name.replace('_', '-')}" for name in written)
-        raise ConfigError(f"the saved head is trained already: leave out {shown}, or --head")
+    if options.head is not None and (given := options_given(options, names)):
+        raise ConfigError(
+            f"the saved head is trained already: leave out {', '.join(given)}, or --head"
+        )

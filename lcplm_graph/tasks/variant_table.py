@@ -43,7 +43,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     path, columns = Path(path), None
     found = False
     for line, text in numbered_lines(path):
-        if not text.strip() or text.startswith("#"):
+        if text.lstrip().startswith("#"):
             continue
         if columns is None:
             separator = "\t" if "\t" in text else ","

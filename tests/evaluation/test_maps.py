@@ -43,6 +43,8 @@ def test_of_several_labels_one_counts_that_tells_of_most_others() -> None:
 def test_two_proteins_are_no_map() -> None:
     with pytest.raises(InputError, match="three proteins or more, not 2"):
         EmbeddingMap.of(features(2), [None, None], "toy")
+    with pytest.raises(InputError, match=r"two features or more a protein, not shape \(5, 1\)"):
+        EmbeddingMap.of(features(5)[:, :1], [None] * 5, "toy")
 
 
 def test_the_page_is_whole_and_takes_nothing_for_markup(tmp_path) -> None:

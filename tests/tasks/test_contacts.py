@@ -153,6 +153,20 @@ def test_chains_keep_the_place_of_what_was_not_resolved(structure):
     assert np.nanmax(contacts_between(first.points, second.points)) == 0
 
 
+def test_files_of_one_name_are_all_read(tmp_path):
+    for number, name in enumerate(("ALA", "GLY", "SER")):
+        folder = tmp_path / f"target{number}"
+        folder.mkdir()
+        (folder / "ranked_0.pdb").write_text(pdb("A", [(name, i) for i in range(1, 42)]))
+    found = chains_of(tmp_path)
+    assert [chain.sequence[0] for chain in found.values()] == ["A", "G", "S"]
+    assert list(found) == [
+        "ranked_0_A",
+        "target1/ranked_0.pdb_A",
+        "target2/ranked_0.pdb_A",
+    ]
+
+
 def test_wrong_structures_get_one_sentence(structure, tmp_path):
     with pytest.raises(DataError, match=r"no protein chain 'C'; there are A, B"):
         read_chain(structure, "C")

@@ -134,6 +134,13 @@ def test_tables_of_variants(tmp_path):
     }
 
 
+def test_the_last_cell_of_a_row_may_be_empty(tmp_path):
+    store = SequenceStore.from_records(["p1"], ["MKTAY"])
+    table = tmp_path / "v.tsv"
+    table.write_text("protein\tvariant\tnote\np1\tK2R\t\np1\tK2A\tx\n")
+    assert [variant.name for variant in variants_of(table, store)[0]] == ["K2R", "K2A"]
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
