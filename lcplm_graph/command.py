@@ -14,7 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -116,6 +116,27 @@ def options_given(options: Any, names: Sequence[str]) -> list[str]:
     return written
 
 
+def check_annotations(options: Any) -> None:
+    """Refuse annotation files without an ontology, and what goes with them where there are none.
+
+    Parameters
+    ----------
+    options : dataclass
+        With `data`, `annotations`, `ontology` and `sequences`.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if options.annotations is None:
+        if given := options_given(options, ("ontology", "sequences", "later_annotations")):
+            raise ConfigError(f"{', '.join(given)} goes with --annotations; give those, too")
+    elif options.ontology is None:
+        raise ConfigError("--annotations needs --ontology, an OBO file")
+    elif given := options_given(options, ("data",)):
+        raise ConfigError(f"{given[0]} and --annotations both say what to learn; give one of them")
+
+
 def run_command(
     name: str,
     options: type[T],
@@ -150,9 +171,12 @@ def run_command(
 
     def act() -> int | None:
         chosen = parse_options(options, argv, name, description)
-        out = getattr(chosen, "out", None) if locks_out else None
-        # What two commands write at once would get mixed up.
-        with claimed_output(out, "another command writes") if out else nullcontext():
+        written = [getattr(chosen, "out", None) if locks_out else None]
+        written.append(getattr(chosen, "report", None))
+        with ExitStack() as held:
+            # What two commands write at once would get mixed up.
+            for path in dict.fromkeys(filter(None, written)):
+                held.enter_context(claimed_output(path, "another command writes"))
             return run(chosen)
 
     return guarded(name, act, kept)

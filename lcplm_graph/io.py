@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -23,6 +22,8 @@ from lcplm_graph.errors import ConfigError, DataError, LcPlmError, LcPlmWarning,
 
 _already_said: set[str] = set()
 _one_asks = threading.Lock()
+# Processes that write one file at the same time are few.
+_MOST_NAMES = 200
 
 
 _REASONS = {
@@ -281,8 +282,13 @@ def claimed_name(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
         Where it is; it exists.
     stem, suffix : str
         Of the name.
+
+    Raises
+    ------
+    WriteError
+        If no name can be had.
     """
-    for number in itertools.count():
+    for number in range(_MOST_NAMES):
         path = folder / f"{stem}{f'-{number}' if number else ''}{suffix}"
         lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)
         try:
@@ -293,6 +299,8 @@ def claimed_name(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
         except NotImplementedError:  # a file system without locks
             path = folder / f"{stem}-{os.getpid()}-{threading.get_ident()}{suffix}"
             break
+    else:  # what the system says of a folder that takes no files is read as a lock, too
+        raise WriteError(f"cannot write into {folder}: it takes no file; choose another folder")
     try:
         yield path
     finally:

@@ -41,7 +41,7 @@ def sole_writer(path: str | os.PathLike[str]) -> Iterator[None]:
     False
     """
     # Two spellings of one place are one place.
-    path = Path(os.path.realpath(path))
+    path = _real(path)
     made = _make_parents(path)
     # A folder that was mounted may be written where the one above may not.
     inside = path.is_dir() and not os.access(path.parent, os.W_OK)
@@ -88,6 +88,15 @@ def claimed_output(path: str | os.PathLike[str], other: str) -> Iterator[None]:
                 f"{path}: {other} there now; wait for it, or choose another --out"
             ) from error
         yield
+
+
+def _real(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} is relative to the current folder, which is gone; change to another one"
+        ) from error
 
 
 def _make_parents(path: Path) -> list[Path]:

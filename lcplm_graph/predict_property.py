@@ -83,7 +83,7 @@ def _predict(options: PredictPropertyOptions) -> None:
     print(f"{len(proteins):,} {'pairs' if model.paired else 'proteins'}; written: {options.out}")
 
 
-def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[Any], list[Any]]:
+def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[Any], Any]:
     """Return columns of names, and sequences or pairs."""
     from lcplm_graph.finetuning.examples import Columns, read_proteins
     from lcplm_graph.finetuning.table import SUFFIXES, read_table_file, suffix_of
@@ -98,7 +98,7 @@ def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[A
         if options.sequence or options.id or options.sequences:
             raise ConfigError("--sequence, --id and --sequences are of tables, not of FASTA files")
         store = SequenceStore.from_fasta(options.input)
-        return [store.ids], list(store)
+        return [store.ids], store
     table = read_table_file(options.input)
     known = read_fasta_files(options.sequences) if options.sequences else None
     found = read_proteins(table, Columns(options.sequence, (), options.id), known)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +30,6 @@ DETAILS = (
     "nearest_training_protein1", "nearest_training_protein2", "unlike_training",
     "interolog_evidence", "known",
 )  # fmt: skip
-_HEADERS = ("protein1", "protein_1", "protein_a", "proteina", "id1")
 # Every answer that is printed is read by someone.
 _PRINTED = 1000
 # For this many of them the nearest training pair is named.
@@ -49,7 +48,8 @@ class ScoreOptions(PageOption):
         Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
         of the same file twice each pair once, none of a protein with itself.
     pairs
-        Table of pairs instead: two columns or more, with tabs between.
+        Table of pairs instead, with tabs between: the first two columns, or those that a header
+        calls protein1 and protein2, query and partner, or alike.
     sequences
         FASTA files with the proteins that the table names; a name that they lack is one of the
         human training data, which a warning says.
@@ -139,7 +139,9 @@ def _answers(
     device = chosen_device(options.device)
     scorer = PPIScorer.from_pretrained(options.scorer, options.precision, device)
     many = len(question.proteins) > _NAMED
-    asked = scorer.asked(question.proteins, sequences, progress=many)
+    # A word of a table that nobody knows is more likely a name than a sequence.
+    short = options.pairs is None
+    asked = scorer.asked(question.proteins, sequences, short=short, progress=many)
     pairs = iter(question.pairs)
     bar = tqdm(total=question.total, unit="pair", unit_scale=True, disable=not many)
     with bar:
@@ -175,21 +177,35 @@ def _name_known(answer: ScoredPairs) -> None:
 
 
 def _question(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
+    question = _asked_pairs(options, sequences)
+    if options.out is None and question.total > _PRINTED:
+        raise ConfigError(f"{question.total:,} pairs are too many to print; give --out FILE.tsv")
+    return question
+
+
+def _asked_pairs(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
     if options.pairs is not None:
         if options.proteins:
             raise ConfigError("give two proteins or --pairs, not both")
-        found = _read_pairs(Path(options.pairs))
-        if options.out is None and len(found) > _PRINTED:
-            raise ConfigError(f"{len(found):,} pairs are too many to print; give --out FILE.tsv")
+        found = _read_pairs(Path(options.pairs), sequences)
         return _Question(list(itertools.chain.from_iterable(found)), found, len(found))
     if len(options.proteins) != 2:
         raise ConfigError(
             f"give two proteins (names, FASTA files or sequences) or --pairs FILE; got "
             f"{len(options.proteins)}"
         )
+    files = [os.path.isfile(text) for text in options.proteins]
     first, second = (_proteins(text, sequences) for text in options.proteins)
-    if first == second and len(first) > 1:
+    for text, is_file, other in zip(options.proteins, files, (second, first), strict=True):
+        if not is_file and text in other and any(files):
+            raise ConfigError(
+                f"{text!r} is a record of the FASTA file, too; call that otherwise, or give its "
+                "sequence"
+            )
+    if all(files) and first == second:
         # All against all: a pair has one answer in either order, and few ask of a protein itself.
+        if len(first) == 1:
+            raise ConfigError(f"{options.proteins[0]} holds one protein; a pair needs two")
         pairs = itertools.combinations(first, 2)
         return _Question(first, pairs, len(first) * (len(first) - 1) // 2)
     count = len(first) * len(second)
@@ -216,14 +232,17 @@ def _read_sequences(paths: Sequence[str]) -> dict[str, str]:
     return dict(zip(store.ids, store, strict=True))
 
 
-def _read_pairs(path: Path) -> list[tuple[str, str]]:
+def _read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
+    from lcplm_graph.datasets.pair_table import COMMENT, id_columns
     from lcplm_graph.files.tables import rows
 
-    found = []
-    for number, (line, cells) in enumerate(rows(path)):
-        if number == 0 and cells[0].strip().lower() in _HEADERS:
+    found, columns = [], (0, 1)
+    for number, (line, cells) in enumerate(rows(path, COMMENT)):
+        header = id_columns(cells) if number == 0 else None
+        if header is not None and cells[header[0]] not in given:
+            columns = header
             continue
-        names = [cell.strip() for cell in cells[:2]]
+        names = [cells[place] for place in columns if place < len(cells)]
         if len(names) < 2 or not all(names):
             raise DataError(
                 "a line is two proteins with a tab between; this one is not", path=path, line=line
@@ -235,7 +254,9 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 24 else f"{text[:21]}..."
+    """Return a name as it is, and of a long sequence on a terminal its begin."""
+    readable = sys.stdout.isatty() and text.isalpha() and text.isupper()
+    return f"{text[:21]}..." if readable and len(text) > 24 else text
 
 
 if __name__ == "__main__":

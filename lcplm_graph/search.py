@@ -61,6 +61,10 @@ class SearchOptions:
     species: str | None = None
     device: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ConfigError(f"--top must be at least 1, not {self.top}")
+
 
 def search(options: SearchOptions) -> None:
     """Search, write and say where."""

@@ -9,10 +9,12 @@ import threading
 import time
 
 import pytest
+from filelock import FileLock, Timeout
 
 from lcplm_graph.errors import ConfigError, LcPlmWarning, WriteError
 from lcplm_graph.io import (
     atomic_path,
+    claimed_name,
     copy_folder,
     forget_warnings,
     locked_folder,
@@ -155,3 +157,12 @@ def test_json_holds_file_names_that_are_no_utf_8(tmp_path):
     write_json(tmp_path / "a.json", content)
     assert "Größe" in (tmp_path / "a.json").read_text(encoding="utf-8")
     assert read_json(tmp_path / "a.json", "") == content
+
+
+def test_a_folder_that_takes_no_file_is_no_endless_loop(tmp_path, monkeypatch):
+    def busy(*args, **options):
+        raise Timeout("lock")
+
+    monkeypatch.setattr(FileLock, "acquire", busy)
+    with pytest.raises(WriteError, match="it takes no file"), claimed_name(tmp_path, "x", ".part"):
+        pass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lcplm_graph import StringPPI, score
-from lcplm_graph.errors import LcPlmWarning
+from lcplm_graph import StringPPI, evaluate, predict, score
+from lcplm_graph.errors import DataError, LcPlmWarning
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.predict.asked import asked_proteins
@@ -42,3 +42,42 @@ def test_paths_of_any_length_are_files(tmp_path, graph, capsys):
     assert asked_proteins([str(path)], pytest.fail).ids == ["one", "two"]
     assert score.main([str(path), str(path)]) == 0
     assert capsys.readouterr().out.count("one\ttwo") == 1
+
+
+def test_a_record_called_like_another_protein_is_refused(tmp_path, graph):
+    path = tmp_path / "mouse.fasta"
+    path.write_text(">TP53\nMKTAYIAKQRQISFVKSHFSRQ\n")
+    known = KnownProteins(graph.sequences, graph.names, "string_human_core")
+    with pytest.raises(DataError, match="'TP53' is a protein that is known here, and a record of"):
+        asked_proteins([str(path), "TP53"], lambda: known)
+
+
+@pytest.mark.parametrize("command", ["edges", "partners"])
+def test_no_rows_are_refused_before_anything_is_trained(tmp_path, capsys, command):
+    words = ["TP53"] if command == "partners" else []
+    assert predict.main([command, *words, "--top", "0", "--out", str(tmp_path / "o.tsv")]) == 1
+    assert "--top must be at least 1, not 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--sequences", "x.fasta"], "--sequences goes with --annotations"),
+        (["--annotations", "x.gaf"], "--annotations needs --ontology"),
+        (["--annotations", "x.gaf", "--ontology", "go.obo", "--data", "goa_human"], "give one of"),
+    ],
+)
+def test_annotations_come_with_their_ontology(tmp_path, capsys, more, said):
+    assert predict.main(["function", "TP53", "--out", str(tmp_path / "o.tsv"), *more]) == 1
+    assert said in capsys.readouterr().err
+    assert evaluate.main(["function", "--out", str(tmp_path / "out"), *more]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_current_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert score.main(["TP53", "MDM2", "--out", "x.tsv"]) == 1
+    assert "relative to the current folder, which is gone" in capsys.readouterr().err

@@ -278,7 +278,7 @@ class GOFunction(ProteinDataset):
         if not len(columns):
             raise DataError(
                 f"no term of {', '.join(self.aspects)} has {self.min_proteins} training proteins; "
-                "check that proteins and annotations use the same ids, or lower `min_proteins`",
+                "check that proteins and annotations use the same ids, or lower min_proteins",
                 path=self.inputs["annotations"][0],
             )
         return columns

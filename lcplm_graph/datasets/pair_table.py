@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,17 @@ from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.tables import LINE, read_table, rows
 from lcplm_graph.numeric import is_number
 
-_COMMENT = ("#",)
+COMMENT = ("#",)
 # What people call the columns of ids and of labels. A row of data that looks like neither is
 # never taken for a header, so a bad label in the first row is an error and not a lost row.
 _ID_HEADER = re.compile(
     r"((protein|prot|interactor|uniprot|gene|id|node|entry|accession|seq|sequence|string|ensp)"
-    r"(id|ac|kb|_id|_ac|_name)?s?|source|target|query|subject|partner)[ _.-]?([ab12xy]|one|two)?",
+    r"(id|ac|kb|_id|_ac|_name)?s?|source|target|from|to|query|subject|partner)"
+    r"[ _.-]?([ab12xy]|one|two)?",
     re.IGNORECASE,
 )
+# Human genes that are called like columns.
+_GENES = ("ID1", "ID2")
 _VALUE_HEADER = re.compile(
     r"(is_?)?(label|class|score|combined_score|weight|y|target|interact(s|ion|ing)?|value|"
     r"probability|prob|confidence|edge)s?",
@@ -61,7 +65,7 @@ def read_pairs(
     path = Path(path)
     width, header = _layout(path)
     names = {name: i for i, name in enumerate(("a", "b", "value")[:width])}
-    table = read_table(path, names, [width], _COMMENT, skip=header)
+    table = read_table(path, names, [width], COMMENT, skip=header)
     for name in ("a", "b"):
         row = pc.index(table[name], "").as_py()
         if row >= 0:
@@ -89,19 +93,40 @@ def check_scale(scale: float) -> float:
 
 def _layout(path: Path) -> tuple[int, int]:
     """Count the columns, and return the line of the header, 0 if there is none."""
-    for line, cells in rows(path, _COMMENT):
+    for line, cells in rows(path, COMMENT):
         if len(cells) not in (2, 3):
             raise DataError(
                 f"a table of pairs has 2 or 3 tab-separated columns, this line {len(cells)}",
                 path=path,
                 line=line,
             )
-        return len(cells), line if _is_header(cells) else 0
+        return len(cells), line if is_header(cells) else 0
     raise DataError("the table has no line", path=path)
 
 
-def _is_header(cells: list[str]) -> bool:
-    named = all(_ID_HEADER.fullmatch(cell) for cell in cells[:2])
+def id_columns(cells: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of the two ids in a header; None if the line is no header.
+
+    Examples
+    --------
+    >>> id_columns(["rank", "protein1", "protein2", "probability"])
+    (1, 2)
+    >>> id_columns(["query", "rank", "partner", "symbol"])
+    (0, 2)
+    >>> id_columns(["TP53", "MDM2"]) is None
+    True
+    """
+    found = [place for place, cell in enumerate(cells) if _says_id(cell)]
+    return (found[0], found[1]) if len(found) > 1 else None
+
+
+def _says_id(cell: str) -> bool:
+    return bool(_ID_HEADER.fullmatch(cell)) and cell not in _GENES
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Tell whether the first line of a table of two ids, and a label or a score, is a header."""
+    named = all(_says_id(cell) for cell in cells[:2])
     if len(cells) == 2:
         return named
     return not is_number(cells[2]) and (named or bool(_VALUE_HEADER.fullmatch(cells[2])))

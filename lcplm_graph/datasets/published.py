@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
+from lcplm_graph.datasets.pair_table import COMMENT, is_header
 from lcplm_graph.datasets.row_counts import (
     CONTRADICTORY,
     DUPLICATES,
@@ -34,7 +35,6 @@ from lcplm_graph.splits.split import Labelled
 _EMPTY = ("", "na", "nan", "none", "null", "?", "-")
 # Left out, whereas pairs of one id with itself are kept, as published.
 _TWO_NAMES = "self_pairs_under_two_names"
-_HEADERS = ("label", "labels", "interaction", "interacts", "class", "y", "target", "value")
 
 
 @dataclass
@@ -77,8 +77,8 @@ def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
     table = LabelledTable(Path(str(path).removeprefix("pairs:")))
     found: dict[tuple[str, str], set[int]] = {}
     lines: list[tuple[int, tuple[str, str], int]] = []
-    for number, (line, cells) in enumerate(rows(table.path)):
-        if number == 0 and len(cells) == 3 and cells[2].strip().lower() in _HEADERS:
+    for number, (line, cells) in enumerate(rows(table.path, COMMENT)):
+        if number == 0 and len(cells) == 3 and is_header(cells):
             continue
         table.rows += 1
         a, b, label = _cells(table.path, line, cells)

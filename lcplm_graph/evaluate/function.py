@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Literal
 
-from lcplm_graph.command import several
+from lcplm_graph.command import check_annotations, several
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 
 
@@ -63,6 +63,10 @@ class FunctionCommand(EvaluateOptions):
     context: Literal["walks"] | None = None
     resamples: int = 100
     steps: int = 300
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_annotations(self)
 
 
 def run(options: FunctionCommand) -> None:

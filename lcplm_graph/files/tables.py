@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from lcplm_graph.files.open import open_stream
 #: Name of the column that holds the line of each row, counted from 1.
 LINE = "line"
 _BLOCK = 1 << 21
+_QUOTED = r'"((?:[^"]|"")*)"'
 
 
 def read_table(
@@ -71,7 +73,10 @@ def read_table(
             row = int(np.argmax(wrong))
             _refuse_width(int(found[row]), widths, path, int(numbers[row]))
         cells = pc.split_pattern(lines, "\t", max_splits=last + 1)
-        taken = [pc.utf8_trim_whitespace(pc.list_element(cells, i)) for i in columns.values()]
+        taken = [
+            _without_quotes(pc.utf8_trim_whitespace(pc.list_element(cells, i)))
+            for i in columns.values()
+        ]
         batches.append(pa.record_batch([*taken, pa.array(numbers)], names=names))
     return pa.Table.from_batches(batches, schema=pa.schema(list(zip(names, types, strict=True))))
 
@@ -109,7 +114,23 @@ def rows(path: Path, comment: Sequence[str] = ()) -> Iterator[tuple[int, list[st
     """
     for numbers, lines in _line_blocks(path, comment):
         for number, text in zip(numbers.tolist(), lines.to_pylist(), strict=True):
-            yield number, [cell.strip() for cell in text.split("\t")]
+            cells = [cell.strip() for cell in text.split("\t")]
+            yield number, [_unquoted(cell) for cell in cells] if '"' in text else cells
+
+
+def _unquoted(cell: str) -> str:
+    """Return what a quoted cell holds, as R and our own tables of ids with quotes have it."""
+    found = re.fullmatch(_QUOTED, cell)
+    return found[1].replace('""', '"') if found else cell
+
+
+def _without_quotes(cells: pa.Array) -> pa.Array:
+    """Do to an array what `_unquoted` does to a cell."""
+    if not pc.any(pc.starts_with(cells, '"')).as_py():
+        return cells
+    quoted = pc.match_substring_regex(cells, f"^{_QUOTED}$")
+    inside = pc.replace_substring(pc.utf8_slice_codeunits(cells, 1, -1), '""', '"')
+    return pc.if_else(quoted, inside, cells)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -100,7 +100,9 @@ class KnownProteins:
         """
         return is_in(pair_hashes(digests, ends), self.links)
 
-    def sequences(self, texts: Iterable[str], given: KnownProteins | None = None) -> dict[str, str]:
+    def sequences(
+        self, texts: Iterable[str], given: KnownProteins | None = None, short: bool = True
+    ) -> dict[str, str]:
         """Return the sequence that each text stands for, see `sequence`.
 
         Names that the caller's proteins lack are counted and named: once if they are known here,
@@ -116,7 +118,7 @@ class KnownProteins:
         unknown: dict[str, UnknownNameError] = {}
         for text in distinct:
             try:
-                found[text] = self.sequence(text, given)
+                found[text] = self.sequence(text, given, short)
             except UnknownNameError as error:
                 unknown[text] = error
         if len(unknown) > 1:
@@ -138,7 +140,7 @@ class KnownProteins:
             )
         return found
 
-    def sequence(self, text: str, given: KnownProteins | None = None) -> str:
+    def sequence(self, text: str, given: KnownProteins | None = None, short: bool = True) -> str:
         """Return the sequence that a text stands for: a name, or itself.
 
         Parameters
@@ -147,6 +149,8 @@ class KnownProteins:
         given : KnownProteins, optional
             Proteins of the caller, whose names come first.  Where there are some, a short word is
             a name: one that nobody knows is refused, though it may be made of amino acids.
+        short : bool
+            Whether a short word may be a sequence where there are none.
 
         Raises
         ------
@@ -172,6 +176,10 @@ class KnownProteins:
                 raise UnknownNameError(
                     f"{word!r} is neither among the sequences that were given nor a name known "
                     f"here{near}; check the id, or give its sequence under this id"
+                )
+            if not short:
+                raise UnknownNameError(
+                    f"{word!r} is not a name known here{near}; check it, or give its sequence"
                 )
             warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
         return letters

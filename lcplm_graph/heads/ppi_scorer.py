@@ -155,6 +155,7 @@ class PPIScorer:
         texts: Iterable[str],
         sequences: Mapping[str, str] | None = None,
         *,
+        short: bool = True,
         progress: bool = False,
     ) -> AskedProteins:
         """Read and embed proteins, and search their relatives, to ask for pairs of them in parts.
@@ -164,6 +165,8 @@ class PPIScorer:
         texts : iterable of str
             As in the pairs of `score`.
         sequences : mapping of str to str, optional
+        short : bool
+            Take a short word that is no name as a sequence, with a warning; else it is refused.
         progress : bool
 
         Raises
@@ -174,7 +177,7 @@ class PPIScorer:
         given = None if sequences is None else KnownProteins.of(sequences)
         if given is not None and not len(given.store):
             given = None
-        read = self.known.sequences(texts, given)
+        read = self.known.sequences(texts, given, short)
         called: dict[str, str] = {}
         for text, sequence in read.items():
             called.setdefault(sequence, text)

@@ -45,5 +45,12 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
     names = known()
     sequences = dict(zip(store.ids, store, strict=True))
     for text in others:
-        sequences.setdefault(text, names.sequence(text, names))
+        own = names.sequence(text, names)
+        if sequences.setdefault(text, own) != own:
+            raise DataError(
+                f"{text!r} is a protein that is known here, and a record of another sequence; call "
+                "the record otherwise, or ask for one of the two",
+                path=", ".join(files),
+                record=text,
+            )
     return SequenceStore.from_records(sequences.keys(), sequences.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import PageOption, positional, several
+from lcplm_graph.command import PageOption, check_annotations, positional, several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
@@ -113,6 +113,7 @@ class FunctionOptions(PageOption):
         if not 0 <= self.threshold <= 1:
             raise ConfigError(f"--threshold {self.threshold}: a probability is from 0 to 1")
         refuse_training_options(self, _OF_TRAINING)
+        check_annotations(self)
         if self.save_head is not None and len(self.aspect or []) > 1:
             raise ConfigError("a saved head has one aspect: give --save-head with one --aspect")
 

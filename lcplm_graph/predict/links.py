@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption, positional
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
@@ -81,6 +82,8 @@ class EdgesOptions(PageOption):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_training_options(self, _OF_TRAINING)
+        if self.top < 1:
+            raise ConfigError(f"--top must be at least 1, not {self.top}")
 
 
 @dataclass(frozen=True, kw_only=True)

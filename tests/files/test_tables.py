@@ -29,8 +29,23 @@ def plain(content: bytes, width: int) -> list[tuple[str, str, int]] | int:
         cells = raw.split("\t")
         if len(cells) != width:
             return line
-        found.append((cells[0].strip(), cells[1].strip(), line))
+        found.append((unquoted(cells[0].strip()), unquoted(cells[1].strip()), line))
     return found
+
+
+def unquoted(cell):
+    inside = cell[1:-1]
+    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"' or '"' in inside.replace('""', ""):
+        return cell
+    return inside.replace('""', '"')
+
+
+def test_quoted_cells_are_what_they_hold(tmp_path):
+    path = write(tmp_path, b'"V1"\t"V2"\n"TP53"\t"a ""b"" c"\n"x\ty"\n')
+    expected = [("V1", "V2", 1), ("TP53", 'a "b" c', 2), ('"x', 'y"', 3)]
+    assert [(a, b, n) for n, (a, b) in rows(path)] == expected
+    table = read_table(path, {"a": 0, "b": 1}, [2])
+    assert list(zip(*table.to_pydict().values(), strict=True)) == expected
 
 
 PIECE = st.sampled_from(

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from lcplm_graph import PPIScorer, score
+from lcplm_graph.datasets.pair_table import id_columns
 from lcplm_graph.errors import InputError, SequenceError, UnknownNameError
 from lcplm_graph.heads import nearest as nearest_module
 from lcplm_graph.heads import ppi_scorer
@@ -274,3 +275,73 @@ def test_the_card_holds_what_was_measured(scorer):
     }  # fmt: skip
     assert scorer.encoder.fingerprint() == facts["fingerprint"]
     assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6
+
+
+LONG = "myprotein_of_organism_X_isoform"
+CD4 = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALPDAQFEVVHSLAKWKRQ"
+
+
+def asked(tmp_path, capsys, table, *more):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(table)
+    status = score.main(["--pairs", str(path), *more])
+    told = capsys.readouterr()
+    return status, [line.split("\t")[:2] for line in told.out.splitlines()[1:]], told.err
+
+
+def test_printed_names_are_whole(tmp_path, capsys):
+    fasta = tmp_path / "iso.fasta"
+    fasta.write_text(f">{LONG}1\n{CD4}\n>{LONG}2\n{CD4[::-1]}\n")
+    assert score.main([str(fasta), "TP53"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split("\t")[0] for line in lines] == [f"{LONG}1", f"{LONG}2"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "from\tto\nTP53\tMDM2\n",
+        "id_a\tid_b\nTP53\tMDM2\n",
+        "# note\nTP53\tMDM2\n",
+        "rank\tprotein1\tprotein2\tsymbol1\n1\tTP53\tMDM2\tTP53\n",
+        "query\trank\tpartner\tsymbol\nTP53\t1\tMDM2\tMDM2\n",
+        '"V1"\t"V2"\n'.replace("V", "protein") + '"TP53"\t"MDM2"\n',
+    ],
+)
+def test_tables_of_other_commands_are_read(tmp_path, capsys, table):
+    assert asked(tmp_path, capsys, table)[:2] == (0, [["TP53", "MDM2"]])
+
+
+def test_genes_that_are_called_like_columns_are_genes():
+    assert id_columns(["ID1", "ID2"]) is None
+    assert id_columns(["id1", "id2"]) == (0, 1)
+
+
+def test_an_unknown_word_of_a_table_is_no_sequence(tmp_path, capsys):
+    status, _, told = asked(tmp_path, capsys, "TP53\tMDM2\nTP53\tMTT\n")
+    assert status == 1
+    assert "'MTT' is not a name known here" in told
+
+
+def test_too_many_pairs_are_not_printed(tmp_path, capsys):
+    fasta = tmp_path / "many.fasta"
+    fasta.write_text("".join(f">p{i}\nMKT{'A' * i}\n" for i in range(50)))
+    assert score.main([str(fasta), str(fasta)]) == 1
+    assert "1,225 pairs are too many to print" in capsys.readouterr().err
+
+
+def test_one_name_for_two_proteins_is_refused(tmp_path, capsys):
+    fasta = tmp_path / "mouse.fasta"
+    fasta.write_text(f">TP53\n{CD4}\n")
+    assert score.main([str(fasta), "TP53"]) == 1
+    assert "'TP53' is a record of the FASTA file, too" in capsys.readouterr().err
+    assert score.main([str(fasta), str(fasta)]) == 1
+    assert "holds one protein; a pair needs two" in capsys.readouterr().err
+    assert score.main(["TP53", "TP53"]) == 0
+
+
+def test_a_report_that_cannot_be_written_is_told_at_once(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert score.main(["TP53", "MDM2", "--report", str(tmp_path / "file" / "x.html")]) == 1
+    told = capsys.readouterr()
+    assert "a part of the path is a file" in told.err and not told.out
