@@ -29,6 +29,7 @@ from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
+from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
 Floats = npt.NDArray[np.float64]
@@ -107,7 +108,7 @@ class LinkModel:
         blocks = as_blocks(features)
         kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds or _kinds(split, conv)]
         recipes = [kinds[number % len(kinds)] for number in range(max(members, len(kinds)))]
-        seeds = [options.seed * len(recipes) + number for number in range(len(recipes))]
+        seeds = [derived_seed(options.seed, len(recipes), n) for n in range(len(recipes))]
         heads = [
             (untrained(seed, **recipe.arguments(blocks)), recipe.features(blocks))
             for seed, recipe in zip(seeds, recipes, strict=True)
@@ -397,7 +398,7 @@ def serves_known_proteins(split: Split) -> bool:
 
 def _valid_pairs(split: Split, seed: int, draws: int) -> Labelled | None:
     """Return validation pairs with several draws of negatives; None without any."""
-    parts = [part for k in range(draws) for part in validation(split, seed + k)]
+    parts = [part for k in range(draws) for part in validation(split, derived_seed(seed, 1, k))]
     if not parts:
         return None
     return Labelled(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

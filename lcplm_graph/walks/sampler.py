@@ -34,10 +34,12 @@ class WalkSampler:
     weighted : bool
         Choose edges in proportion to `split.message_weight`, else all alike.
     seed : int
-        Any integer.
+        From 0 to 2**63 - 1.
 
     Raises
     ------
+    ConfigError
+        If the seed is none.
     InputError
         If `split` is not a `Split`, `length` is below 1, `p` or `q` not within [1e-9, 1e9], or
         weights are asked for that the split does not have.
