@@ -27,7 +27,7 @@ from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Re
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
-from lcplm_graph.pairs import IntArray
+from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
 from lcplm_graph.process import one_thread
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
@@ -321,9 +321,15 @@ class LinkScores:
 
         A member that speaks only about new proteins has the mean of the others elsewhere, so that
         the mean of all is theirs.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
         """
-        ends = torch.from_numpy(np.asarray(pairs, np.int64).reshape(-1, 2))
-        between = None if self.structure is None else self.structure.of(ends.numpy())
+        pairs = ordered_pairs(pairs, self.split.num_nodes)
+        ends = torch.from_numpy(pairs)
+        between = None if self.structure is None else self.structure.of(pairs)
         with torch.inference_mode(), one_thread():
             each = np.stack(
                 [
@@ -331,9 +337,9 @@ class LinkScores:
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
-        each = self._heard(each, self.known[ends.numpy()].any(axis=1))
+        each = self._heard(each, self.known[pairs[:, 0]] | self.known[pairs[:, 1]])
         if self.interologs is not None:
-            each = each + self._weights(ends.numpy()) * self.interologs.of(ends.numpy())
+            each = each + self._weights(pairs) * self.interologs.of(pairs)
         return each
 
     def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
@@ -341,17 +347,29 @@ class LinkScores:
 
         The probability is that of the mean of the members' log-odds; the spread is the standard
         deviation of the members' own probabilities.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
         """
         each, classes = self.log_odds(pairs), self.split.classify(pairs)
         own = self.calibration.probability(each, classes)
         return self.calibration.probability(each.mean(axis=0), classes), own.std(axis=0)
 
     def row(self, protein: int, others: IntArray) -> Floats:
-        """Return mean log-odds of one protein with others, shape (len(others),)."""
-        between = None
+        """Return mean log-odds of one protein with others, shape (len(others),).
+
+        Raises
+        ------
+        InputError
+            If one of them is outside the graph.
+        """
+        others = as_nodes(others, self.split.num_nodes, "others")
+        [protein] = as_nodes([protein], self.split.num_nodes, "proteins").tolist()
+        chosen, between = torch.from_numpy(others), None
         if self.structure is not None:
-            between = next(self.structure.rows(np.array([protein])))[torch.from_numpy(others)]
-        chosen = torch.from_numpy(np.asarray(others, np.int64))
+            between = next(self.structure.rows(np.array([protein])))[chosen]
         known = self.known[protein] | self.known[others]
         each = np.zeros((len(self.members), len(others)))
         with torch.inference_mode(), one_thread():
