@@ -201,6 +201,16 @@ def test_pairs_of_new_proteins_alone_need_no_graph():
     assert all(member.between is None for member in model.members)
 
 
+def test_facts_may_be_numbers_of_numpy_and_nothing_that_json_lacks(tmp_path):
+    model = LinkModel([LinkPredictor(4, conv="none").eval()], [Recipe()])
+    model.facts = {"farthest": np.float32(2), "pairs": np.int64(3)}
+    assert LinkModel.load(model.save(tmp_path)).facts == {"farthest": 2.0, "pairs": 3}
+    model.facts = {"when": np.datetime64("2020-01-01")}
+    with pytest.raises(InputError, match="is of type date"):
+        model.save(tmp_path)
+    assert LinkModel.load(tmp_path).facts["pairs"] == 3
+
+
 def test_a_folder_without_weights_is_named(tmp_path):
     """The reader of weights does not say which file is missing."""
     (tmp_path / "config.json").write_text("{}")
