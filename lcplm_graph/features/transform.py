@@ -17,6 +17,7 @@ from tqdm import tqdm
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features.store import FeatureStore, cached_embeddings, check_features
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
 from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.pairs import single_graph
@@ -236,7 +237,7 @@ def _walk_features(
     size = stream.walks_per_batch(max(max_tokens, stream.max_tokens))
     walks = epochs * count
     bar = tqdm(total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}")
-    with torch.inference_mode(), reused_memory(), bar:
+    with torch.inference_mode(), evaluating(encoder), reused_memory(), bar:
         for start in range(0, walks, size):
             tokens = stream.walks(start, min(start + size, walks))
             states = encoder.encode(tokens.packed.to(encoder.device)).float().cpu()

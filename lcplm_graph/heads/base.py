@@ -87,7 +87,7 @@ class Head(nn.Module):
                 f"{tuple(features.shape)}; make a new head, or use the encoder it was made for"
             )
         if edge_weight is not None:
-            edge_weight = _checked_weight(edge_weight, edge_index).to(features.dtype)
+            edge_weight = _checked_weight(edge_weight, edge_index).to(self.gnn.scale.dtype)
         return self.gnn(features, edge_index, edge_weight, known)
 
     def _encode(self, sequences: Iterable[str]) -> Tensor:

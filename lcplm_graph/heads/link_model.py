@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -275,7 +276,8 @@ class LinkScores:
     Parameters
     ----------
     heads : sequence of (LinkPredictor, Tensor)
-        Members, each with its features of shape (num_nodes, d).
+        Members, each with its features of shape (num_nodes, d); copies of them answer, in
+        evaluation mode.
     split : Split
         Its message edges are used.
     calibration : Calibration
@@ -301,7 +303,8 @@ class LinkScores:
                 raise InputError(
                     f"{len(x)} rows of features for a graph of {split.num_nodes} proteins"
                 )
-        self.members = [member for member, _ in heads]
+        # Several threads may ask at the same time; none changes the mode of another's members.
+        self.members = [copy.deepcopy(member).eval() for member, _ in heads]
         self.split, self.calibration = split, calibration
         silent = np.array(new_only or [False] * len(heads), bool)
         # If all are of that kind, all speak about all pairs.
@@ -311,7 +314,9 @@ class LinkScores:
         self.known[split.message.ravel()] = True
         graph = message_graph(split)
         with torch.inference_mode(), one_thread():
-            self.states = [member.embed(x, *graph) for member, x in heads]
+            self.states = [
+                member.embed(x, *graph) for member, (_, x) in zip(self.members, heads, strict=True)
+            ]
         self.structure: PairStructure | None = None
         if any(member.between is not None for member in self.members):
             self.structure = PairStructure(split.message, split.num_nodes)

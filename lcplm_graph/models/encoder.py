@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.attached import attached_code
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.folder import Record
 from lcplm_graph.models.pooling import POOLS, check_pool, pool_residues, pooled_dim
 from lcplm_graph.own_code import is_installed
@@ -86,7 +87,7 @@ class Encoder(nn.Module):
         max_tokens: int = MAX_TOKENS,
         progress: bool = False,
     ) -> Tensor:
-        """Embed proteins, without gradients, in length-sorted batches.
+        """Embed proteins in evaluation mode, without gradients, in length-sorted batches.
 
         Parameters
         ----------
@@ -117,7 +118,7 @@ class Encoder(nn.Module):
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
         out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
-        with torch.inference_mode(), reused_memory(), bar:
+        with torch.inference_mode(), evaluating(self), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 chosen = [texts[i] for i in batch]
                 out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()
@@ -127,7 +128,7 @@ class Encoder(nn.Module):
     def embed_residues(
         self, sequences: Iterable[str], *, max_tokens: int = MAX_TOKENS, progress: bool = False
     ) -> list[Tensor]:
-        """Embed residues, without gradients, in length-sorted batches.
+        """Embed residues in evaluation mode, without gradients, in length-sorted batches.
 
         Parameters
         ----------
@@ -149,7 +150,7 @@ class Encoder(nn.Module):
         out: list[Tensor] = [torch.empty(0)] * len(texts)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         # Tensors of inference mode could not be trained on.
-        with torch.no_grad(), reused_memory(), bar:
+        with torch.no_grad(), evaluating(self), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 packed = self.tokenize([texts[i] for i in batch]).to(self.device)
                 states = self.encode(packed).float().cpu()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import pack
@@ -76,15 +77,15 @@ def run_passes(
                 bar.update(sum(len(stream.ids) for stream in batch))
 
 
-@torch.inference_mode()
 def _run_batch(lm: MaskedLM, batch: list[Stream], log_probabilities: bool) -> list[FloatArray]:
     packed = pack([stream.ids for stream in batch])
     starts = packed.cu_seqlens[:-1].tolist()
     at = np.concatenate([stream.at + start for stream, start in zip(batch, starts, strict=True)])
-    logits = lm.logits(packed.to(lm.device))[torch.from_numpy(at).to(lm.device)].float()
-    if log_probabilities:
-        logits = logits.log_softmax(-1)
-    values = logits[:, COLUMNS].cpu().numpy()
+    with torch.inference_mode(), evaluating(lm):
+        logits = lm.logits(packed.to(lm.device))[torch.from_numpy(at).to(lm.device)].float()
+        if log_probabilities:
+            logits = logits.log_softmax(-1)
+        values = logits[:, COLUMNS].cpu().numpy()
     return np.split(values, np.cumsum([len(stream.at) for stream in batch])[:-1])
 
 
