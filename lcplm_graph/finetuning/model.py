@@ -97,7 +97,7 @@ class PropertyModel(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.target, self.paired = encoder, target, paired
-        self.pool = pool or encoder.pool
+        self.pool = encoder.chosen_pool(pool)
         self.options = head
         self.farthest: float | None = None
         width = encoder.dim if self.per_residue else pooled_dim(encoder.dim, self.pool)

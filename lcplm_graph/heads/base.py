@@ -53,7 +53,7 @@ class Head(nn.Module):
         if (in_channels is None) == (encoder is None):
             raise ConfigError("give either the width of the features or an encoder")
         encoder = None if encoder is None else as_encoder(encoder)
-        pool = pool or (encoder.pool if encoder is not None else "mean")
+        pool = "mean" if encoder is None else encoder.chosen_pool(pool)
         width = in_channels if encoder is None else pooled_dim(encoder.dim, pool)
         assert width is not None
         self.in_channels = width

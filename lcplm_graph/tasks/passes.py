@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from lcplm_graph.errors import InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, LAST_RESIDUE
@@ -68,8 +68,7 @@ def run_passes(
     ndarray, dtype=float32, shape=(k, 25)
         One column for each letter of `RESIDUES`.
     """
-    if max_tokens < 1:
-        raise InputError(f"max_tokens must be at least 1, not {max_tokens}")
+    max_tokens = whole_number(max_tokens, "max_tokens")
     with reused_memory():
         for batch in _batches(streams, max_tokens):
             yield from _run_batch(lm, batch, log_probabilities)
