@@ -71,7 +71,6 @@ def embed(options: EmbedOptions) -> None:
     from lcplm_graph.features.engines import local_engine
     from lcplm_graph.features.formats import writer_for
     from lcplm_graph.features.ray_engine import ray_engine
-    from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.shards import sequence_files
@@ -93,7 +92,7 @@ def embed(options: EmbedOptions) -> None:
         options.input,
         encoder,
         options.out,
-        pool=chosen_pool(encoder, options.pool),
+        pool=encoder.chosen_pool(options.pool),
         per_residue=options.per_residue,
         half=options.half,
         max_tokens=options.max_tokens,

@@ -18,7 +18,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lcplm_graph.errors import ConfigError, DataError, LcPlmError, LcPlmWarning, WriteError
+from lcplm_graph.errors import (
+    ConfigError,
+    DataError,
+    InputError,
+    LcPlmError,
+    LcPlmWarning,
+    WriteError,
+)
 
 _already_said: set[str] = set()
 _one_asks = threading.Lock()
@@ -349,11 +356,48 @@ def copy_folder(old: Path, new: Path, without: Sequence[str] = ()) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    """Write a JSON file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        As `json_bytes`.
+    """
+    written_out = json_bytes(content, path)
     with atomic_path(path) as temporary:
-        # A file's name may hold bytes that are no UTF-8; those become JSON's own escapes.
-        temporary.write_text(text, "utf-8", "backslashreplace")
+        temporary.write_bytes(written_out)
+
+
+def json_bytes(content: Mapping[str, Any], path: str | os.PathLike[str]) -> bytes:
+    """Return what a JSON file is to hold; numbers of NumPy become plain ones.
+
+    Parameters
+    ----------
+    content : mapping
+    path : path-like
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If something in it has no form in JSON.
+    """
+    try:
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=_plain_number) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot hold all that it should ({error}); give texts, numbers, and lists and "
+            "dictionaries of them"
+        ) from error
+    # A file's name may hold bytes that are no UTF-8; those become JSON's own escapes.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _plain_number(value: Any) -> Any:
+    # Known by what it has: this module loads without NumPy.
+    if hasattr(value, "dtype") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{value!r:.60} is of type {type(value).__name__}")
 
 
 def read_json(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:

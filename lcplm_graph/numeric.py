@@ -71,6 +71,25 @@ def _walked_through(values: Any) -> Any:
     return list(values) if isinstance(values, Iterator | ValuesView | KeysView) else values
 
 
+def whole_number(value: Any, what: str, least: int = 1) -> int:
+    """Return a number of things as int; it is whole and at least `least`.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+
+    Examples
+    --------
+    >>> whole_number(np.int64(3), "bins")
+    3
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise InputError(f"{what} must be a whole number from {least}, not {value!r:.60}")
+    return int(value)
+
+
 def is_number(text: str) -> bool:
     """Tell whether a cell of a table reads as a number, NaN and infinity included."""
     try:

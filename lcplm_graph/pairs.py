@@ -40,6 +40,27 @@ def as_pairs(pairs: Any, num_nodes: int, what: str = "pairs") -> IntArray:
     InputError
         If the shape is wrong, a node does not exist, or a pair joins a protein with itself.
     """
+    array = np.sort(ordered_pairs(pairs, num_nodes, what), axis=1)
+    same = array[:, 0] == array[:, 1]
+    if same.any():
+        row = int(np.argmax(same))
+        raise InputError(f"{what}[{row}] joins protein {int(array[row, 0])} with itself; remove it")
+    return array
+
+
+def ordered_pairs(pairs: Any, num_nodes: int, what: str = "pairs") -> IntArray:
+    """Return `pairs` as a contiguous int64 array (n, 2), the ends of each in the order given.
+
+    Raises
+    ------
+    InputError
+        If the shape is wrong or a node does not exist, by its pair.
+
+    Examples
+    --------
+    >>> ordered_pairs([[2, 1], [1, 1]], 3).tolist()
+    [[2, 1], [1, 1]]
+    """
     array = np.asarray(pairs)
     if array.size == 0:
         return np.empty((0, 2), np.int64)
@@ -47,19 +68,39 @@ def as_pairs(pairs: Any, num_nodes: int, what: str = "pairs") -> IntArray:
         raise InputError(
             f"{what} must be integers of shape (n, 2), not {array.dtype} of shape {array.shape}"
         )
-    array = array.astype(np.int64)
-    outside = (array < 0) | (array >= num_nodes)
-    if outside.any():
-        row = int(np.argmax(outside.any(axis=1)))
+    return _existing(array, num_nodes, what)
+
+
+def as_nodes(nodes: Any, num_nodes: int, what: str = "nodes") -> IntArray:
+    """Return numbers of nodes as a contiguous int64 array (n,).
+
+    Raises
+    ------
+    InputError
+        If the shape is wrong or a node does not exist.
+    """
+    array = np.asarray(nodes)
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(
-            f"{what}[{row}] = {array[row].tolist()} names a protein outside 0..{num_nodes - 1}"
+            f"{what} must be integers of shape (n,), not {array.dtype} of shape {array.shape}"
         )
-    array.sort(axis=1)
-    same = array[:, 0] == array[:, 1]
-    if same.any():
-        row = int(np.argmax(same))
-        raise InputError(f"{what}[{row}] joins protein {int(array[row, 0])} with itself; remove it")
-    return array
+    return _existing(array, num_nodes, what)
+
+
+def _existing(array: npt.NDArray[Any], num_nodes: int, what: str) -> IntArray:
+    numbers = np.ascontiguousarray(array, np.int64)
+    outside = ((numbers < 0) | (numbers >= num_nodes)).reshape(len(numbers), -1).any(axis=1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        is_unknown = bool((numbers[row] == -1).any())
+        advice = "; -1 is a name that was not found, leave it out" if is_unknown else ""
+        raise InputError(
+            f"{what}[{row}] = {numbers[row].tolist()} names a protein outside "
+            f"0..{num_nodes - 1}{advice}"
+        )
+    return numbers
 
 
 def pair_keys(pairs: IntArray, num_nodes: int) -> IntArray:
@@ -180,6 +221,11 @@ def pair_hashes(digests: npt.NDArray[np.uint64], pairs: IntArray) -> npt.NDArray
     -------
     ndarray, dtype=uint64, shape=(m,)
 
+    Raises
+    ------
+    InputError
+        If a pair names a protein without a digest.
+
     Examples
     --------
     >>> digests = np.array([11, 22, 33], np.uint64)
@@ -187,7 +233,7 @@ def pair_hashes(digests: npt.NDArray[np.uint64], pairs: IntArray) -> npt.NDArray
     >>> bool(a == b)
     True
     """
-    ends = np.asarray(digests, np.uint64)[np.asarray(pairs, np.int64).reshape(-1, 2)]
+    ends = np.asarray(digests, np.uint64)[ordered_pairs(pairs, len(digests))]
     low, high = ends.min(axis=1), ends.max(axis=1)
     return mix(mix(low) + high)
 

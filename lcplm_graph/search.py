@@ -106,7 +106,6 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
 
 
 def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
-    from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore
@@ -122,7 +121,7 @@ def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], 
             f"{options.db} was made by another encoder than {name} in {encoder.precision}; embed "
             "it again, or give the encoder and the precision it was made by"
         )
-    pool = chosen_pool(encoder, pool)
+    pool = encoder.chosen_pool(pool)
     _check_same("the query", {"pool": pool}, options.db, info)
     store = SequenceStore.from_fasta(options.query)
     return store.ids, encoder.embed(list(store), pool, progress=True).numpy()

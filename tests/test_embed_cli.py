@@ -161,6 +161,6 @@ def test_pooling_by_cls_is_refused_where_no_state_stands_there(tmp_path, capsys)
     (tmp_path / "a.fasta").write_text(">a\nMKT\n")
     words = [str(tmp_path / "a.fasta"), "--encoder", "dipeptide", "--out", str(tmp_path / "a.h5")]
     assert embed.main([*words, "--pool", "cls"]) == 1
-    said = "--pool cls has no meaning for dipeptide; take one of mean, mean_std"
+    said = "pooling cls has no meaning for dipeptide; take one of mean, mean_std"
     assert said in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a.fasta"]

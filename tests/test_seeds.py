@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -16,12 +18,15 @@ from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.loaders import NeighborSampler
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.split import Split
 from lcplm_graph.stage1 import Stage1Options
+from lcplm_graph.training.fit_decoder import fit_decoder, new_decoder
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.walks.sampler import WalkSampler
 from lcplm_graph.walks.stream import WalkStream
@@ -115,3 +120,22 @@ def test_numbers_of_fine_tuning_that_make_no_sense(name, value):
 def test_numbers_of_contacts_that_make_no_sense(name, value):
     with pytest.raises(ConfigError, match="give a whole number from 1"):
         ContactsOptions(**{"out": "b.tsv", name: value})
+
+
+@pytest.mark.parametrize("seed", [10**13, 2**62, 2**63 - 1])
+def test_large_seeds_serve_for_what_is_made_of_several(seed):
+    x = torch.rand(30, 4, generator=torch.Generator().manual_seed(0))
+    rng = np.random.default_rng(0)
+    pairs = np.array(list(itertools.combinations(range(30), 2)))[rng.permutation(435)[:150]]
+    split = make_split(graph(pairs, 30), "random")
+    options = FitOptions(steps=2, batch_size=8, seed=seed)
+    model = LinkModel.fit(x, split, members=4, options=options)
+    assert np.isfinite(model.judged(x, split, seed=seed, draws=2).calibration.slope).all()
+    decoder = fit_decoder(new_decoder(4, seed), x, split, steps=1, seed=seed)
+    assert all(torch.isfinite(parameter).all() for parameter in decoder.parameters())
+
+
+def test_small_seeds_give_what_published_tables_rest_on():
+    assert [derived_seed(3, 4, n) for n in range(4)] == [12, 13, 14, 15]
+    assert derived_seed(1, 1_000_003, 2) == 1_000_005
+    assert derived_seed(5, 1, 1) == 6

@@ -163,7 +163,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
         (["--graph", "string_human"], "or use the embedded dataset 'string_human_core'"),
         (["--max-tokens", "100", "--walk-tokens", "20"], "max_tokens=20 leaves each protein"),
         (["--max-tokens", "100"], "a batch of 50 tokens holds no walk of 256"),
-        (["--walk-length", "0"], "a walk needs a length of at least 1"),
+        (["--walk-length", "0"], "the length of a walk must be a whole number from 1"),
         (["--p", "0"], "p must"),
         (["--encoder", "composition"], "cannot be trained here; give an LC-PLM"),
         (["--encoder", "lcplm-none"], "no encoder 'lcplm-none' ships"),

@@ -103,6 +103,8 @@ class ProteinDataset(InMemoryDataset):
 
         Raises
         ------
+        InputError
+            If the name is no text.
         UnknownNameError
             If no protein is called so, with the nearest name that one has, or several are.
         """

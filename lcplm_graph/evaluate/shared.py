@@ -42,12 +42,11 @@ class EvaluateOptions(PageOption):
 
 def loaded(options: EvaluateOptions) -> tuple[Encoder, str]:
     """Return the encoder and the name of its pooling."""
-    from lcplm_graph.models.encoders import chosen_pool
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
 
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
-    return encoder, chosen_pool(encoder, options.pool)
+    return encoder, encoder.chosen_pool(options.pool)
 
 
 def finish(

@@ -220,7 +220,7 @@ def _answers(
     ranked = {part: np.tile(order, (int(m.sum()), 1)) for part, m in held_out.items()}
     yield Answer("most frequent classes", "", ranked, frequent)
     yield _by_search(dataset, classes, train, held_out, options.progress)
-    pooling = options.pool or encoder.pool
+    pooling = encoder.chosen_pool(options.pool)
     encoders = {
         "composition + length": (load_encoder("composition"), "mean"),
         _BASELINE: (load_encoder("dipeptide"), "mean"),

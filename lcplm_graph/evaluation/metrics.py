@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import FloatArray, finite, one_each
+from lcplm_graph.numeric import FloatArray, finite, one_each, whole_number
 
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 
 def auroc(labels: Any, scores: Any, weights: Any = None) -> float:
@@ -135,7 +136,7 @@ def calibration_error(labels: Any, probabilities: Any, bins: int = 15) -> float:
     Raises
     ------
     InputError
-        As `auroc`, and if a probability is outside of 0..1.
+        As `auroc`, and if a probability is outside of 0..1 or `bins` is no whole number from 1.
 
     References
     ----------
@@ -147,7 +148,7 @@ def calibration_error(labels: Any, probabilities: Any, bins: int = 15) -> float:
     0.0
     """
     label, probability = _checked_probabilities(labels, probabilities)
-    of_bin = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    of_bin = _bins_of(probability, bins)
     gap = np.bincount(of_bin, label - probability, minlength=bins)
     return float(np.abs(gap).sum() / max(len(label), 1))
 
@@ -165,18 +166,29 @@ def reliability_bins(
     bins : int
         Of equal width.
 
+    Raises
+    ------
+    InputError
+        As `calibration_error`.
+
     Examples
     --------
     >>> reliability_bins([0, 1, 1], [0.25, 0.25, 1.0], bins=2)
     [(0.25, 0.5, 2), (1.0, 1.0, 1)]
     """
     label, probability = _checked_probabilities(labels, probabilities)
-    of_bin = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    of_bin = _bins_of(probability, bins)
     return [
         (float(probability[own].mean()), float(label[own].mean()), int(own.sum()))
         for own in (of_bin == number for number in range(bins))
         if own.any()
     ]
+
+
+def _bins_of(probability: FloatArray, bins: int) -> IntArray:
+    """Return which of some bins of equal width each probability is in."""
+    bins = whole_number(bins, "bins")
+    return np.minimum((probability * bins).astype(np.int64), bins - 1)
 
 
 def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:

@@ -27,6 +27,7 @@ from lcplm_graph.features.plan import BatchPlan
 from lcplm_graph.locks import sole_writer
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
 from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.proteins.shards import content_sha256, store_sequences
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -90,13 +91,12 @@ class EmbedJob:
     ) -> None:
         self.encoder = encoder = as_encoder(encoder)
         self.out, self.per_residue = Path(out), per_residue
-        pool = pool or encoder.pool
+        pool = encoder.chosen_pool(pool)
         self.width = encoder.dim if per_residue else pooled_dim(encoder.dim, pool)
         self.dtype = np.dtype(np.float16 if half else np.float32)
         self.recipe = Recipe(None if per_residue else pool, self.dtype.name)
         self._write = writer_for(out)
-        if max_tokens < 1:
-            raise ConfigError(f"max_tokens must be at least 1, not {max_tokens}")
+        max_tokens = whole_number(max_tokens, "max_tokens")
         if self.out.is_dir():
             raise ConfigError(f"{self.out} is a folder; give the name of a file")
         self.identity = {

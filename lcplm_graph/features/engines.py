@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.vocabulary import CLS, EOS
 
@@ -39,7 +40,7 @@ class Recipe(NamedTuple):
 
     def values(self, encoder: Encoder, sequences: list[str]) -> np.ndarray:
         """Embed one batch as it is; rows of proteins, or of residues, in the order given."""
-        with torch.inference_mode():
+        with torch.inference_mode(), evaluating(encoder):
             if self.pool is None:
                 packed = encoder.tokenize(sequences).to(encoder.device)
                 inside = (packed.input_ids != CLS) & (packed.input_ids != EOS)

@@ -24,6 +24,7 @@ from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.store import SequenceStore
@@ -240,7 +241,7 @@ def cached_embeddings(
         If the cache is damaged, has another width, or is removed meanwhile.
     """
     encoder = as_encoder(encoder)
-    pool = encoder.pool if pool is None else pool
+    pool, max_tokens = encoder.chosen_pool(pool), whole_number(max_tokens, "max_tokens")
     width = pooled_dim(encoder.dim, pool)
     texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)
     names = texts.ids if isinstance(texts, SequenceStore) else range(len(texts))

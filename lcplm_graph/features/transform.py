@@ -14,8 +14,10 @@ from tqdm import tqdm
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.store import FeatureStore, cached_embeddings, check_features
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
-from lcplm_graph.models.pooling import check_pool, pool_spans, pooled_dim
+from lcplm_graph.models.evaluating import evaluating
+from lcplm_graph.models.pooling import pool_spans, pooled_dim
 from lcplm_graph.models.precision import load_in_precision
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.graphs import graph_and_sequences
@@ -109,13 +111,14 @@ class AddProteinFeatures(BaseTransform):
                 f"the encoder is loaded, in {as_encoder(encoder).precision}; give its name, or no "
                 "precision"
             )
-        pool = pool or self.encoder.pool
-        check_pool(pool)
+        pool = self.encoder.chosen_pool(pool)
         if context == "walks" and pool == "cls":
             raise ConfigError("inside a walk a protein has no <cls> of its own; pool otherwise")
         self.pool, self.context, self.split, self.sequences = pool, context, split, sequences
-        self.walk_length, self.walks_per_protein = walk_length, walks_per_protein
-        self.walk_tokens, self.max_tokens = walk_tokens, max_tokens
+        self.walk_length = whole_number(walk_length, "walk_length")
+        self.walks_per_protein = whole_number(walks_per_protein, "walks_per_protein")
+        self.walk_tokens = whole_number(walk_tokens, "walk_tokens")
+        self.max_tokens = whole_number(max_tokens, "max_tokens")
         self.seed = checked_seed(seed)
         self.progress = progress
 
@@ -176,7 +179,7 @@ def _walk_features(
     size = stream.walks_per_batch(max(max_tokens, stream.max_tokens))
     walks = epochs * count
     bar = tqdm(total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}")
-    with torch.inference_mode(), reused_memory(), bar:
+    with torch.inference_mode(), evaluating(encoder), reused_memory(), bar:
         for start in range(0, walks, size):
             tokens = stream.walks(start, min(start + size, walks))
             states = encoder.encode(tokens.packed.to(encoder.device)).float().cpu()

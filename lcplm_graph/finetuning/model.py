@@ -26,10 +26,11 @@ from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.config_checks import Bounds, check_number
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.unlike import warn_of_unlike
-from lcplm_graph.pairs import IntArray
+from lcplm_graph.pairs import IntArray, ordered_pairs
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list, string_pairs
@@ -96,7 +97,7 @@ class PropertyModel(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.target, self.paired = encoder, target, paired
-        self.pool = pool or encoder.pool
+        self.pool = encoder.chosen_pool(pool)
         self.options = head
         self.farthest: float | None = None
         width = encoder.dim if self.per_residue else pooled_dim(encoder.dim, self.pool)
@@ -137,14 +138,17 @@ class PropertyModel(nn.Module):
     ) -> Iterator[tuple[IntArray, Tensor]]:
         """Yield the numbers of some sequences and their features, batch by batch.
 
-        Without gradients; a protein longer than the budget is alone in its batch and never cut.
+        In evaluation mode, without gradients; a protein longer than the budget is alone in its
+        batch and never cut.
         """
         lengths = np.array([len(s) for s in sequences], np.int64)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         with torch.no_grad(), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 packed = self.encoder.tokenize([sequences[i] for i in batch]).to(self.device)
-                yield batch, self.features(packed).float()
+                with evaluating(self.encoder):
+                    found = self.features(packed).float()
+                yield batch, found
                 bar.update(int(lengths[batch].sum()))
 
     def logits(
@@ -168,20 +172,32 @@ class PropertyModel(nn.Module):
         Returns
         -------
         Tensor, shape=(n or p, outputs), on the CPU; of residues a list of Tensor (L, outputs)
+
+        Raises
+        ------
+        InputError
+            If pairs are missing for a model of pairs, given for another one, or name no sequence.
+        SequenceError
+            If a sequence is empty or holds a character other than a letter.
         """
-        return self._asked(sequences, pairs, max_tokens, progress)[0]
+        return self._asked(_texts(sequences), pairs, max_tokens, progress)[0]
 
     def _asked(
         self, sequences: Sequence[str], pairs: IntArray | None, max_tokens: int, progress: bool
     ) -> tuple[Tensor | list[Tensor], Array]:
-        """Return logits, and the distance of each protein."""
+        """Return logits, and the distance of each protein; sequences are in their normal form."""
+        if pairs is not None:
+            pairs = ordered_pairs(pairs, len(sequences))
+        if (pairs is not None) != self.paired:
+            of = "pairs; give rows of the sequences" if self.paired else "proteins; give no pairs"
+            raise InputError(f"this model answers for {of}")
         batches = self.features_of(sequences, max_tokens=max_tokens, progress=progress)
         far = np.empty(len(sequences))
         if self.per_residue:
             parts: list[Tensor] = [torch.empty(0)] * len(sequences)
             for batch, features in batches:
                 sizes = [len(sequences[i]) for i in batch]
-                with torch.no_grad():
+                with torch.no_grad(), evaluating(self.head):
                     found = self.head(features).cpu().split(sizes)
                 own = self.head.distance(features).cpu().split(sizes)
                 for i, rows, each in zip(batch, found, own, strict=True):
@@ -198,7 +214,7 @@ class PropertyModel(nn.Module):
     ) -> Array:
         """Return the distance of each protein: of residues, their mean."""
         no_pairs = np.empty((0, 2), np.int64) if self.paired else None
-        return self._asked(sequences, no_pairs, max_tokens, progress)[1]
+        return self._asked(_texts(sequences), no_pairs, max_tokens, progress)[1]
 
     def learn_distances(self, far: Array) -> None:
         """Take `farthest` from the distances of proteins that the model was trained on."""
@@ -207,8 +223,10 @@ class PropertyModel(nn.Module):
 
     def logits_of(self, features: Tensor, pairs: IntArray | None = None) -> Tensor:
         """Return logits from features (n, width), on the CPU."""
-        chosen = None if pairs is None else torch.from_numpy(pairs).to(self.device)
-        with torch.no_grad():
+        chosen = None
+        if pairs is not None:
+            chosen = torch.from_numpy(ordered_pairs(pairs, len(features))).to(self.device)
+        with torch.no_grad(), evaluating(self.head):
             return self.head(features.to(self.device), chosen).cpu()
 
     def answers(
@@ -270,11 +288,10 @@ class PropertyModel(nn.Module):
     def _read(self, proteins: Any) -> tuple[list[str], IntArray | None]:
         """Return distinct sequences for pairs, or all, in their normal form."""
         if not self.paired:
-            names = proteins.ids if isinstance(proteins, SequenceStore) else None
-            texts = string_list(proteins)
+            texts = _texts(proteins)
             if not texts:
                 raise InputError("there are no sequences to predict for")
-            return [_checked(t, names[i] if names else i) for i, t in enumerate(texts)], None
+            return texts, None
         place: dict[str, int] = {}
         found = string_pairs(proteins)
         if not found:
@@ -414,6 +431,13 @@ def _check_head(options: Any, path: Path) -> None:
         raise CheckpointError(f"{path}: not readable ({first_line(error)})") from error
     check_number("channels", options["channels"], Bounds(int, 0, max(sizes, default=0)))
     check_number("dropout", options["dropout"], Bounds(float, 0, 1))
+
+
+def _texts(proteins: Iterable[str]) -> list[str]:
+    """Return sequences in their normal form, which is what the encoder sees."""
+    texts = string_list(proteins)
+    names = proteins.ids if isinstance(proteins, SequenceStore) else None
+    return [_checked(text, names[i] if names else i) for i, text in enumerate(texts)]
 
 
 def _checked(sequence: str, record: str | int) -> str:

@@ -53,7 +53,7 @@ class Head(nn.Module):
         if (in_channels is None) == (encoder is None):
             raise ConfigError("give either the width of the features or an encoder")
         encoder = None if encoder is None else as_encoder(encoder)
-        pool = pool or (encoder.pool if encoder is not None else "mean")
+        pool = "mean" if encoder is None else encoder.chosen_pool(pool)
         width = in_channels if encoder is None else pooled_dim(encoder.dim, pool)
         assert width is not None
         self.in_channels = width
@@ -87,7 +87,7 @@ class Head(nn.Module):
                 f"{tuple(features.shape)}; make a new head, or use the encoder it was made for"
             )
         if edge_weight is not None:
-            edge_weight = _checked_weight(edge_weight, edge_index).to(features.dtype)
+            edge_weight = _checked_weight(edge_weight, edge_index).to(self.gnn.scale.dtype)
         return self.gnn(features, edge_index, edge_weight, known)
 
     def _encode(self, sequences: Iterable[str]) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.heads.dropout import Dropout
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.process import default_dtype
 
 _FAR = 6.0
@@ -82,6 +84,12 @@ class Scale(nn.BatchNorm1d):
         super().__init__(width, momentum=None, affine=False)
         self.fitted = False
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the head that it belongs to."""
+        mean: Any = self.running_mean
+        return mean.dtype
+
     def fit(self, x: Tensor) -> None:
         """Take mean and spread from `x`, shape (n, width), and keep them from now on."""
         self.fitted = False
@@ -99,8 +107,19 @@ class Scale(nn.BatchNorm1d):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scale; what lies far outside of the training proteins is cut off."""
-        return super().forward(x).clamp(-_FAR, _FAR)
+        """Scale, in the precision of the head; what is far outside of training is cut off."""
+        return super().forward(x.to(self.dtype)).clamp(-_FAR, _FAR)
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Return the mean squared scaled feature of each row; 1 in the mean where it was fitted.
+
+        Returns
+        -------
+        Tensor, dtype=float64, shape=(n,)
+        """
+        with torch.no_grad(), evaluating(self):
+            scaled: Tensor = self(x)
+        return scaled.double().square().mean(dim=1)
 
 
 class GraphEncoder(nn.Module):

@@ -16,12 +16,15 @@ from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.process import one_thread
+from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/notebook/evaluation.md.
 LINK_FIT = FitOptions(steps=200, batch_size=4096, every=50, lr=5e-3)
 # A class of validation pairs counts if it has at least this many positives and negatives.
 _FEW = 20
+# Seeds of negatives for each seed of a fit.
+_EPOCHS = 1_000_003
 
 
 def message_graph(split: Split) -> tuple[Tensor, Tensor | None]:
@@ -106,7 +109,8 @@ class _LinkFit:
         """Yield labelled pairs, epoch after epoch, each in an order of its own."""
         epoch, size = 0, self.options.batch_size
         while True:
-            pairs, labels = self.split.labelled("train", seed=self.options.seed * 1_000_003 + epoch)
+            seed = derived_seed(self.options.seed, _EPOCHS, epoch)
+            pairs, labels = self.split.labelled("train", seed=seed)
             structure = self._structure(pairs, training=True)
             if structure is not None and self.model.between is not None and not epoch:
                 self.model.between.fit(structure)

@@ -21,6 +21,7 @@ from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import PREFIX, AnnotatedProteins, best_weight, mixed
 from lcplm_graph.heads.saved import HeadFiles
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.process import one_thread, seeded
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.strings import string_list
@@ -119,9 +120,7 @@ class FunctionModel:
 
     def distance(self, features: Tensor) -> npt.NDArray[np.floating]:
         """Return how far proteins are from the training proteins: their mean squared feature."""
-        with torch.inference_mode():
-            scaled: Tensor = self.head.gnn.scale(features)
-        return scaled.double().square().mean(dim=1).numpy()
+        return self.head.gnn.scale.distance(features).numpy()
 
     def probability(
         self, features: Tensor, sequences: Iterable[str] | None = None, progress: bool = False
@@ -149,7 +148,7 @@ class FunctionModel:
         asked = None if sequences is None else string_list(sequences)
         if asked is not None and len(asked) != len(features):
             raise InputError(f"{len(asked)} sequences for features of {len(features)} proteins")
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), evaluating(self.head), one_thread():
             parts = [
                 self.head(rows, _no_edges()).sigmoid().double().numpy()
                 for rows in features.split(_ROWS)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link_model import LinkModel, LinkScores, as_blocks
 from lcplm_graph.heads.recipe import BASE, Blocks
-from lcplm_graph.pairs import IntArray, adjacency
+from lcplm_graph.pairs import IntArray, adjacency, as_nodes
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.split import Split
 
@@ -87,13 +87,18 @@ def partners_of(
     Candidates
         One per protein, in order; the first of each pair is `num_nodes` plus its number if it is
         none of the graph's.
+
+    Raises
+    ------
+    InputError
+        If `nodes` are not one for each protein, or one is not in the graph.
     """
     _check_top(top)
     own, new = as_blocks(graph), as_blocks(features)
     count, more = split.num_nodes, len(new[BASE])
     asked = count + np.arange(more)
     if nodes is not None:
-        asked = np.where(np.asarray(nodes) >= 0, nodes, asked)
+        asked = _known_nodes(nodes, asked, count)
     # New proteins have no edges; put after the others they change nothing for those.
     wider = replace(split, num_nodes=count + more, node_part=None)
     every_protein = {name: torch.cat([x, new[name]]) for name, x in own.items()}
@@ -175,6 +180,17 @@ def _calibrated(scores: LinkScores, node: int, others: IntArray) -> Floats:
 
 def _named(scores: LinkScores, pairs: IntArray) -> Candidates:
     return Candidates(pairs, *scores.probability(pairs))
+
+
+def _known_nodes(nodes: IntArray, asked: IntArray, count: int) -> IntArray:
+    """Return the numbers that proteins of the graph have there, and those in `asked` of others."""
+    given = np.asarray(nodes)
+    if given.shape != asked.shape:
+        raise InputError(f"nodes of shape {given.shape} for features of {len(asked)} proteins")
+    is_new = given == -1
+    found = asked.copy()
+    found[~is_new] = as_nodes(given[~is_new], count)
+    return found
 
 
 def _check_top(top: int) -> None:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.calibration import class_masks
-from lcplm_graph.pairs import IntArray
+from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
 
 # What a standard deviation of the scores counts for at least, beside one of the evidence.
 _LEAST = 0.01
@@ -75,8 +75,13 @@ class Interologs:
         Parameters
         ----------
         pairs : ndarray, dtype=int64, shape=(n, 2)
+
+        Raises
+        ------
+        InputError
+            If a pair names another protein.
         """
-        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+        pairs = ordered_pairs(pairs, len(self._scale))
         parts = [np.empty(0)]
         for start in range(0, len(pairs), _BLOCK):
             i, j = pairs[start : start + _BLOCK].T
@@ -87,13 +92,15 @@ class Interologs:
 
     def row(self, protein: int, others: IntArray) -> Floats:
         """Return the evidence of one protein with others, shape (len(others),)."""
+        others = as_nodes(others, len(self._scale), "others")
+        [protein] = as_nodes([protein], len(self._scale), "proteins").tolist()
         own, partners = (part[[protein]].toarray()[0] for part in (self._relatives, self._partners))
         met = (self._relatives @ partners + self._partners @ own)[others]
         return np.sqrt(met / 2 * (self._scale[protein] * self._scale[others]))
 
     def rows(self, proteins: IntArray) -> Floats:
         """Return the evidence of proteins with all proteins, shape (len(proteins), n)."""
-        every = np.arange(self._relatives.shape[0])
+        every = np.arange(len(self._scale))
         return np.stack([self.row(protein, every) for protein in np.asarray(proteins).tolist()])
 
     def _met(self, i: IntArray, j: IntArray) -> Floats:

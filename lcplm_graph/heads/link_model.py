@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,8 +28,9 @@ from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Re
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
-from lcplm_graph.pairs import IntArray
+from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
 from lcplm_graph.process import one_thread
+from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
 Floats = npt.NDArray[np.float64]
@@ -106,7 +108,7 @@ class LinkModel:
         blocks = as_blocks(features)
         kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds or _kinds(split, conv)]
         recipes = [kinds[number % len(kinds)] for number in range(max(members, len(kinds)))]
-        seeds = [options.seed * len(recipes) + number for number in range(len(recipes))]
+        seeds = [derived_seed(options.seed, len(recipes), n) for n in range(len(recipes))]
         heads = [
             (untrained(seed, **recipe.arguments(blocks)), recipe.features(blocks))
             for seed, recipe in zip(seeds, recipes, strict=True)
@@ -276,7 +278,8 @@ class LinkScores:
     Parameters
     ----------
     heads : sequence of (LinkPredictor, Tensor)
-        Members, each with its features of shape (num_nodes, d).
+        Members, each with its features of shape (num_nodes, d); copies of them answer, in
+        evaluation mode.
     split : Split
         Its message edges are used.
     calibration : Calibration
@@ -302,7 +305,8 @@ class LinkScores:
                 raise InputError(
                     f"{len(x)} rows of features for a graph of {split.num_nodes} proteins"
                 )
-        self.members = [member for member, _ in heads]
+        # Several threads may ask at the same time; none changes the mode of another's members.
+        self.members = [copy.deepcopy(member).eval() for member, _ in heads]
         self.split, self.calibration = split, calibration
         silent = np.array(new_only or [False] * len(heads), bool)
         # If all are of that kind, all speak about all pairs.
@@ -312,7 +316,9 @@ class LinkScores:
         self.known[split.message.ravel()] = True
         graph = message_graph(split)
         with torch.inference_mode(), one_thread():
-            self.states = [member.embed(x, *graph) for member, x in heads]
+            self.states = [
+                member.embed(x, *graph) for member, (_, x) in zip(self.members, heads, strict=True)
+            ]
         self.structure: PairStructure | None = None
         if any(member.between is not None for member in self.members):
             self.structure = PairStructure(split.message, split.num_nodes)
@@ -322,9 +328,15 @@ class LinkScores:
 
         A member that speaks only about new proteins has the mean of the others elsewhere, so that
         the mean of all is theirs.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
         """
-        ends = torch.from_numpy(np.asarray(pairs, np.int64).reshape(-1, 2))
-        between = None if self.structure is None else self.structure.of(ends.numpy())
+        pairs = ordered_pairs(pairs, self.split.num_nodes)
+        ends = torch.from_numpy(pairs)
+        between = None if self.structure is None else self.structure.of(pairs)
         with torch.inference_mode(), one_thread():
             each = np.stack(
                 [
@@ -332,9 +344,9 @@ class LinkScores:
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
-        each = self._heard(each, self.known[ends.numpy()].any(axis=1))
+        each = self._heard(each, self.known[pairs[:, 0]] | self.known[pairs[:, 1]])
         if self.interologs is not None:
-            each = each + self._weights(ends.numpy()) * self.interologs.of(ends.numpy())
+            each = each + self._weights(pairs) * self.interologs.of(pairs)
         return each
 
     def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
@@ -342,17 +354,29 @@ class LinkScores:
 
         The probability is that of the mean of the members' log-odds; the spread is the standard
         deviation of the members' own probabilities.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
         """
         each, classes = self.log_odds(pairs), self.split.classify(pairs)
         own = self.calibration.probability(each, classes)
         return self.calibration.probability(each.mean(axis=0), classes), own.std(axis=0)
 
     def row(self, protein: int, others: IntArray) -> Floats:
-        """Return mean log-odds of one protein with others, shape (len(others),)."""
-        between = None
+        """Return mean log-odds of one protein with others, shape (len(others),).
+
+        Raises
+        ------
+        InputError
+            If one of them is outside the graph.
+        """
+        others = as_nodes(others, self.split.num_nodes, "others")
+        [protein] = as_nodes([protein], self.split.num_nodes, "proteins").tolist()
+        chosen, between = torch.from_numpy(others), None
         if self.structure is not None:
-            between = next(self.structure.rows(np.array([protein])))[torch.from_numpy(others)]
-        chosen = torch.from_numpy(np.asarray(others, np.int64))
+            between = next(self.structure.rows(np.array([protein])))[chosen]
         known = self.known[protein] | self.known[others]
         each = np.zeros((len(self.members), len(others)))
         with torch.inference_mode(), one_thread():
@@ -399,7 +423,7 @@ def serves_known_proteins(split: Split) -> bool:
 
 def _valid_pairs(split: Split, seed: int, draws: int) -> Labelled | None:
     """Return validation pairs with several draws of negatives; None without any."""
-    parts = [part for k in range(draws) for part in validation(split, seed + k)]
+    parts = [part for k in range(draws) for part in validation(split, derived_seed(seed, 1, k))]
     if not parts:
         return None
     return Labelled(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -25,6 +25,7 @@ from torch_geometric.sampler import (
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.numeric import edge_weights
+from lcplm_graph.pairs import as_nodes
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splitmix import GOLDEN, mix64
 from lcplm_graph.splits.split import Split
@@ -95,7 +96,7 @@ class NeighborSampler(BaseSampler):
         return output
 
     def _sample(self, seeds: Tensor) -> SamplerOutput:
-        start = np.ascontiguousarray(seeds.numpy(), dtype=np.int64)
+        start = as_nodes(seeds, self.num_nodes)
         if len(np.unique(start)) != len(start):
             raise InputError("a batch names a protein twice")
         state = _batch_state(self.seed, start)
@@ -114,7 +115,7 @@ class NeighborSampler(BaseSampler):
 
 def node_loader(
     data: Data,
-    nodes: Tensor,
+    nodes: Tensor | None,
     num_neighbors: list[int],
     *,
     batch_size: int = 256,
@@ -128,8 +129,8 @@ def node_loader(
     ----------
     data : Data
         Its `edge_index` is what messages take.
-    nodes : Tensor
-        Indices or mask of the proteins to be asked for.
+    nodes : Tensor or None
+        Indices or mask of the proteins to be asked for; None for all.
     num_neighbors, seed
         See `NeighborSampler`.
     batch_size, shuffle, num_workers
@@ -140,6 +141,11 @@ def node_loader(
     NodeLoader
         The first `batch.batch_size` rows of a batch are the proteins asked for, `batch.n_id` all
         proteins in it.
+
+    Raises
+    ------
+    InputError
+        If `nodes` name a protein outside the graph, or are a mask of another length.
     """
     if data.get("edge_weight") is not None:
         edge_weights(data.edge_weight, data.edge_index.T, highest=float("inf"))
@@ -149,7 +155,7 @@ def node_loader(
         graph,
         transform=lists,
         node_sampler=sampler,
-        input_nodes=nodes,
+        input_nodes=_asked(nodes, sampler.num_nodes),
         batch_size=batch_size,
         shuffle=shuffle,
         num_workers=num_workers,
@@ -202,6 +208,11 @@ def link_loader(
     Where supervision pairs are message edges too, the batch's own pairs are among its messages;
     make the split with ``disjoint=0.3`` to keep the two apart.
     """
+    if data.num_nodes != split.num_nodes:
+        raise InputError(
+            f"a graph of {data.num_nodes} proteins and a split of {split.num_nodes}; give the "
+            "graph that was split"
+        )
     edge_index, edge_weight = message_graph(split)
     data = _with_edges(data, edge_index, split.num_nodes)
     data.edge_weight = edge_weight
@@ -225,10 +236,6 @@ def link_loader(
 
 def _with_edges(data: Data, edge_index: Tensor, num_nodes: int) -> Data:
     """Return a copy with some of the edges, and of edge attributes their rows."""
-    if data.num_nodes != num_nodes:
-        raise InputError(
-            f"the graph has {data.num_nodes} proteins and the split {num_nodes}; split this graph"
-        )
     attributes = [
         key for key, value in data.to_dict().items()
         if key != "edge_index" and isinstance(value, Tensor) and data.is_edge_attr(key)
@@ -258,6 +265,17 @@ def _rows_of(edges: Tensor, among: Tensor, num_nodes: int) -> Tensor:
         i, j = edges[:, int((rows < 0).nonzero()[0])].tolist()
         raise InputError(f"the split has an edge {i} {j} that the graph lacks; split this graph")
     return rows
+
+
+def _asked(nodes: Tensor | None, num_nodes: int) -> Tensor | None:
+    """Return indices or the mask, if all proteins that they name exist."""
+    if nodes is None:
+        return None
+    if not (isinstance(nodes, Tensor) and nodes.dtype == torch.bool):
+        return torch.from_numpy(as_nodes(nodes, num_nodes))
+    if nodes.shape != (num_nodes,):
+        raise InputError(f"a mask over {num_nodes} proteins has shape {tuple(nodes.shape)}")
+    return nodes
 
 
 class _NodeLists:

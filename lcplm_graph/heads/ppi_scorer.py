@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +66,7 @@ class PPIScorer:
     def __init__(
         self, model: LinkModel, encoder: Encoder, nearest: NearestPairs, known: KnownProteins
     ) -> None:
-        members = [copy.deepcopy(member).double() for member in model.members]
+        members = [copy.deepcopy(member).double().eval() for member in model.members]
         self.model, self.encoder = replace(model, members=members), encoder
         self.nearest, self.known = nearest, known
         self._trained = set(nearest.sequences)
@@ -238,6 +237,4 @@ def _read_training(path: Path) -> tuple[list[str], IntArray]:
 def distance(model: LinkModel, blocks: Blocks) -> Floats:
     """Return how far proteins are from the training proteins: their mean squared feature."""
     recipe: Recipe = model.recipes[0]
-    with torch.inference_mode():
-        scaled: Any = model.members[0].gnn.scale(recipe.features(blocks))
-    return scaled.double().square().mean(dim=1).numpy()
+    return model.members[0].gnn.scale.distance(recipe.features(blocks)).numpy()

@@ -58,9 +58,7 @@ class PropertyHead(nn.Module):
 
     def distance(self, features: Tensor) -> Tensor:
         """Return the mean squared scaled feature of each row; 1 in the mean where it was fitted."""
-        with torch.no_grad():
-            scaled: Tensor = self.scale(features)
-        return scaled.double().square().mean(dim=1)
+        return self.scale.distance(features)
 
     def forward(self, features: Tensor, pairs: Tensor | None = None) -> Tensor:
         """Return one row of outputs for each row of features, or for each pair of rows.

@@ -115,7 +115,7 @@ def link_features(
         Of the block ``base``; by default the one the encoder recommends.
     progress : bool
     """
-    pool = pool or encoder.pool
+    pool = encoder.chosen_pool(pool)
     if isinstance(encoder, CompositionEncoder) or pool != "mean_std":
         return {BASE: cached_embeddings(encoder, sequences, pool, progress=progress)}
     wide = cached_embeddings(encoder, sequences, WIDE, progress=progress)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, shortened
-from lcplm_graph.io import staged_files
+from lcplm_graph.io import json_bytes, staged_files
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,18 @@ class HeadFiles:
     def write(
         self, folder: str | os.PathLike[str], weights: Mapping[str, Tensor], config: dict[str, Any]
     ) -> Path:
-        """Write both files into a folder, and return it."""
+        """Write both files into a folder, and return it.
+
+        Raises
+        ------
+        InputError
+            If the configuration holds what JSON cannot.
+        """
         # The configuration last, and an older one first away: a kill leaves no mixture of two.
         with staged_files(folder, last=self.config) as staging:
             save_file(dict(weights), staging / self.weights)
             config = {"format": self.format, **config}
-            text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
-            (staging / self.config).write_text(text, encoding="utf-8")
+            (staging / self.config).write_bytes(json_bytes(config, self.config))
         return Path(folder)
 
     @contextmanager

@@ -11,7 +11,15 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from lcplm_graph.pairs import IntArray, adjacency, is_in, pair_keys
+from lcplm_graph.pairs import (
+    IntArray,
+    adjacency,
+    as_nodes,
+    as_pairs,
+    is_in,
+    ordered_pairs,
+    pair_keys,
+)
 
 #: Columns of `PairStructure`; the last one tells whether the others say anything.
 COLUMNS = (
@@ -57,8 +65,9 @@ class PairStructure:
     """
 
     def __init__(self, message: IntArray, num_nodes: int) -> None:
+        message = as_pairs(message, num_nodes, "message")
         self._indptr, self._indices = adjacency(message, num_nodes)
-        self._edges = np.sort(pair_keys(np.sort(message, axis=1), num_nodes))
+        self._edges = np.sort(pair_keys(message, num_nodes))
         self.degree = degree = np.diff(self._indptr).astype(np.float32)
         several = degree > 1
         # A common neighbour has two edges at least, so that its logarithm is above 0.
@@ -78,9 +87,14 @@ class PairStructure:
         training : bool
             Leave out the pair's own edge.  Pairs without one also count one edge less at both
             ends: otherwise the missing edge alone would tell the positives.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
         """
         # In one order, so that (i, j) and (j, i) have the same sums to the last bit.
-        pairs = np.sort(np.asarray(pairs, np.int64).reshape(-1, 2), axis=1)
+        pairs = np.sort(ordered_pairs(pairs, len(self.degree)), axis=1)
         sums = self._sums(pairs, np.argsort(pairs[:, 0], kind="stable"))
         if training:
             sums[:, -1] -= self._through_own_edge(pairs)
@@ -90,7 +104,7 @@ class PairStructure:
     def rows(self, proteins: IntArray) -> Iterator[Tensor]:
         """Yield for each protein its numbers with all proteins, float32 of shape (n, WIDTH)."""
         every = np.arange(len(self.degree))
-        for i in np.asarray(proteins, np.int64).tolist():
+        for i in as_nodes(proteins, len(every), "proteins").tolist():
             own = np.full(len(every), i)
             sums = self._sums(np.stack([own, every], axis=1), every)
             yield torch.from_numpy(_columns(sums, self.degree[own], self.degree))

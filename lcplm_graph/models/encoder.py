@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.models.attached import attached_code
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.folder import Record
 from lcplm_graph.models.pooling import POOLS, check_pool, pool_residues, pooled_dim
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.own_code import is_installed
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.store import SequenceStore
@@ -86,7 +88,7 @@ class Encoder(nn.Module):
         max_tokens: int = MAX_TOKENS,
         progress: bool = False,
     ) -> Tensor:
-        """Embed proteins, without gradients, in length-sorted batches.
+        """Embed proteins in evaluation mode, without gradients, in length-sorted batches.
 
         Parameters
         ----------
@@ -106,18 +108,20 @@ class Encoder(nn.Module):
 
         Raises
         ------
+        ConfigError
+            If the pooling is unknown, or has no meaning for this encoder.
         InputError
-            If `sequences` hold something else than strings, or one longer than `max_length`.
+            If `sequences` hold something else than strings, or one longer than `max_length`; or
+            `max_tokens` is no whole number from 1.
         SequenceError
             If a sequence is empty or holds a character that is not a letter; before any work.
         """
-        pool = self.pool if pool is None else pool
-        check_pool(pool)
+        pool = self.chosen_pool(pool)
         texts = self._checked(sequences)
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
         out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
-        with torch.inference_mode(), reused_memory(), bar:
+        with torch.inference_mode(), evaluating(self), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 chosen = [texts[i] for i in batch]
                 out[torch.from_numpy(batch)] = self.embed_batch(chosen, pool).float().cpu()
@@ -127,7 +131,7 @@ class Encoder(nn.Module):
     def embed_residues(
         self, sequences: Iterable[str], *, max_tokens: int = MAX_TOKENS, progress: bool = False
     ) -> list[Tensor]:
-        """Embed residues, without gradients, in length-sorted batches.
+        """Embed residues in evaluation mode, without gradients, in length-sorted batches.
 
         Parameters
         ----------
@@ -149,7 +153,7 @@ class Encoder(nn.Module):
         out: list[Tensor] = [torch.empty(0)] * len(texts)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         # Tensors of inference mode could not be trained on.
-        with torch.no_grad(), reused_memory(), bar:
+        with torch.no_grad(), evaluating(self), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 packed = self.tokenize([texts[i] for i in batch]).to(self.device)
                 states = self.encode(packed).float().cpu()
@@ -161,9 +165,29 @@ class Encoder(nn.Module):
 
     def embed_batch(self, sequences: Iterable[str], pool: str | None = None) -> Tensor:
         """Embed one batch as it is; differentiable if gradients are on."""
-        pool = self.pool if pool is None else pool
+        pool = self.chosen_pool(pool)
         packed = self.tokenize(sequences).to(self.device)
         return pool_residues(self.encode(packed), packed, pool)
+
+    def chosen_pool(self, pool: str | None = None) -> str:
+        """Return the pooling that was asked for, or else the one that it recommends.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such pooling.
+        ConfigError
+            If it has no meaning for this encoder.
+        """
+        if pool is None:
+            return self.pool
+        check_pool(pool)
+        if pool not in self.pools:
+            raise ConfigError(
+                f"pooling {pool} has no meaning for {self.name}; take one of "
+                f"{', '.join(self.pools)}"
+            )
+        return pool
 
     def fingerprint(self) -> str:
         """Sha256 over everything that decides the encoder's output; the key of feature caches.
@@ -249,13 +273,17 @@ def length_sorted_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarr
     list of ndarray of int64
         Every index once.  A protein above the budget is alone in its batch.
 
+    Raises
+    ------
+    InputError
+        If `max_tokens` is no whole number from 1.
+
     Examples
     --------
     >>> [b.tolist() for b in length_sorted_batches(np.array([5, 90, 8, 7]), 20)]
     [[1], [2, 3], [0]]
     """
-    if max_tokens < 1:
-        raise InputError(f"max_tokens must be at least 1, not {max_tokens}")
+    max_tokens = whole_number(max_tokens, "max_tokens")
     order = np.argsort(-lengths, kind="stable")
     batches: list[np.ndarray] = []
     batch: list[int] = []

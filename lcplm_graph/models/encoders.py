@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,7 +181,7 @@ def load_encoder(
     UnknownNameError
         If a shipped name or preset is not known.
     ConfigError
-        If the device or an option is not usable.
+        If the name is none, or the device or an option is not usable.
     CheckpointError
         If a checkpoint cannot be read.
     PluginError
@@ -191,6 +192,10 @@ def load_encoder(
     >>> load_encoder("composition").embed(["MKTAYIAK", "GGGG"]).shape
     torch.Size([2, 20])
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ConfigError(
+            f"an encoder is loaded by its name or folder, not by {type(name).__name__} {name!r:.60}"
+        )
     text = str(name)
     family = ModelFolder(model_folder(name)).family()
     if unknown := set(options) - set(HUB_OPTIONS):
@@ -234,22 +239,6 @@ def as_encoder(encoder: Encoder | str | Path) -> Encoder:
         "encoder is an Encoder as load_encoder gives it, or the name of one, not "
         f"{type(encoder).__name__}"
     )
-
-
-def chosen_pool(encoder: Encoder, pool: str | None) -> str:
-    """Return the pooling that was asked for, or else the one that the encoder recommends.
-
-    Raises
-    ------
-    ConfigError
-        If it has no meaning for this encoder.
-    """
-    if pool is not None and pool not in encoder.pools:
-        raise ConfigError(
-            f"--pool {pool} has no meaning for {encoder.name}; take one of "
-            f"{', '.join(encoder.pools)}"
-        )
-    return pool or encoder.pool
 
 
 def _shipped_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encoder:

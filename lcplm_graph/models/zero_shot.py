@@ -19,6 +19,7 @@ from lcplm_graph.models.encoders import (
     as_encoder,
     length_sorted_batches,
 )
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.pooling import pool_spans
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.models.unlike import warn_of_unlike
@@ -179,7 +180,7 @@ def _over_streams(
     found: list[Tensor] = []
     batches = length_sorted_batches(lengths, max_tokens)
     bar = tqdm(total=len(streams), unit="stream", disable=not progress)
-    with torch.inference_mode(), reused_memory(), bar:
+    with torch.inference_mode(), evaluating(encoder), reused_memory(), bar:
         for batch in batches:
             packed = pack([streams[i][0] for i in batch]).to(encoder.device)
             markers = torch.tensor([streams[i][1] for i in batch], device=encoder.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.proteins.ids import accession_of
 
 Alias = Callable[[Sequence[str]], Mapping[str, Sequence[int]]]
@@ -47,7 +47,17 @@ class NameIndex:
         self._by_accession = _Kind([accession.core for accession in self._accessions])
 
     def find(self, name: str) -> list[int]:
-        """Return the rows of all proteins that a name may mean; none if it is unknown."""
+        """Return the rows of all proteins that a name may mean; none if it is unknown.
+
+        Raises
+        ------
+        InputError
+            If the name is no text.
+        """
+        if not isinstance(name, str):
+            raise InputError(
+                f"a protein is named by a text, not by {type(name).__name__} {name!r:.60}"
+            )
         word = name.strip()
         for kind in self._kinds:
             if rows := kind.find(word):
@@ -78,6 +88,8 @@ class NameIndex:
 
         Raises
         ------
+        InputError
+            If the name is no text.
         UnknownNameError
             If no protein has the name (the nearest one is in the message), or several have it.
         """

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.numeric import edge_weights, finite
-from lcplm_graph.pairs import IntArray, as_pairs, pair_keys
+from lcplm_graph.pairs import IntArray, as_pairs, ordered_pairs, pair_keys
 from lcplm_graph.splits.parts import Part
 
 
@@ -85,9 +85,15 @@ class EdgeSets:
         return self.classify(self.held_out)
 
     def classify(self, pairs: IntArray) -> npt.NDArray[np.int8]:
-        """Return the class (1, 2, 3) of any pairs: 3 minus the number of proteins seen."""
-        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
-        return (3 - self.seen[pairs].sum(axis=1)).astype(np.int8)
+        """Return the class (1, 2, 3) of any pairs: 3 minus the number of proteins seen.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
+        """
+        seen = self.seen[ordered_pairs(pairs, self.num_nodes)]
+        return (3 - seen.sum(axis=1)).astype(np.int8)
 
     def positives(self, part: str | Part) -> IntArray:
         """Return the positives of `train` (the supervision pairs), `valid` or `test`."""

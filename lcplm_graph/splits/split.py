@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import DataError, InputError, LeakageError
-from lcplm_graph.io import atomic_path, write_json
+from lcplm_graph.io import atomic_path, json_bytes
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.splits.negatives import sample_negatives
 from lcplm_graph.splits.parts import Part
@@ -211,6 +211,13 @@ class Split(EdgeSets):
         """Write `path`.json (kind, counts, fingerprint) and `path`.npz (arrays); no pickle.
 
         A suffix `.json` or `.npz` of `path` is left off first. Returns the JSON file's path.
+
+        Raises
+        ------
+        InputError
+            If `info` holds what JSON cannot; files of this name stay as they were.
+        WriteError
+            If the disk is full or the folder may not be written.
         """
         json_path, npz_path = _paths(path)
         arrays = {
@@ -228,9 +235,11 @@ class Split(EdgeSets):
             "counts": self.counts(),
             "info": self.info,
         }
-        with atomic_path(npz_path) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
-        write_json(json_path, header)
+        written = json_bytes(header, json_path)
+        # Both are whole before one takes the place of what is there.
+        with atomic_path(json_path) as new_json, atomic_path(npz_path) as new_npz:
+            new_json.write_bytes(written)
+            np.savez_compressed(new_npz, allow_pickle=False, **arrays)
         return json_path
 
     @classmethod

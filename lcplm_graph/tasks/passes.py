@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from lcplm_graph.errors import InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
+from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, LAST_RESIDUE
@@ -67,8 +68,7 @@ def run_passes(
     ndarray, dtype=float32, shape=(k, 25)
         One column for each letter of `RESIDUES`.
     """
-    if max_tokens < 1:
-        raise InputError(f"max_tokens must be at least 1, not {max_tokens}")
+    max_tokens = whole_number(max_tokens, "max_tokens")
     with reused_memory():
         for batch in _batches(streams, max_tokens):
             yield from _run_batch(lm, batch, log_probabilities)
@@ -76,15 +76,15 @@ def run_passes(
                 bar.update(sum(len(stream.ids) for stream in batch))
 
 
-@torch.inference_mode()
 def _run_batch(lm: MaskedLM, batch: list[Stream], log_probabilities: bool) -> list[FloatArray]:
     packed = pack([stream.ids for stream in batch])
     starts = packed.cu_seqlens[:-1].tolist()
     at = np.concatenate([stream.at + start for stream, start in zip(batch, starts, strict=True)])
-    logits = lm.logits(packed.to(lm.device))[torch.from_numpy(at).to(lm.device)].float()
-    if log_probabilities:
-        logits = logits.log_softmax(-1)
-    values = logits[:, COLUMNS].cpu().numpy()
+    with torch.inference_mode(), evaluating(lm):
+        logits = lm.logits(packed.to(lm.device))[torch.from_numpy(at).to(lm.device)].float()
+        if log_probabilities:
+            logits = logits.log_softmax(-1)
+        values = logits[:, COLUMNS].cpu().numpy()
     return np.split(values, np.cumsum([len(stream.at) for stream in batch])[:-1])
 
 

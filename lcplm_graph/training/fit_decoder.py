@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lcplm_graph.models.relation import Dropout, RelationDecoder
 from lcplm_graph.process import one_thread, seeded
+from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.training.data import keyed_generator
 from lcplm_graph.training.optim import learning_rate_factor
@@ -24,6 +25,8 @@ DROPOUT = 0.2
 DROP = 7
 _DRAW = 8
 _HALF = 1024
+# Seeds of negatives for each seed of a fit.
+_BLOCKS = 1000
 NEGATIVES_FOR = 100
 """Steps with the same negatives to draw from."""
 
@@ -82,7 +85,8 @@ def fit_decoder_on(
 def known_pairs(split: Split, seed: int, block: int) -> Labelled:
     """Training edges, and as many negatives, which differ from block to block."""
     positives = split.positives("train")
-    pairs = np.concatenate([positives, split.negatives("train", seed=seed * 1000 + block)])
+    negatives = split.negatives("train", seed=derived_seed(seed, _BLOCKS, block))
+    pairs = np.concatenate([positives, negatives])
     return Labelled(pairs, np.arange(len(pairs)) < len(positives))
 
 

@@ -7,7 +7,7 @@ from os import PathLike
 
 import numpy as np
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.ops.random_walk import random_walk
 from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw, make_law
 from lcplm_graph.seeds import checked_seed
@@ -34,10 +34,12 @@ class WalkSampler:
     weighted : bool
         Choose edges in proportion to `split.message_weight`, else all alike.
     seed : int
-        Any integer.
+        From 0 to 2**63 - 1.
 
     Raises
     ------
+    ConfigError
+        If the seed is none.
     InputError
         If `split` is not a `Split`, `length` is below 1, `p` or `q` not within [1e-9, 1e9], or
         weights are asked for that the split does not have.
@@ -83,9 +85,7 @@ class WalkSampler:
         self, graph: WalkGraph, length: int, p: float, q: float, weighted: bool, seed: int
     ) -> None:
         self.graph = graph
-        self.length = operator.index(length)
-        if self.length < 1:
-            raise InputError(f"a walk needs a length of at least 1 protein, not {length}")
+        self.length = whole_number(length, "the length of a walk")
         self.p, self.q, self.weighted = p, q, bool(weighted)
         self._law = make_law(p=p, q=q, weighted=weighted)
         self.seed = checked_seed(seed)

@@ -22,7 +22,7 @@ from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.download import cache_root
 from lcplm_graph.io import atomic_path, locked_folder, read_json, write_json
 from lcplm_graph.models.names import SEEN_EDGES
-from lcplm_graph.numeric import map_array
+from lcplm_graph.numeric import map_array, whole_number
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.seeds import checked_seed
@@ -179,7 +179,7 @@ class ShardedWalkStream(WalkSource):
         taxa = [shard.facts["taxon"] for shard in shards]
         if not taxa or len(set(taxa)) != len(taxa):
             raise InputError(f"walks need several different species, not the taxa {taxa}")
-        self.shards, self.max_tokens = list(shards), operator.index(max_tokens)
+        self.shards, self.max_tokens = list(shards), whole_number(max_tokens, "max_tokens")
         self.starts = np.cumsum([0, *(shard.num_nodes for shard in shards)])
         self._options: dict[str, Any] = {"length": length, "p": p, "q": q, "weighted": weighted}
         self._negative_rate = negative_rate
@@ -195,7 +195,13 @@ class ShardedWalkStream(WalkSource):
         return species, index // total * size + place - int(self.starts[species])
 
     def walks(self, start: int, stop: int, length: int | None = None) -> WalkTokens:
-        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all."""
+        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all.
+
+        Raises
+        ------
+        InputError
+            As `WalkStream.walks`.
+        """
         parts = []
         for index in range(operator.index(start), operator.index(stop)):
             species, number = self.locate(index)

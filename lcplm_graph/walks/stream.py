@@ -11,6 +11,7 @@ import numpy as np
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.ops.random_walk.reference import derive_key
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
@@ -143,7 +144,7 @@ class WalkSource(ABC):
 
     def walks_per_batch(self, max_tokens: int) -> int:
         """Return how many walks a batch of at most `max_tokens` tokens has."""
-        size = operator.index(max_tokens) // self.max_tokens
+        size = whole_number(max_tokens, "max_tokens") // self.max_tokens
         if size < 1:
             raise InputError(
                 f"a batch of {max_tokens} tokens holds no walk of {self.max_tokens}; give batches "
@@ -211,7 +212,7 @@ class WalkStream(WalkSource):
         if not 0.0 <= negative_rate <= 1.0:
             raise InputError(f"negative_rate must be between 0 and 1, not {negative_rate!r}")
         self.sampler = sampler
-        self.max_tokens = operator.index(max_tokens)
+        self.max_tokens = whole_number(max_tokens, "max_tokens", least=0)
         self.negative_rate = float(negative_rate)
         self.seed = sampler.seed if seed is None else checked_seed(seed)
         self.residues = store if isinstance(store, ResidueTable) else ResidueTable.from_store(store)
@@ -240,7 +241,15 @@ class WalkStream(WalkSource):
             )
 
     def walks(self, start: int, stop: int, length: int | None = None) -> WalkTokens:
-        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all."""
+        """Return streams `start` to ``stop - 1``, end to end; of each `length` proteins, or all.
+
+        Raises
+        ------
+        InputError
+            If `length` is no whole number from 1, or the streams are too many to count.
+        """
+        if length is not None:
+            length = whole_number(length, "the length of a walk")
         found = self.sampler.hops(start, stop, self.negative_rate)
         nodes, negative = (np.ascontiguousarray(array[:, :length]) for array in found)
         offsets = self.residues.offsets

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.errors import SequenceError
+from lcplm_graph.errors import ConfigError, SequenceError
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.pooling import POOLS, pooled_dim
 
@@ -41,6 +41,10 @@ class EncoderCase(ABC):
 
     @pytest.mark.parametrize("pool", POOLS)
     def test_a_protein_does_not_depend_on_its_batch_mates(self, encoder, pool):
+        if pool not in encoder.pools:
+            with pytest.raises(ConfigError, match=f"pooling {pool} has no meaning"):
+                encoder.embed(PROTEINS, pool)
+            return
         together = encoder.embed(PROTEINS, pool, max_tokens=30)
         alone = torch.cat([encoder.embed([protein], pool) for protein in PROTEINS])
         assert together.shape == (len(PROTEINS), pooled_dim(encoder.dim, pool))

@@ -11,8 +11,10 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import (
     auroc,
     average_precision,
+    calibration_error,
     hits_at_k,
     precision_at_recall,
+    reliability_bins,
 )
 
 #: Coarse scores, so that ties are common.
@@ -122,3 +124,10 @@ def test_bad_arguments():
         auroc([1, 0], [0.2, 0.1], weights=[1, -1])
     with pytest.raises(InputError, match="no positives"):
         hits_at_k([], [0.1], 1)
+
+
+@pytest.mark.parametrize("bins", [0, -1, 2.5, None])
+def test_bins_are_a_whole_number(bins):
+    for ask in (calibration_error, reliability_bins):
+        with pytest.raises(InputError, match="bins must be a whole number from 1, not"):
+            ask([1, 0], [0.5, 0.5], bins=bins)

@@ -178,7 +178,7 @@ def test_bad_input_is_named(fasta, tmp_path):
     encoder.max_length = 50
     with pytest.raises(InputError, match=r"at most 50 residues, but \d+ proteins are longer"):
         EmbedJob(path, encoder, tmp_path / "l.npz")
-    with pytest.raises(ConfigError, match="max_tokens must be at least 1, not 0"):
+    with pytest.raises(InputError, match="max_tokens must be a whole number from 1, not 0"):
         EmbedJob(path, encoder, tmp_path / "m.npz", max_tokens=0)
     twice = tmp_path / "twice.fasta"
     twice.write_text(">a\nMKT\n>a\nMKV\n")

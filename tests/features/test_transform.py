@@ -129,7 +129,7 @@ def test_senseless_options_are_refused():
         AddProteinFeatures("composition", context="random")
     split = Split("random", 4, [[0, 1]], [[0, 1]], [[2, 3]], [1])
     with pytest.raises(ConfigError, match="no <cls> of its own"):
-        AddProteinFeatures("composition", "cls", context="walks", split=split)
+        AddProteinFeatures("random:1m", "cls", context="walks", split=split)
 
 
 def test_nan_features_are_refused():

@@ -6,17 +6,21 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from torch_geometric.data import Data
 
 from lcplm_graph.errors import CheckpointError, ConfigError, InputError
 from lcplm_graph.evaluation.metrics import calibration_error
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.inference import partners_of
+from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkModel, LinkScores
-from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES
+from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES, Recipe
 from lcplm_graph.heads.structure import COLUMNS, PairStructure
 from lcplm_graph.models.names import CONFIG
+from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled, Split
@@ -200,6 +204,16 @@ def test_pairs_of_new_proteins_alone_need_no_graph():
     assert all(member.between is None for member in model.members)
 
 
+def test_facts_may_be_numbers_of_numpy_and_nothing_that_json_lacks(tmp_path):
+    model = LinkModel([LinkPredictor(4, conv="none").eval()], [Recipe()])
+    model.facts = {"farthest": np.float32(2), "pairs": np.int64(3)}
+    assert LinkModel.load(model.save(tmp_path)).facts == {"farthest": 2.0, "pairs": 3}
+    model.facts = {"when": np.datetime64("2020-01-01")}
+    with pytest.raises(InputError, match="is of type date"):
+        model.save(tmp_path)
+    assert LinkModel.load(tmp_path).facts["pairs"] == 3
+
+
 def test_a_folder_without_weights_is_named(tmp_path):
     """The reader of weights does not say which file is missing."""
     (tmp_path / "config.json").write_text("{}")
@@ -232,3 +246,60 @@ def test_a_model_of_a_later_version_is_refused(tmp_path):
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     with pytest.raises(CheckpointError, match="format 2, this version reads 1"):
         LinkModel.load(tmp_path)
+
+
+WRONG_PAIRS = {
+    "not found": (
+        [[0, 1], [-1, 2]],
+        r"pairs\[1\] = \[-1, 2\] names .*; -1 is a name that was not fo",
+    ),
+    "beyond the end": ([[0, 6]], r"pairs\[0\] = \[0, 6\] names a protein outside 0\.\.5$"),
+    "not whole": ([[0.5, 1.0]], r"integers of shape \(n, 2\)"),
+    "three": ([[0, 1, 2]], r"integers of shape \(n, 2\)"),
+}
+
+
+@pytest.mark.parametrize(("pairs", "match"), WRONG_PAIRS.values(), ids=WRONG_PAIRS)
+def test_pairs_outside_the_graph_have_no_answer(pairs, match):
+    edges = np.array([[0, 1], [1, 2]])
+    split = Split("C1", 6, edges, edges, edges[:0], [])
+    model = LinkPredictor(4, channels=8, conv="none").eval()
+    scores = LinkScores([(model, torch.randn(6, 4))], split)
+    near = Interologs(sparse.eye_array(6, format="csr"), edges)
+    doors = (scores.probability, scores.log_odds, split.classify, PairStructure(edges, 6).of)
+    for door in (*doors, near.of, lambda asked: pair_hashes(np.arange(6), asked)):
+        with pytest.raises(InputError, match=match):
+            door(np.array(pairs))
+
+
+def test_proteins_outside_the_graph_have_no_row():
+    split = known_split()
+    features = torch.randn(split.num_nodes, 4)
+    model = LinkModel([LinkPredictor(4, channels=8, conv="none").eval()], [Recipe()])
+    scores = model.on(features, split)
+    near = Interologs(sparse.eye_array(split.num_nodes, format="csr"), split.message)
+    structure = PairStructure(split.message, split.num_nodes)
+    for wrong in (-1, split.num_nodes):
+        for door in (
+            lambda node: scores.row(node, np.arange(3)),
+            lambda node: scores.row(0, np.array([node])),
+            lambda node: scores.rows(np.array([node])),
+            lambda node: near.row(node, np.arange(3)),
+            lambda node: near.row(0, np.array([node])),
+            lambda node: next(structure.rows(np.array([node]))),
+        ):
+            with pytest.raises(InputError, match="names a protein outside"):
+                door(wrong)
+    with pytest.raises(InputError, match=r"nodes\[0\] = 60 names a protein outside"):
+        next(partners_of(model, features, split, features[:2], np.array([60, -1])))
+    with pytest.raises(InputError, match=r"nodes of shape \(1,\) for features of 2 proteins"):
+        next(partners_of(model, features, split, features[:2], np.array([3])))
+
+
+def test_views_of_pairs_have_the_answers_of_copies():
+    split = known_split()
+    model = LinkPredictor(4, channels=8, conv="none", structure=True).eval()
+    scores = LinkScores([(model, torch.randn(split.num_nodes, 4))], split)
+    turned = split.message[:, ::-1]
+    np.testing.assert_array_equal(scores.log_odds(turned), scores.log_odds(turned.copy()))
+    np.testing.assert_array_equal(scores.row(0, turned[:, 0]), scores.row(0, turned[:, 0].copy()))

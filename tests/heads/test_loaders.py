@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.sampler import NodeSamplerInput
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link import LinkPredictor
@@ -101,7 +102,7 @@ def test_the_split_of_another_graph_is_refused():
     edges = torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
     data = Data(x=torch.rand(6, 3), edge_index=edges, edge_attr=torch.rand(6, 2))
     split = make_split(Data(edge_index=edges.flip(1)[:, :5], num_nodes=6), "random", valid=0.2)
-    with pytest.raises(InputError, match="the graph has 7 proteins and the split 6"):
+    with pytest.raises(InputError, match="a graph of 7 proteins and a split of 6"):
         link_loader(Data(edge_index=edges, num_nodes=7), split, "train", [2])
     data.edge_index = edges[:, :2]
     data.edge_attr = data.edge_attr[:2]
@@ -125,3 +126,42 @@ def test_senseless_requests_are_refused():
         NeighborSampler(data.edge_index, 80, [0])
     with pytest.raises(InputError, match=r"outside 0\.\.9"):
         NeighborSampler(data.edge_index, 10, [3])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "match"),
+    [
+        (torch.tensor([1, 9999]), r"nodes\[1\] = 9999 names a protein outside 0\.\.79"),
+        (torch.tensor([10_000_000]), "names a protein outside"),
+        (torch.tensor([80]), "names a protein outside"),
+        (torch.tensor([-1]), "-1 is a name that was not found, leave it out"),
+        ([0, 80], "names a protein outside"),
+        (torch.tensor([[0, 1]]), r"integers of shape \(n,\)"),
+        (torch.tensor([0.5]), r"integers of shape \(n,\)"),
+        (torch.ones(79, dtype=torch.bool), r"a mask over 80 proteins has shape \(79,\)"),
+    ],
+)
+def test_proteins_outside_the_graph_are_refused_at_once(nodes, match):
+    """They were written to beyond the ends of arrays, which ends the process or spoils others."""
+    with pytest.raises(InputError, match=match):
+        node_loader(graph(), nodes, [3])
+
+
+def test_the_sampler_refuses_proteins_outside_the_graph():
+    sampler = NeighborSampler(graph().edge_index, 80, [3])
+    for wrong in (-1, 80, 9999):
+        with pytest.raises(InputError, match="names a protein outside"):
+            sampler.sample_from_nodes(NodeSamplerInput(input_id=None, node=torch.tensor([wrong])))
+
+
+def test_masks_lists_and_all_proteins_are_asked_for():
+    mask = torch.arange(80) % 2 == 0
+    for nodes, wanted in ((mask, mask.nonzero()[:, 0]), ([5, 3], torch.tensor([5, 3]))):
+        loader = node_loader(graph(), nodes, [3], batch_size=100)
+        assert torch.equal(torch.cat([b.n_id[: b.batch_size] for b in loader]), wanted)
+    assert sum(b.batch_size for b in node_loader(graph(), None, [3])) == 80
+
+
+def test_a_split_of_another_graph_is_refused():
+    with pytest.raises(InputError, match="a graph of 70 proteins and a split of 80"):
+        link_loader(graph(nodes=70), make_split(graph(), "C1"), "valid", [3])

@@ -10,6 +10,8 @@ from lcplm_graph import AddProteinFeatures, LinkPredictor, load_encoder
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.embed import EmbedJob
 from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.models.masked_lm import load_masked_lm
+from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.models.shipped import shipped_folder
 from lcplm_graph.models.zero_shot import score_pairs
 
@@ -51,3 +53,10 @@ def test_an_encoder_may_be_named(doors, door):
 def test_what_is_no_encoder_has_no_precision_either():
     with pytest.raises(ConfigError, match="the name of one, not int"):
         AddProteinFeatures(3, precision="bfloat16")
+
+
+@pytest.mark.parametrize("name", [None, 5, b"composition", ["composition"]])
+def test_what_is_no_name_loads_no_encoder(name):
+    for load in (load_encoder, load_masked_lm, load_in_precision):
+        with pytest.raises(ConfigError, match=f"name or folder, not by {type(name).__name__}"):
+            load(name)

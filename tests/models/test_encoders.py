@@ -18,6 +18,12 @@ from lcplm_graph.errors import (
     SequenceError,
     UnknownNameError,
 )
+from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.features.transform import AddProteinFeatures
+from lcplm_graph.finetuning.model import PropertyModel
+from lcplm_graph.finetuning.target import Target
+from lcplm_graph.heads.function import FunctionPredictor
+from lcplm_graph.heads.recipe import link_features
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import Esm2Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -262,3 +268,33 @@ def test_untrained_encoders_of_several_threads_are_one():
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: load_encoder("random:1m").fingerprint(), range(6)))
     assert set(found) == {load_encoder("random:1m").fingerprint()}
+
+
+@pytest.mark.parametrize("max_tokens", [None, 0, -5, 10.0, "9"])
+def test_a_budget_of_tokens_is_a_whole_number(max_tokens):
+    encoder = load_encoder("composition")
+    for ask in (encoder.embed, encoder.embed_residues):
+        with pytest.raises(InputError, match="max_tokens must be a whole number from 1, not"):
+            ask(["MKT"], max_tokens=max_tokens)
+    with pytest.raises(InputError, match="max_tokens must be a whole number from 1, not"):
+        cached_embeddings(encoder, ["MKT"], max_tokens=max_tokens)
+    with pytest.raises(InputError, match="max_tokens must be a whole number from 1, not"):
+        AddProteinFeatures(encoder, max_tokens=max_tokens)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda encoder: encoder.embed(["MKT"], pool="cls"),
+        lambda encoder: encoder.embed_batch(["MKT"], "cls"),
+        lambda encoder: cached_embeddings(encoder, ["MKT"], "cls"),
+        lambda encoder: AddProteinFeatures(encoder, "cls"),
+        lambda encoder: link_features(encoder, ["MKT"], pool="cls"),
+        lambda encoder: FunctionPredictor(encoder=encoder, pool="cls", num_terms=1),
+        lambda encoder: PropertyModel(encoder, Target("regression", ("x",)), pool="cls"),
+    ],
+)
+def test_a_pooling_without_meaning_for_an_encoder_is_refused(ask):
+    """Where no state of <cls> stands, all proteins were zero."""
+    with pytest.raises(ConfigError, match="pooling cls has no meaning for composition; take one"):
+        ask(load_encoder("composition"))

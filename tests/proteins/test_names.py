@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lcplm_graph.errors import UnknownNameError
+from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.proteins.names import NameIndex
 
 IDS = ["9606.ENSP1", "9606.ENSP2", "9606.ENSP3", "sp|P12345|AATM_RABIT"]
@@ -59,3 +59,11 @@ def test_a_stronger_kind_of_name_wins() -> None:
     index = NameIndex(["a", "b"], ["b", "x"])
     assert index.find("b") == [1]
     assert NameIndex(["1", "2"], ["X", "x"]).find("X") == [0]
+
+
+@pytest.mark.parametrize("name", [None, 3, b"TP53", ["TP53"]])
+def test_what_is_no_text_names_no_protein(name):
+    index = NameIndex(["9606.ENSP1"], ["TP53"])
+    for ask in (index.row, index.find):
+        with pytest.raises(InputError, match=f"named by a text, not by {type(name).__name__}"):
+            ask(name)

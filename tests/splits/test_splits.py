@@ -167,6 +167,38 @@ def test_same_seed_same_split_and_saved_split_is_the_same(kind, tmp_path):
     assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["split.json", "split.npz"]
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: split_of("C3", np.int64(1)),
+        lambda: split_of("C1", 1, test=np.float32(0.2)),
+        lambda: make_split(
+            Data(edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]), num_nodes=4), "temporal",
+            time=[1, 2, 3], valid_from=np.int64(2), test_from=np.int64(3),
+        ),
+        lambda: Split("random", np.int64(5), [[0, 1]], [[0, 1]], [[1, 2]], [1]),
+        lambda: Split("random", 5, [[0, 1]], [[0, 1]], [], [], info={"a": [np.int64(3)]}),
+    ],
+)  # fmt: skip
+def test_numbers_of_numpy_are_saved_as_plain_ones(make, tmp_path):
+    split = make()
+    again = Split.load(split.save(tmp_path / "split"))
+    assert again.info == split.info
+    assert again.fingerprint == split.fingerprint
+
+
+def test_a_split_that_cannot_be_saved_leaves_the_one_that_is_there(tmp_path):
+    """The arrays were replaced before the description was known to be writable."""
+    path = split_of("C1", 1).save(tmp_path / "split")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    bad = Split("random", 5, [[0, 1]], [[0, 1]], [], [], info={"a": {1, 2}})
+    with pytest.raises(
+        InputError, match=r"split\.json cannot hold .*\{1, 2\} is of type set.*; give"
+    ):
+        bad.save(path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_other_seed_other_split():
     graph = random_graph(0)
     assert (

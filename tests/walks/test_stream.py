@@ -248,6 +248,8 @@ def test_cropping_is_announced_once():
     [
         ({"max_tokens": 66}, "give at least 67"),
         ({"max_tokens": 0}, "at least 67"),
+        ({"max_tokens": None}, "max_tokens must be a whole number"),
+        ({"max_tokens": 100.0}, "max_tokens must be a whole number"),
         ({"negative_rate": -0.1}, "negative_rate"),
         ({"negative_rate": float("nan")}, "negative_rate"),
     ],
@@ -255,6 +257,15 @@ def test_cropping_is_announced_once():
 def test_bad_options_are_refused(change, word):
     with pytest.raises(InputError, match=word):
         make_stream(**change)
+
+
+@pytest.mark.parametrize("length", [0, -1, 1.5])
+def test_walks_are_cut_to_one_protein_at_least(length):
+    """Of -1, walks lost their last protein."""
+    with pytest.raises(InputError, match="length of a walk must be a whole number from 1"):
+        make_stream().walks(0, 3, length=length)
+    with pytest.raises(InputError, match="length of a walk must be a whole number from 1"):
+        WalkSampler(make_split(), length)
 
 
 def test_graphs_and_sequences_must_belong_together():
