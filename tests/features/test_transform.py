@@ -52,7 +52,7 @@ def test_ids_that_do_not_match_are_counted_and_shown():
         r"'9606\.y'; the 4 sequences are named like 'a', 'b', 'c'",
     ):
         add(graph(["a", "9606.x", "9606.y"]))
-    with pytest.raises(InputError, match="features need sequences"):
+    with pytest.raises(InputError, match="sequences are needed"):
         AddProteinFeatures("composition", progress=False)(graph("ab"))
     with pytest.raises(InputError, match="3 proteins without `protein_id`, and there are 4"):
         add(Data(edge_index=torch.tensor([[0], [1]]), num_nodes=3))
