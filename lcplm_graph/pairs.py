@@ -133,15 +133,26 @@ def single_graph(data: Any, *, edges: bool = True) -> Any:
     Raises
     ------
     InputError
-        If there is no `edge_index` or `num_nodes`.
+        If there is no `edge_index` or `num_nodes`, or nodes are of several kinds.
     """
-    if not hasattr(data, "edge_index") and hasattr(data, "__getitem__"):
+    is_dataset = not hasattr(data, "edge_index") and hasattr(data, "__getitem__")
+    if is_dataset and not _has_kinds(data):
         data = data[0]
+    if _has_kinds(data):
+        raise InputError(
+            f"this is {type(data).__name__}, a graph of several kinds of nodes or edges; give a "
+            "graph of one kind, such as to_homogeneous() makes"
+        )
     if getattr(data, "num_nodes", None) is None:
         raise InputError(f"this is {type(data).__name__}, not a graph of proteins")
     if edges and getattr(data, "edge_index", None) is None:
         raise InputError("these proteins have no graph: `edge_index` is missing")
     return data
+
+
+def _has_kinds(data: Any) -> bool:
+    """Tell whether it is PyG's heterogeneous graph, which this module does without importing."""
+    return hasattr(data, "node_types") and hasattr(data, "edge_types")
 
 
 def pair_graph(data: Any) -> PairGraph:

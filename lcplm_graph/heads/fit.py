@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
@@ -98,8 +98,16 @@ def fit_function(
     edge_index : Tensor, dtype=int64, shape=(2, m)
     labels : Tensor, dtype=bool, shape=(n, terms)
     train, valid : Tensor, dtype=bool, shape=(n,)
-        Masks; `valid` may be empty.
+        Masks; `valid` may be all False.
+
+    Raises
+    ------
+    InputError
+        If `train` or `valid` is no mask over the proteins, or nothing is in `train`.
+    TrainingError
+        If the loss is not finite.
     """
+    _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no protein is in the training part")
     batches = _row_batches(train, options)
@@ -141,7 +149,13 @@ def fit_homology(
     x : Tensor, shape=(n, d)
     classes : Tensor, dtype=int64, shape=(n,)
     train, valid : Tensor, dtype=bool, shape=(n,)
+
+    Raises
+    ------
+    InputError, TrainingError
+        As `fit_function`.
     """
+    _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no domain is in the training part")
 
@@ -154,6 +168,19 @@ def fit_homology(
     return fit_head(
         model, loss, score if bool(valid.any()) else None, options, "validation accuracy"
     )
+
+
+def _check_masks(count: int, train: Tensor, valid: Tensor) -> None:
+    """Refuse indices, which would be taken for a mask of the wrong rows."""
+    for name, mask in (("train", train), ("valid", valid)):
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (count,):
+            found = type(mask).__name__
+            if isinstance(mask, Tensor):
+                found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+            raise InputError(
+                f"{name} must be a mask, bool of shape ({count},), not {found}; set a mask at the "
+                "indices to True"
+            )
 
 
 def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:
@@ -189,6 +216,11 @@ def fit_head(
     -------
     nn.Module
         The same object, in evaluation mode.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite.
     """
     with seeded_dropout(options.seed), one_thread():
         _loop(model, loss, score, options, what)
@@ -212,6 +244,11 @@ def _loop(
         model.train()
         optimizer.zero_grad()
         value = loss(step)
+        if not bool(torch.isfinite(value)):
+            raise TrainingError(
+                f"the loss is {float(value.detach())} at step {step + 1}; look for features that "
+                "are not finite, or lower lr"
+            )
         value.backward()
         optimizer.step()
         schedule.step()

@@ -71,6 +71,8 @@ def fit_link(
     ------
     InputError
         If `x` has not one row per protein, or there is nothing to train on.
+    TrainingError
+        If the loss is not finite.
     """
     if len(x) != split.num_nodes:
         raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
