@@ -127,7 +127,7 @@ def fit_function(
     def score() -> float:
         from sklearn.metrics import average_precision_score
 
-        predicted = logits(valid_rows).sigmoid().numpy()
+        predicted = finite_logits(logits(valid_rows)).sigmoid().numpy()
         return float(average_precision_score(labels[valid].numpy().ravel(), predicted.ravel()))
 
     return fit_head(model, loss, score if bool(valid.any()) else None, options, "validation AP")
@@ -163,7 +163,8 @@ def fit_homology(
         return F.cross_entropy(model(x[train]), classes[train])
 
     def score() -> float:
-        return float((model(x[valid]).argmax(1) == classes[valid]).float().mean())
+        found = finite_logits(model(x[valid]))
+        return float((found.argmax(1) == classes[valid]).float().mean())
 
     return fit_head(
         model, loss, score if bool(valid.any()) else None, options, "validation accuracy"
@@ -220,7 +221,7 @@ def fit_head(
     Raises
     ------
     TrainingError
-        If the loss is not finite.
+        If the loss, or what is learned, is not finite.
     """
     with seeded_dropout(options.seed), one_thread():
         _loop(model, loss, score, options, what)
@@ -245,10 +246,7 @@ def _loop(
         optimizer.zero_grad()
         value = loss(step)
         if not bool(torch.isfinite(value)):
-            raise TrainingError(
-                f"the loss is {float(value.detach())} at step {step + 1}; look for features that "
-                "are not finite, or lower lr"
-            )
+            raise _not_finite(f"the loss is {float(value.detach())} at step {step + 1}")
         value.backward()
         optimizer.step()
         schedule.step()
@@ -263,6 +261,25 @@ def _loop(
             best, state = reached, copy.deepcopy(model.state_dict())
     if state is not None:
         model.load_state_dict(state)
+    elif not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+        raise _not_finite("weights are not finite after the last step")
+
+
+def finite_logits(logits: Tensor) -> Tensor:
+    """Return logits of validation as they are.
+
+    Raises
+    ------
+    TrainingError
+        If one is not finite.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        raise _not_finite("logits of the validation part are not finite")
+    return logits
+
+
+def _not_finite(what: str) -> TrainingError:
+    return TrainingError(f"{what}; look for features that are not finite, or lower lr")
 
 
 def _rate(steps: int) -> Callable[[int], float]:

@@ -14,6 +14,7 @@ from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.fit import (
     FitOptions,
     fit_function,
+    fit_head,
     fit_homology,
 )
 from lcplm_graph.heads.fit_link import fit_link, message_graph
@@ -384,3 +385,20 @@ def test_heads_take_features_of_another_precision(conv):
     weight = torch.rand(graph.edge_index.shape[1])
     found = head.embed(x.double(), graph.edge_index, weight.double())
     assert torch.equal(found, head.embed(x, graph.edge_index, weight))
+
+
+def test_weights_that_leave_all_bounds_end_the_training():
+    """Checks on validation ended with an error of sklearn, a head without them was kept."""
+    graph, x, group = planted()
+    train = torch.arange(160) % 2 == 1
+    far = FitOptions(steps=1, batch_size=100, lr=1e30)
+    labels = torch.nn.functional.one_hot(group, 8).bool()
+    head = FunctionPredictor(8, num_terms=8, conv="none")
+    with pytest.raises(TrainingError, match="logits of the validation part are not finite; look"):
+        fit_function(head, x, torch.empty((2, 0)).long(), labels, train, ~train, far)
+    with pytest.raises(TrainingError, match="logits of the validation part are not finite; look"):
+        fit_link(LinkPredictor(8), x, make_split(graph, "C1", seed=0), far)
+    head = torch.nn.Linear(2, 1)
+    with pytest.raises(TrainingError, match="weights are not finite after the last step; look"):
+        # The root has no gradient at zero.
+        fit_head(head, lambda _step: (0 * head.weight).sqrt().sum(), None, FitOptions(steps=1), "")
