@@ -133,18 +133,28 @@ def single_graph(data: Any, *, edges: bool = True) -> Any:
     Raises
     ------
     InputError
-        If there is no `edge_index` or `num_nodes`.
+        If there is no `edge_index` or `num_nodes`, or nodes are of several kinds.
     """
     # PyG's datasets in memory (told by `indices`, as importing PyG takes a second) have the
     # attributes of their graph, too, but those before the transform.
     is_dataset = hasattr(type(data), "indices") or not hasattr(data, "edge_index")
-    if is_dataset and hasattr(data, "__getitem__"):
+    if is_dataset and hasattr(data, "__getitem__") and not _has_kinds(data):
         data = data[0]
+    if _has_kinds(data):
+        raise InputError(
+            f"this is {type(data).__name__}, a graph of several kinds of nodes or edges; give a "
+            "graph of one kind, such as to_homogeneous() makes"
+        )
     if getattr(data, "num_nodes", None) is None:
         raise InputError(f"this is {type(data).__name__}, not a graph of proteins")
     if edges and getattr(data, "edge_index", None) is None:
         raise InputError("these proteins have no graph: `edge_index` is missing")
     return data
+
+
+def _has_kinds(data: Any) -> bool:
+    """Tell whether it is PyG's heterogeneous graph, which this module does without importing."""
+    return hasattr(data, "node_types") and hasattr(data, "edge_types")
 
 
 def pair_graph(data: Any) -> PairGraph:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -21,6 +21,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import pair_graph, single_graph
 from lcplm_graph.proteins.graphs import graph_and_sequences
+from lcplm_graph.proteins.mappings import as_store, id_list
 from lcplm_graph.proteins.store import SequenceStore
 
 _WEIGHT = "weight"
@@ -138,11 +139,11 @@ def from_dataframe(
         if name is not None and list(frame.columns).count(name) != 1:
             there = ", ".join(map(str, frame.columns)) or "none"
             raise InputError(f"no column {name}; there are {there}")
-    a, b = _ids(frame[source], source), _ids(frame[target], target)
+    a, b = id_list(frame[source], source), id_list(frame[target], target)
     weights = np.ones(len(frame), np.float32)
     if weight is not None:
         weights = _weights(frame[weight], a, b, check_scale(scale))
-    return _assemble(a, b, weights, _as_store(sequences), nodes=())
+    return _assemble(a, b, weights, as_store(sequences), nodes=())
 
 
 def from_networkx(
@@ -180,7 +181,7 @@ def from_networkx(
     """
     if not isinstance(graph, nx.Graph):
         raise InputError(f"this is {type(graph).__name__}, not a NetworkX graph")
-    nodes = _ids(list(graph.nodes), "nodes")
+    nodes = id_list(list(graph.nodes), "nodes")
     name_of = dict(zip(graph.nodes, nodes, strict=True))
     if len(set(nodes)) < len(nodes):
         raise InputError("two nodes have one name as text, as 1 and '1'")
@@ -191,7 +192,7 @@ def from_networkx(
     edges = list(graph.edges(data=weight, default=check_scale(scale)))
     a, b = ([name_of[edge[side]] for edge in edges] for side in (0, 1))
     weights = _weights([edge[2] for edge in edges], a, b, scale)
-    dataset = _assemble(a, b, weights, _as_store(sequences), nodes)
+    dataset = _assemble(a, b, weights, as_store(sequences), nodes)
     symbols = {name_of[node]: str(s) for node, s in graph.nodes(data="symbol") if s is not None}
     return _with_symbols(dataset, symbols)
 
@@ -261,32 +262,6 @@ def _edge_list(data: Data) -> pd.DataFrame:
             "weight": data.edge_weight.numpy()[once],
         }
     )
-
-
-def _as_store(sequences: SequenceStore | Mapping[Any, str] | pd.Series) -> SequenceStore:
-    if isinstance(sequences, SequenceStore):
-        return sequences
-    if not isinstance(sequences, Mapping | pd.Series):
-        raise InputError(
-            "sequences are a SequenceStore or a mapping of id to sequence, not "
-            f"{type(sequences).__name__}"
-        )
-    names, texts = zip(*sequences.items(), strict=True) if len(sequences) else ((), ())
-    return SequenceStore.from_records(_ids(names, "the sequences' ids"), texts)
-
-
-def _ids(values: Iterable[Any], column: str) -> list[str]:
-    """Return ids as text; whole numbers are written out, what is missing is refused."""
-    found = list(values)
-    for row, value in enumerate(found):
-        if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
-            raise InputError(
-                f"row {row} of {column}: the id is {value!r}; ids are text (pandas reads ids such "
-                "as NA as text with keep_default_na=False, and numbers with dtype=str)"
-            )
-        if not str(value).strip():
-            raise InputError(f"row {row} of {column}: the id is empty")
-    return [str(value) for value in found]
 
 
 def _weights(values: Any, a: Sequence[str], b: Sequence[str], scale: float) -> np.ndarray:

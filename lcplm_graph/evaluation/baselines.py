@@ -12,7 +12,7 @@ from scipy import sparse
 
 from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.numeric import FloatArray, finite
-from lcplm_graph.pairs import IntArray, adjacency
+from lcplm_graph.pairs import IntArray, adjacency, as_nodes, ordered_pairs
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
 _BLOCK = 4096
@@ -69,8 +69,14 @@ class LinkBaseline:
         )
 
     def score(self, pairs: IntArray) -> FloatArray:
-        """Return the scores of pairs (n, 2), shape (n,)."""
-        pairs = np.asarray(pairs, np.int64).reshape(-1, 2)
+        """Return the scores of pairs (n, 2), shape (n,).
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
+        """
+        pairs = ordered_pairs(pairs, len(self._activity))
         if self.name == "degree":
             return self._activity[pairs].sum(axis=1)
         parts = [np.empty(0)]
@@ -80,7 +86,14 @@ class LinkBaseline:
         return np.concatenate(parts)
 
     def rows(self, proteins: IntArray) -> FloatArray:
-        """Return the scores of each protein with all proteins, shape (len(proteins), num_nodes)."""
+        """Return the scores of each protein with all proteins, shape (len(proteins), num_nodes).
+
+        Raises
+        ------
+        InputError
+            If a protein is outside the graph.
+        """
+        proteins = as_nodes(proteins, len(self._activity), "proteins")
         if self.name == "degree":
             return self._activity[proteins][:, None] + self._activity[None, :]
         return (self._weighted[proteins] @ self._graph.T).toarray()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import reused_memory
 from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.graphs import graph_and_sequences
+from lcplm_graph.proteins.mappings import as_store
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
@@ -45,8 +47,8 @@ class AddProteinFeatures(BaseTransform):
         edges are never seen.
     split : Split, optional
         Needed by ``context="walks"``, and by nothing else.
-    sequences : SequenceStore, optional
-        Default: those of the dataset, when it is given instead of its graph.
+    sequences : SequenceStore, or mapping of str to str, optional
+        By id. Default: those of the dataset, when it is given instead of its graph.
     walk_length, walks_per_protein, walk_tokens : int
         Proteins per walk, walks that start at each protein, and tokens per walk; proteins that do
         not fit are cropped to random windows, with one warning.
@@ -89,7 +91,7 @@ class AddProteinFeatures(BaseTransform):
         context: str | None = None,
         *,
         split: Split | None = None,
-        sequences: SequenceStore | None = None,
+        sequences: SequenceStore | Mapping[str, str] | None = None,
         walk_length: int = 4,
         walks_per_protein: int = 2,
         walk_tokens: int = MAX_TOKENS,
@@ -114,7 +116,8 @@ class AddProteinFeatures(BaseTransform):
         pool = self.encoder.chosen_pool(pool)
         if context == "walks" and pool == "cls":
             raise ConfigError("inside a walk a protein has no <cls> of its own; pool otherwise")
-        self.pool, self.context, self.split, self.sequences = pool, context, split, sequences
+        self.pool, self.context, self.split = pool, context, split
+        self.sequences = None if sequences is None else as_store(sequences)
         self.walk_length = whole_number(walk_length, "walk_length")
         self.walks_per_protein = whole_number(walks_per_protein, "walks_per_protein")
         self.walk_tokens = whole_number(walk_tokens, "walk_tokens")

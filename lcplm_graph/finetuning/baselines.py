@@ -17,7 +17,7 @@ from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.partition import Partition, labelled
 from lcplm_graph.finetuning.target import Array, Target
-from lcplm_graph.heads.fit import FitOptions, fit_head
+from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.process import seeded
 from lcplm_graph.tokens.masking import IGNORE
@@ -92,7 +92,8 @@ def _of_composition(
     )  # fmt: skip
 
     def answers(name: str) -> Array:
-        return target.answers(row_logits(model, examples, partition.rows[name], features))
+        found = row_logits(model, examples, partition.rows[name], features)
+        return target.answers(finite_logits(found))
 
     valid = labelled(examples.labels, partition.rows["valid"])
 

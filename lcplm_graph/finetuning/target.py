@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lcplm_graph.errors import CheckpointError
+from lcplm_graph.errors import CheckpointError, ConfigError, UnknownNameError
 from lcplm_graph.tokens.masking import IGNORE
 
 Kind = Literal["regression", "binary", "multiclass", "multilabel", "residue"]
@@ -33,12 +33,31 @@ class Target:
         Classes or labels; the second of two is the positive one; of a number, its column.
     mean, spread : float
         Of the training labels, where they are numbers.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind.
+    ConfigError
+        If the kind has other names, or mean and spread are not those of numbers.
     """
 
     kind: Kind
     names: tuple[str, ...]
     mean: float = 0.0
     spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UnknownNameError(
+                f"no kind of target {self.kind!r:.60}; choose one of {', '.join(KINDS)}"
+            )
+        if not self._makes_sense():
+            raise ConfigError(
+                f"no {self.kind} target has the names {self.names!r:.60}, mean {self.mean} and "
+                f"spread {self.spread}; give one name for a number, two for yes or no, else "
+                "several, all different, and a spread above 0"
+            )
 
     @property
     def outputs(self) -> int:
@@ -105,20 +124,19 @@ class Target:
             If `stored` was not made by `as_dict`.
         """
         try:
-            target = cls(
+            return cls(
                 stored["kind"], tuple(stored["names"]), float(stored["mean"]),
                 float(stored["spread"]),
             )  # fmt: skip
+        except ConfigError as error:
+            raise CheckpointError(f"not the description of a target ({error})") from error
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"not the description of a target ({error!r})") from error
-        if not target._makes_sense():
-            raise CheckpointError(f"not the description of a target ({dict(stored)!r:.80})")
-        return target
 
     def _makes_sense(self) -> bool:
         wanted = {"regression": self.names[:1], "binary": self.names[:2]}
         return (
-            self.kind in KINDS
+            isinstance(self.names, tuple | list)
             and all(isinstance(name, str) for name in self.names)
             and len(set(self.names)) == len(self.names) > 0
             and self.names == wanted.get(self.kind, self.names)

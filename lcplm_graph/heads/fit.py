@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
@@ -98,8 +98,16 @@ def fit_function(
     edge_index : Tensor, dtype=int64, shape=(2, m)
     labels : Tensor, dtype=bool, shape=(n, terms)
     train, valid : Tensor, dtype=bool, shape=(n,)
-        Masks; `valid` may be empty.
+        Masks; `valid` may be all False.
+
+    Raises
+    ------
+    InputError
+        If `train` or `valid` is no mask over the proteins, or nothing is in `train`.
+    TrainingError
+        If the loss is not finite.
     """
+    _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no protein is in the training part")
     batches = _row_batches(train, options)
@@ -119,7 +127,7 @@ def fit_function(
     def score() -> float:
         from sklearn.metrics import average_precision_score
 
-        predicted = logits(valid_rows).sigmoid().numpy()
+        predicted = finite_logits(logits(valid_rows)).sigmoid().numpy()
         return float(average_precision_score(labels[valid].numpy().ravel(), predicted.ravel()))
 
     return fit_head(model, loss, score if bool(valid.any()) else None, options, "validation AP")
@@ -141,7 +149,13 @@ def fit_homology(
     x : Tensor, shape=(n, d)
     classes : Tensor, dtype=int64, shape=(n,)
     train, valid : Tensor, dtype=bool, shape=(n,)
+
+    Raises
+    ------
+    InputError, TrainingError
+        As `fit_function`.
     """
+    _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no domain is in the training part")
 
@@ -149,11 +163,25 @@ def fit_homology(
         return F.cross_entropy(model(x[train]), classes[train])
 
     def score() -> float:
-        return float((model(x[valid]).argmax(1) == classes[valid]).float().mean())
+        found = finite_logits(model(x[valid]))
+        return float((found.argmax(1) == classes[valid]).float().mean())
 
     return fit_head(
         model, loss, score if bool(valid.any()) else None, options, "validation accuracy"
     )
+
+
+def _check_masks(count: int, train: Tensor, valid: Tensor) -> None:
+    """Refuse indices, which would be taken for a mask of the wrong rows."""
+    for name, mask in (("train", train), ("valid", valid)):
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (count,):
+            found = type(mask).__name__
+            if isinstance(mask, Tensor):
+                found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+            raise InputError(
+                f"{name} must be a mask, bool of shape ({count},), not {found}; set a mask at the "
+                "indices to True"
+            )
 
 
 def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:
@@ -189,6 +217,11 @@ def fit_head(
     -------
     nn.Module
         The same object, in evaluation mode.
+
+    Raises
+    ------
+    TrainingError
+        If the loss, or what is learned, is not finite.
     """
     with seeded_dropout(options.seed), one_thread():
         _loop(model, loss, score, options, what)
@@ -212,6 +245,8 @@ def _loop(
         model.train()
         optimizer.zero_grad()
         value = loss(step)
+        if not bool(torch.isfinite(value)):
+            raise _not_finite(f"the loss is {float(value.detach())} at step {step + 1}")
         value.backward()
         optimizer.step()
         schedule.step()
@@ -226,6 +261,25 @@ def _loop(
             best, state = reached, copy.deepcopy(model.state_dict())
     if state is not None:
         model.load_state_dict(state)
+    elif not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+        raise _not_finite("weights are not finite after the last step")
+
+
+def finite_logits(logits: Tensor) -> Tensor:
+    """Return logits of validation as they are.
+
+    Raises
+    ------
+    TrainingError
+        If one is not finite.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        raise _not_finite("logits of the validation part are not finite")
+    return logits
+
+
+def _not_finite(what: str) -> TrainingError:
+    return TrainingError(f"{what}; look for features that are not finite, or lower lr")
 
 
 def _rate(steps: int) -> Callable[[int], float]:

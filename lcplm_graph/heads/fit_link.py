@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.heads.fit import FitOptions, fit_head
+from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
@@ -71,6 +71,8 @@ def fit_link(
     ------
     InputError
         If `x` has not one row per protein, or there is nothing to train on.
+    TrainingError
+        If the loss is not finite.
     """
     if len(x) != split.num_nodes:
         raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
@@ -160,7 +162,8 @@ class _LinkFit:
         h = self.model.embed(self.x, self.edge_index, self.edge_weight)
         reached = [
             average_precision_score(
-                labels, self.model.decode(h, torch.from_numpy(pairs), structure).numpy()
+                labels,
+                finite_logits(self.model.decode(h, torch.from_numpy(pairs), structure)).numpy(),
             )
             for (pairs, labels), structure in zip(self.valid, self.valid_structure, strict=True)
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -102,6 +102,13 @@ class LinkModel:
         relatives : sparse array, shape=(num_nodes, num_nodes), optional
             Count interactions of relatives, too, see `Interologs`, with weights that validation
             pairs choose; without validation pairs they do not count.
+
+        Raises
+        ------
+        ConfigError
+            If there is to be no member.
+        InputError
+            If features are not finite, or not one row for each protein.
         """
         if members < 1:
             raise ConfigError(f"members must be at least 1, not {members}")
@@ -231,8 +238,29 @@ def _interologs(relatives: sparse.csr_array, split: Split) -> Interologs:
 
 
 def as_blocks(features: Blocks | Tensor) -> Blocks:
-    """Return features as blocks; a tensor is the block ``base``."""
-    return {BASE: features} if isinstance(features, Tensor) else features
+    """Return features as blocks; a tensor is the block ``base``.
+
+    Raises
+    ------
+    InputError
+        If a block is no tensor of two axes, or holds NaN or infinite numbers.
+    """
+    blocks = {BASE: features} if isinstance(features, Tensor) else features
+    if not isinstance(blocks, Mapping):
+        raise InputError(
+            "features are a tensor of shape (n, d), or a mapping of names to such, not "
+            f"{type(features).__name__}; torch.from_numpy makes one of an array"
+        )
+    for name, block in blocks.items():
+        if not isinstance(block, Tensor) or block.dim() != 2:
+            found = getattr(block, "shape", type(block).__name__)
+            raise InputError(f"features {name!r} are no tensor of shape (n, d) but {found}")
+        wrong = int((~torch.isfinite(block)).any(dim=1).sum())
+        if wrong:
+            raise InputError(
+                f"features {name!r} of {wrong} of {len(block)} proteins are NaN or infinite"
+            )
+    return blocks
 
 
 def _kinds(split: Split, conv: str | None) -> tuple[Recipe, ...]:

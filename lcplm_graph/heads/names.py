@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.errors import InputError, UnknownNameError
+from lcplm_graph.errors import UnknownNameError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray, is_in, pair_hashes
+from lcplm_graph.proteins.mappings import as_store
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -65,14 +66,7 @@ class KnownProteins:
         InputError
             If it is something else.
         """
-        if isinstance(sequences, SequenceStore):
-            store = sequences
-        elif hasattr(sequences, "items") and getattr(sequences, "ndim", 1) == 1:
-            pairs = [(str(name), text) for name, text in sequences.items()]
-            store = SequenceStore.from_records([n for n, _ in pairs], [text for _, text in pairs])
-        else:
-            kind = type(sequences).__name__
-            raise InputError(f"sequences are a mapping of name to sequence, not {kind}")
+        store = as_store(sequences)
         return cls(store, NameIndex(store.ids))
 
     def known(self, name: str) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,13 +83,14 @@ def species_pairs(
     """Hold out whole species (default: species drawn until the fractions are reached)."""
     graph = request.graph
     species = _node_values(taxon, request, "taxon")
+    valid_taxa, test_taxa = _taxa(valid_taxa, "valid_taxa"), _taxa(test_taxa, "test_taxa")
     if valid_taxa or test_taxa:
         missing = sorted({*valid_taxa, *test_taxa} - set(species.tolist()))
         if missing:
             raise InputError(f"no protein of this graph is of taxon {missing[0]}")
         node_part = np.full(graph.num_nodes, Part.TRAIN, np.int8)
-        node_part[np.isin(species, np.asarray(valid_taxa))] = Part.VALID
-        node_part[np.isin(species, np.asarray(test_taxa))] = Part.TEST
+        node_part[np.isin(species, valid_taxa)] = Part.VALID
+        node_part[np.isin(species, test_taxa)] = Part.TEST
     else:
         groups = np.unique(species, return_inverse=True)[1]
         if groups.max(initial=0) < 2:
@@ -112,6 +114,9 @@ def temporal_pairs(
     pairs of one time always stay together.
     """
     when = _pair_times(request, time)
+    for name, cut in (("valid_from", valid_from), ("test_from", test_from)):
+        if cut is not None:
+            check_real(cut, name)
     if test_from is None:
         test_from = float(np.quantile(when, 1 - request.test, method="higher"))
     if valid_from is None:
@@ -193,6 +198,19 @@ def _return_unseen(graph: PairGraph, part: Parts) -> int:
     back = (part >= Part.VALID) & ~seen[graph.pairs].all(axis=1)
     part[back] = Part.TRAIN
     return int(back.sum())
+
+
+def check_real(value: Any, name: str) -> None:
+    """Raise `ConfigError` unless a number was given."""
+    if not isinstance(value, Real):
+        raise ConfigError(f"{name} must be a number, not {value!r:.60}")
+
+
+def _taxa(values: Any, name: str) -> list[int]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"`{name}` must be a list of taxa, not {values!r:.60}")
+    found: list[int] = finite(list(values), name).astype(np.int64).tolist()
+    return found
 
 
 def _node_values(values: Any, request: Request, name: str) -> npt.NDArray[np.int64]:

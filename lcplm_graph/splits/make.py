@@ -10,9 +10,10 @@ import numpy.typing as npt
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
 from lcplm_graph.pairs import pair_graph, pair_hashes, single_graph
 from lcplm_graph.proteins.graphs import in_node_order
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
-from lcplm_graph.splits.kinds import KINDS, Assignment, Request
+from lcplm_graph.splits.kinds import KINDS, Assignment, Request, check_real
 from lcplm_graph.splits.parts import Part, Parts
 from lcplm_graph.splits.split import Split
 
@@ -89,6 +90,8 @@ def make_split(
     """
     if kind not in SPLIT_KINDS:
         raise UnknownNameError(f"no split {kind!r}; choose one of {', '.join(SPLIT_KINDS)}")
+    for name, fraction in (("valid", valid), ("test", test), ("disjoint", disjoint)):
+        check_real(fraction, name)
     if not (valid >= 0 and test >= 0 and valid + test < 1 and 0 <= disjoint < 1):
         raise ConfigError(
             f"valid={valid}, test={test} and disjoint={disjoint} must be fractions that leave "
@@ -96,12 +99,15 @@ def make_split(
         )
     own = getattr(data, "sequences", None) or None  # annotated proteins may have none
     sequences = own if sequences is None else sequences
+    if sequences is not None and not isinstance(sequences, SequenceStore):
+        raise InputError(f"sequences are a SequenceStore, not {type(sequences).__name__}")
     data = single_graph(data)
     sequences = None if sequences is None else in_node_order(data, sequences)
     graph = pair_graph(data)
     if not len(graph.pairs):
         raise InputError("this graph has no pair to split")
-    rng = np.random.default_rng(checked_seed(seed))
+    seed = checked_seed(seed)
+    rng = np.random.default_rng(seed)
     request = Request(graph, data, sequences, rng, valid, test)
     try:
         part, node_part, info = _assign(kind, request, options)

@@ -165,6 +165,8 @@ class Split(EdgeSets):
 
         Raises
         ------
+        InputError
+            If `supervision` is neither equal to `message` nor disjoint from it.
         LeakageError
             If a held-out pair is also a training pair, a pair occurs twice in a set, a pair is
             in valid and test, or, in a `C3`, `cluster` or `species` split, a held-out protein
@@ -180,6 +182,7 @@ class Split(EdgeSets):
             if (keys[1:] == keys[:-1]).any():
                 row = int(np.argmax(keys[1:] == keys[:-1]))
                 raise LeakageError(f"pair {name(getattr(self, label)[row])} is twice in {label}")
+        self._check_supervision(name)
         both = is_in(held_out, train)
         if both.any():
             raise LeakageError(
@@ -189,6 +192,18 @@ class Split(EdgeSets):
         if self.kind in DISJOINT_KINDS:
             self._check_proteins(name)
         return self
+
+    def _check_supervision(self, name: _Names) -> None:
+        message, supervision = (
+            pair_keys(pairs, self.num_nodes) for pairs in (self.message, self.supervision)
+        )
+        shared = is_in(supervision, message)
+        if shared.any() and not np.array_equal(message, supervision):
+            raise InputError(
+                f"{int(shared.sum())} of {len(supervision)} supervision pairs are message pairs, "
+                f"for example {name(self.supervision[np.argmax(shared)])}; let the two be equal or "
+                "share none"
+            )
 
     def _check_proteins(self, name: _Names) -> None:
         wrong = self.held_out_class != 3

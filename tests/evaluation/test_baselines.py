@@ -85,3 +85,13 @@ def test_features_without_direction_are_refused():
         nearest_neighbour_transfer([[1.0, np.nan]], np.ones((1, 1)), [[1.0, 0]])
     with pytest.raises(InputError, match="3 neighbours cannot be taken from 1"):
         nearest_neighbour_transfer([[1.0, 0]], np.ones((1, 1)), [[1.0, 0]], 3)
+
+
+@pytest.mark.parametrize("name", LINK_BASELINES)
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_pairs_outside_the_graph_have_no_score(name, wrong):
+    baseline = LinkBaseline(name, np.array([[0, 1], [1, 2]]), 3)
+    with pytest.raises(InputError, match="names a protein outside"):
+        baseline.score(np.array([[0, wrong]]))
+    with pytest.raises(InputError, match="names a protein outside"):
+        baseline.rows(np.array([wrong]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.features import transform as transform_module
@@ -12,6 +12,7 @@ from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.split import Split
 
 STORE = SequenceStore.from_records(
@@ -143,3 +144,27 @@ def test_nan_features_are_refused():
     with pytest.raises(InputError, match="nothing but zeros"):
         AddProteinFeatures(zero, sequences=store, progress=False)(graph("a"))
     assert np.isfinite(zero.embed(["XXXX"]).numpy()).all()
+
+
+def test_sequences_may_be_a_mapping():
+    graph = Data(protein_id=["b", "a"], num_nodes=2)
+    given = {"a": "MKTAYIAK", "b": "GGGG"}
+    store = SequenceStore.from_records(list(given), list(given.values()))
+    found, wanted = (
+        AddProteinFeatures("composition", sequences=one, progress=False)(graph).x
+        for one in (given, store)
+    )
+    assert torch.equal(found, wanted)
+    with pytest.raises(InputError, match="a mapping of name to sequence, not list"):
+        AddProteinFeatures("composition", sequences=["MKT"])
+
+
+def test_graphs_of_several_kinds_are_refused():
+    add = AddProteinFeatures("composition", sequences={"a": "MKT"})
+    graph = HeteroData()
+    graph["protein"].x = torch.zeros(2, 1)
+    for given in (graph, HeteroData()):
+        with pytest.raises(InputError, match="HeteroData, a graph of several kinds"):
+            add(given)
+        with pytest.raises(InputError, match="HeteroData, a graph of several kinds"):
+            make_split(given)

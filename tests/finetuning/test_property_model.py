@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.target import Target
 from lcplm_graph.models.encoders import load_encoder
@@ -94,3 +94,19 @@ def test_pairs_are_asked_for_where_they_are_needed():
             model.logits(PROTEINS, np.array([[0, wrong]]))
     turned = np.array([[0, 1], [1, 2]])[:, ::-1]
     assert torch.equal(model.logits(PROTEINS, turned), model.logits(PROTEINS, turned.copy()))
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (("foo", ("a",)), "no kind of target 'foo'; choose one of regression, binary"),
+        (("binary", ("a",)), "no binary target has the names"),
+        (("multiclass", "abc"), "no multiclass target has the names 'abc'"),
+        (("multilabel", ("a", "a")), "all different"),
+        (("regression", ("a",), 0.0, 0.0), "a spread above 0"),
+        (("regression", ("a",), float("nan")), "mean nan"),
+    ],
+)
+def test_targets_that_make_no_sense_are_refused(given, match):
+    with pytest.raises(ConfigError, match=match):
+        Target(*given)

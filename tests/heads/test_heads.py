@@ -7,13 +7,14 @@ from cases.head import HeadCase, LinkHeadCase
 from sklearn.metrics import roc_auc_score
 from torch_geometric.data import Data
 
-from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
+from lcplm_graph.errors import ConfigError, InputError, TrainingError, UnknownNameError
 from lcplm_graph.heads.convolutions import make_convolution, resolve_convolution
 from lcplm_graph.heads.decoders import DECODERS, make_decoder
 from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.fit import (
     FitOptions,
     fit_function,
+    fit_head,
     fit_homology,
 )
 from lcplm_graph.heads.fit_link import fit_link, message_graph
@@ -326,3 +327,78 @@ def test_partners_of_a_new_protein_are_its_group():
         np.testing.assert_array_equal(getattr(both[0][0], name), getattr(both[1][0], name))
     with pytest.raises(InputError, match="top must be at least 1"):
         next(partners_of(model, x, split, torch.eye(8)[3:4], top=0))
+
+
+@pytest.mark.parametrize("wrong", ["train", "valid"])
+def test_parts_are_masks(wrong):
+    """Indices were taken for a mask of the rows 0 and 1."""
+    _, x, group = planted()
+    mask = torch.arange(160) % 2 == 0
+    labels = torch.nn.functional.one_hot(group, 8).bool()
+    edges, few = torch.empty((2, 0), dtype=torch.int64), FitOptions(steps=1)
+    for bad in (torch.arange(5), mask[:100], mask.numpy()):
+        parts = {"train": mask, "valid": ~mask, wrong: bad}
+        with pytest.raises(InputError, match=rf"{wrong} must be a mask, bool of shape \(160,\)"):
+            fit_function(
+                FunctionPredictor(8, num_terms=8, conv="none"), x, edges, labels,
+                **parts, options=few,
+            )  # fmt: skip
+        with pytest.raises(InputError, match=rf"{wrong} must be a mask, bool of shape \(160,\)"):
+            fit_homology(HomologyClassifier(8, num_classes=8), x, group, **parts, options=few)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_loss_that_is_not_finite_ends_the_training(validated):
+    _, x, group = planted()
+    x[3] = float("nan")
+    train = torch.arange(160) % 2 == 1
+    valid = ~train if validated else torch.zeros(160, dtype=torch.bool)
+    with pytest.raises(TrainingError, match="the loss is nan at step 1; look for features"):
+        fit_homology(
+            HomologyClassifier(8, num_classes=8), x, group, train, valid, FitOptions(steps=2)
+        )
+
+
+def test_features_of_a_link_model_are_finite_tensors_of_any_precision():
+    graph, x, _ = planted()
+    split = make_split(graph, "C1", seed=0)
+    few = FitOptions(steps=2, batch_size=100)
+    wanted, found = (
+        LinkModel.fit(one, split, members=1, options=few).on(one, split).log_odds(split.held_out)
+        for one in (x, x.double())
+    )
+    np.testing.assert_array_equal(found, wanted)
+    for bad, match in (
+        (x.numpy(), "not ndarray; torch.from_numpy"),
+        ({"base": x.numpy()}, "features 'base' are no tensor"),
+        (x[:, 0], r"features 'base' are no tensor of shape \(n, d\)"),
+        (torch.where(x > 0.9, torch.nan, x), r"features 'base' of \d+ of 160 proteins are NaN"),
+    ):
+        with pytest.raises(InputError, match=match):
+            LinkModel.fit(bad, split, members=1, options=few)
+
+
+@pytest.mark.parametrize("conv", ["GCN", "none"])
+def test_heads_take_features_of_another_precision(conv):
+    graph, x, _ = planted()
+    head = LinkPredictor(8, conv=conv).eval()
+    weight = torch.rand(graph.edge_index.shape[1])
+    found = head.embed(x.double(), graph.edge_index, weight.double())
+    assert torch.equal(found, head.embed(x, graph.edge_index, weight))
+
+
+def test_weights_that_leave_all_bounds_end_the_training():
+    """Checks on validation ended with an error of sklearn, a head without them was kept."""
+    graph, x, group = planted()
+    train = torch.arange(160) % 2 == 1
+    far = FitOptions(steps=1, batch_size=100, lr=1e30)
+    labels = torch.nn.functional.one_hot(group, 8).bool()
+    head = FunctionPredictor(8, num_terms=8, conv="none")
+    with pytest.raises(TrainingError, match="logits of the validation part are not finite; look"):
+        fit_function(head, x, torch.empty((2, 0)).long(), labels, train, ~train, far)
+    with pytest.raises(TrainingError, match="logits of the validation part are not finite; look"):
+        fit_link(LinkPredictor(8), x, make_split(graph, "C1", seed=0), far)
+    head = torch.nn.Linear(2, 1)
+    with pytest.raises(TrainingError, match="weights are not finite after the last step; look"):
+        # The root has no gradient at zero.
+        fit_head(head, lambda _step: (0 * head.weight).sqrt().sum(), None, FitOptions(steps=1), "")

@@ -349,3 +349,44 @@ def test_seeds_and_ratios_that_are_none_are_refused():
     for ratio in (np.inf, np.nan, 0, -1):
         with pytest.raises(InputError, match="must be a finite number above 0"):
             split.negatives("test", ratio=ratio)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error", "match"),
+    [
+        ("C3", {"test": "a"}, ConfigError, "test must be a number, not 'a'"),
+        ("C3", {"valid": None}, ConfigError, "valid must be a number, not None"),
+        ("C3", {"disjoint": [0.1]}, ConfigError, "disjoint must be a number"),
+        ("species", {"test_taxa": 3}, InputError, "`test_taxa` must be a list of taxa, not 3"),
+        ("species", {"valid_taxa": "12"}, InputError, "`valid_taxa` must be a list of taxa"),
+        ("species", {"valid_taxa": ["x"]}, InputError, "valid_taxa must be numbers"),
+        ("temporal", {"test_from": "2008"}, ConfigError, "test_from must be a number, not '2008'"),
+        ("C1", {"sequences": {"a": "MKT"}}, InputError, "a SequenceStore, not dict"),
+    ],
+)
+def test_options_of_a_wrong_type_get_one_sentence(kind, options, error, match):
+    graph = random_graph(0)
+    graph.taxon = np.arange(graph.num_nodes) % 4
+    graph.edge_time = np.arange(graph.edge_index.shape[1])
+    with pytest.raises(error, match=match):
+        make_split(graph, kind, **options)
+
+
+def test_taxa_may_be_in_any_list():
+    graph = random_graph(0)
+    graph.taxon = np.arange(graph.num_nodes) % 4
+    prints = {
+        make_split(graph, "species", valid_taxa=make([2, 1]), test_taxa=make([3])).fingerprint
+        for make in (list, tuple, np.array, set, torch.tensor)
+    }
+    assert len(prints) == 1
+
+
+def test_supervision_is_message_or_shares_no_pair_with_it():
+    pairs = [[0, 1], [1, 2], [2, 3]]
+    with pytest.raises(InputError, match=r"1 of 2 supervision pairs are message .* \(0, 1\); let"):
+        Split("random", 5, pairs, [[0, 1], [3, 4]], [[0, 4]], [1]).check()
+    with pytest.raises(InputError, match="2 of 2 supervision pairs are message pairs"):
+        Split("random", 5, pairs, pairs[:2], [[0, 4]], [1]).check()
+    for supervision in (pairs, [[0, 2], [1, 3]], []):
+        Split("random", 5, pairs, supervision, [[0, 4]], [1]).check()
