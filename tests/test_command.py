@@ -221,7 +221,7 @@ def test_completion_knows_commands_options_and_choices(capsys) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "embed"
     assert {"partners", "edges"} <= set(lines[1].split())
-    assert lines[2:] == ["--pool", "mean_std mean_std_max_min"]
+    assert lines[2:] == ["--pool", "mean_std mean_std_max_min mean_std_max_min_parts"]
 
 
 def test_help_into_a_closed_pipe_ends_quietly() -> None:

@@ -19,6 +19,7 @@ from lcplm_graph.evaluation.maps import draw_embeddings
 from lcplm_graph.evaluation.plots import draw_auroc, draw_reliability, draw_roc_pr
 from lcplm_graph.evaluation.report import Report, best_rows
 from lcplm_graph.evaluation.scorers import link_scorers
+from lcplm_graph.heads.link_model import serves_known_proteins
 from lcplm_graph.heads.recipe import BASE, link_features
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.splits.leakage import leakage_report
@@ -172,7 +173,8 @@ class LinkTask:
                 folder / "reliability.png"
             )
         # The same features as the heads': others would be a second pass over all proteins.
-        x = link_features(encoder, self.dataset.sequences, pool=pool)[BASE]
+        parts = not serves_known_proteins(self.split)
+        x = link_features(encoder, self.dataset.sequences, pool=pool, parts=parts)[BASE]
         degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
         bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
         names = with_symbols(self.dataset)

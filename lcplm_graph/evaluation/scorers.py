@@ -122,7 +122,10 @@ def link_scorers(
     twin = random_twin(encoder) if untrained else None
     if twin is not None:
         yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
-    blocks = link_features(encoder, dataset.sequences, pool=pool, progress=fit.progress)
+    blocks = link_features(
+        encoder, dataset.sequences, pool=pool, parts=not serves_known_proteins(split),
+        progress=fit.progress,
+    )  # fmt: skip
     name = shown_name(encoder)
     yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
     if context:

@@ -47,8 +47,9 @@ class EmbedJob:
         On the device where it shall run; or the name of one.
     out : path-like
         ``.h5``, ``.npz`` or ``.parquet``; see `lcplm_graph.features.formats`.
-    pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}, optional
-        How a protein's residues become one vector; by default as the encoder recommends.
+    pool : str, optional
+        How a protein's residues become one vector, see `lcplm_graph.models.pooling`; by default as
+        the encoder recommends.
     per_residue : bool
         Write one vector per residue instead (`pool` is not used).
     half : bool

@@ -39,7 +39,7 @@ class AddProteinFeatures(BaseTransform):
     ----------
     encoder : Encoder or str
         An encoder or the name of one.
-    pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}
+    pool : {"mean", "mean_std", "mean_std_max_min", "mean_std_max_min_parts", "cls", "max"}
         How residues become one vector; by default as the encoder recommends.
     context : {None, "walks"}
         None embeds each protein by itself.  ``walks`` embeds it inside random walks over the

@@ -80,15 +80,19 @@ class Head(nn.Module):
         known : Tensor, dtype=bool, shape=(n,), optional
             Proteins with message edges, where `edge_index` does not tell.
         """
+        features = self._features(x)
+        if edge_weight is not None:
+            edge_weight = _checked_weight(edge_weight, edge_index).to(self.gnn.scale.dtype)
+        return self.gnn(features, edge_index, edge_weight, known)
+
+    def _features(self, x: Tensor | Iterable[str]) -> Tensor:
         features = x if isinstance(x, Tensor) else self._encode(x)
         if features.dim() != 2 or features.shape[1] != self.in_channels:
             raise InputError(
                 f"this head was made for features of width {self.in_channels}, got "
                 f"{tuple(features.shape)}; make a new head, or use the encoder it was made for"
             )
-        if edge_weight is not None:
-            edge_weight = _checked_weight(edge_weight, edge_index).to(self.gnn.scale.dtype)
-        return self.gnn(features, edge_index, edge_weight, known)
+        return features
 
     def _encode(self, sequences: Iterable[str]) -> Tensor:
         if self.encoder is None:

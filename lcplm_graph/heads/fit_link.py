@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,8 @@ class _LinkFit:
         with one_thread():
             self.model.gnn.scale.fit(self.x[torch.from_numpy(self.split.seen)])
         score = self._score if self.valid else None
-        return fit_head(self.model, self._loss, score, self.options, "validation AP")
+        options = replace(self.options, lr=self.options.lr * self.model.rate)
+        return fit_head(self.model, self._loss, score, options, "validation AP")
 
     def _batches(self) -> Iterator[tuple[Labelled, Tensor | None]]:
         """Yield labelled pairs, epoch after epoch, each in an order of its own."""

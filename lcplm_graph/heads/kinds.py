@@ -12,6 +12,7 @@ HEADS: Registry[type[Head]] = Registry(
     "head",
     "lcplm_graph.heads",
     link="lcplm_graph.heads.link:LinkPredictor",
+    cross="lcplm_graph.heads.cross:CrossAttentionPredictor",
     function="lcplm_graph.heads.function:FunctionPredictor",
     homology="lcplm_graph.heads.homology:HomologyClassifier",
 )

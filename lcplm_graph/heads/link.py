@@ -45,6 +45,9 @@ class LinkPredictor(Head):
     torch.Size([])
     """
 
+    #: Share of the learning rate that it is trained at.
+    rate = 1.0
+
     def __init__(
         self,
         in_channels: int | None = None,

@@ -24,7 +24,7 @@ from lcplm_graph.heads.interologs import Interologs, interolog_weights
 from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_members, untrained
-from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe
+from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
@@ -113,7 +113,11 @@ class LinkModel:
         if members < 1:
             raise ConfigError(f"members must be at least 1, not {members}")
         blocks = as_blocks(features)
-        kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds or _kinds(split, conv)]
+        kinds = kinds or serving(_kinds(split, conv), blocks)
+        if (decoder, head) != (Recipe.decoder, Recipe.head):
+            # Members of other kinds have neither.
+            kinds = [kind for kind in kinds if kind.head == Recipe.head]
+            kinds = [replace(kind, decoder=decoder, head=head) for kind in kinds]
         recipes = [kinds[number % len(kinds)] for number in range(max(members, len(kinds)))]
         seeds = [derived_seed(options.seed, len(recipes), n) for n in range(len(recipes))]
         heads = [

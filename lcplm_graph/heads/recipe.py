@@ -18,9 +18,13 @@ from lcplm_graph.proteins.store import SequenceStore
 #: Features of proteins by the name of the block, each of shape (n, width).
 Blocks = Mapping[str, Tensor]
 BASE, EXTREMES, COMPOSITION, DIPEPTIDES = "base", "extremes", "composition", "dipeptides"
+#: Means of the stretches of a protein.
+PARTS = "parts"
 _LETTERS = 20
 #: Pooling that has both `BASE` and `EXTREMES`.
 WIDE = "mean_std_max_min"
+#: The same and `PARTS`.
+WIDE_PARTS = "mean_std_max_min_parts"
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ WITH_GRAPH = (
     Recipe(new_only=True),
 )
 #: Where all pairs asked about are of new proteins.
-SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)),)
+SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)), Recipe(blocks=(BASE, PARTS), head="cross"))
 
 
 def wide_blocks(wide: Tensor) -> dict[str, Tensor]:
@@ -98,11 +102,17 @@ def wide_blocks(wide: Tensor) -> dict[str, Tensor]:
     return {BASE: base, EXTREMES: extremes}
 
 
+def serving(kinds: Sequence[Recipe], blocks: Blocks) -> tuple[Recipe, ...]:
+    """Return the kinds of members that these features are enough for."""
+    return tuple(kind for kind in kinds if kind.head != "cross" or PARTS in blocks)
+
+
 def link_features(
     encoder: Encoder,
     sequences: SequenceStore | Sequence[str],
     *,
     pool: str | None = None,
+    parts: bool = False,
     progress: bool = False,
 ) -> dict[str, Tensor]:
     """Return the blocks that a link model may take, from the cache where they are known.
@@ -113,15 +123,19 @@ def link_features(
     sequences : SequenceStore or sequence of str
     pool : str, optional
         Of the block ``base``; by default the one the encoder recommends.
+    parts : bool
+        With the block `PARTS`, which members for pairs of new proteins take.
     progress : bool
     """
     pool = encoder.chosen_pool(pool)
     if isinstance(encoder, CompositionEncoder) or pool != "mean_std":
         return {BASE: cached_embeddings(encoder, sequences, pool, progress=progress)}
-    wide = cached_embeddings(encoder, sequences, WIDE, progress=progress)
+    wide = cached_embeddings(encoder, sequences, WIDE_PARTS if parts else WIDE, progress=progress)
+    wide, stretches = wide.tensor_split((4 * encoder.dim,), dim=1)
     letters = cached_embeddings(load_encoder("dipeptide"), sequences, progress=progress)
     return {
         **wide_blocks(wide),
+        **({PARTS: stretches} if parts else {}),
         COMPOSITION: letters[:, :_LETTERS],
         DIPEPTIDES: letters[:, _LETTERS:],
     }

@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         ----------
         sequences : iterable of str
             Also a generator, or a column of a table: see `lcplm_graph.strings.string_list`.
-        pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}, optional
+        pool : str, optional
             See `lcplm_graph.models.pooling`; by default what the encoder recommends (`self.pool`).
         max_tokens : int
             Tokens per batch; a longer protein is a batch of its own and is never cut.

@@ -5,7 +5,9 @@ It imports nothing of weight, so that ``--help`` is quick; `ModelFolder` gives t
 
 from typing import Literal, TypeAlias
 
-Pool: TypeAlias = Literal["mean", "mean_std", "mean_std_max_min", "cls", "max"]
+Pool: TypeAlias = Literal[
+    "mean", "mean_std", "mean_std_max_min", "mean_std_max_min_parts", "cls", "max"
+]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"

@@ -17,7 +17,9 @@ from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDG
 
 POOLS: tuple[str, ...] = get_args(Pool)
 """Known ways of pooling; ``mean_std`` doubles the width, ``mean_std_max_min`` makes it fourfold."""
-_FACTOR = {"mean_std": 2, "mean_std_max_min": 4}
+#: Stretches of equal length that ``mean_std_max_min_parts`` divides a protein into.
+PARTS = 8
+_FACTOR = {"mean_std": 2, "mean_std_max_min": 4, "mean_std_max_min_parts": 4 + PARTS}
 
 
 def pooled_dim(dim: int, pool: str) -> int:
@@ -40,13 +42,14 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     states : Tensor, shape=(T, dim)
         One vector per token.
     packed : PackedTokens
-    pool : {"mean", "mean_std", "mean_std_max_min", "cls", "max"}
+    pool : {"mean", "mean_std", "mean_std_max_min", "mean_std_max_min_parts", "cls", "max"}
         ``mean_std`` is the mean and the (population) standard deviation side by side,
-        ``mean_std_max_min`` both and the extremes; ``cls`` takes the first token.
+        ``mean_std_max_min`` both and the extremes, ``mean_std_max_min_parts`` these and the means
+        of `PARTS` stretches, from the first to the last; ``cls`` takes the first token.
 
     Returns
     -------
-    Tensor, shape=(S, dim), for ``mean_std`` (S, 2 dim), for ``mean_std_max_min`` (S, 4 dim)
+    Tensor, shape=(S, `pooled_dim`)
 
     Examples
     --------
@@ -114,7 +117,24 @@ def _pool(states: Tensor, owner: Tensor, count: int, pool: str) -> Tensor:
     if pool == "mean_std":
         return torch.cat([mean, deviation], dim=1)
     low = -_extreme(-states, owner, shape)
-    return torch.cat([mean, deviation, _extreme(states, owner, shape), low], dim=1)
+    wide = torch.cat([mean, deviation, _extreme(states, owner, shape), low], dim=1)
+    if pool == "mean_std_max_min":
+        return wide
+    return torch.cat([wide, _part_means(states, owner, counts, mean)], dim=1)
+
+
+def _part_means(states: Tensor, owner: Tensor, counts: Tensor, mean: Tensor) -> Tensor:
+    """Average stretches of each protein, shape (count, PARTS * dim).
+
+    A protein of fewer residues than parts has its mean where a part is empty.
+    """
+    lengths = counts[:, 0]
+    place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
+    part = owner * PARTS + place * PARTS // lengths[owner]
+    sizes = torch.bincount(part, minlength=PARTS * len(mean))[:, None]
+    sums = states.new_zeros((len(sizes), states.shape[1])).index_add(0, part, states)
+    means = torch.where(sizes > 0, sums / sizes.clamp(min=1), mean.repeat_interleave(PARTS, dim=0))
+    return means.reshape(len(mean), -1)
 
 
 def _extreme(states: Tensor, owner: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -20,6 +20,7 @@ class HeadCase(ABC):
     """Logits of nodes, or of pairs, that learn and do without edges."""
 
     options: ClassVar[dict[str, Any]] = {}
+    width = WIDTH
 
     @property
     @abstractmethod
@@ -33,11 +34,11 @@ class HeadCase(ABC):
     @pytest.fixture
     def head(self):
         torch.manual_seed(0)
-        return HEADS.make(self.name, base=Head, in_channels=WIDTH, **self.options).eval()
+        return HEADS.make(self.name, base=Head, in_channels=self.width, **self.options).eval()
 
     @pytest.fixture
     def graph(self):
-        x = torch.randn(NODES, WIDTH, generator=torch.Generator().manual_seed(1))
+        x = torch.randn(NODES, self.width, generator=torch.Generator().manual_seed(1))
         ring = torch.arange(NODES - 2)  # two proteins have no edge
         edges = torch.stack([ring, (ring + 1) % (NODES - 2)])
         return x, torch.cat([edges, edges.flip(0)], 1)
@@ -57,7 +58,7 @@ class HeadCase(ABC):
         assert losses[-1] < losses[0]
 
     def test_other_features_are_refused(self, head, graph):
-        with pytest.raises(InputError, match=f"features of width {WIDTH}"):
+        with pytest.raises(InputError, match=f"features of width {self.width}"):
             self.logits(head, (graph[0][:, 1:], graph[1]))
 
     def test_the_same_graph_has_the_same_logits(self, head, graph):

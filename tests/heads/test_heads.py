@@ -21,11 +21,13 @@ from lcplm_graph.heads.fit_link import fit_link, message_graph
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.inference import new_edges, partners_of
+from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkModel, LinkScores
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.models.pooling import PARTS
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.split import Split
@@ -55,6 +57,26 @@ class TestHadamardMlp(LinkHeadCase):
 
 class TestBilinear(LinkHeadCase):
     name, options = "link", {"decoder": "bilinear"}
+
+
+class TestCross(LinkHeadCase):
+    name, options, width = "cross", {"conv": "none"}, 2 * (2 + PARTS)
+
+    def test_other_graphs_and_features_are_refused(self):
+        with pytest.raises(ConfigError, match="features of width 21 are not mean, spread and 8 p"):
+            link_head("cross", in_channels=21)
+        for more in ({"conv": "GraphSAGE"}, {"structure": True}, {"gated": 4}):
+            with pytest.raises(ConfigError, match="uses no graph"):
+                link_head("cross", in_channels=20, **more)
+
+    def test_a_part_of_the_partner_counts(self, head, graph):
+        x = graph[0].clone()
+        pairs = torch.tensor([[0, 1], [0, 2]])
+        before = head(x, graph[1], pairs)
+        x[1, -2:] += 1  # the last part of a partner
+        after = head(x, graph[1], pairs)
+        assert before[0] != after[0]
+        assert before[1] == after[1]
 
 
 class TestFunction(HeadCase):

@@ -17,7 +17,7 @@ from lcplm_graph.heads.inference import partners_of
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkModel, LinkScores
-from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES, Recipe
+from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES, PARTS, Recipe
 from lcplm_graph.heads.structure import COLUMNS, PairStructure
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.pairs import pair_hashes
@@ -303,3 +303,33 @@ def test_views_of_pairs_have_the_answers_of_copies():
     turned = split.message[:, ::-1]
     np.testing.assert_array_equal(scores.log_odds(turned), scores.log_odds(turned.copy()))
     np.testing.assert_array_equal(scores.row(0, turned[:, 0]), scores.row(0, turned[:, 0].copy()))
+
+
+def test_pairs_of_new_proteins_have_members_that_look_at_parts(tmp_path):
+    rng = np.random.default_rng(0)
+    pairs = np.array(list(itertools.combinations(range(60), 2)))
+    labels = rng.random(len(pairs)) < 0.5
+    own = pairs // 20
+    published = {
+        name: Labelled(pairs[rows], labels[rows])
+        for number, name in enumerate(("train", "valid", "test"))
+        for rows in [(own == number).all(axis=1)]
+    }
+    split = PublishedSplit.of(published, 60)
+    blocks = {BASE: torch.randn(60, 8), EXTREMES: torch.randn(60, 8), PARTS: torch.randn(60, 32)}
+    options = FitOptions(steps=4, batch_size=64, every=2)
+    model = LinkModel.fit(blocks, split, members=3, options=options)
+    assert [recipe.head for recipe in model.recipes] == ["link", "cross", "link"]
+    asked = published["test"].pairs
+    again = LinkModel.load(model.save(tmp_path)).on(blocks, split)
+    scores = model.on(blocks, split)
+    np.testing.assert_allclose(again.log_odds(asked), scores.log_odds(asked), atol=2e-2)
+    node, others = int(asked[0, 0]), np.arange(40, 60)
+    rows = scores.log_odds(np.stack([np.full(20, node), others], 1)).mean(axis=0)
+    np.testing.assert_allclose(scores.row(node, others), rows, atol=1e-5)
+    for without in (
+        LinkModel.fit({BASE: blocks[BASE]}, split, members=1, options=options),
+        LinkModel.fit(blocks, split, members=1, options=options, decoder="dot"),
+        LinkModel.fit(blocks, split, members=1, options=options, conv="none"),
+    ):
+        assert [recipe.head for recipe in without.recipes] == ["link"]
