@@ -208,8 +208,11 @@ def information_content(labels: Any, parents: Any) -> FloatArray:
 
 
 def micro_aupr(labels: Any, scores: Any) -> float:
-    """Return the average precision over all protein-term pairs at once."""
-    label, score = _matrices(labels, scores)
+    """Return the average precision over all protein-term pairs at once.
+
+    Pairs of proteins without a true term count, too.
+    """
+    label, score = checked(_dense(labels), scores)
     return float(average_precision_score(label.ravel(), score.ravel()))
 
 

@@ -13,6 +13,7 @@ from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray, is_in, pair_hashes
+from lcplm_graph.proteins.fasta import warn_of_strange
 from lcplm_graph.proteins.mappings import as_store
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
@@ -176,6 +177,7 @@ class KnownProteins:
                     f"{word!r} is not a name known here{near}; check it, or give its sequence"
                 )
             warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
+        warn_of_strange(letters, f"the sequence {word[:20]}...")
         return letters
 
 

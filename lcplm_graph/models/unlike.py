@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lcplm_graph.io import warn_once
 
 FARTHEST = 4.0
-"""Mean squared standardised feature of a protein; training proteins have 1 in the mean."""
+"""Mean squared standardised feature of a protein; training proteins have at most 1 in the mean."""
 _SHOWN = 3
 
 

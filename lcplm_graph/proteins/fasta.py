@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,20 +81,31 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
         for number, (line, block) in enumerate(_blocks(stream, path)):
             batch = _parse_block(block, path, line, replaced)
             if number == 0:
-                _warn_of_nucleotides(batch, path)
+                first = batch["sequence"].slice(0, _LOOKED_AT).to_pylist()
+                warn_of_nucleotides("".join(first)[:_LETTERS], path)
             yield batch
+    _warn_of_other_letters(replaced, path)
+
+
+def warn_of_strange(sequence: str, where: str | Path) -> None:
+    """Say what is strange about a sequence in its normal form that was given without a file."""
+    warn_of_nucleotides(sequence, where)
+    counts = {letter.decode(): sequence.count(letter.decode()) for letter in OTHER_LETTERS}
+    _warn_of_other_letters({letter: count for letter, count in counts.items() if count}, where)
+
+
+def _warn_of_other_letters(replaced: Mapping[str, int], where: str | Path) -> None:
     if replaced:
         letters = ", ".join(f"{count} {letter}" for letter, count in sorted(replaced.items()))
-        warn_once(f"{path}: residues outside the alphabet read as X: {letters}")
+        warn_once(f"{where}: residues outside the alphabet read as X: {letters}")
 
 
-def _warn_of_nucleotides(batch: pa.RecordBatch, path: Path) -> None:
-    """Say it if the first records look like DNA or RNA: their letters are all amino acids too."""
-    first = "".join(batch["sequence"].slice(0, _LOOKED_AT).to_pylist())[:_LETTERS]
-    share = sum(first.count(letter) for letter in "ACGTUN") / max(len(first), 1)
-    if len(first) >= _ENOUGH and share > _NUCLEOTIDES:
+def warn_of_nucleotides(letters: str, where: str | Path) -> None:
+    """Say it if a text looks like DNA or RNA: the letters are all amino acids too."""
+    share = sum(letters.count(letter) for letter in "ACGTUN") / max(len(letters), 1)
+    if len(letters) >= _ENOUGH and share > _NUCLEOTIDES:
         warn_once(
-            f"{path}: {share:.0%} of the letters are A, C, G, T, U or N, as in DNA or RNA; they "
+            f"{where}: {share:.0%} of the letters are A, C, G, T, U or N, as in DNA or RNA; they "
             "are read as amino acids, so translate genes to proteins first"
         )
 

@@ -62,7 +62,8 @@ class VariantJob:
     def __str__(self) -> str:
         numbers = self._numbers()
         if self.variants is None:
-            rows = int(self.proteins.lengths.sum()) * (len(STANDARD_RESIDUES) - 1)
+            residues = sum(sum(map(text.count, STANDARD_RESIDUES)) for text in self.proteins)
+            rows = residues * (len(STANDARD_RESIDUES) - 1)
         else:
             rows = sum(map(len, self.variants.values()))
         return (

@@ -232,3 +232,11 @@ def test_a_thousand_proteins_and_two_thousand_terms_take_seconds():
     fmax(labels, scores)
     smin(labels, scores, np.ones(2000))
     assert time.perf_counter() - start < 30
+
+
+def test_false_positives_of_proteins_without_a_term_count():
+    labels = np.array([[1, 0], [0, 1], [0, 0], [0, 0]], bool)
+    scores = np.array([[0.6, 0.1], [0.2, 0.7], [0.9, 0.9], [0.8, 0.8]])
+    expected = average_precision_score(labels.ravel(), scores.ravel())
+    assert micro_aupr(labels, scores) == pytest.approx(expected)
+    assert expected < 0.3

@@ -14,7 +14,7 @@ import pytest
 
 from lcplm_graph import PPIScorer, score
 from lcplm_graph.datasets.pair_table import id_columns
-from lcplm_graph.errors import InputError, SequenceError, UnknownNameError
+from lcplm_graph.errors import InputError, LcPlmWarning, SequenceError, UnknownNameError
 from lcplm_graph.heads import nearest as nearest_module
 from lcplm_graph.heads import ppi_scorer
 from lcplm_graph.heads.nearest import NearestPairs
@@ -345,3 +345,13 @@ def test_a_report_that_cannot_be_written_is_told_at_once(tmp_path, capsys):
     assert score.main(["TP53", "MDM2", "--report", str(tmp_path / "file" / "x.html")]) == 1
     told = capsys.readouterr()
     assert "a part of the path is a file" in told.err and not told.out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("MKTAYIAKQRQUOBZXJFVKSHFSRQ", "read as X: 1 J"), ("ATGGCCATTGTAATGGG" * 5, "as in DNA")],
+)
+def test_what_is_strange_about_a_sequence_is_said(scorer, text, said):
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match=f"the sequence {text[:20]}.*{said}"):
+        scorer.score([(text, "TP53")])

@@ -211,3 +211,12 @@ def test_command_wants_one_of_two(tmp_path, capsys):
     (tmp_path / "p.fasta").write_text(">p\nMKT\n")
     assert main([str(tmp_path / "p.fasta"), "--out", str(tmp_path / "o.tsv")]) == 1
     assert "give either --all-singles or --variants FILE" in capsys.readouterr().err
+
+
+def test_all_variants_that_are_written_are_announced(lm, tmp_path):
+    store = SequenceStore.from_records(["odd"], ["MKTUXBAY"])
+    job = VariantJob(lm=lm, proteins=store, variants=None, method="wild-type")
+    with pytest.warns(UserWarning, match="3 positions with a residue other than the 20"):
+        job.run(tmp_path / "out.tsv", progress=False)
+    rows = len((tmp_path / "out.tsv").read_text().splitlines()) - 1
+    assert str(job).startswith(f"{rows} variants") and rows == 5 * 19
