@@ -32,7 +32,7 @@ class CrossAttentionPredictor(LinkPredictor):
     attention_heads : int
     dropout : float
     **without_graph
-        `conv` "none", no `structure`, nothing `gated`, as by default.
+        `conv` "none", no `structure`, nothing `gated`, as by default; `decoder` is not used.
 
     Raises
     ------
@@ -80,9 +80,9 @@ class CrossAttentionPredictor(LinkPredictor):
         self.read = nn.Linear(dim, channels)
         self.place = nn.Parameter(0.02 * torch.randn(PARTS, channels))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
-        self.asked = nn.ModuleList(nn.Linear(channels, 3 * channels) for _ in range(2))
-        self.told = nn.ModuleList(nn.Linear(channels, channels) for _ in range(2))
-        self.mix = nn.Sequential(
+        self.qkv = nn.ModuleList(nn.Linear(channels, 3 * channels) for _ in range(2))
+        self.proj = nn.ModuleList(nn.Linear(channels, channels) for _ in range(2))
+        self.mlp = nn.Sequential(
             nn.Linear(channels, 2 * channels),
             nn.GELU(),
             Dropout(dropout),
@@ -100,7 +100,7 @@ class CrossAttentionPredictor(LinkPredictor):
         edge_weight: Tensor | None = None,
         known: Tensor | None = None,
     ) -> Tensor:
-        """Return states: the whole, the parts, and what these ask and tell in a pair.
+        """Return states: the whole, the parts, and their queries, keys and values in a pair.
 
         Returns
         -------
@@ -110,11 +110,9 @@ class CrossAttentionPredictor(LinkPredictor):
         whole = self.gnn.project(scaled[:, : 2 * self.dim])
         parts = self.read(self.dropout(scaled[:, 2 * self.dim :].unflatten(1, (PARTS, self.dim))))
         parts = parts + self.place
-        asked = self.asked[0](self.norms[0](parts))
-        parts = parts + self.told[0](self._attend(asked, asked))
-        return torch.cat(
-            [whole, parts.flatten(1), self.asked[1](self.norms[1](parts)).flatten(1)], 1
-        )
+        qkv = self.qkv[0](self.norms[0](parts))
+        parts = parts + self.proj[0](self._attend(qkv, qkv))
+        return torch.cat([whole, parts.flatten(1), self.qkv[1](self.norms[1](parts)).flatten(1)], 1)
 
     def decode(self, h: Tensor, pairs: Tensor, structure: Tensor | None = None) -> Tensor:
         """Return the log-odds of pairs from states."""
@@ -125,24 +123,24 @@ class CrossAttentionPredictor(LinkPredictor):
         return self._score(h[node].expand(len(others), -1), h[others])
 
     def _score(self, a: Tensor, b: Tensor) -> Tensor:
-        (a, own, asks), (b, other, tells) = self._taken_apart(a), self._taken_apart(b)
-        first = torch.cat([self._met(own, asks, tells), a], 1)
-        second = torch.cat([self._met(other, tells, asks), b], 1)
+        (a, own, own_qkv), (b, other, other_qkv) = self._taken_apart(a), self._taken_apart(b)
+        first = torch.cat([self._met(own, own_qkv, other_qkv), a], 1)
+        second = torch.cat([self._met(other, other_qkv, own_qkv), b], 1)
         scores: Tensor = self.out(torch.cat([first * second, first + second], 1))
         return scores.squeeze(1)
 
     def _taken_apart(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        whole, parts, asked = h.tensor_split((self.channels, self.channels * (1 + PARTS)), dim=1)
-        return whole, parts.unflatten(1, (PARTS, -1)), asked.unflatten(1, (PARTS, -1))
+        whole, parts, qkv = h.tensor_split((self.channels, self.channels * (1 + PARTS)), dim=1)
+        return whole, parts.unflatten(1, (PARTS, -1)), qkv.unflatten(1, (PARTS, -1))
 
-    def _met(self, parts: Tensor, asked: Tensor, other: Tensor) -> Tensor:
+    def _met(self, parts: Tensor, qkv: Tensor, other: Tensor) -> Tensor:
         """Return the mean of a protein's parts after they looked at those of the other one."""
-        parts = parts + self.told[1](self._attend(asked, other))
-        return (parts + self.mix(self.norms[2](parts))).mean(1)
+        parts = parts + self.proj[1](self._attend(qkv, other))
+        return (parts + self.mlp(self.norms[2](parts))).mean(1)
 
-    def _attend(self, asked: Tensor, other: Tensor) -> Tensor:
+    def _attend(self, qkv: Tensor, other: Tensor) -> Tensor:
         """Attend with the queries of one to keys and values of another, (n, PARTS, channels)."""
-        query = self._by_head(asked.chunk(3, dim=2)[0])
+        query = self._by_head(qkv.chunk(3, dim=2)[0])
         key, value = (self._by_head(part) for part in other.chunk(3, dim=2)[1:])
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
