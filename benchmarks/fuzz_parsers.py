@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from fuzz_core import Refused
 
-from lcplm_graph.datasets.pair_table import _is_header
-from lcplm_graph.datasets.published import _EMPTY, _HEADERS
+from lcplm_graph.datasets.pair_table import id_columns, is_header
+from lcplm_graph.datasets.published import _EMPTY
 from lcplm_graph.go.annotations import KNOWN_CODES
 from lcplm_graph.go.obo import ASPECTS
-from lcplm_graph.score import _HEADERS as _FIRST
 
 
 def fasta(content: bytes) -> list[tuple[str, str]]:
@@ -58,8 +57,17 @@ def rows(content: bytes, comment: tuple[str, ...]) -> list[list[str]]:
     lines = content.decode("utf-8").split("\n")
     kept = [line for line in lines if re.search(r"[^\t\n\f\r ]", line)]
     return [
-        [cell.strip() for cell in line.split("\t")] for line in kept if not line.startswith(comment)
+        [unquoted(cell.strip()) for cell in line.split("\t")]
+        for line in kept
+        if not line.startswith(comment)
     ]
+
+
+def unquoted(cell: str) -> str:
+    """Take quotes off around a cell in which every other quote is doubled."""
+    inside = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside.replace('""', "")
+    return inside.replace('""', '"') if quoted else cell
 
 
 def annotations(content: bytes) -> list[tuple[str, str, str | None, str | None, int]]:
@@ -115,7 +123,7 @@ def pairs(content: bytes) -> list[tuple[str, str, float]]:
     if not found or len(found[0]) not in (2, 3):
         raise Refused("no row, or of another width")
     width = len(found[0])
-    if _is_header(found[0]):
+    if is_header(found[0]):
         del found[0]
     table = []
     for cells in found:
@@ -303,8 +311,8 @@ def labelled(content: bytes) -> tuple[list[tuple[str, str]], list[int]]:
     """Read pairs of a published split; repeats, contradictions and empty labels are left out."""
     labels: dict[tuple[str, ...], set[str]] = {}
     order = []
-    for number, cells in enumerate(rows(content, ())):
-        if number == 0 and len(cells) == 3 and cells[2].lower() in _HEADERS:
+    for number, cells in enumerate(rows(content, ("#",))):
+        if number == 0 and len(cells) == 3 and is_header(cells):
             continue
         if len(cells) not in (2, 3) or not cells[0] or not cells[1]:
             raise Refused(cells)
@@ -347,8 +355,8 @@ def variants(content: bytes) -> list[tuple[str | None, str]] | None:
     text = content.decode("utf-8")
     if '"' in text:
         return None
-    lines = [line.strip() for line in text.split("\n")]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    lines = [line for line in text.split("\n") if line.strip()]
+    lines = [line for line in lines if not line.lstrip().startswith("#")]
     separator = "\t" if lines and "\t" in lines[0] else ","
     found = [[cell.strip() for cell in line.split(separator)] for line in lines]
     names = [cell.lower() for cell in found[0]] if found else []
@@ -363,13 +371,14 @@ def variants(content: bytes) -> list[tuple[str | None, str]] | None:
 
 
 def names(content: bytes) -> list[tuple[str, str]]:
-    """Read pairs of names from the first two columns."""
-    found = rows(content, ())
-    if found and found[0][0].lower() in _FIRST:
-        del found[0]
-    if not found or any(len(cells) < 2 or not cells[0] or not cells[1] for cells in found):
+    """Read pairs of names from the first two columns, or those that a header names."""
+    found = rows(content, ("#",))
+    header = id_columns(found[0]) if found else None
+    a, b = header or (0, 1)
+    body = found[1:] if header else found
+    if not body or any(len(cells) <= max(a, b) or not (cells[a] and cells[b]) for cells in body):
         raise Refused(found)
-    return [(cells[0], cells[1]) for cells in found]
+    return [(cells[a], cells[b]) for cells in body]
 
 
 def map_labels(content: bytes) -> list[set[str]] | None:

@@ -35,7 +35,7 @@ from lcplm_graph.features.precomputed import read_embeddings
 from lcplm_graph.finetuning.examples import Columns, read_examples
 from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.score import _read_pairs as pairs_to_score
+from lcplm_graph.score import _read_pairs
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tasks.structures import read_chains
 from lcplm_graph.tasks.variant_table import read_rows, variants_of
@@ -236,7 +236,12 @@ TABLES = (
     Reader("tape json", (json.dumps(RECORDS).encode(),), _tape(".json")),
     Reader("lmdb", (_written(".lmdb", _write_lmdb),), _tape(".lmdb")),
     Reader("lmdb values", VALUES, _value),
-    Reader("pairs to score", (LABELLED, b"P1\tP2\nP1\tP3\n"), pairs_to_score, plain.names),
+    Reader(
+        "pairs to score",
+        (LABELLED, b"P1\tP2\nP1\tP3\n"),
+        lambda path: _read_pairs(path, ()),
+        plain.names,
+    ),
     Reader("labels of a map", (b"P1\ta;b\nP2\tc\nother\td\n",), _map_labels, plain.map_labels),
     Reader("symbols", (SYMBOLS,), lambda path: read_symbols(path, STORE), plain.symbols),
     Reader("split", (_SPLIT_JSON,), _split, suffix=".json"),

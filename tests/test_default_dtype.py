@@ -23,6 +23,7 @@ def results() -> dict[str, torch.Tensor]:
         f"{name} {pool}": load_encoder(name).embed(PROTEINS, pool)
         for name in ("composition", "dipeptide", "random:1m")
         for pool in ("mean", "mean_std", "cls", "max")
+        if pool in load_encoder(name).pools
     }
     encoder = load_encoder("random:1m")
     found["pair"] = score_pairs(encoder, [(PROTEINS[0], PROTEINS[1])])
