@@ -83,11 +83,10 @@ def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:
         return dataset.split(kind=split, seed=seed)
     made = Split.load(split)
     other = f"{split} splits another graph; give the graph it was made for"
-    if made.num_nodes != len(dataset.sequences):
-        raise ConfigError(
-            f"{other} (it has {made.num_nodes} proteins, this one {len(dataset.sequences)})"
-        )
-    edges = pair_graph(dataset[0]).pairs
+    graph = pair_graph(dataset[0])
+    if made.num_nodes != graph.num_nodes:
+        raise ConfigError(f"{other} (it has {made.num_nodes} proteins, this one {graph.num_nodes})")
+    edges = graph.pairs
     keys = pair_keys(made.known, made.num_nodes), pair_keys(edges, made.num_nodes)
     both = np.intersect1d(keys[0], keys[1])
     if not len(both) == len(made.known) == len(edges):

@@ -64,7 +64,9 @@ class LabelledTable:
 
 
 def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
-    """Read ``id<TAB>id<TAB>0|1`` lines, plain or compressed.
+    """Read ``id<TAB>id<TAB>0|1`` lines, plain or compressed, with or without a header.
+
+    Blank lines and lines that begin with ``#`` do not count.
 
     A row without a label is left out and counted, a row that repeats a pair (in either order) too,
     and all rows of a pair that is labelled both 0 and 1.

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.numeric import FloatArray, finite, one_each, whole_number
+from lcplm_graph.pairs import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 
 def auroc(labels: Any, scores: Any, weights: Any = None) -> float:

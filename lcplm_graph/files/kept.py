@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -55,13 +56,14 @@ def kept_folders(kind: str) -> list[Path]:
 
 
 def size_of(folders: Sequence[Path]) -> tuple[int, int]:
-    """Count files and their bytes, locks left out."""
-    sizes = [
-        path.stat().st_size
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.endswith(".lock")
-    ]
+    """Count files and their bytes, locks left out; others may write and remove some meanwhile."""
+    sizes = []
+    for folder in folders:
+        for above, _, names in os.walk(folder):
+            for name in names:
+                if not name.endswith(".lock"):
+                    with suppress(FileNotFoundError):
+                        sizes.append(os.path.getsize(os.path.join(above, name)))
     return len(sizes), sum(sizes)
 
 

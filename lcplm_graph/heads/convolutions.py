@@ -71,7 +71,7 @@ def make_convolution(name: str, channels: int) -> nn.Module:
 class Scale(nn.BatchNorm1d):
     """Bring each feature to mean 0 and spread 1: by `fit`, or else by the training batches so far.
 
-    The spread is the root of the variance and 1e-5, so features that vary as little as frequencies
+    The spread is the root of the variance plus 1e-5, so features that vary as little as frequencies
     of dipeptides get less, about 0.6.
 
     Running averages would start from a variance of 1 and forget it over more than a hundred
@@ -114,7 +114,7 @@ class Scale(nn.BatchNorm1d):
         return super().forward(x.to(self.dtype)).clamp(-_FAR, _FAR)
 
     def distance(self, x: Tensor) -> Tensor:
-        """Return the mean squared scaled feature of each row; 1 in the mean where it was fitted.
+        """Return the mean squared scaled feature of each row; where fitted, at most 1 in the mean.
 
         Returns
         -------

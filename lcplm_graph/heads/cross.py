@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.models.pooling import PARTS
+from lcplm_graph.models.pooling import NUM_PARTS
 from lcplm_graph.process import default_dtype
 
 
 class CrossAttentionPredictor(LinkPredictor):
     """Whether two proteins interact, from their parts and from each as a whole.
 
-    The parts of a protein, means of `PARTS` stretches, attend to each other; those of a pair then
-    attend to the other protein's.  What does not depend on the partner is in the states, so that
-    a pair costs two small attentions.  It is for pairs of unseen proteins: it uses no edges.
+    The parts of a protein, means of `NUM_PARTS` stretches, attend to each other; those of a pair
+    then attend to the other protein's.  What does not depend on the partner is in the states, so
+    that a pair costs two small attentions.  It is for pairs of unseen proteins: it uses no edges.
 
     Parameters
     ----------
     in_channels : int
-        Width of the features: mean, spread and `PARTS` means of an encoder's states.
+        Width of the features: mean, spread and `NUM_PARTS` means of an encoder's states.
     channels : int
         Width of the state of a part.
     attention_heads : int
@@ -45,7 +45,7 @@ class CrossAttentionPredictor(LinkPredictor):
 
     Examples
     --------
-    >>> model = CrossAttentionPredictor((2 + PARTS) * 8, channels=16).eval()
+    >>> model = CrossAttentionPredictor((2 + NUM_PARTS) * 8, channels=16).eval()
     >>> h = model.embed(torch.rand(3, 80), torch.empty((2, 0), dtype=torch.int64))
     >>> both = model.decode(h, torch.tensor([[0, 2], [2, 0]]))
     >>> bool(both[0] == both[1])
@@ -53,7 +53,7 @@ class CrossAttentionPredictor(LinkPredictor):
     """
 
     #: It is trained at this share of the others' learning rate.
-    rate = 0.4
+    lr_share = 0.4
 
     @default_dtype(torch.float32)
     def __init__(
@@ -65,11 +65,11 @@ class CrossAttentionPredictor(LinkPredictor):
         dropout: float = 0.3,
         **without_graph: Any,
     ) -> None:
-        dim, rest = divmod(in_channels, 2 + PARTS)
+        dim, rest = divmod(in_channels, 2 + NUM_PARTS)
         if rest:
             raise ConfigError(
-                f"features of width {in_channels} are not mean, spread and {PARTS} parts; embed "
-                "with pooling mean_std_max_min_parts"
+                f"features of width {in_channels} are not mean, spread and {NUM_PARTS} parts; "
+                "embed with pooling mean_std_max_min_parts"
             )
         conv = without_graph.get("conv", "none")
         if conv != "none" or without_graph.get("structure") or without_graph.get("gated"):
@@ -78,7 +78,7 @@ class CrossAttentionPredictor(LinkPredictor):
         self.channels, self.dim, self.attention_heads = channels, dim, attention_heads
         self.gnn.project = nn.Sequential(nn.Linear(2 * dim, channels), nn.GELU(), Dropout(dropout))
         self.read = nn.Linear(dim, channels)
-        self.place = nn.Parameter(0.02 * torch.randn(PARTS, channels))
+        self.place = nn.Parameter(0.02 * torch.randn(NUM_PARTS, channels))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(3))
         self.qkv = nn.ModuleList(nn.Linear(channels, 3 * channels) for _ in range(2))
         self.proj = nn.ModuleList(nn.Linear(channels, channels) for _ in range(2))
@@ -104,11 +104,13 @@ class CrossAttentionPredictor(LinkPredictor):
 
         Returns
         -------
-        Tensor, shape=(n, channels * (1 + 4 * PARTS))
+        Tensor, shape=(n, channels * (1 + 4 * NUM_PARTS))
         """
         scaled = self.gnn.scale(self._features(x))
         whole = self.gnn.project(scaled[:, : 2 * self.dim])
-        parts = self.read(self.dropout(scaled[:, 2 * self.dim :].unflatten(1, (PARTS, self.dim))))
+        parts = self.read(
+            self.dropout(scaled[:, 2 * self.dim :].unflatten(1, (NUM_PARTS, self.dim)))
+        )
         parts = parts + self.place
         qkv = self.qkv[0](self.norms[0](parts))
         parts = parts + self.proj[0](self._attend(qkv, qkv))
@@ -130,8 +132,8 @@ class CrossAttentionPredictor(LinkPredictor):
         return scores.squeeze(1)
 
     def _taken_apart(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        whole, parts, qkv = h.tensor_split((self.channels, self.channels * (1 + PARTS)), dim=1)
-        return whole, parts.unflatten(1, (PARTS, -1)), qkv.unflatten(1, (PARTS, -1))
+        whole, parts, qkv = h.tensor_split((self.channels, self.channels * (1 + NUM_PARTS)), dim=1)
+        return whole, parts.unflatten(1, (NUM_PARTS, -1)), qkv.unflatten(1, (NUM_PARTS, -1))
 
     def _met(self, parts: Tensor, qkv: Tensor, other: Tensor) -> Tensor:
         """Return the mean of a protein's parts after they looked at those of the other one."""
@@ -139,7 +141,7 @@ class CrossAttentionPredictor(LinkPredictor):
         return (parts + self.mlp(self.norms[2](parts))).mean(1)
 
     def _attend(self, qkv: Tensor, other: Tensor) -> Tensor:
-        """Attend with the queries of one to keys and values of another, (n, PARTS, channels)."""
+        """Attend with the queries of one to keys and values of another, (n, parts, channels)."""
         query = self._by_head(qkv.chunk(3, dim=2)[0])
         key, value = (self._by_head(part) for part in other.chunk(3, dim=2)[1:])
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)

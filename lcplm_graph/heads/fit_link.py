@@ -106,7 +106,7 @@ class _LinkFit:
         with one_thread():
             self.model.gnn.scale.fit(self.x[torch.from_numpy(self.split.seen)])
         score = self._score if self.valid else None
-        options = replace(self.options, lr=self.options.lr * self.model.rate)
+        options = replace(self.options, lr=self.options.lr * self.model.lr_share)
         return fit_head(self.model, self._loss, score, options, "validation AP")
 
     def _batches(self) -> Iterator[tuple[Labelled, Tensor | None]]:

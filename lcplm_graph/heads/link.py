@@ -46,7 +46,7 @@ class LinkPredictor(Head):
     """
 
     #: Share of the learning rate that it is trained at.
-    rate = 1.0
+    lr_share = 1.0
 
     def __init__(
         self,

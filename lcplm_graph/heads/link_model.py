@@ -24,7 +24,7 @@ from lcplm_graph.heads.interologs import Interologs, interolog_weights
 from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.members import fit_members, untrained
-from lcplm_graph.heads.recipe import BASE, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
+from lcplm_graph.heads.recipe import BASE, CROSS, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
@@ -106,12 +106,17 @@ class LinkModel:
         Raises
         ------
         ConfigError
-            If there is to be no member.
+            If there is to be no member, or `head` is one for pairs of new proteins only.
         InputError
             If features are not finite, or not one row for each protein.
         """
         if members < 1:
             raise ConfigError(f"members must be at least 1, not {members}")
+        if head == CROSS:
+            raise ConfigError(
+                f"{CROSS} cannot take the place of all heads: it is among them where all pairs are "
+                "of new proteins"
+            )
         blocks = as_blocks(features)
         kinds = kinds or serving(_kinds(split, conv), blocks)
         if (decoder, head) != (Recipe.decoder, Recipe.head):

@@ -57,7 +57,7 @@ class PropertyHead(nn.Module):
         )
 
     def distance(self, features: Tensor) -> Tensor:
-        """Return the mean squared scaled feature of each row; 1 in the mean where it was fitted."""
+        """Return how far rows are from the training proteins, see `Scale.distance`."""
         return self.scale.distance(features)
 
     def forward(self, features: Tensor, pairs: Tensor | None = None) -> Tensor:

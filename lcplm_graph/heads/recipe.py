@@ -92,8 +92,10 @@ WITH_GRAPH = (
     Recipe(structure=True, blocks=(BASE, COMPOSITION), gated=DIPEPTIDES),
     Recipe(new_only=True),
 )
+#: Head of members that look at `PARTS`.
+CROSS = "cross"
 #: Where all pairs asked about are of new proteins.
-SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)), Recipe(blocks=(BASE, PARTS), head="cross"))
+SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)), Recipe(blocks=(BASE, PARTS), head=CROSS))
 
 
 def wide_blocks(wide: Tensor) -> dict[str, Tensor]:
@@ -104,7 +106,7 @@ def wide_blocks(wide: Tensor) -> dict[str, Tensor]:
 
 def serving(kinds: Sequence[Recipe], blocks: Blocks) -> tuple[Recipe, ...]:
     """Return the kinds of members that these features are enough for."""
-    return tuple(kind for kind in kinds if kind.head != "cross" or PARTS in blocks)
+    return tuple(kind for kind in kinds if kind.head != CROSS or PARTS in blocks)
 
 
 def link_features(

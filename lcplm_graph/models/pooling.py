@@ -18,8 +18,8 @@ from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, MASK, NO_EDG
 POOLS: tuple[str, ...] = get_args(Pool)
 """Known ways of pooling; ``mean_std`` doubles the width, ``mean_std_max_min`` makes it fourfold."""
 #: Stretches of equal length that ``mean_std_max_min_parts`` divides a protein into.
-PARTS = 8
-_FACTOR = {"mean_std": 2, "mean_std_max_min": 4, "mean_std_max_min_parts": 4 + PARTS}
+NUM_PARTS = 8
+_FACTOR = {"mean_std": 2, "mean_std_max_min": 4, "mean_std_max_min_parts": 4 + NUM_PARTS}
 
 
 def pooled_dim(dim: int, pool: str) -> int:
@@ -45,7 +45,7 @@ def pool_residues(states: Tensor, packed: PackedTokens, pool: str = "mean") -> T
     pool : {"mean", "mean_std", "mean_std_max_min", "mean_std_max_min_parts", "cls", "max"}
         ``mean_std`` is the mean and the (population) standard deviation side by side,
         ``mean_std_max_min`` both and the extremes, ``mean_std_max_min_parts`` these and the means
-        of `PARTS` stretches, from the first to the last; ``cls`` takes the first token.
+        of `NUM_PARTS` stretches, from the first to the last; ``cls`` takes the first token.
 
     Returns
     -------
@@ -124,16 +124,18 @@ def _pool(states: Tensor, owner: Tensor, count: int, pool: str) -> Tensor:
 
 
 def _part_means(states: Tensor, owner: Tensor, counts: Tensor, mean: Tensor) -> Tensor:
-    """Average stretches of each protein, shape (count, PARTS * dim).
+    """Average stretches of each protein, shape (count, NUM_PARTS * dim).
 
     A protein of fewer residues than parts has its mean where a part is empty.
     """
     lengths = counts[:, 0]
     place = torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
-    part = owner * PARTS + place * PARTS // lengths[owner]
-    sizes = torch.bincount(part, minlength=PARTS * len(mean))[:, None]
+    part = owner * NUM_PARTS + place * NUM_PARTS // lengths[owner]
+    sizes = torch.bincount(part, minlength=NUM_PARTS * len(mean))[:, None]
     sums = states.new_zeros((len(sizes), states.shape[1])).index_add(0, part, states)
-    means = torch.where(sizes > 0, sums / sizes.clamp(min=1), mean.repeat_interleave(PARTS, dim=0))
+    means = torch.where(
+        sizes > 0, sums / sizes.clamp(min=1), mean.repeat_interleave(NUM_PARTS, dim=0)
+    )
     return means.reshape(len(mean), -1)
 
 

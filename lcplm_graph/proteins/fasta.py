@@ -82,14 +82,14 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
             batch = _parse_block(block, path, line, replaced)
             if number == 0:
                 first = batch["sequence"].slice(0, _LOOKED_AT).to_pylist()
-                warn_of_nucleotides("".join(first)[:_LETTERS], path)
+                _warn_of_nucleotides("".join(first)[:_LETTERS], path)
             yield batch
     _warn_of_other_letters(replaced, path)
 
 
 def warn_of_strange(sequence: str, where: str | Path) -> None:
     """Say what is strange about a sequence in its normal form that was given without a file."""
-    warn_of_nucleotides(sequence, where)
+    _warn_of_nucleotides(sequence, where)
     counts = {letter.decode(): sequence.count(letter.decode()) for letter in OTHER_LETTERS}
     _warn_of_other_letters({letter: count for letter, count in counts.items() if count}, where)
 
@@ -100,7 +100,7 @@ def _warn_of_other_letters(replaced: Mapping[str, int], where: str | Path) -> No
         warn_once(f"{where}: residues outside the alphabet read as X: {letters}")
 
 
-def warn_of_nucleotides(letters: str, where: str | Path) -> None:
+def _warn_of_nucleotides(letters: str, where: str | Path) -> None:
     """Say it if a text looks like DNA or RNA: the letters are all amino acids too."""
     share = sum(letters.count(letter) for letter in "ACGTUN") / max(len(letters), 1)
     if len(letters) >= _ENOUGH and share > _NUCLEOTIDES:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch_geometric.data import Data
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.pairs import single_graph
 from lcplm_graph.proteins.store import SequenceStore
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 
 def graph_and_sequences(

@@ -159,6 +159,15 @@ def test_a_published_split_is_not_drawn(folder, capsys, more):
     assert f"{more[0]} means nothing with --test-pairs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "first", ["# a note\n", "protein1\tprotein2\tscore\n", "id_a\tid_b\tlabel\n# a note\n"]
+)
+def test_headers_and_comments_are_no_pairs(tmp_path, first):
+    (tmp_path / "t.tsv").write_text(f"{first}a\tb\t1\nc\td\t0\n")
+    table = read_labelled_table(tmp_path / "t.tsv")
+    assert (table.ends, table.labels, table.rows) == ([("a", "b"), ("c", "d")], [1, 0], 2)
+
+
 def test_a_row_says_the_ratio_of_its_file(folder):
     test = [row for row in read_rows(folder / "test.tsv.gz") if row[2] == "0"]
     positives = [row for row in read_rows(folder / "test.tsv.gz") if row[2] == "1"][:40]

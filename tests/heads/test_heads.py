@@ -27,7 +27,7 @@ from lcplm_graph.heads.link_model import LinkModel, LinkScores
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
-from lcplm_graph.models.pooling import PARTS
+from lcplm_graph.models.pooling import NUM_PARTS
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.split import Split
@@ -60,7 +60,7 @@ class TestBilinear(LinkHeadCase):
 
 
 class TestCross(LinkHeadCase):
-    name, options, width = "cross", {"conv": "none"}, 2 * (2 + PARTS)
+    name, options, width = "cross", {"conv": "none"}, 2 * (2 + NUM_PARTS)
 
     def test_other_graphs_and_features_are_refused(self):
         with pytest.raises(ConfigError, match="features of width 21 are not mean, spread and 8 p"):

@@ -333,3 +333,5 @@ def test_pairs_of_new_proteins_have_members_that_look_at_parts(tmp_path):
         LinkModel.fit(blocks, split, members=1, options=options, conv="none"),
     ):
         assert [recipe.head for recipe in without.recipes] == ["link"]
+    with pytest.raises(ConfigError, match="cross cannot take the place of all heads"):
+        LinkModel.fit(blocks, split, head="cross")

@@ -27,7 +27,7 @@ from lcplm_graph.heads.recipe import link_features
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import Esm2Encoder, LcPlmEncoder, length_sorted_batches
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
-from lcplm_graph.models.pooling import PARTS
+from lcplm_graph.models.pooling import NUM_PARTS
 from lcplm_graph.models.zero_shot import score_pairs
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, encode_protein
 
@@ -306,10 +306,10 @@ def test_parts_are_means_of_stretches(length):
     encoder = load_encoder("lcplm-1m")
     text = "MKTAYIAKQRQISFVKSHFSRQ" * 10
     found = encoder.embed([text[:length], "MKV"], "mean_std_max_min_parts")[0]
-    wide, parts = found[: 4 * encoder.dim], found[4 * encoder.dim :].reshape(PARTS, -1)
+    wide, parts = found[: 4 * encoder.dim], found[4 * encoder.dim :].reshape(NUM_PARTS, -1)
     torch.testing.assert_close(wide, encoder.embed([text[:length]], "mean_std_max_min")[0])
     (states,) = encoder.embed_residues([text[:length]])
-    for part in range(PARTS):
-        own = [i for i in range(length) if i * PARTS // length == part]
+    for part in range(NUM_PARTS):
+        own = [i for i in range(length) if i * NUM_PARTS // length == part]
         expected = states[own].mean(0) if own else states.mean(0)
         torch.testing.assert_close(parts[part], expected, rtol=1e-4, atol=1e-5)
