@@ -10,7 +10,8 @@ import os
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lcplm_graph.io import atomic_path
@@ -78,6 +79,17 @@ def look(model: str) -> dict[str, Any]:
     colour = next((c for name, c in _FEATURES if name in plain), COLOURS[0])
     marker = next((m for name, m in _METHODS if name in plain), "o")
     return {"color": colour, "marker": marker}
+
+
+def shades(count: int) -> tuple[str, ...]:
+    """Return colours of a scale from low to high, by lightness, so that they do for any vision.
+
+    Examples
+    --------
+    >>> shades(3)
+    ('#fca537', '#cb4679', '#7d03a8')
+    """
+    return tuple(to_hex(colormaps["plasma"](share)) for share in np.linspace(0.8, 0.25, count))
 
 
 def new_figure(width: float, height: float) -> Figure:

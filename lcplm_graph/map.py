@@ -60,7 +60,8 @@ def draw(options: MapOptions) -> None:
             shipped_labels(kind, given.ids) if kind else read_labels(options.labels, given.ids)
         )
         print(note)
-        title = options.title or f"{name}, by {Path(options.labels).stem}"
+        what = SHIPPED[kind] if kind else Path(options.labels).stem
+        title = options.title or f"{name}, by {what}"
     made = EmbeddingMap.of(given.values, labels, title, given.ids, texts)
     made.draw(options.out)
     page = made.write_page(Path(options.out).with_suffix(".html"))

@@ -23,7 +23,11 @@ from lcplm_graph.command import (
     several,
 )
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmWarning
+from lcplm_graph.evaluate.link import LinkCommand
+from lcplm_graph.evaluate.ogb import OgbCommand
+from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.locks import sole_writer
+from lcplm_graph.predict.links import EdgesOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,3 +316,8 @@ def test_a_folder_that_is_mounted_is_locked_from_inside(tmp_path, monkeypatch) -
         with pytest.raises(Timeout), sole_writer(tmp_path / "mounted"):
             pass
     assert not list((tmp_path / "mounted").iterdir())
+
+
+@pytest.mark.parametrize("options", [EdgesOptions, LinkCommand, OgbCommand])
+def test_help_says_the_steps_that_are_taken_by_default(options) -> None:
+    assert f"; default: {LINK_FIT.steps}." in options.__doc__

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 
 import matplotlib.image
+import numpy as np
 
+from lcplm_graph.evaluation import plots
 from lcplm_graph.figures import draw_forest, label_ends, look, new_figure, panels
 
 MODELS = (
@@ -50,3 +52,33 @@ def test_one_encoder_before_and_after_stage_2_looks_different() -> None:
     names = ("encoder LC-PLM", "encoder LC-PLM-G", "link model (LC-PLM-G in walks)", "degree")
     before, after, link, degree = (look(name)["color"] for name in names)
     assert after == link and len({before, after, degree}) == 3
+
+
+def test_equal_curves_show_between_each_others_dashes() -> None:
+    labels = np.arange(40) < 20
+    flat, better = np.zeros(40), labels + np.arange(40) % 3
+    curves = dict.fromkeys(("degree", "common neighbours", "Adamic-Adar"), (labels, flat))
+    curves |= {"lcplm-2m": (labels, better), "lcplm-2m, link model": (labels, better[::-1])}
+    curves |= {f"more {i}": (labels, -better) for i in range(2)}
+    axis = panels(new_figure(4, 4), 1, 1)[0, 0]
+    plots._roc(axis, curves)
+    styles = [(line.get_color(), line.get_linestyle(), line.get_zorder()) for line in axis.lines]
+    assert len(set(styles)) == len(styles)
+    drawn = {line.get_label().split("  ")[0]: line for line in axis.lines}
+    assert drawn["degree"].get_linestyle() == "-"
+    assert (
+        drawn["common neighbours"].get_linestyle() == drawn["Adamic-Adar"].get_linestyle() == "--"
+    )
+    assert drawn["Adamic-Adar"].get_zorder() > drawn["common neighbours"].get_zorder()
+    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert len(names) == 6 and names[-1] == "(2 weaker not drawn)"
+
+
+def test_names_of_curves_stand_below_the_panel() -> None:
+    labels = np.arange(40) < 20
+    figure = new_figure(4, 5)
+    axis = panels(figure, 1, 1)[0, 0]
+    plots._precision_recall(axis, {"degree": (labels, labels * 1.0)}, 10)
+    figure.draw_without_rendering()
+    box = axis.get_legend().get_window_extent()
+    assert box.y0 >= 0 and box.y1 < axis.get_window_extent().y0

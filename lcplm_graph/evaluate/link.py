@@ -54,7 +54,7 @@ class LinkCommand(EvaluateOptions):
     resamples
         Of the bootstrap over proteins.
     steps
-        Training steps of a head.
+        Training steps of a head; default: 200.
     members
         Heads of a row, of different seeds; the link model has at least one of each kind.
     untrained

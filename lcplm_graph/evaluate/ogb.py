@@ -25,7 +25,7 @@ class OgbCommand(PageOption):
     hits
         K of Hits@K.
     steps
-        Training steps of a head.
+        Training steps of a head; default: 200.
     members
         Heads of different seeds.
     seed

@@ -26,7 +26,14 @@ from lcplm_graph.splits.leakage import leakage_report
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Split
 
-_DEGREES = ((2, "degree 1"), (5, "degree 2-4"), (20, "degree 5-19"), (1 << 62, "degree 20+"))
+# Of the graph, before anything is held out: fewer partners than this have this name.
+_PARTNERS = (
+    (1, "no partner"),
+    (2, "1 partner"),
+    (5, "2 to 4 partners"),
+    (20, "5 to 19 partners"),
+    (1 << 62, "20 partners or more"),
+)
 Curves = dict[str, dict[str, tuple[Any, Any]]]
 
 
@@ -176,10 +183,13 @@ class LinkTask:
         parts = not serves_known_proteins(self.split)
         x = link_features(encoder, self.dataset.sequences, pool=pool, parts=parts)[BASE]
         degree = np.bincount(self.dataset[0].edge_index[0].numpy(), minlength=len(x))
-        bins = [next(text for most, text in _DEGREES if d < most) for d in degree]
-        names = with_symbols(self.dataset)
-        draw_embeddings(folder / "embeddings.png", x, bins, f"{encoder.name}, by degree", names)
-        add["The proteins' features, coloured by degree"] = folder / "embeddings.png"
+        bins = [next(text for below, text in _PARTNERS if d < below) for d in degree]
+        order = [text for _, text in _PARTNERS]
+        names, title = with_symbols(self.dataset), f"{encoder.name}, by number of partners"
+        draw_embeddings(folder / "embeddings.png", x, bins, title, names, order)
+        add["The proteins' features, coloured by their number of partners in the graph"] = (
+            folder / "embeddings.png"
+        )
 
     def leakage(self) -> dict[str, Any]:
         """Return what test pairs share with training: a `LeakageReport`, or a published one."""

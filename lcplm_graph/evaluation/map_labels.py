@@ -14,8 +14,13 @@ from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.tables import first_columns, rows
 from lcplm_graph.proteins.names import NameIndex
 
-#: What ``lcplm map --labels`` takes besides a table.
-SHIPPED = ("pfam", "MF", "BP", "CC")
+#: What ``lcplm map --labels`` takes besides a table, and in words.
+SHIPPED = {
+    "pfam": "Pfam family",
+    "MF": "molecular function",
+    "BP": "biological process",
+    "CC": "cellular component",
+}
 _DATA = "string_human_core"
 # "binding" says nothing of proteins that nearly all bind; a term must tell some from the others.
 _LARGEST_SHARE = 0.3

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.figures import COLOURS, new_figure, panels, save
+from lcplm_graph.figures import COLOURS, new_figure, panels, save, shades
 from lcplm_graph.io import atomic_path
 
 _TEMPLATE = Path(__file__).with_name("map.html.j2")
@@ -42,6 +42,8 @@ class EmbeddingMap:
     texts : list of str
         What the page shows of each protein.
     title : str
+    colours : sequence of str
+        Of the `names`.
     """
 
     ids: list[str]
@@ -51,6 +53,7 @@ class EmbeddingMap:
     group: npt.NDArray[np.int64]
     texts: list[str]
     title: str
+    colours: Sequence[str] = COLOURS
 
     @classmethod
     def of(
@@ -60,6 +63,7 @@ class EmbeddingMap:
         title: str,
         ids: Sequence[str] | None = None,
         texts: Sequence[str] | None = None,
+        order: Sequence[str] | None = None,
     ) -> EmbeddingMap:
         """Make a map of features.
 
@@ -74,6 +78,9 @@ class EmbeddingMap:
             Default: numbers from 1.
         texts : sequence of str, optional
             For the page; default: the labels.
+        order : sequence of str, optional
+            Labels that are steps of one scale, from low to high: they are named in this order, in
+            shades of one series of colours.  Default: the most frequent labels.
 
         Raises
         ------
@@ -89,7 +96,7 @@ class EmbeddingMap:
         pca = PCA(2, random_state=0)
         place = pca.fit_transform(x)
         own = [_as_set(label) for label in labels]
-        names, group = _coloured(own)
+        names, group = _coloured(own) if order is None else _steps(own, order)
         first, second = (float(share) for share in pca.explained_variance_ratio_)
         return cls(
             [str(i) for i in range(1, len(x) + 1)] if ids is None else list(ids),
@@ -99,6 +106,7 @@ class EmbeddingMap:
             group,
             ["; ".join(sorted(one)) for one in own] if texts is None else list(texts),
             title,
+            COLOURS if order is None else shades(len(names)),
         )
 
     @property
@@ -110,7 +118,7 @@ class EmbeddingMap:
     def legend(self) -> list[tuple[int, str, str, int]]:
         """Return number, name, colour and count of each group; the rest comes last, as -1."""
         counts = Counter(self.group.tolist())
-        rows = [(i, name, COLOURS[i], counts[i]) for i, name in enumerate(self.names)]
+        rows = [(i, name, self.colours[i], counts[i]) for i, name in enumerate(self.names)]
         return [*rows, (-1, "other or none", "#bbbbbb", counts[-1])] if counts[-1] else rows
 
     def draw(self, path: str | os.PathLike[str]) -> None:
@@ -131,7 +139,11 @@ class EmbeddingMap:
             low, high = np.quantile(values, [0.005, 0.995])
             setter(low - 0.1 * (high - low), high + 0.1 * (high - low))
         if self.names:
-            axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+            legend = axis.legend(
+                loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8
+            )
+            for mark in legend.legend_handles:  # those of large maps are too small to tell colours
+                mark.set_sizes([36.0])
         save(figure, path)
 
     def write_page(self, path: str | os.PathLike[str]) -> Path:
@@ -163,6 +175,7 @@ def draw_embeddings(
     groups: Labels,
     title: str,
     ids: Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
 ) -> None:
     """Draw a map of embeddings; with ids, an HTML page of the same name stands beside it.
 
@@ -171,10 +184,10 @@ def draw_embeddings(
     path : path-like
         PNG or SVG.
     features : array_like, shape=(n, d)
-    groups, title, ids
+    groups, title, ids, order
         As in `EmbeddingMap.of`.
     """
-    made = EmbeddingMap.of(features, groups, title, ids)
+    made = EmbeddingMap.of(features, groups, title, ids, order=order)
     made.draw(path)
     if ids is not None:
         made.write_page(Path(path).with_suffix(".html"))
@@ -199,3 +212,12 @@ def _coloured(labels: Sequence[frozenset[str]]) -> tuple[list[str], npt.NDArray[
         names.append(best)
         left.difference_update(chosen)
     return names, group
+
+
+def _steps(
+    labels: Sequence[frozenset[str]], order: Sequence[str]
+) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the steps of a scale that occur, and the highest one of each protein."""
+    names = [step for step in order if any(step in own for own in labels)]
+    group = [max((i for i, step in enumerate(names) if step in own), default=-1) for own in labels]
+    return names, np.array(group, np.int64)

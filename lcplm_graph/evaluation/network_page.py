@@ -51,6 +51,7 @@ def write_network_page(
     rows = [dict(zip(network.columns, network.rows[i], strict=True)) for i in order]
     rows = [row | {"rank": str(row["rank"])} if "rank" in row else row for row in rows]
     rows = [row | _symbols(network, row) for row in rows]
+    rows = [row | {"probability": _shown(float(row["probability"]))} for row in rows]
     heading = {name: name.replace("_", " ") for name in network.columns}
     notes = list(_NOTES)
     if len(network.rows) > len(rows):
@@ -63,6 +64,11 @@ def write_network_page(
             _draw(picture, probability, spread)
             report.figures["How probabilities lie, and how far the models agree"] = picture
         return write_page(path, report, headline=_headline(network, probability))
+
+
+def _shown(probability: float) -> str:
+    """Return three digits; what they would round to 1 is not certain, and does not look so."""
+    return "> 0.999" if 0.9995 <= probability < 1 else f"{probability:.3f}"
 
 
 def _symbols(network: Network, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,14 +91,14 @@ def _headline(network: Network, probability: np.ndarray) -> str:
     if len(rows) == 1 and "known" not in rows[0]:
         names = " and ".join(_name(network, rows[0], end) for end in network.ends)
         verdict = "probably interact" if probability[0] >= 0.5 else "probably do not interact"
-        return f"{names} {verdict}: probability {probability[0]:.3f}."
+        return f"{names} {verdict}: probability {_shown(probability[0])}."
     new = [i for i, row in enumerate(rows) if row.get("known", "no") == "no"]
     known = len(rows) - len(new)
     if not new:
         return f"All {known:,} pairs are known."
     best = max(new, key=lambda i: probability[i])
     surest = " and ".join(_name(network, rows[best], end) for end in network.ends)
-    surest += f", {probability[best]:.3f}"
+    surest += f", {_shown(probability[best])}"
     sure = int((probability[new] >= 0.5).sum())
     if not known:
         count = f"{sure:,} of {len(rows):,} pairs"

@@ -19,6 +19,8 @@ from lcplm_graph.figures import panels as make_panels
 Curves = Mapping[str, tuple[Any, Any]]
 
 _SHOWN = 5
+# By the marker of the model: style and width.
+_STYLES: dict[str, tuple[Any, float]] = {"s": ("--", 1.8), "D": ("-", 3.0), "^": (":", 1.8)}
 
 
 def draw_roc_pr(
@@ -26,8 +28,8 @@ def draw_roc_pr(
 ) -> None:
     """Draw ROC (above) and precision-recall (below), one column of panels per class of pairs.
 
-    The five best models of a class are drawn, named beside their curves in the order of quality;
-    the others are counted.
+    The five best models of a class are drawn, and named below the panel in the order of quality;
+    the others are counted.  Of equal curves each shows between the dashes of the next.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def draw_roc_pr(
         Negatives per positive that precision is stated for.
     title : str
     """
-    figure = new_figure(3.9 * len(panels), 7.6)
+    figure = new_figure(3.9 * len(panels), 9.8)
     axes = make_panels(figure, 2, len(panels))
     for column, (name, curves) in enumerate(panels.items()):
         _roc(axes[0, column], curves)
@@ -51,12 +53,12 @@ def draw_roc_pr(
 
 def _roc(axis: Axes, curves: Curves) -> None:
     value = {model: auroc(labels, scores) for model, (labels, scores) in curves.items()}
-    for model in _best(value):
-        fpr, tpr, _ = roc_curve(*curves[model])
-        axis.plot(fpr, tpr, **_line(model))
+    lines = {model: roc_curve(*curves[model])[:2] for model in _best(value)}
+    for model, style in _styles(lines).items():
+        axis.plot(*lines[model], label=f"{model}  {value[model]:.3f}", **style)
     axis.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, zorder=0)
     axis.set(xlabel="false positive rate", ylabel="true positive rate")
-    _names(axis, value, "AUROC", bottom=True)
+    _names(axis, "AUROC", len(value) - len(lines))
 
 
 def _precision_recall(axis: Axes, curves: Curves, ratio: float) -> None:
@@ -64,64 +66,56 @@ def _precision_recall(axis: Axes, curves: Curves, ratio: float) -> None:
         model: average_precision(labels, scores, ratio)
         for model, (labels, scores) in curves.items()
     }
+    lines = {}
     for model in _best(value):
         labels, scores = curves[model]
         label = np.asarray(labels, bool)
         weight = np.where(label, 1.0, ratio * label.sum() / (~label).sum())
         precision, recall, _ = precision_recall_curve(label, scores, sample_weight=weight)
+        lines[model] = (recall, precision)
+    for model, style in _styles(lines).items():
         # Steps: between two thresholds no precision in between can be had.
-        axis.step(recall, precision, where="post", **_line(model))
+        name = f"{model}  {value[model]:.3f}"
+        axis.step(*lines[model], where="post", label=name, **style)
     axis.axhline(1 / (1 + ratio), color="0.8", linewidth=0.8, zorder=0)
     axis.set(xlabel="recall", ylabel=f"precision at 1 : {ratio:g}", ylim=(0, 1.02))
-    left = _room_at_the_left(axis)
-    _names(axis, value, f"AP 1 : {ratio:g}", bottom=left, left=left)
-
-
-def _room_at_the_left(axis: Axes) -> bool:
-    """Whether fewer curves pass the lower left corner than the upper right one."""
-    axis.autoscale_view()
-    to_axes = axis.transData + axis.transAxes.inverted()
-    even = np.linspace(0, 1, 200)
-    left = right = 0
-    for line in axis.get_lines():
-        places = to_axes.transform(np.column_stack(line.get_data()))
-        along = np.linspace(0, 1, len(places))
-        x, y = (np.interp(even, along, column) for column in places.T)
-        left += int(((x < 0.55) & (y > 0.11) & (y < 0.5)).sum())  # names stand above chance
-        right += int(((x > 0.45) & (y > 0.6)).sum())
-    return left < right
+    _names(axis, f"AP 1 : {ratio:g}", len(value) - len(lines))
 
 
 def _best(value: Mapping[str, float]) -> list[str]:
     return sorted(value, key=lambda model: -value[model])[:_SHOWN]
 
 
-def _line(model: str) -> dict[str, Any]:
-    style, width = {"s": ("--", 1.8), "D": ("-", 3.0), "^": (":", 1.8)}.get(
-        look(model)["marker"], ("-", 1.8)
-    )
-    return {"color": look(model)["color"], "linestyle": style, "linewidth": width}
+def _styles(lines: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:
+    """Choose the style of each line, the best first; of equal lines each shows through."""
+    styles: dict[str, dict[str, Any]] = {}
+    for place, model in enumerate(lines):
+        earlier = list(lines)[:place]
+        below = sum(_equal(lines[model], lines[other]) for other in earlier)
+        style, width = _STYLES.get(look(model)["marker"], ("-", 1.8))
+        colour = look(model)["color"]
+        if below:  # dashes with room for each of those below, which begin where theirs do not
+            style = (4.0 * below, (4.0, 4.0 * below))
+        elif any(styles[o]["color"] == colour and styles[o]["linestyle"] == style for o in earlier):
+            style = (0, (1, 1))
+        # The best lies on top, but for what would then hide an equal one.
+        order = 3.0 + 0.01 * place if below else 2.0 - 0.01 * place
+        styles[model] = {"color": colour, "linestyle": style, "linewidth": width, "zorder": order}
+    return styles
 
 
-def _names(
-    axis: Axes, value: Mapping[str, float], what: str, bottom: bool, left: bool = False
-) -> None:
-    """Write the models that are drawn in their colours, best first, where no curve passes."""
-    best = _best(value)
-    lines = [(what, "0.3"), *((f"{m}  {value[m]:.3f}", look(m)["color"]) for m in best)]
-    if len(value) > len(best):
-        lines.append((f"({len(value) - len(best)} weaker ones not drawn)", "0.5"))
-    step = 0.062
-    # Above the line of chance, if that is at the bottom too.
-    low = 0.12 if left else 0.03
-    top = low + step * (len(lines) - 1) if bottom else 0.98
-    for number, (text, colour) in enumerate(lines):
-        axis.annotate(
-            text, (0.01 if left else 0.99, top - number * step), xycoords="axes fraction",
-            ha="left" if left else "right", va="bottom" if bottom else "top",
-            color=colour, fontsize=8,
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )  # fmt: skip
+def _equal(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _names(axis: Axes, what: str, left_out: int) -> None:
+    """Name the lines below the panel, best first, where no curve passes."""
+    if left_out:
+        axis.plot([], [], color="none", label=f"({left_out} weaker not drawn)")
+    axis.legend(
+        title=what, loc="upper left", bbox_to_anchor=(0, -0.16), alignment="left", fontsize=8,
+        title_fontsize=8, frameon=False, borderaxespad=0, handlelength=3,
+    )  # fmt: skip
 
 
 def draw_auroc(path: str | os.PathLike[str], report: Report, title: str) -> None:

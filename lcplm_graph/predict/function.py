@@ -42,11 +42,12 @@ class FunctionOptions(PageOption):
         FASTA files, names (gene names, UniProt accessions, STRING ids of --data, or ids of
         --sequences), or sequences.
     out
-        FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability.
+        FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability, known.
     aspect
-        MF, BP, CC, or some of them; default: MF, or that of the saved head.
+        MF (molecular function), BP (biological process), CC (cellular component), or some of them;
+        default: MF, or that of the saved head.
     most
-        Terms of each protein, of each aspect.
+        At most so many terms of each protein, of each aspect.
     threshold
         Smaller probabilities are left out.
     special

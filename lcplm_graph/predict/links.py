@@ -38,19 +38,20 @@ class EdgesOptions(PageOption):
     Parameters
     ----------
     out
-        FILE.tsv, FILE.graphml or FILE.cx2.
+        FILE.tsv, FILE.graphml, or FILE.cx2 for Cytoscape.
     graph
-        A STRING network, or pairs:FILE.
+        string_human_core, string_human, string:TAXON and so on; or pairs:FILE.tsv, a table of two
+        ids with the sequences in FILE.fasta beside it.
     encoder
         A name or path, see load_encoder.
     precision
         What the encoder computes with, see lcplm embed.
     top
-        Rows per protein, or in all.
+        At most so many rows: partners of each protein, or edges in all.
     conv
         Convolution of the model, or none; default: GraphSAGE, and what lies between two proteins.
     steps
-        Training steps.
+        Training steps; default: 200.
     members
         Heads of different seeds whose mean is the answer; at least one of each kind.
     seed

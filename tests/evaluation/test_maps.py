@@ -15,7 +15,7 @@ from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.evaluation.link_task import with_symbols
 from lcplm_graph.evaluation.map_labels import read_labels, shipped_labels
 from lcplm_graph.evaluation.maps import EmbeddingMap
-from lcplm_graph.figures import COLOURS
+from lcplm_graph.figures import COLOURS, shades
 
 
 def features(n: int) -> np.ndarray:
@@ -38,6 +38,14 @@ def test_of_several_labels_one_counts_that_tells_of_most_others() -> None:
     made = EmbeddingMap.of(features(5), labels, "toy")
     assert made.names == ["common", "a"]
     assert made.group.tolist() == [0, 0, 1, 0, -1]
+
+
+def test_steps_of_a_scale_keep_their_order() -> None:
+    labels = ["many"] * 3 + ["few"] * 2 + ["none"] + [None]
+    made = EmbeddingMap.of(features(7), labels, "toy", order=["none", "few", "some", "many"])
+    assert made.names == ["none", "few", "many"]
+    assert made.group.tolist() == [2, 2, 2, 1, 1, 0, -1]
+    assert [row[2] for row in made.legend()] == [*shades(3), "#bbbbbb"]
 
 
 def test_two_proteins_are_no_map() -> None:

@@ -86,6 +86,11 @@ def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:
     assert "data:image/png" in text
     one = write_network_page(tmp_path / "q.html", Network(columns, rows[:1], ends), "Pairs", {})
     assert "A and B probably do not interact: probability 0.250." in one.read_text()
+    rows = [("A", "B", 0.99999, 0.0), ("A", "C", 1.0, 0.0)]
+    sure = write_network_page(tmp_path / "s.html", Network(columns, rows[:1], ends), "Pairs", {})
+    assert "probability &gt; 0.999." in sure.read_text()
+    both = write_network_page(tmp_path / "b.html", Network(columns, rows, ends), "Pairs", {})
+    assert "<td>&gt; 0.999</td>" in both.read_text() and "<td>1.000</td>" in both.read_text()
     partners = Network(
         ("query", "partner", "symbol", "probability", "uncertainty"),
         [("A", "9606.B", "GENE", 0.25, 0.1), ("A", "9606.C", "OTHER", 0.75, 0.2)],
