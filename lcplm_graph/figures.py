@@ -87,7 +87,7 @@ def shades(count: int) -> tuple[str, ...]:
     Examples
     --------
     >>> shades(3)
-    ('#fca537', '#cb4679', '#7d03a8')
+    ('#fca636', '#d14e72', '#7e03a8')
     """
     return tuple(to_hex(colormaps["plasma"](share)) for share in np.linspace(0.8, 0.25, count))
 
