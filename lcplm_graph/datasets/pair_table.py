@@ -95,8 +95,10 @@ def _layout(path: Path) -> tuple[int, int]:
     """Count the columns, and return the line of the header, 0 if there is none."""
     for line, cells in rows(path, COMMENT):
         if len(cells) not in (2, 3):
+            commas = len(cells) == 1 and "," in cells[0]
+            has = "1; write tabs in place of its commas" if commas else len(cells)
             raise DataError(
-                f"a table of pairs has 2 or 3 tab-separated columns, this line {len(cells)}",
+                f"a table of pairs has 2 or 3 tab-separated columns, this line {has}",
                 path=path,
                 line=line,
             )
@@ -159,7 +161,7 @@ def _kind_of(
         row = int(np.argmin(right))
         wanted = "0 or 1" if kind == "label" else f"a label 0 or 1 or a score in [0, {scale:g}]"
         percent = kind == "score" and scale == 1 and values.min() >= 0 and values.max() <= 1000
-        advice = "; give scale=1000 for scores of STRING" if percent else ""
+        advice = "; give scale=1000 for scores of STRING, or divide them by 1000" if percent else ""
         raise DataError(
             f"the third column is {wanted}, here it is {values[row]:g}{advice}",
             path=path,

@@ -164,9 +164,11 @@ def _cut(text: str) -> str:
     return _LONG_WORD.sub(r"\1...", text)
 
 
-def _breaks(value: Any) -> bool:
-    """Whether a cell may be broken into lines on a narrow screen: long texts, never numbers."""
-    return isinstance(value, str) and len(value) > 8
+def _breaks(value: Any) -> str:
+    """Say where a cell may be broken into lines: never numbers, most texts on narrow screens."""
+    if not isinstance(value, str) or len(value) <= 8:
+        return ""
+    return "text long" if len(value) > 40 else "text"
 
 
 def _embedded(path: Path) -> str:

@@ -167,9 +167,16 @@ def write(folder, text):
     return path
 
 
+def test_a_table_with_commas_is_told_to_have_tabs(tmp_path):
+    with pytest.raises(DataError, match="columns, this line 1; write tabs in place of its commas"):
+        make(tmp_path, "a,b,1\n")
+    with pytest.raises(DataError, match="columns, this line 1$"):
+        make(tmp_path, "a\n")
+
+
 def test_scores_of_other_scales(tmp_path):
     scores = "a\tb\t900\nb\td\t1\n"
-    with pytest.raises(DataError, match=r"here it is 900; give scale=1000 for scores of STRING"):
+    with pytest.raises(DataError, match=r"here it is 900; give scale=1000 .* or divide"):
         make(tmp_path, scores)
     weights = make(tmp_path, scores, scale=1000)[0].edge_weight
     assert sorted(set(weights.tolist())) == pytest.approx([0.001, 0.9])

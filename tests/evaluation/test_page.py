@@ -100,6 +100,14 @@ def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:
     assert "the surest: A and OTHER, 0.750" in named
 
 
+def test_only_long_texts_break_on_a_wide_screen(tmp_path: Path) -> None:
+    row = {"id": "GO:0000978", "name": "sequence-specific DNA binding of a cis-regulatory region"}
+    report = Report("Terms", {"id": "id", "name": "name", "p": "p"}, [row | {"p": 0.5}], {}, [])
+    text = write_page(tmp_path / "t.html", report).read_text()
+    assert '<td class="text">GO:' in text and '<td class="text long">seq' in text
+    assert "<td>0.500</td>" in text
+
+
 def test_a_page_of_partners_tells_new_ones_from_known_ones(tmp_path: Path) -> None:
     columns = ("query", "partner", "symbol", "probability", "uncertainty", "known")
     rows = [
