@@ -90,7 +90,10 @@ def _headline(network: Network, probability: np.ndarray) -> str:
         return "There is no pair."
     if len(rows) == 1 and "known" not in rows[0]:
         names = " and ".join(_name(network, rows[0], end) for end in network.ends)
-        verdict = "probably interact" if probability[0] >= 0.5 else "probably do not interact"
+        if abs(probability[0] - 0.5) < float(rows[0]["uncertainty"]):
+            verdict = "may or may not interact"  # some members of the model say so, some say no
+        else:
+            verdict = "probably interact" if probability[0] >= 0.5 else "probably do not interact"
         return f"{names} {verdict}: probability {_shown(probability[0])}."
     new = [i for i, row in enumerate(rows) if row.get("known", "no") == "no"]
     known = len(rows) - len(new)

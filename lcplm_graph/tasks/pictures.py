@@ -54,7 +54,8 @@ def draw_heat_map(
             marks = [(i + 1, LETTERS.index(c)) for i, c in enumerate(sequence) if c in LETTERS]
             inside = np.array([mark for mark in marks if start < mark[0] <= stop]).reshape(-1, 2)
             axis.plot(inside[:, 0], inside[:, 1], ".", color="black", markersize=2.5)
-    axes[-1].set_xlabel("position")
+    dots = " (a dot: the residue of the wild type)" if width == _PER_ROW else ""
+    axes[-1].set_xlabel(f"position{dots}")
     bar = figure.colorbar(image, ax=axes.tolist(), shrink=min(1.0, 3.0 / (1.75 * rows)), aspect=15)
     bar.set_label("score (0: like the wild type)")
     figure.suptitle(title)

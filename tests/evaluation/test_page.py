@@ -86,6 +86,9 @@ def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:
     assert "data:image/png" in text
     one = write_network_page(tmp_path / "q.html", Network(columns, rows[:1], ends), "Pairs", {})
     assert "A and B probably do not interact: probability 0.250." in one.read_text()
+    open_one = Network(columns, [("A", "B", 0.52, 0.12)], ends)
+    told = write_network_page(tmp_path / "o.html", open_one, "Pairs", {}).read_text()
+    assert "A and B may or may not interact: probability 0.520." in told
     rows = [("A", "B", 0.99999, 0.0), ("A", "C", 1.0, 0.0)]
     sure = write_network_page(tmp_path / "s.html", Network(columns, rows[:1], ends), "Pairs", {})
     assert "probability &gt; 0.999." in sure.read_text()
