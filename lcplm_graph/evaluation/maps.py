@@ -127,7 +127,9 @@ class EmbeddingMap:
         axis = panels(figure, 1, 1)[0, 0]
         size = float(np.clip(12000 / len(self.ids), 4, 36))
         for number, name, colour, count in self.legend():
-            chosen, rest = self.place[self.group == number], number < 0
+            # Where nothing is labelled there is no rest that would stand back.
+            chosen, rest = self.place[self.group == number], number < 0 < len(self.names)
+            colour = colour if self.names else COLOURS[0]
             text = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"
             axis.scatter(
                 chosen[:, 0], chosen[:, 1], s=size / 2 if rest else size, color=colour, alpha=0.8,

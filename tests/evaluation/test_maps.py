@@ -48,6 +48,13 @@ def test_steps_of_a_scale_keep_their_order() -> None:
     assert [row[2] for row in made.legend()] == [*shades(3), "#bbbbbb"]
 
 
+def test_a_map_without_labels_is_not_pale(tmp_path) -> None:
+    EmbeddingMap.of(features(40), [None] * 40, "toy").draw(tmp_path / "m.svg")
+    assert COLOURS[0].lower() in (tmp_path / "m.svg").read_text()
+    EmbeddingMap.of(features(3), ["a", None, None], "toy").draw(tmp_path / "n.svg")
+    assert "#bbbbbb" in (tmp_path / "n.svg").read_text()
+
+
 def test_two_proteins_are_no_map() -> None:
     with pytest.raises(InputError, match="three proteins or more, not 2"):
         EmbeddingMap.of(features(2), [None, None], "toy")
