@@ -94,10 +94,12 @@ class EmbeddingMap:
             raise InputError(f"a map needs two features or more a protein, not shape {x.shape}")
         x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
         pca = PCA(2, random_state=0)
-        place = pca.fit_transform(x)
+        # Where all proteins have the same features there is no variance to have a share of.
+        with np.errstate(invalid="ignore"):
+            place = pca.fit_transform(x)
         own = [_as_set(label) for label in labels]
         names, group = _coloured(own) if order is None else _steps(own, order)
-        first, second = (float(share) for share in pca.explained_variance_ratio_)
+        first, second = np.nan_to_num(pca.explained_variance_ratio_).tolist()
         return cls(
             [str(i) for i in range(1, len(x) + 1)] if ids is None else list(ids),
             place,

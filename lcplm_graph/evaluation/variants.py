@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 from tqdm import tqdm
@@ -46,7 +47,7 @@ class Assay(NamedTuple):
     name: str
     sequence: str
     variants: list[Variant]
-    measured: FloatArray
+    measured: npt.NDArray[np.float64]
     alignment: Path | None
 
 
@@ -77,7 +78,7 @@ def read_assays(
 
 def _read_assay(name: str, sequence: str, path: Path, msa: Path | None) -> Assay:
     table = _csv(path, _ASSAY)
-    measured = pd.to_numeric(table["DMS_score"], errors="coerce").to_numpy(np.float32)
+    measured = pd.to_numeric(table["DMS_score"], errors="coerce").to_numpy(np.float64)
     if not np.isfinite(measured).all():
         line = int(np.argmin(np.isfinite(measured))) + 2
         raise DataError("DMS_score is not a number", path=path, line=line)
@@ -112,7 +113,7 @@ def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def spearman(scores: FloatArray, measured: FloatArray) -> float:
+def spearman(scores: FloatArray, measured: npt.NDArray[np.floating]) -> float:
     """Return Spearman's rank correlation; 0 where all scores are equal."""
     if np.ptp(scores) == 0 or np.ptp(measured) == 0:
         return 0.0

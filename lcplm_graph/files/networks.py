@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,8 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.io import atomic_path, checked_suffix
 
 SUFFIXES = (".tsv", ".graphml", ".cx2")
+# Control characters and code points that are no characters, https://www.w3.org/TR/xml/#charsets.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CX2_TYPES = {str: "string", float: "double", int: "integer", bool: "boolean"}
 
 
@@ -77,7 +80,8 @@ def write_network(path: str | os.PathLike[str], network: Network) -> Path:
     ConfigError
         If the suffix is another.
     InputError
-        If a cell is neither a text nor a finite number; by its row and column.
+        If a cell is neither a text nor a finite number, or GraphML cannot hold it; by its row and
+        column.
 
     References
     ----------
@@ -157,10 +161,22 @@ def _write_graphml(path: Path, network: Network) -> None:
     graph: Any = nx.MultiGraph()
     for number, (a, b, attributes) in enumerate(network.edges()):
         for name in (a, b):
+            _check_xml({"name": name, **network.nodes.get(name, {})}, f"node {name!r}")
             graph.add_node(name, **network.nodes.get(name, {}))
+        _check_xml(attributes, f"row {number}")
         # The key becomes the edge's id, which the format wants unique in the file.
         graph.add_edge(a, b, key=number, **attributes)
     nx.write_graphml(graph, path)
+
+
+def _check_xml(attributes: Mapping[str, Any], where: str) -> None:
+    """Refuse what XML has no word for: a file with it can be written, but never be read."""
+    for key, value in attributes.items():
+        if isinstance(value, str) and (found := _NO_XML.search(value)):
+            raise InputError(
+                f"{where}: {key} holds the character {found[0]!r}, which GraphML cannot hold; "
+                "write .tsv or .cx2, or leave it out"
+            )
 
 
 def _write_cx2(path: Path, network: Network, name: str) -> None:

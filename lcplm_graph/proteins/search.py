@@ -283,7 +283,9 @@ def _search_mmseqs(
         target = query if own else _write_fasta(folder / "target.fasta", right)
         result = folder / "hits.tsv"
         command = ["mmseqs", "easy-search", query, target, result, folder / "tmp"]
-        command += ["--min-seq-id", limits.identity, "-c", limits.coverage, "--cov-mode", 0]
+        # MMseqs2 cannot read the 1e-05 that it hands on to its own parts; no alignment is so low.
+        identity, coverage = (share if share >= 1e-4 else 0 for share in limits[:2])
+        command += ["--min-seq-id", identity, "-c", coverage, "--cov-mode", 0]
         command += ["-e", limits.e_value]
         command += ["-s", 7.5, "--max-seqs", max(300, len(right)), "-v", 1]
         command += ["--format-output", "query,target,fident,qcov,tcov,bits"]

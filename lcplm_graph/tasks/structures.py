@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -135,24 +136,54 @@ def _chain(name: str, atoms: Any) -> Chain | None:
     import biotite.structure as struc
     from biotite.structure.info import one_letter_code
 
+    residues = [_residue(residue) for residue in struc.residue_iter(atoms)]
     letters: list[str] = []
     points: list[npt.NDArray[np.float32]] = []
     last_id, last_alpha = None, None
-    for residue in struc.residue_iter(atoms):
-        place = {atom: residue.coord[i] for i, atom in enumerate(residue.atom_name.tolist())}
-        if "CA" not in place:
-            continue
-        number, alpha = int(residue.res_id[0]), place["CA"]
+    for residue in _in_chain([residue for residue in residues if residue is not None]):
+        number, alpha = residue.number, residue.alpha
         if last_id is not None and last_alpha is not None:
             missing = number - last_id - 1
             # Numbers may jump where the chain goes on, so only a break counts.
-            broken = np.linalg.norm(alpha - last_alpha) > _PEPTIDE_ANGSTROM
-            if broken and 0 < missing <= _PDB_CHAIN_GAP:
+            if not _joined(last_alpha, alpha) and 0 < missing <= _PDB_CHAIN_GAP:
                 letters += "X" * missing
                 points += [np.full(3, np.nan, np.float32)] * missing
-        letters.append(one_letter_code(residue.res_name[0]) or "X")
-        points.append(place.get("CB", alpha))
+        letters.append(one_letter_code(residue.name) or "X")
+        points.append(residue.point)
         last_id, last_alpha = number, alpha
     if not letters:
         return None
     return Chain(name, "".join(letters), np.array(points, np.float32))
+
+
+class _Residue(NamedTuple):
+    number: int
+    name: str
+    hetero: bool
+    alpha: npt.NDArray[np.float32]
+    point: npt.NDArray[np.float32]
+
+
+def _residue(atoms: Any) -> _Residue | None:
+    place = {atom: atoms.coord[i] for i, atom in enumerate(atoms.atom_name.tolist())}
+    if "CA" not in place:
+        return None
+    alpha, hetero = place["CA"], bool(atoms.hetero[0])
+    number, name = int(atoms.res_id[0]), str(atoms.res_name[0])
+    return _Residue(number, name, hetero, alpha, place.get("CB", alpha))
+
+
+def _in_chain(residues: list[_Residue]) -> list[_Residue]:
+    """Leave out free amino acids, which files give the chain's name as other ligands, too.
+
+    They are HETATM as modified residues are, but next to no residue of the chain.
+    """
+    alphas = [residue.alpha for residue in residues]
+    to_next = [_joined(a, b) for a, b in itertools.pairwise(alphas)]
+    joined = [a or b for a, b in zip([False, *to_next], [*to_next, False], strict=True)]
+    pairs = zip(residues, joined, strict=False)
+    return [residue for residue, is_joined in pairs if is_joined or not residue.hetero]
+
+
+def _joined(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> bool:
+    return bool(np.linalg.norm(b - a) <= _PEPTIDE_ANGSTROM)

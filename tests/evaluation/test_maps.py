@@ -62,6 +62,13 @@ def test_two_proteins_are_no_map() -> None:
         EmbeddingMap.of(features(5)[:, :1], [None] * 5, "toy")
 
 
+@pytest.mark.filterwarnings("error")
+def test_equal_embeddings_have_no_variance_to_share() -> None:
+    made = EmbeddingMap.of(np.ones((4, 3)), [None] * 4, "t")
+    assert made.share == (0, 0)
+    assert not made.place.any()
+
+
 def test_the_page_is_whole_and_takes_nothing_for_markup(tmp_path) -> None:
     ids = ["</script><b>x", "b", 'c"&', "d"]
     made = EmbeddingMap.of(features(4), ["one", "one", "<i>", None], "A & <B>", ids)

@@ -43,6 +43,12 @@ def test_spearman_of_an_assay_and_its_baselines(files):
     assert rows["ESM-2 8M (published)"]["spearman"] == 0.229
 
 
+def test_measured_scores_keep_their_digits(files):
+    (files / "A_one.csv").write_text("mutant,DMS_score\nK2R,1.00000001\nY5F,1.00000002\n")
+    (assay,) = read_assays(files / "DMS_substitutions.csv", files)
+    assert assay.measured.tolist() == [1.00000001, 1.00000002]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

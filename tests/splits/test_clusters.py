@@ -169,6 +169,16 @@ def test_bits_rank_the_hits_and_the_e_value_cuts_them_off(families, method):
     assert strict.bits.min() > hits.bits.min()
 
 
+@needs_mmseqs
+@pytest.mark.parametrize("least", [{"identity": 1e-5}, {"coverage": 1e-5}])
+def test_mmseqs2_takes_tiny_thresholds(families, least):
+    store, _ = families
+    some = store.select(np.arange(6))
+    none = dict.fromkeys(least, 0)
+    found, expected = (homologous_pairs(some, some, method="mmseqs", **o) for o in (least, none))
+    np.testing.assert_array_equal(found.pairs, expected.pairs)
+
+
 @pytest.mark.slow
 @needs_mmseqs
 @pytest.mark.parametrize("of", ["families", "yeast"])

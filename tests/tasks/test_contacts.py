@@ -153,6 +153,21 @@ def test_chains_keep_the_place_of_what_was_not_resolved(structure):
     assert np.nanmax(contacts_between(first.points, second.points)) == 0
 
 
+def test_free_amino_acids_are_no_residues_of_the_chain(tmp_path):
+    pytest.importorskip("biotite")
+    chain = pdb("A", [("MET", 1), ("MSE", 2), ("GLY", 3)]).replace("MSE", "SEP")
+    modified = chain.replace("ATOM  ", "HETATM")
+    ligand = pdb("A", [("GLU", 130)], shift=30).replace("ATOM  ", "HETATM")
+    path = tmp_path / "ligand.pdb"
+    # The chain's own modified residues are HETATM, too.
+    path.write_text(modified + ligand + "END\n")
+    (found,) = read_chains(path)
+    assert found.sequence == "MSG"
+    path.write_text(ligand + "END\n")
+    with pytest.raises(DataError, match="no protein chain"):
+        read_chains(path)
+
+
 def test_files_of_one_name_are_all_read(tmp_path):
     for number, name in enumerate(("ALA", "GLY", "SER")):
         folder = tmp_path / f"target{number}"

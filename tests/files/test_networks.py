@@ -1,0 +1,40 @@
+"""Networks that are written and read back by another program."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import networkx as nx
+import pytest
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.files.networks import Network, write_network
+
+COLUMNS = ("protein1", "protein2", "rank", "probability", "known")
+IDS = ("x", "é中", 'a"b', "a<b&c", "tab\tid", " ", "]]>")
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    pairs = enumerate(itertools.pairwise(IDS))
+    rows = [(a, b, i, 10.0**-i / 3, "no") for i, (a, b) in pairs]
+    network = Network(COLUMNS, rows, COLUMNS[:2], {"x": {"symbol": "<é>"}})
+    read = nx.read_graphml(write_network(tmp_path / "n.graphml", network))
+    assert set(read.nodes) == set(IDS)
+    assert read.nodes["x"] == {"symbol": "<é>"}
+    for a, b, rank, probability, known in rows:
+        attributes = {"rank": rank, "probability": probability, "known": known}
+        assert {**read.edges[a, b]} == attributes | {"id": str(rank)}
+    document = json.loads(write_network(tmp_path / "n.cx2", network).read_text())
+    nodes, edges = (next(part[k] for part in document if k in part) for k in ("nodes", "edges"))
+    names = {node["id"]: node["v"]["name"] for node in nodes}
+    assert [(names[e["s"]], names[e["t"]], *e["v"].values()) for e in edges] == rows
+
+
+@pytest.mark.parametrize("row", [("a\x01", "b", "no"), ("a", "b", "\x1b"), ("a", "\ufffe", "no")])
+def test_graphml_that_nobody_could_read_is_refused(tmp_path, row):
+    network = Network(("a", "b", "known"), [row], ("a", "b"))
+    with pytest.raises(InputError, match=r"holds the character .*, which GraphML cannot hold"):
+        write_network(tmp_path / "n.graphml", network)
+    assert not list(tmp_path.iterdir())
+    write_network(tmp_path / "n.cx2", network)
