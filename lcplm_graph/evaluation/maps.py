@@ -121,6 +121,8 @@ class EmbeddingMap:
         """Return number, name, colour and count of each group; the rest comes last, as -1."""
         counts = Counter(self.group.tolist())
         rows = [(i, name, self.colours[i], counts[i]) for i, name in enumerate(self.names)]
+        if not rows:  # nothing is labelled, so there is no rest that would stand back
+            return [(-1, "all proteins", COLOURS[0], counts[-1])]
         return [*rows, (-1, "other or none", "#bbbbbb", counts[-1])] if counts[-1] else rows
 
     def draw(self, path: str | os.PathLike[str]) -> None:
@@ -129,9 +131,7 @@ class EmbeddingMap:
         axis = panels(figure, 1, 1)[0, 0]
         size = float(np.clip(12000 / len(self.ids), 4, 36))
         for number, name, colour, count in self.legend():
-            # Where nothing is labelled there is no rest that would stand back.
             chosen, rest = self.place[self.group == number], number < 0 < len(self.names)
-            colour = colour if self.names else COLOURS[0]
             text = name if len(name) <= _SHOWN else f"{name[: _SHOWN - 1]}…"
             axis.scatter(
                 chosen[:, 0], chosen[:, 1], s=size / 2 if rest else size, color=colour, alpha=0.8,

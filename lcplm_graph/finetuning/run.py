@@ -128,6 +128,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     with warnings.catch_warnings():
         # An encoder that stays as it is is not in training mode, and is not meant to be.
         warnings.filterwarnings("ignore", message="Found .* module.* in eval mode")
+        warnings.filterwarnings("ignore", message=".*treespec, LeafSpec")  # Lightning's own
         with written(folder):
             trainer.fit(task, TrainData(source, 1), ckpt_path=checkpoint, weights_only=True)
     # A kill may have come between the last checkpoint and the removal of an older one.

@@ -42,6 +42,8 @@ SEARCH_METHODS = ("auto", "mmseqs", "kmer")
 # not depend on what else is searched, so that a second search cannot find more than the first.
 _MIN_UNGAPPED = 38
 _DATABASE = 10_000
+# Of so many pairs of proteins or more, which take MMseqs2 longer than one likes to wait unwarned.
+_LONG_SEARCH = 1_000_000
 # A watcher waits for the end of a pipe whose other end is ours alone: the system closes it however
 # we end.  MMseqs2 starts programs of its own, so that the whole group is ended.
 _ENDS_WITH_US = """
@@ -289,7 +291,7 @@ def _search_mmseqs(
         command += ["-e", limits.e_value]
         command += ["-s", 7.5, "--max-seqs", max(300, len(right)), "-v", 1]
         command += ["--format-output", "query,target,fident,qcov,tcov,bits"]
-        if progress:
+        if progress and len(left) * len(right) >= _LONG_SEARCH:
             tqdm.write(f"MMseqs2 aligns {len(left):,} proteins; it can take minutes", sys.stderr)
         done = _run(folder, [str(part) for part in command])
         if done.returncode:

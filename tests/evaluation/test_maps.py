@@ -49,8 +49,10 @@ def test_steps_of_a_scale_keep_their_order() -> None:
 
 
 def test_a_map_without_labels_is_not_pale(tmp_path) -> None:
-    EmbeddingMap.of(features(40), [None] * 40, "toy").draw(tmp_path / "m.svg")
+    made = EmbeddingMap.of(features(40), [None] * 40, "toy")
+    made.draw(tmp_path / "m.svg")
     assert COLOURS[0].lower() in (tmp_path / "m.svg").read_text()
+    assert made.legend() == [(-1, "all proteins", COLOURS[0], 40)]
     EmbeddingMap.of(features(3), ["a", None, None], "toy").draw(tmp_path / "n.svg")
     assert "#bbbbbb" in (tmp_path / "n.svg").read_text()
 
