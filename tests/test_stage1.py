@@ -51,6 +51,7 @@ def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, cap
     ("arguments", "text"),
     [
         (["--max-tokens", "5"], "give at least 10 tokens"),
+        (["--max-length", "5"], "give at least 10 tokens, and a max_length of at least 8"),
         (["--preset", "2m"], "unknown preset '2m'; known: 1m"),
         (["--corpus", "fasta:nowhere.fa"], "nowhere.fa: no such file"),
         (["--corpus", "uniref5"], "did you mean 'uniref50'"),

@@ -107,9 +107,11 @@ class CorpusBatches:
         self.is_training = is_training
         self.max_length = min(max_length or max_tokens, max_tokens // views - 2)
         if self.max_length < MIN_LENGTH:
+            given = "" if max_length is None else f" and max_length={max_length}"
+            length = "" if max_length is None else f", and a max_length of at least {MIN_LENGTH}"
             raise InputError(
-                f"max_tokens={max_tokens} and max_length={max_length} leave a protein fewer than "
-                f"{MIN_LENGTH} residues; give at least {views * (MIN_LENGTH + 2)} tokens"
+                f"max_tokens={max_tokens}{given} leave a protein fewer than {MIN_LENGTH} residues; "
+                f"give at least {views * (MIN_LENGTH + 2)} tokens{length}"
             )
         if not is_training.any():
             raise InputError("no protein is left to train on")
@@ -117,8 +119,8 @@ class CorpusBatches:
         cropped = int((self.lengths[is_training] > self.max_length).sum())
         if cropped:
             warn_once(
-                f"{cropped} of {len(store)} proteins are longer than {self.max_length} residues; "
-                "each time one comes it is cropped to a random window"
+                f"{cropped} of {int(is_training.sum())} proteins are longer than "
+                f"{self.max_length} residues; each time one comes it is cropped to a random window"
             )
         self._members = None if clusters is None else _members_of(clusters, is_training)
         self._starts: list[np.ndarray] = []
