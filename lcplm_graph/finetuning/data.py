@@ -52,7 +52,7 @@ def read_data(options: FinetuneOptions) -> Data:
 
 def _read(options: FinetuneOptions) -> Examples:
     if is_tape(options.table):
-        given = [f"--{name}" for name in ("task", "sequence", "label", "sequences", "part")
+        given = [f"--{name}" for name in ("task", "sequence", "label", "id", "sequences", "part")
                  if getattr(options, name)]  # fmt: skip
         if given:
             raise ConfigError(
