@@ -52,6 +52,9 @@ def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, cap
     [
         (["--max-tokens", "5"], "give at least 10 tokens"),
         (["--max-length", "5"], "give at least 10 tokens, and a max_length of at least 8"),
+        (["--devices", "none"], "Lightning refuses these devices"),
+        (["--devices", "0"], "Lightning refuses these devices"),
+        (["--strategy", "none"], "Lightning refuses these devices or this strategy"),
         (["--preset", "2m"], "unknown preset '2m'; known: 1m"),
         (["--corpus", "fasta:nowhere.fa"], "nowhere.fa: no such file"),
         (["--corpus", "uniref5"], "did you mean 'uniref50'"),

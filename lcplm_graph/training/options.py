@@ -240,6 +240,8 @@ class Stage2Options(TrainOptions):
         if self.curriculum is not None:
             self._check_curriculum(self.curriculum)
         self._check_walk_tokens()
+        if self.several_species:
+            self._check_species(self.graph.split(","))
         if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
             raise ConfigError(
                 "relation_rate must be between 0 and 1, relation_weight not negative and "
@@ -271,6 +273,23 @@ class Stage2Options(TrainOptions):
     def unused(self) -> list[str]:
         """Return the options that were given and do nothing, as they are typed."""
         return options_given(self, _UNUSED.get(self.trained_relation, ()))
+
+    def _check_species(self, names: list[str]) -> None:
+        """Refuse before anything is downloaded."""
+        taxa = [name.strip().removeprefix("string:") for name in names]
+        if not all(taxa) or len(set(taxa)) < len(taxa):
+            raise ConfigError(
+                f"graph is {self.graph!r}; give species with commas between them, each once"
+            )
+        if self.relation in ("decoder", "frozen"):
+            raise ConfigError(
+                f"--relation {self.relation} needs one graph in memory; give --relation marker for "
+                "several species"
+            )
+        if self.split.endswith(".json"):
+            raise ConfigError(
+                f"split is {self.split!r}; several species are split by a kind, not by a file"
+            )
 
     def _check_walk_tokens(self) -> None:
         if self.trained_relation == "frozen" or self.walk_tokens is None:
