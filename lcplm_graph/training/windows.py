@@ -89,7 +89,7 @@ class CorpusBatches:
     Raises
     ------
     InputError
-        If a batch holds no protein of 8 residues, or there is nothing to train on.
+        If a batch holds no protein of 8 residues, or there is nothing to train on, or to pair.
     """
 
     def __init__(
@@ -123,6 +123,8 @@ class CorpusBatches:
                 f"{self.max_length} residues; each time one comes it is cropped to a random window"
             )
         self._members = None if clusters is None else _members_of(clusters, is_training)
+        if self._members is not None and views == 2 and np.diff(self._members.offsets).max() < 2:
+            raise InputError("no cluster has two proteins to train on, so there is nothing to pair")
         self._starts: list[np.ndarray] = []
         # A window is asked for once per batch in it; keep the one that is in use.
         self._window = lru_cache(maxsize=2)(self._make_window)
