@@ -17,6 +17,8 @@ import lcplm_graph
 from lcplm_graph.__main__ import main
 from lcplm_graph.errors import (
     CheckpointError,
+    ConfigError,
+    DataError,
     InputError,
     Interrupted,
     LcPlmWarning,
@@ -415,6 +417,36 @@ def test_features_are_computed_in_batches_of_the_budget(proteins, tmp_path, monk
     path = table(tmp_path / "t.tsv", proteins, "binary")
     run(path, tmp_path / "run", "composition", mode="head", max_tokens=64)
     assert max(sizes) <= 64
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        (["1", *["0"] * 59], ConfigError, "AUPR, which the best state is chosen by, has no value"),
+        (["4", *["3.5"] * 59], ConfigError, "Spearman, which the best state is chosen by, has no"),
+        ([f"{i}e305" for i in range(60)], DataError, "too far to be standardised; give them in"),
+    ],
+)
+def test_labels_that_cannot_be_judged_are_told_before_the_run(
+    labels, error, text, proteins, tmp_path
+):
+    part = ["train"] * 40 + ["valid"] * 10 + ["test"] * 10
+    labels = labels[1:40] + labels[:1] + labels[40:]
+    path = write(tmp_path / "t.tsv", {"sequence": proteins, "label": labels, "split": part})
+    with pytest.raises(error, match=text):
+        run(path, tmp_path / "run", "composition", mode="head", split="column")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tested_proteins_may_be_without_any_label(proteins, tmp_path):
+    part = ["train"] * 40 + ["valid"] * 10 + ["test"] * 10
+    flags = [str(i % 2) for i in range(50)] + ["0"] * 10
+    columns = {"sequence": proteins, "a": flags, "b": flags[50:] + flags[:50], "split": part}
+    columns["b"][50:] = ["0"] * 10
+    path = write(tmp_path / "t.tsv", columns)
+    out = tmp_path / "run"
+    run(path, out, "composition", mode="head", split="column", label=["a", "b"])
+    assert (out / "predictions.png").is_file()
 
 
 def test_a_damaged_best_state_is_not_taken_for_one(tmp_path):
