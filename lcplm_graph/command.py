@@ -21,7 +21,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
 from lcplm_graph.locks import claimed_output
 from lcplm_graph.option_files import MODE, know_options
-from lcplm_graph.strings import without_secrets
+from lcplm_graph.strings import options_given, without_secrets
 
 T = TypeVar("T")
 
@@ -87,33 +87,6 @@ def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING
 def several(*, default: Any = MISSING, nargs: str = "+", metavar: str | None = None) -> Any:
     """Make a dataclass field whose option takes a list: ``--name A B C``."""
     return _field(default, {"nargs": nargs, "metavar": metavar})
-
-
-def options_given(options: Any, names: Sequence[str]) -> list[str]:
-    """Return options that are not as by default, as they are typed.
-
-    Parameters
-    ----------
-    options : dataclass
-    names : sequence of str
-        Of its fields.
-
-    Examples
-    --------
-    >>> @dataclass
-    ... class Options:
-    ...     steps: int = 5
-    ...     save_head: str | None = None
-    ...     homologues: bool = True
-    >>> options_given(Options(save_head="x", homologues=False), ("save_head", "homologues"))
-    ['--save-head', '--no-homologues']
-    """
-    written = []
-    for one in fields(options):
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        if one.name in names and getattr(options, one.name) != default:
-            written.append(f"--{'no-' if default is True else ''}{one.name.replace('_', '-')}")
-    return written
 
 
 def check_annotations(options: Any) -> None:

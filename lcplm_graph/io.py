@@ -40,6 +40,7 @@ _REASONS = {
     errno.EACCES: "the folder may not be written; choose another one",
     errno.EPERM: "the folder may not be written; choose another one",
     errno.ENOTDIR: "a part of the path is a file and no folder; choose another path",
+    errno.EEXIST: "a part of the path is a file and no folder; choose another path",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EISDIR: "a folder has this name; choose another one",
     errno.ELOOP: "its links lead round in a circle; choose another path",
@@ -195,7 +196,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : path-like
-        The final folder.  One that exists is replaced, with all that is in it.
+        The final folder.  One that exists is replaced, with all that is in it; a file is not.
 
     Yields
     ------
@@ -212,6 +213,8 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _claimed_folder(path.parent, f".{path.name}") as staging:
         old = staging.with_suffix(".old")

@@ -58,7 +58,7 @@ class PredictPropertyOptions:
 
 
 def _predict(options: PredictPropertyOptions) -> None:
-    from lcplm_graph.finetuning.answers import as_frame, residue_frame
+    from lcplm_graph.finetuning.answers import PREDICTION, as_frame, residue_frame
     from lcplm_graph.finetuning.model import PropertyModel
     from lcplm_graph.finetuning.outputs import SUFFIXES, write_frame
     from lcplm_graph.io import checked_suffix
@@ -78,6 +78,8 @@ def _predict(options: PredictPropertyOptions) -> None:
         frame = as_frame(model.target, answers)
         for place, column in enumerate(names):
             title = "protein" if len(names) == 1 else f"protein{place + 1}"
+            # The number itself may be called protein, as of an abundance.
+            frame = frame.rename(columns={title: PREDICTION})
             frame.insert(place, title, column)
     write_frame(options.out, frame, suffix)
     print(f"{len(proteins):,} {'pairs' if model.paired else 'proteins'}; written: {options.out}")
@@ -107,6 +109,8 @@ def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[A
         raise ConfigError(
             f"this model is of {wanted}; the columns read were {', '.join(found.columns)}"
         )
+    if model.paired and options.id:
+        raise ConfigError("--id is of single proteins; pairs are named by their two columns")
     rows = [[found.sequences[i] for i in row] for row in found.rows.tolist()]
     if not model.paired:
         return [found.names], [row[0] for row in rows]

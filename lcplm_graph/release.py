@@ -32,7 +32,7 @@ def release(
     run: str | Path,
     out: str | Path,
     *,
-    pool: str = "mean_std",
+    pool: str | None = None,
     half: bool = True,
     note: str = "",
     before: Sequence[str | Path] = (),
@@ -45,8 +45,9 @@ def release(
         What ``--out`` of stage 1 or stage 2 was; its ``--arch`` one of the Mamba family.
     out : path-like
         Its last part is the model's name.  Measurements in ``quality/`` are left as they are.
-    pool : str
-        Pooling that the encoder shall recommend.
+    pool : str, optional
+        Pooling that the encoder shall recommend; default: the one that its relation decoder reads,
+        mean_std if it has none.
     half : bool
         Store matrices as float16.
     note : str
@@ -63,7 +64,8 @@ def release(
     Raises
     ------
     ConfigError
-        If a run is not finished, or did not start from the one before.
+        If a run is not finished, or did not start from the one before, or its relation decoder
+        reads another pooling.
     CheckpointError
         If it is not an LC-PLM, or half precision changes embeddings by more than one percent.
     """
@@ -80,12 +82,13 @@ def release(
     facts = run_facts(run)
     facts["before"] = _earlier([*map(Path, before), run])
     model = LcPlmForMaskedLM.from_pretrained(run / MODEL)
-    model.config.pool = pool
+    pool = model.config.pool = _pool_of(run, model, pool)
     with whole_folder(out) as made:
         folder = ModelFolder(made)
         if out.is_dir():
-            # Measurements, and whatever else was put there, stay.
-            copy_folder(out, made, without=("model*.safetensors*", folder.seen_edges.name))
+            # Measurements, and whatever else was put there, stay; weights and record are made anew.
+            old = ("model*.safetensors*", folder.seen_edges.name, folder.training.name)
+            copy_folder(out, made, without=old)
         state = stored_once(model.state_dict(), model.config)
         write_checkpoint(
             made, state, model.stored_config(), half=half, beside=LcPlmTokenizer().save_pretrained
@@ -113,6 +116,19 @@ def release(
         folder.write_record(Record(facts, model.record.seen_edges))
         write_card(made)
     return ModelFolder(out).card
+
+
+def _pool_of(run: Path, model: Any, asked: str | None) -> str:
+    """Return the pooling to recommend: a relation decoder reads that of the configuration."""
+    if model.relation is None:
+        return asked or "mean_std"
+    own: str = model.config.pool
+    if asked not in (None, own):
+        raise ConfigError(
+            f"{run}: its relation decoder reads states pooled by {own!r}, not by {asked!r}; leave "
+            "--pool out"
+        )
+    return own
 
 
 def _earlier(runs: Sequence[Path]) -> list[dict[str, Any]]:
@@ -243,7 +259,7 @@ class ReleaseOptions:
     out
         Folder to make; its name is the model's.
     pool
-        Pooling to recommend.
+        Pooling to recommend; default: what the relation decoder reads, mean_std without one.
     full
         Store float32, not float16.
     before
@@ -254,7 +270,7 @@ class ReleaseOptions:
 
     run: str = positional(metavar="RUN")
     out: str
-    pool: Pool = "mean_std"
+    pool: Pool | None = None
     full: bool = False
     before: list[str] = several(default=[], metavar="RUN")
     note: str | None = None

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lcplm_graph.training.graphs import TrainGraph
     from lcplm_graph.training.run import Run
 
-_WALK_TOKENS = 1024
-
 
 def train(options: Stage2Options) -> None:
     """Run stage 2; the results are in the folder `options.out`.
@@ -44,14 +42,17 @@ def train(options: Stage2Options) -> None:
 
 
 def _train(options: Stage2Options, checkpoint: Path | None) -> None:
+    from lcplm_graph.io import warn_once
     from lcplm_graph.training.esm2_graph import load_for_graph
     from lcplm_graph.training.graphs import open_graphs
     from lcplm_graph.training.plots import draw_loss
     from lcplm_graph.training.run import run_training
     from lcplm_graph.training.summary import summary
 
-    tokens = options.walk_tokens or min(_WALK_TOKENS, options.max_tokens)
-    graph = open_graphs(options, tokens)
+    relation = options.trained_relation
+    if unused := options.unused():
+        warn_once(f"--relation {relation} leaves {', '.join(unused)} unused")
+    graph = open_graphs(options, options.most_walk_tokens)
     model, encoder = load_for_graph(options.encoder, options.lora)
     facts = {
         "stage": 2,
@@ -60,7 +61,6 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
         "encoder_fingerprint": encoder.fingerprint(),
         **graph.facts,
     }
-    relation = options.relation or graph.default_relation
     make = _frozen if relation == "frozen" else _on_walks
     run = make(options, graph, model, encoder, relation, checkpoint is not None)
 
@@ -104,6 +104,7 @@ def _on_walks(
     relation: str,
     resumed: bool,
 ) -> Run:
+    from lcplm_graph.training.esm2_graph import freeze_first
     from lcplm_graph.training.metrics import RELATION_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
     from lcplm_graph.training.relation_task import give_marker_steps, with_decoder
@@ -111,10 +112,9 @@ def _on_walks(
     from lcplm_graph.training.walks import HeldOutWalks, WalkBatches, growing
 
     by_decoder = relation == "decoder"
-    share = options.walk_share if by_decoder else 1.0
     source = WalkBatches(
         graph.stream,
-        max_tokens=round(share * options.max_tokens),
+        max_tokens=options.walk_batch_tokens,
         relation_rate=options.relation_rate,
         seed=options.seed,
         lengths=partial(growing, options.walk_length, options.curriculum),
@@ -127,6 +127,7 @@ def _on_walks(
     )
     if not by_decoder:
         give_marker_steps(model, options.marker_step)
+        freeze_first(model, options.freeze)
     run = Run(
         task=MaskedLMTask(model.train(), options, options.relation_weight),
         source=source,

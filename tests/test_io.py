@@ -136,6 +136,16 @@ def _write_folders(path, letter, write):
                 (folder / name).write_text(letter)
 
 
+def test_a_folder_does_not_take_the_place_of_a_file(tmp_path) -> None:
+    file = tmp_path / "notes"
+    file.write_text("mine")
+    with pytest.raises(WriteError, match="is a file and no folder"), whole_folder(file):
+        pass
+    with pytest.raises(WriteError, match="is a file and no folder"), atomic_path(file / "a"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["notes"]
+
+
 @pytest.mark.parametrize("write", [staged_files, whole_folder])
 def test_files_of_two_writers_at_once_belong_to_one_of_them(tmp_path, monkeypatch, write):
     replace = os.replace

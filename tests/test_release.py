@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph import stage1
+from lcplm_graph import stage1, stage2
 from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.release import _seconds, _without_folders, main
@@ -126,6 +126,38 @@ def test_a_released_model_brings_its_runs(run: Path, tmp_path: Path) -> None:
     assert [b["tokens"] for b in before] == [told["tokens"]]
     assert before[0]["data"] == told["data"]
     assert "weights" not in before[0]
+
+
+@pytest.fixture
+def graph_run(tmp_path: Path) -> Path:
+    """A finished run of stage 2 of one step, whose decoder reads means."""
+    rng = np.random.default_rng(0)
+    pairs = {tuple(sorted(p)) for p in rng.integers(0, 60, (240, 2)).tolist() if p[0] != p[1]}
+    (tmp_path / "g.tsv").write_text("".join(f"p{a}\tp{b}\n" for a, b in sorted(pairs)))
+    texts = ["".join(rng.choice(list("LAGVSERTIDPK"), 40)) for _ in range(60)]
+    (tmp_path / "g.fasta").write_text("".join(f">p{i}\n{text}\n" for i, text in enumerate(texts)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", {"d_model": 16, "n_layer": 1})
+        stage2.main(
+            ["--graph", f"pairs:{tmp_path / 'g.tsv'}", "--encoder", "random:tiny", "--steps", "1",
+             "--devices", "1", "--max-tokens", "512", "--split", "random", "--decoder-steps", "1",
+             "--out", str(tmp_path / "run")]
+        )  # fmt: skip
+    return tmp_path / "run"
+
+
+def test_the_pooling_is_that_of_the_relation_decoder(graph_run, tmp_path, capsys) -> None:
+    out = tmp_path / "lcplm-g"
+    for pool in ("max", "mean_std"):
+        assert main([str(graph_run), "--out", str(out), "--pool", pool]) == 1
+        assert "its relation decoder reads states pooled by 'mean', not" in capsys.readouterr().err
+    assert not out.exists()
+    # The second time the folder is there, with what the model has seen.
+    for more in ([], ["--pool", "mean"]):
+        assert main([str(graph_run), "--out", str(out), *more]) == 0
+        assert load_encoder(out).pool == "mean"
+    seen = load_encoder(graph_run).seen_edges()
+    assert np.array_equal(load_encoder(out).seen_edges(), seen)
 
 
 def test_hours_add_up_over_sessions() -> None:

@@ -28,6 +28,11 @@ def _run(fasta: Path, out: Path, *more: str, status: int = 0) -> None:
     assert found == status
 
 
+def test_a_file_is_not_taken_for_the_folder_of_a_run(fasta: Path, capsys) -> None:
+    _run(fasta, fasta, status=1)
+    assert "proteins.fasta is a file; name a folder as --out" in capsys.readouterr().err
+
+
 def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, capsys) -> None:
     tokens = set()
     for arch in ("bimamba-s", "bimamba", "mamba", "esm2"):
@@ -51,6 +56,10 @@ def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, cap
     ("arguments", "text"),
     [
         (["--max-tokens", "5"], "give at least 10 tokens"),
+        (["--max-length", "5"], "give at least 10 tokens, and a max_length of at least 8"),
+        (["--devices", "none"], "Lightning refuses these devices"),
+        (["--devices", "0"], "Lightning refuses these devices"),
+        (["--strategy", "none"], "Lightning refuses these devices or this strategy"),
         (["--preset", "2m"], "unknown preset '2m'; known: 1m"),
         (["--corpus", "fasta:nowhere.fa"], "nowhere.fa: no such file"),
         (["--corpus", "uniref5"], "did you mean 'uniref50'"),

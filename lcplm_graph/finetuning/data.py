@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.errors import ConfigError, LeakageError
+from lcplm_graph.errors import ConfigError, DataError, LeakageError
 from lcplm_graph.evaluation.guard import LEAKED
 from lcplm_graph.finetuning.examples import Columns, Examples, read_examples
 from lcplm_graph.finetuning.from_tape import is_tape, tape_examples
+from lcplm_graph.finetuning.metrics import CHOSEN_BY, HEADINGS, measure
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.partition import Leakage, Partition, divide, labelled, leakage
 from lcplm_graph.finetuning.table import read_table_file
@@ -46,13 +47,14 @@ def read_data(options: FinetuneOptions) -> Data:
         seed=options.seed,
         search=options.search,
     )
-    target = _target(examples, partition)
+    target = _target(options, examples, partition)
+    _check_valid(examples, partition, target)
     return Data(examples, partition, target, leakage(examples, partition, options.search))
 
 
 def _read(options: FinetuneOptions) -> Examples:
     if is_tape(options.table):
-        given = [f"--{name}" for name in ("task", "sequence", "label", "sequences", "part")
+        given = [f"--{name}" for name in ("task", "sequence", "label", "id", "sequences", "part")
                  if getattr(options, name)]  # fmt: skip
         if given:
             raise ConfigError(
@@ -74,7 +76,7 @@ def _read(options: FinetuneOptions) -> Examples:
     return examples
 
 
-def _target(examples: Examples, partition: Partition) -> Target:
+def _target(options: FinetuneOptions, examples: Examples, partition: Partition) -> Target:
     train = labelled(examples.labels, partition.rows["train"])
     if examples.kind != "regression":
         flat = np.concatenate(train) if isinstance(train, list) else train
@@ -84,8 +86,32 @@ def _target(examples: Examples, partition: Partition) -> Target:
                 "--split"
             )
         return Target(examples.kind, examples.label_names)
-    spread = float(np.std(train))
-    return Target("regression", examples.label_names, float(np.mean(train)), spread or 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = float(np.mean(train)), float(np.std(train))
+    if not np.isfinite([mean, spread]).all():
+        raise DataError(
+            f"the labels reach {float(np.abs(train).max()):.3g}, too far to be standardised; give "
+            "them in other units, or their logarithms",
+            path=options.table,
+        )
+    return Target("regression", examples.label_names, mean, spread or 1.0)
+
+
+def _check_valid(examples: Examples, partition: Partition, target: Target) -> None:
+    """Refuse validation rows on which not even the right answers have the metric that chooses."""
+    labels = labelled(examples.labels, partition.rows["valid"])
+    one_hot = np.eye(max(len(target.names), 1))
+    if isinstance(labels, list):
+        right: Any = [one_hot[np.maximum(of_residues, 0)] for of_residues in labels]
+    else:
+        right = one_hot[labels] if target.kind == "multiclass" else labels.astype(float)
+    metric = CHOSEN_BY[target.kind]
+    if np.isnan(measure(target, labels, right)[metric]):
+        raise ConfigError(
+            f"{HEADINGS[metric]}, which the best state is chosen by, has no value on the "
+            f"{len(partition.rows['valid'])} validation rows: they are too few, or all alike; give "
+            "another --seed or --split, or a larger --valid"
+        )
 
 
 def describe(data: Data) -> str:

@@ -88,10 +88,16 @@ class FinetuneTask(LightningModule):
         norm = nn.utils.clip_grad_norm_(
             [p for p in self.parameters() if p.grad is not None], self.options.clip
         )
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"the gradient is not finite at step {batch.number + 1}; lower --lr or --head-lr"
+            )
         optimizer.step()  # type: ignore[union-attr]
+        # The head's rate, before the schedule moves on to the next step.
+        rate = optimizer.param_groups[-1]["lr"]  # type: ignore[union-attr]
         schedule.step()  # type: ignore[union-attr]
         rows = sum(len(p.labels) if p.pairs is None else len(p.pairs) for p in batch.pieces)
-        return {"loss": total, "rows": rows, "gradient_norm": float(norm)}
+        return {"loss": total, "rows": rows, "gradient_norm": float(norm), "lr": rate}
 
     def configure_optimizers(self) -> Any:
         """AdamW with a rate for the encoder and one for the head, warm-up and cosine."""
@@ -195,7 +201,7 @@ class Validate(Callback):
         self.rate = self._rows / max(seconds, 1e-9)
         row = {
             "epoch": round(step / self.per_epoch, 4),
-            "lr": trainer.optimizers[0].param_groups[-1]["lr"],
+            "lr": outputs["lr"],
             "loss": sum(self._losses) / len(self._losses),
             "gradient_norm": outputs["gradient_norm"],
             "rows_per_second": round(self.rate, 2),

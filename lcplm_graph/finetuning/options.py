@@ -10,6 +10,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.seeds import checked_seed
+from lcplm_graph.strings import options_given
 
 Task = Literal["regression", "binary", "multiclass", "multilabel", "residue", "pair"]
 Mode = Literal["lora", "full", "head"]
@@ -176,6 +177,23 @@ class FinetuneOptions:
             raise ConfigError(f"a row has one protein or two, not {len(self.sequence)}")
         if self.mode == "head" and self.lr is not None:
             raise ConfigError("--lr is of the encoder, which --mode head leaves as it is")
+
+    def unused(self, parts: str, kind: str) -> list[str]:
+        """Return the options that were given and do nothing, as they are typed.
+
+        Parameters
+        ----------
+        parts : {"homology", "random", "column"}
+            How rows are shared out; a folder of TAPE's files has its own parts.
+        kind : str
+            Of the labels.
+        """
+        names = [] if self.mode == "lora" else ["rank", "targets"]
+        names += [] if parts == "homology" else ["identity"]
+        names += ["test", "split"] if parts == "column" else ["part"]
+        names += ["pool"] if kind == "residue" else []
+        given = options_given(self, names)
+        return [name for name in given if name != "--split" or self.split != parts]
 
     def steps(self, per_epoch: int) -> int:
         """Return the optimiser steps of a run."""

@@ -125,5 +125,5 @@ def _many(_: Any, axis: Any, target: Target, labels: Array, answers: Array) -> N
     values = [auroc(labels[:, i], answers[:, i]) for i in shown]
     axis.plot(counts[shown], values, ".", color=COLOURS[0], alpha=0.7)
     axis.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
-    axis.set(xscale="log", xlabel="proteins with the label", ylabel="AUROC of the label",
-             ylim=(min([0.4, *values]), 1.01))  # fmt: skip
+    axis.set(xscale="log" if shown else "linear", xlabel="proteins with the label",
+             ylabel="AUROC of the label", ylim=(min([0.4, *values]), 1.01))  # fmt: skip

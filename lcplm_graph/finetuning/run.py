@@ -35,8 +35,8 @@ from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.finetuning.target import Array
-from lcplm_graph.io import written
-from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.io import warn_once, written
+from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
@@ -83,6 +83,11 @@ def finetune(options: FinetuneOptions) -> Report:
     chosen_device(options.device)  # a wrong name is refused before a table is read
     with claimed(options) as checkpoint:
         data = read_data(options)
+        if unused := options.unused(data.partition.kind, data.target.kind):
+            warn_once(
+                f"--mode {options.mode}, {data.target.kind}, parts by {data.partition.kind}: "
+                f"{', '.join(unused)} does nothing"
+            )
         print(describe(data), flush=True)
         return _train(options, data, checkpoint)
 
@@ -177,13 +182,16 @@ def _fit_scale(model: PropertyModel, options: FinetuneOptions, data: Data) -> Te
     if not frozen:
         train = _some_of(train, options)
     chosen = list(sequences) if frozen else [sequences[i] for i in train.tolist()]
+    batches = model.features_of(
+        chosen, max_tokens=min(options.max_tokens, MAX_TOKENS), progress=True
+    )
     if model.per_residue:
-        parts = [f for _, f in model.features_of(chosen, progress=True)]
+        parts = [f for _, f in batches]
         model.head.scale.fit(torch.cat(parts))
         return None
     width = model.head.width
     features = torch.empty(len(chosen), width, device=model.device)
-    for batch, found in model.features_of(chosen, progress=True):
+    for batch, found in batches:
         features[torch.from_numpy(batch).to(model.device)] = found
     known = features[torch.from_numpy(train).to(model.device)] if frozen else features
     model.head.scale.fit(known)

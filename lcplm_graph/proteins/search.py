@@ -296,7 +296,10 @@ def _search_mmseqs(
         done = _run(folder, [str(part) for part in command])
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise BackendError(f"mmseqs failed with code {done.returncode}: {' '.join(last)}")
+            raise BackendError(
+                f"mmseqs failed with code {done.returncode}: {' '.join(last)}; the built-in search "
+                "is kmer (--search kmer)"
+            )
         found = result.stat().st_size > 0
         rows = np.loadtxt(result, ndmin=2) if found else np.empty((0, 6))
     pairs = rows[:, :2].astype(np.int64)

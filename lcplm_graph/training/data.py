@@ -181,13 +181,18 @@ class TrainData(LightningDataModule):
 
     def state_dict(self) -> dict[str, int]:
         """Count the batches used, for a resumption with another number of ranks."""
-        assert self.trainer is not None
-        step, used = self._start
-        return {"batches": used + (self.trainer.global_step - step) * self._per_step()}
+        return {"batches": self.due().start}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on after the batches that were used."""
         self._used = state_dict["batches"]
+
+    def due(self) -> range:
+        """Return the batches of the step that comes next, or is being taken."""
+        assert self.trainer is not None
+        step, used = self._start
+        first = used + (self.trainer.global_step - step) * self._per_step()
+        return range(first, first + self._per_step())
 
     def _per_step(self) -> int:
         assert self.trainer is not None

@@ -117,13 +117,21 @@ def load_for_graph(name: str, lora: int = 0) -> tuple[GraphModel, LcPlmEncoder |
 
 
 def freeze_first(model: GraphModel, count: int) -> None:
-    """Leave the embedding and the first layers as they are, if any layer."""
+    """Leave the embedding and the first layers as they are, if any layer.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer layers.
+    """
     if not count:
         return
     if isinstance(model, Esm2OnGraph):
         layers, embedding = model.body.encoder.layer, model.body.embeddings
     else:
         layers, embedding = model.bimamba.backbone.layers, model.bimamba.backbone.embedding
+    if count > len(layers):
+        raise ConfigError(f"--freeze {count} is more than the {len(layers)} layers of this encoder")
     for part in (embedding, *layers[:count]):
         part.requires_grad_(False)
 

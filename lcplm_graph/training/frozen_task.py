@@ -114,6 +114,11 @@ class FrozenTask(RelationTask):
         self.decoder.requires_grad_(True)
         self.decoder.marker_weight.requires_grad_(False)  # there is not a marker to weigh
 
+    @property
+    def shown_rate(self) -> float:
+        """The decoder's, since nothing else is trained."""
+        return self.learning_rate("model.relation.")
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return the loss of a batch, and its summed scores."""
         assert batch.relations is not None

@@ -51,16 +51,10 @@ class TrainGraph(NamedTuple):
     save_split: Callable[[Path], None]
     sequences: SequenceStore | None = None
 
-    @property
-    def default_relation(self) -> str:
-        """What stage 2 trains where nothing is said: a bank needs one graph in memory."""
-        return "marker" if self.sequences is None else "decoder"
-
 
 def open_graphs(options: Stage2Options, max_tokens: int) -> TrainGraph:
     """Open what ``--graph`` names, with walks of at most `max_tokens` tokens."""
-    several = "," in options.graph and not options.graph.startswith("pairs:")
-    return (_species if several else _one)(options, max_tokens)
+    return (_species if options.several_species else _one)(options, max_tokens)
 
 
 def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:

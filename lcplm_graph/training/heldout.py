@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.packing import tokenize
 from lcplm_graph.training.corpus import Corpus, length_bin, length_edges
@@ -60,6 +61,11 @@ class HeldOutByLength:
     corpus : Corpus
     max_tokens : int
         Tokens of a batch; a longer protein is a batch of its own.
+
+    Raises
+    ------
+    ConfigError
+        If no residue of the held-out proteins is masked, because there are so few.
     """
 
     def __init__(self, corpus: Corpus, max_tokens: int) -> None:
@@ -70,10 +76,17 @@ class HeldOutByLength:
         )
         lengths = corpus.store.lengths[corpus.held_out]
         edges, numbers = length_edges(int(lengths.max())), length_bin(lengths)
-        self.bins = [
+        bins = [
             _make_bin(corpus, corpus.held_out[numbers == n], edges[n], max_tokens, self.counts)
             for n in np.unique(numbers)
         ]
+        # A loss of no position is not a number.
+        self.bins = [b for b in bins if _scored_in(b)]
+        if not self.bins:
+            raise ConfigError(
+                f"the {len(lengths)} held-out proteins have {int(lengths.sum())} residues, none of "
+                "which is masked; hold more out (--eval-tokens), or choose another --split-seed"
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -98,7 +111,7 @@ class HeldOutByLength:
 
     def floors(self, way: str) -> dict[str, float]:
         """Mean losses of the floors over all bins, at the positions that a model is scored on."""
-        weights = [sum(int((x.labels != IGNORE).sum()) for x in b.batches[way]) for b in self.bins]
+        weights = [_scored_in(b) for b in self.bins]
         return {
             name: float(np.average([b.floors[way][name] for b in self.bins], weights=weights))
             for name in self.bins[0].floors[way]
@@ -115,6 +128,11 @@ class HeldOutByLength:
                 for way, names in self.bins[0].floors.items()
             },
         }
+
+
+def _scored_in(one: Bin) -> int:
+    """Count the scored positions of a bin, the same ones in both ways of masking."""
+    return sum(int((x.labels != IGNORE).sum()) for x in one.batches[MASK_ONLY])
 
 
 def _scored(logits: Logits, batch: Batch, device: torch.device) -> Tensor:

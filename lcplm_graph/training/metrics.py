@@ -212,7 +212,7 @@ class Metrics(Callback):
         used = task.lr_schedulers().lr_lambdas[0](trainer.global_step - 1)  # type: ignore[union-attr]
         row |= {
             "tokens": self._sum_int(self.tokens),
-            "lr": task.options.lr * used,
+            "lr": task.shown_rate * used,
             "loss": loss,
             "gradient_norm": task.gradient_norm,
             "tokens_per_second": round(self.rate, 1),

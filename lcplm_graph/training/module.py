@@ -16,7 +16,7 @@ from lcplm_graph.tokens.masking import IGNORE, is_relation
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
 from lcplm_graph.training.contrastive import HomologyContrast
-from lcplm_graph.training.data import Batch
+from lcplm_graph.training.data import Batch, TrainData
 from lcplm_graph.training.optim import learning_rate_factor, no_decay_names
 from lcplm_graph.training.options import TrainOptions
 
@@ -185,11 +185,16 @@ class MaskedLMTask(LightningModule):
             )
 
     def _due_batches(self) -> range:
-        size = self.options.accumulate * self.trainer.world_size
-        return range(self.trainer.global_step * size, (self.trainer.global_step + 1) * size)
+        data: TrainData = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data.due()
 
     def learning_rate(self, name: str) -> float:
         """Return the highest learning rate of a parameter by its name."""
+        return self.options.lr
+
+    @property
+    def shown_rate(self) -> float:
+        """The highest learning rate of what is trained, for metrics.csv."""
         return self.options.lr
 
     def configure_optimizers(self) -> Any:

@@ -11,6 +11,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
+from lcplm_graph.strings import options_given
 
 FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes", "workers", "allow_leakage")
 """Options that may differ between a run and its resumption: they do not touch the result."""
@@ -29,6 +30,17 @@ class RunOptions(Protocol):
     def resume(self) -> str | None:
         """What to go on from: auto, or a checkpoint; None for a new run."""
 
+
+_WALK_TOKENS = 1024
+_OF_WALKS = (
+    "walk_length", "walk_tokens", "p", "q", "weighted", "negative_rate", "relation_rate",
+    "relation_weight", "walk_share",
+)  # fmt: skip
+_UNUSED = {
+    "frozen": (*_OF_WALKS, "lr", "freeze", "lora", "decoder_steps"),
+    "marker": ("pair_weight", "decoder_lr", "decoder_steps", "walk_share"),
+}
+"""Options of stage 2 that do nothing, by what is trained."""
 
 #: Of the homology-contrastive term, by default.
 TEMPERATURE = 0.07
@@ -140,7 +152,8 @@ class Stage2Options(TrainOptions):
         Begin with walks of two proteins, which grow to walk_length over so many batches (of all
         devices together); walk_length should be 3 or more. Default: all walks have walk_length.
     walk_tokens
-        Most tokens of a walk; default 1024, or max_tokens if that is less.
+        Most tokens of a walk; default 1024, or the tokens that walks have of a batch if these are
+        fewer.
     p
         Return parameter of node2vec.
     q
@@ -226,11 +239,68 @@ class Stage2Options(TrainOptions):
             raise ConfigError(f"marker_step must not be negative, not {self.marker_step}")
         if self.curriculum is not None:
             self._check_curriculum(self.curriculum)
+        self._check_walk_tokens()
+        if self.several_species:
+            self._check_species(self.graph.split(","))
         if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
             raise ConfigError(
                 "relation_rate must be between 0 and 1, relation_weight not negative and "
                 f"eval_pairs at least 1, not {self.relation_rate}, {self.relation_weight} and "
                 f"{self.eval_pairs}"
+            )
+
+    @property
+    def several_species(self) -> bool:
+        """Whether the graph is several species, mapped from disk."""
+        return "," in self.graph and not self.graph.startswith("pairs:")
+
+    @property
+    def trained_relation(self) -> Literal["decoder", "marker", "frozen"]:
+        """What is trained where nothing is said, too: a decoder needs one graph in memory."""
+        return self.relation or ("marker" if self.several_species else "decoder")
+
+    @property
+    def walk_batch_tokens(self) -> int:
+        """Tokens that walks have of a batch; single proteins have the others."""
+        share = self.walk_share if self.trained_relation == "decoder" else 1.0
+        return round(share * self.max_tokens)
+
+    @property
+    def most_walk_tokens(self) -> int:
+        """Most tokens of a walk."""
+        return self.walk_tokens or min(_WALK_TOKENS, self.walk_batch_tokens)
+
+    def unused(self) -> list[str]:
+        """Return the options that were given and do nothing, as they are typed."""
+        return options_given(self, _UNUSED.get(self.trained_relation, ()))
+
+    def _check_species(self, names: list[str]) -> None:
+        """Refuse before anything is downloaded."""
+        taxa = [name.strip().removeprefix("string:") for name in names]
+        if not all(taxa) or len(set(taxa)) < len(taxa):
+            raise ConfigError(
+                f"graph is {self.graph!r}; give species with commas between them, each once"
+            )
+        if self.relation in ("decoder", "frozen"):
+            raise ConfigError(
+                f"--relation {self.relation} needs one graph in memory; give --relation marker for "
+                "several species"
+            )
+        if self.split.endswith(".json"):
+            raise ConfigError(
+                f"split is {self.split!r}; several species are split by a kind, not by a file"
+            )
+
+    def _check_walk_tokens(self) -> None:
+        if self.trained_relation == "frozen" or self.walk_tokens is None:
+            return
+        if self.walk_tokens > self.walk_batch_tokens:
+            share = f" ({self.walk_share} of them, --walk-share)"
+            raise ConfigError(
+                f"walk_tokens is {self.walk_tokens}, but a batch of {self.max_tokens} tokens has "
+                f"{self.walk_batch_tokens} for walks"
+                f"{share if self.trained_relation == 'decoder' else ''}; give a larger "
+                "--max-tokens or a smaller --walk-tokens"
             )
 
     def _check_curriculum(self, batches: int) -> None:

@@ -22,12 +22,14 @@ from lcplm_graph.tokens.vocabulary import CLS, EOS
 from lcplm_graph.training.data import Batch, Relations, keyed_generator
 from lcplm_graph.training.walks import MASK_RATE, WalkBatches
 from lcplm_graph.walks.residues import ResidueTable
+from lcplm_graph.walks.stream import MIN_SHARE
 
 PARTNERS, NEGATIVES = 16, 2
 """Positive partners drawn for each protein of a batch, and negatives for each of them."""
 CLEAN = 0.75
 """Share of the single proteins that are not masked, and have partners."""
 _DRAW, _MASK = 5, 6
+_LEAST_TOKENS = MIN_SHARE + 2
 
 
 class PairDraw(NamedTuple):
@@ -104,6 +106,11 @@ class RelationBatches:
     max_tokens : int
         Tokens of single proteins; one that is longer is cropped to a random window.
     seed : int
+
+    Raises
+    ------
+    InputError
+        If a batch has no room for a single protein of 8 residues.
     """
 
     def __init__(
@@ -117,6 +124,12 @@ class RelationBatches:
     ) -> None:
         self.walks, self.sampler, self.residues = walks, sampler, residues
         self.max_tokens, self.seed = max_tokens, seed
+        if max_tokens < _LEAST_TOKENS:
+            raise InputError(
+                f"walks leave single proteins {max_tokens} tokens of a batch, fewer than "
+                f"{_LEAST_TOKENS}; give larger batches (--max-tokens) or walks a smaller share "
+                "(--walk-share)"
+            )
         long = int((residues.lengths[sampler.seen] > max_tokens - 2).sum())
         if long:
             warn_once(

@@ -33,8 +33,10 @@ def claimed(options: RunOptions) -> Iterator[Path | None]:
     Raises
     ------
     ConfigError
-        If another process is at work there, or as `find_start`.
+        If another process is at work there, the folder is a file, or as `find_start`.
     """
+    if Path(options.out).is_file():
+        raise ConfigError(f"{options.out} is a file; name a folder as --out")
     if not is_first_process():
         yield find_start(options)
         return

@@ -106,7 +106,7 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
         metrics = Metrics(options.log_every, options.eval_every, run.evaluate)
         try:
             trainer = _trainer(options, run, metrics, start)
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, TypeError, ValueError) as error:
             raise ConfigError(
                 f"Lightning refuses these devices or this strategy: {error}"
             ) from error
@@ -131,18 +131,14 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
 def _trainer(options: TrainOptions, run: Run, metrics: Metrics, start: int) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     folder = Path(options.out)
-    columns = (*TRAIN_COLUMNS, *run.columns)
-    tensorboard = TensorBoardLogger(
-        folder, name="", version="tensorboard", purge_step=max(start, 0) + 1 if start >= 0 else None
-    )
-    return Trainer(
+    trainer = Trainer(
         max_steps=options.steps,
         max_epochs=-1,
         **trainer_layout(options),
         precision=options.precision,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip,
-        logger=[MetricsCsv(folder / METRICS, columns, start), tensorboard],
+        logger=False,
         callbacks=[
             metrics,
             Progress(metrics),
@@ -156,6 +152,13 @@ def _trainer(options: TrainOptions, run: Run, metrics: Metrics, start: int) -> T
         num_sanity_val_steps=0,
         default_root_dir=folder,
     )
+    # These write, and a run whose devices are refused leaves nothing.
+    columns = (*TRAIN_COLUMNS, *run.columns)
+    tensorboard = TensorBoardLogger(
+        folder, name="", version="tensorboard", purge_step=max(start, 0) + 1 if start >= 0 else None
+    )
+    trainer.loggers = [MetricsCsv(folder / METRICS, columns, start), tensorboard]
+    return trainer
 
 
 def _export(folder: Path, run: Run, options: TrainOptions) -> None:

@@ -89,7 +89,7 @@ class CorpusBatches:
     Raises
     ------
     InputError
-        If a batch holds no protein of 8 residues, or there is nothing to train on.
+        If a batch holds no protein of 8 residues, or there is nothing to train on, or to pair.
     """
 
     def __init__(
@@ -107,9 +107,11 @@ class CorpusBatches:
         self.is_training = is_training
         self.max_length = min(max_length or max_tokens, max_tokens // views - 2)
         if self.max_length < MIN_LENGTH:
+            given = "" if max_length is None else f" and max_length={max_length}"
+            length = "" if max_length is None else f", and a max_length of at least {MIN_LENGTH}"
             raise InputError(
-                f"max_tokens={max_tokens} and max_length={max_length} leave a protein fewer than "
-                f"{MIN_LENGTH} residues; give at least {views * (MIN_LENGTH + 2)} tokens"
+                f"max_tokens={max_tokens}{given} leave a protein fewer than {MIN_LENGTH} residues; "
+                f"give at least {views * (MIN_LENGTH + 2)} tokens{length}"
             )
         if not is_training.any():
             raise InputError("no protein is left to train on")
@@ -117,10 +119,12 @@ class CorpusBatches:
         cropped = int((self.lengths[is_training] > self.max_length).sum())
         if cropped:
             warn_once(
-                f"{cropped} of {len(store)} proteins are longer than {self.max_length} residues; "
-                "each time one comes it is cropped to a random window"
+                f"{cropped} of {int(is_training.sum())} proteins are longer than "
+                f"{self.max_length} residues; each time one comes it is cropped to a random window"
             )
         self._members = None if clusters is None else _members_of(clusters, is_training)
+        if self._members is not None and views == 2 and np.diff(self._members.offsets).max() < 2:
+            raise InputError("no cluster has two proteins to train on, so there is nothing to pair")
         self._starts: list[np.ndarray] = []
         # A window is asked for once per batch in it; keep the one that is in use.
         self._window = lru_cache(maxsize=2)(self._make_window)

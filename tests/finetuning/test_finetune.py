@@ -17,11 +17,14 @@ import lcplm_graph
 from lcplm_graph.__main__ import main
 from lcplm_graph.errors import (
     CheckpointError,
+    ConfigError,
+    DataError,
     InputError,
     Interrupted,
     LcPlmWarning,
     LeakageError,
     SequenceError,
+    TrainingError,
 )
 from lcplm_graph.finetuning.data import facts_of, read_data
 from lcplm_graph.finetuning.model import PropertyModel
@@ -29,8 +32,12 @@ from lcplm_graph.finetuning.module import BEST, FinetuneTask, load_best
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.run import finetune
 from lcplm_graph.finetuning.target import Target
+from lcplm_graph.io import forget_warnings
+from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.proteins.fasta import write_fasta
+from lcplm_graph.training.metrics import read_metrics
+from lcplm_graph.training.optim import learning_rate_factor
 
 GREASY = "AILMFVW"
 SMALL = {
@@ -353,6 +360,103 @@ def test_the_command_asks_about_fasta_and_tables(encoder, proteins, tmp_path, ca
         assert told in capsys.readouterr().err
     assert main(["predict-property", encoder, str(fasta), "--out", str(out)]) == 1
     assert "lcplm finetune wrote" in capsys.readouterr().err
+
+
+def test_a_number_may_be_called_protein(proteins, tmp_path):
+    numbers = [KINDS["regression"](s) for s in proteins]
+    path = write(tmp_path / "t.tsv", {"sequence": proteins, "protein": numbers})
+    run(path, tmp_path / "run", "composition", mode="head", label=["protein"])
+    out, fasta = tmp_path / "answers.tsv", tmp_path / "p.fasta"
+    write_fasta(fasta, ["a", "b"], proteins[:2])
+    assert main(["predict-property", str(tmp_path / "run"), str(fasta), "--out", str(out)]) == 0
+    assert pd.read_table(out).columns.tolist() == ["protein", "prediction"]
+
+
+def test_names_are_of_single_proteins(encoder, proteins, tmp_path, capsys):
+    ends = [proteins, proteins[1:] + proteins[:1]]
+    labels = [str(i % 2) for i in range(60)]
+    path = write(tmp_path / "t.tsv", {"sequence1": ends[0], "sequence2": ends[1], "label": labels})
+    run(path, tmp_path / "run", "composition", mode="head")
+    arguments = ["predict-property", str(tmp_path / "run"), str(path), "--id", "label"]
+    assert main([*arguments, "--out", str(tmp_path / "out.tsv")]) == 1
+    assert "--id is of single proteins" in capsys.readouterr().err
+
+
+def test_options_that_do_nothing_are_named(proteins, tmp_path):
+    path = table(tmp_path / "t.tsv", proteins, "binary")
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="--part, --identity, --rank does nothing"):
+        run(path, tmp_path / "run", "composition", mode="head", rank=4, identity=0.5, part="label")
+    of = FinetuneOptions(table="t", out="o", split="column", test=0.3, pool="mean", part="x")
+    assert of.unused("column", "binary") == ["--test"]
+    assert of.unused("column", "residue") == ["--test", "--pool"]
+    assert FinetuneOptions(table="t", out="o").unused("column", "binary") == []
+
+
+def test_the_rate_in_the_metrics_is_the_one_of_the_step(proteins, tmp_path):
+    run(table(tmp_path / "t.tsv", proteins, "binary"), tmp_path / "run", "composition", mode="head")
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    steps = int(rows[-1]["step"])
+    for row in rows[1:]:
+        factor = learning_rate_factor(
+            int(row["step"]) - 1, steps=steps, warmup=100, schedule="cosine"
+        )
+        assert row["lr"] == pytest.approx(1e-3 * factor)
+    assert rows[-1]["lr"] > 0
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run(proteins, tmp_path, monkeypatch):
+    def explode(self, loss, *args, **kwargs):
+        (loss * torch.tensor(float("inf"))).backward()
+
+    monkeypatch.setattr(FinetuneTask, "manual_backward", explode)
+    path = table(tmp_path / "t.tsv", proteins, "binary")
+    with pytest.raises(TrainingError, match="the gradient is not finite at step 1"):
+        run(path, tmp_path / "run", "composition", mode="head")
+
+
+def test_features_are_computed_in_batches_of_the_budget(proteins, tmp_path, monkeypatch):
+    sizes = []
+    encode = CompositionEncoder.encode
+
+    def measured(self, packed):
+        sizes.append(len(packed.input_ids))
+        return encode(self, packed)
+
+    monkeypatch.setattr(CompositionEncoder, "encode", measured)
+    path = table(tmp_path / "t.tsv", proteins, "binary")
+    run(path, tmp_path / "run", "composition", mode="head", max_tokens=64)
+    assert max(sizes) <= 64
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        (["1", *["0"] * 59], ConfigError, "AUPR, which the best state is chosen by, has no value"),
+        (["4", *["3.5"] * 59], ConfigError, "Spearman, which the best state is chosen by, has no"),
+        ([f"{i}e305" for i in range(60)], DataError, "too far to be standardised; give them in"),
+    ],
+)
+def test_labels_that_cannot_be_judged_are_told_before_the_run(
+    labels, error, text, proteins, tmp_path
+):
+    part = ["train"] * 40 + ["valid"] * 10 + ["test"] * 10
+    labels = labels[1:40] + labels[:1] + labels[40:]
+    path = write(tmp_path / "t.tsv", {"sequence": proteins, "label": labels, "split": part})
+    with pytest.raises(error, match=text):
+        run(path, tmp_path / "run", "composition", mode="head", split="column")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tested_proteins_may_be_without_any_label(proteins, tmp_path):
+    part = ["train"] * 40 + ["valid"] * 10 + ["test"] * 10
+    flags = [str(i % 2) for i in range(50)] + ["0"] * 10
+    columns = {"sequence": proteins, "a": flags, "b": flags[50:] + flags[:50], "split": part}
+    columns["b"][50:] = ["0"] * 10
+    path = write(tmp_path / "t.tsv", columns)
+    out = tmp_path / "run"
+    run(path, out, "composition", mode="head", split="column", label=["a", "b"])
+    assert (out / "predictions.png").is_file()
 
 
 def test_a_damaged_best_state_is_not_taken_for_one(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.models.pooling import pool_residues
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.stage1 import Stage1Options, train
@@ -59,6 +59,15 @@ def test_every_training_cluster_once_an_epoch(families, views: int) -> None:
         epochs.append(rows)
     # Another epoch shows other members.
     assert set(epochs[0][:, 0]) != set(epochs[1][:, 0])
+
+
+def test_clusters_of_one_protein_make_no_pairs(families) -> None:
+    store, _ = families
+    alone = np.arange(len(store))
+    options = {"max_tokens": 512, "clusters": alone}
+    with pytest.raises(InputError, match="no cluster has two proteins to train on"):
+        CorpusBatches(store, np.ones(len(store), bool), views=2, **options)
+    CorpusBatches(store, np.ones(len(store), bool), **options)
 
 
 def test_pairs_are_crops_at_the_same_relative_position(families) -> None:

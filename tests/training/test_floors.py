@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, MASK, TOKEN_TO_ID
-from lcplm_graph.training.corpus import open_corpus
+from lcplm_graph.training.corpus import Corpus, open_corpus
 from lcplm_graph.training.floors import (
     composition_losses,
     neighbour_frequencies,
@@ -135,3 +136,13 @@ def test_neighbours_know_an_alternating_protein() -> None:
     own = composition_losses(ids, cu, labels, frequencies)
     assert own.exp().item() == pytest.approx(2, abs=0.2)
     assert neighbour_losses(ids, cu, labels, frequencies, neighbours).exp().item() < 1.01
+
+
+def test_a_bin_none_of_whose_residues_is_masked_has_no_loss() -> None:
+    texts = ["M", "LAGVSERT" * 20, *["MK"] * 18]
+    store = SequenceStore.from_records(map(str, range(20)), texts)
+    held_out = HeldOutByLength(Corpus(store, np.arange(2), {}), 512)
+    assert [b.edge for b in held_out.bins] == [256]
+    assert all(value == value for value in held_out.floors(MASK_ONLY).values())
+    with pytest.raises(ConfigError, match="1 held-out proteins have 1 residues, none"):
+        HeldOutByLength(Corpus(store, np.arange(1), {}), 512)

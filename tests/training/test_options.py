@@ -50,6 +50,10 @@ def test_print_config_is_a_config(capsys, tmp_path) -> None:
         ({"curriculum": 0}, "curriculum must be at least 1 batch, not 0"),
         ({"curriculum": 9, "walk_length": 2}, "walk_length of at least 3"),
         ({"curriculum": 9, "relation": "frozen"}, "no --relation frozen"),
+        ({"graph": "string:9606,,10090"}, "species with commas between them, each once"),
+        ({"graph": "string:9606,9606"}, "species with commas between them, each once"),
+        ({"graph": "9606,10090", "relation": "decoder"}, "needs one graph in memory"),
+        ({"graph": "9606,10090", "split": "a.json"}, "split by a kind, not by a file"),
     ],
 )
 def test_bad_values(change, text) -> None:

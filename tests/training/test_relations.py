@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcplm_graph.errors import ConfigError, Interrupted
+from lcplm_graph.errors import ConfigError, Interrupted, LcPlmWarning
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.pairs import is_in, pair_keys
@@ -162,6 +163,38 @@ def test_frozen_layers_stay_and_the_decoder_is_exported(options, tmp_path) -> No
     rows = read_metrics(tmp_path / "run" / "metrics.csv")
     assert rows[-1]["pair_loss"] > 0
     assert 0 <= rows[-1]["valid_pair_auroc"] <= 1
+
+
+def test_layers_freeze_without_a_decoder_too(options, tmp_path) -> None:
+    from lcplm_graph import load_encoder
+
+    train(options(relation="marker", freeze=1, lr=0.1, decoder_steps=None))
+    before = load_encoder("random:tiny").model.state_dict()
+    after = load_encoder(tmp_path / "run").model.state_dict()
+    for layer, stays in ((0, True), (1, False)):
+        key = f"bimamba.backbone.layers.{layer}.mixer.mamba_fwd.out_proj.weight"
+        assert torch.equal(before[key], after[key]) == stays
+
+
+def test_options_that_do_nothing_are_named(options, tmp_path) -> None:
+    forget_warnings()
+    said = "--relation frozen leaves --lr, --walk-length, .* unused"
+    with pytest.warns(LcPlmWarning, match=said):
+        train(options(relation="frozen", steps=1, lr=0.5, decoder_lr=0.25))
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert rows[-1]["lr"] == 0.25
+    assert options(relation="marker").unused() == ["--decoder-steps"]
+    assert options(graph="string:1,2", walk_share=0.4, decoder_steps=None).unused() == [
+        "--walk-share"
+    ]
+    assert options(relation="decoder").unused() == []
+
+
+def test_walks_fit_into_their_share_of_a_small_batch(options) -> None:
+    assert options(walk_tokens=None, max_tokens=1000).most_walk_tokens == 500
+    assert options(walk_tokens=None, max_tokens=1000, relation="marker").most_walk_tokens == 1000
+    assert options(walk_tokens=None, max_tokens=8192).most_walk_tokens == 1024
+    train(options(walk_tokens=None, max_tokens=400, steps=1))
 
 
 def test_the_decoder_alone_is_trained_and_resumes_to_the_same_bytes(options, tmp_path) -> None:
