@@ -220,12 +220,14 @@ class Validate(Callback):
         task.train()
         # A metric that is not defined, as of rows of one class, does not count as a gain.
         value = found[f"valid_{self.metric}"]
+        if not trainer.global_step:
+            return found  # by chance the best on few rows, but its head is random
         if value > self.best:
             self.best, self.best_step, self.without = value, trainer.global_step, 0
             state = {k: v.detach().cpu().contiguous() for k, v in task.state_dict().items()}
             with atomic_path(self.path) as temporary:
                 save_file(state, temporary)
-        elif trainer.global_step:
+        else:
             self.without += 1
         if self.without >= self.patience:
             trainer.should_stop = True

@@ -84,13 +84,6 @@ def report_of(
             f"bootstrap over proteins.",
         ],
     )
-    if facts["best_step"] == 0:
-        report.notes.insert(
-            0,
-            "Nothing was learned: on valid no trained state was better than the one before "
-            "training, which is kept, and whose head is random. More rows, or more of them on "
-            "which the state is chosen (--valid), may help.",
-        )
     report.facts |= {f"leakage, {name}": str(shared) for name, shared in data.shared.items()}
     if not data.partition.tests:
         report.notes.append("No part is left to test on: the model was chosen on valid too.")

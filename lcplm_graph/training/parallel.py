@@ -36,8 +36,14 @@ class FullyShardedStrategy(ModelParallelStrategy):
 def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     """Divide the parameters among the processes: every layer a unit, the rest of the model one.
 
-    Every process must hold the same values.
+    Every process must hold the same values.  A single number becomes a vector of length 1, since
+    `fully_shard` takes no scalars.
     """
+    for module in list(model.modules()):
+        for name, value in list(module.named_parameters(recurse=False)):
+            if value.dim() == 0:
+                flat = nn.Parameter(value.detach().reshape(1), requires_grad=value.requires_grad)
+                setattr(module, name, flat)
     for module in list(model.modules()):
         if isinstance(module, nn.ModuleList):
             for layer in module:

@@ -168,7 +168,11 @@ def _export(folder: Path, run: Run, options: TrainOptions) -> None:
     model = run.task.whole_model()
     # The task may have parts of its own, such as the contrastive projection.
     prefix = "model."
-    model.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+    state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    for name, value in model.state_dict().items():
+        if value.dim() == 0 and name in state:  # sharded, it was a vector of length 1
+            state[name] = state[name].reshape(())
+    model.load_state_dict(state)
     facts = {
         **run.facts,
         "steps": step_of(last),
