@@ -16,6 +16,8 @@ from lcplm_graph.pairs import IntArray, adjacency, as_nodes, ordered_pairs
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
 _BLOCK = 4096
+# Cosines of equal features may differ in their last bits.
+_ROUNDING = 1e-12
 
 
 class LinkBaseline:
@@ -128,7 +130,7 @@ def nearest_neighbour_transfer(
     """Give each protein the labels of the training proteins with the most similar features.
 
     Similarity is the cosine, cut off at 0, and weighs the labels: a far neighbour proves
-    little.
+    little.  Equally near proteins share the places that are left, so that their order says nothing.
 
     Parameters
     ----------
@@ -153,10 +155,14 @@ def nearest_neighbour_transfer(
     rows, columns, values = [], [], []
     for start in range(0, len(test), 1024):
         similar = np.maximum(test[start : start + 1024] @ train.T, 0)
-        nearest = np.argpartition(-similar, neighbours - 1, axis=1)[:, :neighbours]
-        rows.append(np.repeat(np.arange(start, start + len(similar)), neighbours))
-        columns.append(nearest.ravel())
-        values.append(np.take_along_axis(similar, nearest, axis=1).ravel() / neighbours)
+        last = np.partition(similar, -neighbours, axis=1)[:, [-neighbours]]
+        nearer, tied = similar > last + _ROUNDING, np.abs(similar - last) <= _ROUNDING
+        left = neighbours - nearer.sum(axis=1, keepdims=True)
+        share = nearer + tied * (left / tied.sum(axis=1, keepdims=True))
+        row, column = np.nonzero(share)
+        rows.append(start + row)
+        columns.append(column)
+        values.append((similar * share)[row, column] / neighbours)
     weight = sparse.csr_array(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
         shape=(len(test), len(train)),
