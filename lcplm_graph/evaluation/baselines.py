@@ -18,6 +18,7 @@ LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_alloca
 _BLOCK = 4096
 # Cosines of equal features may differ in their last bits.
 _ROUNDING = 1e-12
+_CONSTANT = 1e-9
 
 
 class LinkBaseline:
@@ -168,6 +169,27 @@ def nearest_neighbour_transfer(
         shape=(len(test), len(train)),
     )
     return _as_dense(weight @ _sparse(train_labels))
+
+
+def standardised(features: Any, train: Any) -> FloatArray:
+    """Return features less their mean over training proteins, in standard deviations of those.
+
+    A feature that all training proteins have alike tells nothing, and is 0 for every protein: a
+    pair of residues that training never saw would else outweigh all others.
+
+    Parameters
+    ----------
+    features : array_like, float, shape=(n, d)
+    train : array_like, bool, shape=(n,)
+
+    Examples
+    --------
+    >>> standardised([[1, 5], [3, 5], [3, 6]], [True, True, False]).tolist()
+    [[-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
+    """
+    array = np.asarray(features, np.float64)
+    mean, spread = array[train].mean(0), array[train].std(0)
+    return np.where(spread > _CONSTANT, (array - mean) / np.maximum(spread, _CONSTANT), 0.0)
 
 
 def _sparse(labels: Any) -> sparse.csr_array:

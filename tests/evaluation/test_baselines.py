@@ -13,6 +13,7 @@ from lcplm_graph.evaluation.baselines import (
     LinkBaseline,
     naive_frequency,
     nearest_neighbour_transfer,
+    standardised,
 )
 
 
@@ -91,6 +92,15 @@ def test_equally_near_proteins_share_their_places(neighbours):
     for order in (np.arange(6)[::-1], rng.permutation(6)):
         again = nearest_neighbour_transfer(train[order], labels[order], test, neighbours)
         np.testing.assert_allclose(again, found, rtol=1e-12)
+
+
+def test_what_training_never_saw_does_not_hide_the_rest():
+    x = np.array([[1, 0, 0], [0, 1, 0], [0.9, 0.1, 0.01]])
+    train = np.array([True, True, False])
+    plain = standardised(x, train)
+    assert plain[:, 2].tolist() == [0, 0, 0]
+    found = nearest_neighbour_transfer(plain[train], np.eye(2, dtype=bool), plain[~train])
+    assert found[0].tolist() == pytest.approx([1, 0])
 
 
 def test_features_without_direction_are_refused():
