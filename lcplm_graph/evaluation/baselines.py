@@ -16,6 +16,9 @@ from lcplm_graph.pairs import IntArray, adjacency, as_nodes, ordered_pairs
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
 _BLOCK = 4096
+# Cosines of equal features may differ in their last bits.
+_ROUNDING = 1e-12
+_CONSTANT = 1e-9
 
 
 class LinkBaseline:
@@ -128,7 +131,7 @@ def nearest_neighbour_transfer(
     """Give each protein the labels of the training proteins with the most similar features.
 
     Similarity is the cosine, cut off at 0, and weighs the labels: a far neighbour proves
-    little.
+    little.  Equally near proteins share the places that are left, so that their order says nothing.
 
     Parameters
     ----------
@@ -153,15 +156,40 @@ def nearest_neighbour_transfer(
     rows, columns, values = [], [], []
     for start in range(0, len(test), 1024):
         similar = np.maximum(test[start : start + 1024] @ train.T, 0)
-        nearest = np.argpartition(-similar, neighbours - 1, axis=1)[:, :neighbours]
-        rows.append(np.repeat(np.arange(start, start + len(similar)), neighbours))
-        columns.append(nearest.ravel())
-        values.append(np.take_along_axis(similar, nearest, axis=1).ravel() / neighbours)
+        last = np.partition(similar, -neighbours, axis=1)[:, [-neighbours]]
+        nearer, tied = similar > last + _ROUNDING, np.abs(similar - last) <= _ROUNDING
+        left = neighbours - nearer.sum(axis=1, keepdims=True)
+        share = nearer + tied * (left / tied.sum(axis=1, keepdims=True))
+        row, column = np.nonzero(share)
+        rows.append(start + row)
+        columns.append(column)
+        values.append((similar * share)[row, column] / neighbours)
     weight = sparse.csr_array(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
         shape=(len(test), len(train)),
     )
     return _as_dense(weight @ _sparse(train_labels))
+
+
+def standardised(features: Any, train: Any) -> FloatArray:
+    """Return features less their mean over training proteins, in standard deviations of those.
+
+    A feature that all training proteins have alike tells nothing, and is 0 for every protein: a
+    pair of residues that training never saw would else outweigh all others.
+
+    Parameters
+    ----------
+    features : array_like, float, shape=(n, d)
+    train : array_like, bool, shape=(n,)
+
+    Examples
+    --------
+    >>> standardised([[1, 5], [3, 5], [3, 6]], [True, True, False]).tolist()
+    [[-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
+    """
+    array = np.asarray(features, np.float64)
+    mean, spread = array[train].mean(0), array[train].std(0)
+    return np.where(spread > _CONSTANT, (array - mean) / np.maximum(spread, _CONSTANT), 0.0)
 
 
 def _sparse(labels: Any) -> sparse.csr_array:

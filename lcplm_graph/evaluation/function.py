@@ -13,7 +13,11 @@ from scipy import sparse
 from torch import Tensor
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.baselines import naive_frequency, nearest_neighbour_transfer
+from lcplm_graph.evaluation.baselines import (
+    naive_frequency,
+    nearest_neighbour_transfer,
+    standardised,
+)
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_proteins
 from lcplm_graph.evaluation.go_metrics import FmaxCurve, evaluate_terms, information_content
 from lcplm_graph.evaluation.models import shown_name
@@ -229,9 +233,8 @@ def _in_walks(encoder: Encoder, dataset: Any, options: FunctionOptions) -> Tenso
 def _transfer(
     x: Tensor, labels: npt.NDArray[np.bool_], train: npt.NDArray[Any], test: npt.NDArray[Any]
 ) -> Scores:
-    array = x.numpy()
     # Without the mean, which all proteins share, the cosine tells them apart.
-    array = (array - array[train].mean(0)) / np.maximum(array[train].std(0), 1e-6)
+    array = standardised(x.numpy(), train)
     return nearest_neighbour_transfer(array[train], labels[train], array[test])
 
 

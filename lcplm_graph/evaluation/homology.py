@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.evaluation.baselines import standardised
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
 from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.probe import fit_probe
@@ -303,9 +304,7 @@ def _groups(data: Any, mask: Mask) -> Ints:
 
 
 def _standardised(x: Tensor, train: Mask) -> Floats:
-    array = x.double().numpy()
-    array = (array - array[train].mean(0)) / np.maximum(array[train].std(0), 1e-9)
-    return array.astype(np.float32)
+    return standardised(x.numpy(), train).astype(np.float32)
 
 
 def _cosine(a: Floats, b: Floats) -> Floats:

@@ -296,7 +296,7 @@ def _decided(
     if sure is None:
         return dict.fromkeys(("accuracy", "mcc", "ece", "reliability"))
     probability = sure.probability(scores, split.classify(part.pairs))
-    decided = probability > 0.5
+    decided = probability >= 0.5
     return {
         "accuracy": float((decided == part.labels).mean()),
         "mcc": float(matthews_corrcoef(part.labels, decided)),

@@ -151,7 +151,13 @@ def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[tuple[Any, ..
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(columns)
-        for row in rows:
+        for number, row in enumerate(rows):
+            for column, value in zip(columns, row, strict=True):
+                if isinstance(value, str) and ("\n" in value or "\r" in value):
+                    raise InputError(
+                        f"row {number}: {column} is {value!r:.50}; a table has no place for a line "
+                        "break, leave it out"
+                    )
             writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
 
 

@@ -120,7 +120,8 @@ def partners_of(
 def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) -> Candidates:
     """Find the pairs with the highest probability that are not known to interact.
 
-    Looks at every pair of the graph, in memory for `top` and one block of rows.
+    Looks at every pair of the graph, in memory for `top` and one block of rows.  Of equal pairs
+    those of the first proteins come first.
 
     Parameters
     ----------
@@ -143,7 +144,9 @@ def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) ->
         own = _calibrated(scores, node, others)
         known = indices[indptr[node] : indptr[node + 1]]
         own[known[known > node] - node - 1] = _HIDDEN
-        chosen = np.argpartition(-own, min(top, len(own)) - 1)[:top]
+        # Equal ones at the end all stay: which of them come first is decided among all rows.
+        least = np.partition(own, -min(top, len(own)))[-min(top, len(own))]
+        chosen = own >= least
         return node * split.num_nodes + others[chosen], own[chosen]
 
     keys, odds = np.empty(0, np.int64), np.empty(0)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,8 @@ from lcplm_graph.strings import string_list
 
 SEARCH_METHODS = ("auto", "mmseqs", "kmer")
 # Every rule of the built-in search looks at the two proteins alone: what it finds between two does
-# not depend on what else is searched, so that a second search cannot find more than the first.
+# not depend on what else is searched, so that a second search cannot find more than the first; but
+# it has a direction, see `pairs_across`.
 _MIN_UNGAPPED = 38
 _DATABASE = 10_000
 # Of so many pairs of proteins or more, which take MMseqs2 longer than one likes to wait unwarned.
@@ -155,6 +156,35 @@ def homologous_pairs(
     order = np.lexsort((hits.pairs[:, 1], hits.pairs[:, 0]))
     pairs, *measures = hits
     return Hits(pairs[order], *(values[order] for values in measures))
+
+
+def pairs_across(
+    first: Iterable[str], second: Iterable[str], *, method: str = "auto", **options: Any
+) -> IntArray:
+    """Find similar proteins of two sets from either side, for borders that none may cross.
+
+    The built-in search extends the diagonal that it comes to first.  Where proteins have repeats
+    that may be another one from the other side, and only one of the two is good enough.  MMseqs2
+    is asked from the first set.
+
+    Parameters
+    ----------
+    first, second : SequenceStore or other iterable of str
+    method, **options
+        As in `homologous_pairs`.
+
+    Returns
+    -------
+    ndarray, dtype=int64, shape=(h, 2)
+        Index in the first and in the second set, sorted, each pair once.
+    """
+    method = choose_method(method)
+    left, right = string_list(first), string_list(second)
+    pairs = homologous_pairs(left, right, method=method, **options).pairs
+    if method == "kmer":
+        back = homologous_pairs(right, left, method=method, **options).pairs[:, ::-1]
+        pairs = np.unique(np.concatenate([pairs, back]), axis=0)
+    return pairs
 
 
 def choose_method(method: str) -> str:

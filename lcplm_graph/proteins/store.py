@@ -113,8 +113,8 @@ class SequenceStore:
         Raises
         ------
         InputError
-            If the lengths differ, something is not a string, an id occurs twice, or a sequence is
-            empty, only gaps, or holds a character that is not a letter.
+            If the lengths differ, something is not a string, an id occurs twice or holds a line
+            break, or a sequence is empty, only gaps, or holds a character that is not a letter.
         """
         names = string_list(ids, "ids")
         residues = string_list(sequences, records=names)
@@ -125,6 +125,11 @@ class SequenceStore:
             raise InputError(
                 f"{len(names)} ids, {len(residues)} sequences and {len(texts)} descriptions; "
                 "each protein has one of each"
+            )
+        broken = next((name for name in names if "\n" in name or "\r" in name), None)
+        if broken is not None:
+            raise InputError(
+                f"the id {broken!r:.50} holds a line break, which breaks every table; leave it out"
             )
         if len(set(names)) != len(names):
             raise InputError(f"the id {_first_repeated(names)!r} occurs more than once")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.tables import LINE, read_table
 from lcplm_graph.pairs import IntArray, adjacency
 from lcplm_graph.proteins.ids import match_by_accession
-from lcplm_graph.proteins.search import choose_method, homologous_pairs
+from lcplm_graph.proteins.search import choose_method, homologous_pairs, pairs_across
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.kinds import Assignment, Parts, Request, by_proteins, share_groups
 from lcplm_graph.splits.parts import Part
@@ -142,10 +141,9 @@ def cluster_parts(
         Options and counts.
     """
     method = choose_method(method)
-    find = partial(
-        homologous_pairs, identity=identity, coverage=coverage, method=method, progress=progress
-    )
-    similar = find(store).pairs
+    options: dict[str, Any] = {"identity": identity, "coverage": coverage, "method": method}
+    options["progress"] = progress
+    similar = homologous_pairs(store, **options).pairs
     if clusters is None:
         groups = greedy_clusters(similar, np.asarray(store.lengths))
     elif isinstance(clusters, str | Path | PathLike):
@@ -156,10 +154,10 @@ def cluster_parts(
             raise InputError(f"`clusters` has shape {groups.shape}, not ({len(store)},)")
     node_part = share_groups(groups, rng, valid, test)
     removed = _clear_border(node_part, similar)
-    # A search has a direction, so the border is searched once more, from held-out to training.
+    # A search has a direction, so the border is searched once more.
     for earlier, later in (([Part.TRAIN], [Part.VALID, Part.TEST]), ([Part.VALID], [Part.TEST])):
         left, right = (np.flatnonzero(np.isin(node_part, parts)) for parts in (later, earlier))
-        hits = find(store.select(left), store.select(right)).pairs
+        hits = pairs_across(store.select(left), store.select(right), **options)
         removed += _clear_border(node_part, np.stack([left[hits[:, 0]], right[hits[:, 1]]], axis=1))
     info = {
         "identity": identity,

@@ -185,16 +185,16 @@ def _count_homologues(
     sequences: Any, new: IntArray, train: IntArray, identity: float, coverage: float, method: str
 ) -> int:
     # Imported here, because it compiles kernels that a report without sequences does not need.
-    from lcplm_graph.proteins.search import homologous_pairs
+    from lcplm_graph.proteins.search import pairs_across
 
-    hits = homologous_pairs(
+    pairs = pairs_across(
         sequences.select(new),
         sequences.select(train),
         identity=identity,
         coverage=coverage,
         method=method,
     )
-    return len(np.unique(hits.pairs[:, 0]))
+    return len(np.unique(pairs[:, 0]))
 
 
 def _degree_auroc(split: Split, part: str, kind: str, seed: int) -> float:

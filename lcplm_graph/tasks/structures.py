@@ -41,6 +41,8 @@ class Chain(NamedTuple):
 def read_chains(path: str | os.PathLike[str]) -> list[Chain]:
     """Read the protein chains of the first model, in the order of the file.
 
+    Of a residue's alternate locations the one of the highest occupancy counts.
+
     Parameters
     ----------
     path : path-like
@@ -117,15 +119,16 @@ def _atoms(path: Path) -> Any:
     if not is_structure(path):
         raise DataError(f"structures are read from {', '.join(SUFFIXES)}", path=path)
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    chosen: dict[str, Any] = {"model": 1, "altloc": "occupancy"}
     try:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         if suffix in (".pdb", ".ent"):
-            atoms = pdb.get_structure(pdb.PDBFile.read(io.StringIO(raw.decode())), model=1)
+            atoms = pdb.get_structure(pdb.PDBFile.read(io.StringIO(raw.decode())), **chosen)
         elif suffix == ".bcif":
-            atoms = pdbx.get_structure(pdbx.BinaryCIFFile.read(io.BytesIO(raw)), model=1)
+            atoms = pdbx.get_structure(pdbx.BinaryCIFFile.read(io.BytesIO(raw)), **chosen)
         else:
-            atoms = pdbx.get_structure(pdbx.CIFFile.read(io.StringIO(raw.decode())), model=1)
+            atoms = pdbx.get_structure(pdbx.CIFFile.read(io.StringIO(raw.decode())), **chosen)
     except Exception as error:  # biotite raises many classes for damaged files
         text = " ".join(str(error).split())
         raise DataError(f"not readable as a structure ({text})", path=path) from error

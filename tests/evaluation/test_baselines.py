@@ -13,6 +13,7 @@ from lcplm_graph.evaluation.baselines import (
     LinkBaseline,
     naive_frequency,
     nearest_neighbour_transfer,
+    standardised,
 )
 
 
@@ -76,6 +77,30 @@ def test_nearest_neighbours_equal_a_plain_loop(neighbours):
         cosine = train @ vector / np.linalg.norm(train, axis=1) / np.linalg.norm(vector)
         best = np.argsort(-cosine)[:neighbours]
         np.testing.assert_allclose(row, (cosine[best, None] * labels[best]).mean(axis=0))
+
+
+@pytest.mark.parametrize("neighbours", [1, 2, 3])
+def test_equally_near_proteins_share_their_places(neighbours):
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(6, 4))
+    train[3], train[5] = train[1], 2 * train[1]  # three in one direction
+    labels = rng.random((6, 5)) < 0.5
+    labels[[1, 3, 5]] = np.eye(5, dtype=bool)[:3]
+    test = train[1:2] + 0.1
+    found = nearest_neighbour_transfer(train, labels, test, neighbours)
+    assert found[0, :3].min() > 0
+    for order in (np.arange(6)[::-1], rng.permutation(6)):
+        again = nearest_neighbour_transfer(train[order], labels[order], test, neighbours)
+        np.testing.assert_allclose(again, found, rtol=1e-12)
+
+
+def test_what_training_never_saw_does_not_hide_the_rest():
+    x = np.array([[1, 0, 0], [0, 1, 0], [0.9, 0.1, 0.01]])
+    train = np.array([True, True, False])
+    plain = standardised(x, train)
+    assert plain[:, 2].tolist() == [0, 0, 0]
+    found = nearest_neighbour_transfer(plain[train], np.eye(2, dtype=bool), plain[~train])
+    assert found[0].tolist() == pytest.approx([1, 0])
 
 
 def test_features_without_direction_are_refused():

@@ -16,9 +16,18 @@ from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning, LeakageErr
 from lcplm_graph.evaluation import scorers
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
-from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
+from lcplm_graph.evaluation.link import (
+    ClassPairs,
+    LinkOptions,
+    _decided,
+    evaluate_link,
+    labelled_pairs,
+)
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.evaluation.scorers import Scorer, link_scorers, model_scorer
+from lcplm_graph.finetuning.metrics import measure
+from lcplm_graph.finetuning.target import Target
+from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import fit_link
 from lcplm_graph.heads.link import LinkPredictor
@@ -189,6 +198,16 @@ def test_probabilities_are_calibrated_for_the_negatives_of_the_test_part(table, 
     assert row["ece"] < 0.06
     counts = row["positives"], row["negatives_count"]
     assert row["accuracy"] >= max(counts) / sum(counts) - 0.03
+
+
+def test_one_half_is_a_yes_here_and_for_fine_tuned_models():
+    pairs, labels = np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([True, True, False, False])
+    split = Split("C1", 4, pairs[:1], pairs[:1], pairs[1:], [1] * 3)
+    scores = np.array([0.0, 0.0, 0.0, -1.0])
+    found = _decided(ClassPairs("C1", pairs, labels), scores, split, Calibration())
+    own = measure(Target("binary", ("no", "yes")), labels, 1 / (1 + np.exp(-scores)))
+    assert found["accuracy"] == own["accuracy"] == 0.75
+    assert found["mcc"] == own["mcc"] > 0
 
 
 @pytest.mark.parametrize("wrong", [{"ratio": 0}, {"ratio": float("nan")}, {"ranked": -1}])

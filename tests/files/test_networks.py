@@ -9,7 +9,7 @@ import networkx as nx
 import pytest
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.files.networks import Network, write_network
+from lcplm_graph.files.networks import Network, write_network, write_table
 
 COLUMNS = ("protein1", "protein2", "rank", "probability", "known")
 IDS = ("x", "é中", 'a"b', "a<b&c", "tab\tid", " ", "]]>")
@@ -38,3 +38,14 @@ def test_graphml_that_nobody_could_read_is_refused(tmp_path, row):
         write_network(tmp_path / "n.graphml", network)
     assert not list(tmp_path.iterdir())
     write_network(tmp_path / "n.cx2", network)
+
+
+@pytest.mark.parametrize("name", ["P12345\r", "P1\rP2", "P1\nP2"])
+def test_names_that_break_a_row_are_refused(tmp_path, name):
+    rows = [("a", "b"), ("c", name)]
+    with pytest.raises(InputError, match="row 1: q is 'P1.*no place for a line break"):
+        write_table(tmp_path / "n.tsv", ("p", "q"), rows)
+    with pytest.raises(InputError, match="no place for a line break"):
+        write_network(tmp_path / "n.tsv", Network(("p", "q"), rows, ("p", "q")))
+    assert not list(tmp_path.iterdir())
+    write_network(tmp_path / "n.cx2", Network(("p", "q"), rows, ("p", "q")))

@@ -325,6 +325,17 @@ def test_new_edges_are_the_best_unknown_pairs_by_brute_force():
     assert all(map(np.array_equal, again, (pairs, probability, spread)))
 
 
+def test_of_equal_edges_those_of_the_first_proteins_are_found(monkeypatch):
+    graph, x, _ = planted(nodes=150)
+    split = make_split(graph, "C1", seed=0)
+    scores = LinkScores([(LinkPredictor(8).eval(), x)], split)
+    monkeypatch.setattr(scores, "row", lambda _, others: np.zeros(len(others)))
+    known = {tuple(p) for p in split.known.tolist()}
+    unknown = [p for p in torch.combinations(torch.arange(150)).tolist() if tuple(p) not in known]
+    for top in (1, 40, 200):
+        assert new_edges(scores, top).pairs.tolist() == unknown[:top]
+
+
 def test_partners_of_a_new_protein_are_its_group():
     graph, x, group = planted()
     split = make_split(graph, "C1", seed=0)

@@ -131,6 +131,8 @@ def test_a_hash_is_of_the_normal_form():
         ([1, 2], ["M", "K"], r"^ids: .* number 0 \(from 0\) is 1 of type int"),
         (["a", None], ["M", "K"], r"^ids: .* number 1 \(from 0\) is None"),
         (["a", "b"], ["M", None], "^sequences: .* that of 'b' is None"),
+        (["a", "P1\r"], ["M", "K"], r"the id 'P1\\r' holds a line break"),
+        (["P1\nP2", "b"], ["M", "K"], "holds a line break"),
         (["a", "b"], ["M", "--"], "record 'b': its sequence has gaps only"),
         (["a", "b"], ["M", "*"], "record 'b': its sequence is empty"),
         (["a", "b"], ["M", "M T"], "record 'b'.*' ' at position 2"),

@@ -21,9 +21,9 @@ from lcplm_graph.proteins.alignment import (
     encode,
     index_seeds,
 )
-from lcplm_graph.proteins.search import homologous_pairs
+from lcplm_graph.proteins.search import homologous_pairs, pairs_across
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.splits.clusters import greedy_clusters, read_clusters
+from lcplm_graph.splits.clusters import cluster_parts, greedy_clusters, read_clusters
 from lcplm_graph.splits.leakage import leakage_report, saw_edges
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.split import Split
@@ -251,6 +251,38 @@ def test_border_is_cleared_even_with_useless_clusters(families):
     )
     assert split.info["proteins_taken_out_at_border"] > 10
     assert leakage_report(split, store, method="kmer").ok("cluster")
+
+
+@pytest.mark.parametrize("held_out_first", [True, False])
+def test_border_is_searched_from_both_sides(held_out_first):
+    """Repeats have several diagonals, of which the built-in search extends the first one met."""
+    rng = np.random.default_rng(0)
+    units = [random_protein(rng, 60) for _ in range(60)]
+    first, second = (
+        ["".join(relative(rng, unit, 0.8) for _ in range(4)) for unit in units] for _ in range(2)
+    )
+    there, back = (
+        homologous_pairs(a, b, method="kmer").pairs.tolist()
+        for a, b in ((first, second), (second, first))
+    )
+    either = {(i, j) for i, j in there} | {(i, j) for j, i in back}
+    assert len(either) > max(len(there), len(back))
+    assert {tuple(p) for p in pairs_across(first, second, method="kmer").tolist()} == either
+    # Each protein a cluster of its own, so that the border alone keeps relatives apart.
+    sequences = first + second if held_out_first else second + first
+    store = SequenceStore.from_records(map(str, range(120)), sequences)
+    parts, _ = cluster_parts(
+        store,
+        np.random.default_rng(1),
+        0.0,
+        0.5,
+        method="kmer",
+        clusters=np.arange(120),
+        progress=False,
+    )
+    test, train = (store.select(np.flatnonzero(parts == part)) for part in (1, -1))
+    for one, other in ((test, train), (train, test)):
+        assert not len(homologous_pairs(one, other, method="kmer").pairs)
 
 
 def test_c3_split_is_no_cluster_split(families):

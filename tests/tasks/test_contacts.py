@@ -168,6 +168,19 @@ def test_free_amino_acids_are_no_residues_of_the_chain(tmp_path):
         read_chains(path)
 
 
+def test_of_alternate_locations_the_most_occupied_counts(tmp_path):
+    pytest.importorskip("biotite")
+    lines = pdb("A", [("MET", 1), ("GLY", 2)]).splitlines()
+    seldom, usual = (
+        lines[1].replace("CB  MET", f"CB {name}MET").replace("  1.00", occupancy).replace("1.5", y)
+        for name, occupancy, y in (("A", "  0.20", "9.5"), ("B", "  0.80", "1.5"))
+    )
+    path = tmp_path / "two.pdb"
+    path.write_text("\n".join([lines[0], seldom, usual, *lines[2:], "END", ""]))
+    (found,) = read_chains(path)
+    assert found.points[0, 1] == 1.5
+
+
 def test_files_of_one_name_are_all_read(tmp_path):
     for number, name in enumerate(("ALA", "GLY", "SER")):
         folder = tmp_path / f"target{number}"
