@@ -111,7 +111,7 @@ def _atoms(path: Path) -> Any:
         from biotite.structure.io import pdb, pdbx
     except ImportError:
         raise ConfigError(
-            "structures are read by biotite; install it: pip install biotite"
+            "structures are read by biotite; pip install 'lcplm-graph[structures]'"
         ) from None
     if not is_structure(path):
         raise DataError(f"structures are read from {', '.join(SUFFIXES)}", path=path)
