@@ -11,14 +11,18 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
+from types import FrameType
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarning
+from lcplm_graph.io import FULL
 from lcplm_graph.locks import claimed_output
 from lcplm_graph.option_files import MODE, know_options
 from lcplm_graph.strings import options_given, without_secrets
@@ -370,8 +374,9 @@ def guarded(name: str, action: Callable[[], int | None], kept: str = Command.kep
     # Read once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     prefix = f"lcplm {name}".rstrip()
+    _open_closed_streams()
     try:
-        with _short_warnings(prefix):
+        with _short_warnings(prefix), _any_letter(), _imports_in_one_piece():
             try:
                 return action() or 0
             finally:
@@ -397,8 +402,93 @@ def guarded(name: str, action: Callable[[], int | None], kept: str = Command.kep
         return 130
     except BrokenPipeError:
         # Whoever read the output, `head` for example, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return 141
+    except OSError as error:
+        # Files that we write are named by `io.written`; here is what is printed, or kept by others.
+        if error.errno not in FULL:
+            raise
+        _print_no_more()
+        where = error.filename or "what is printed or kept"
+        print(f"{prefix}: cannot write {where}: {FULL[error.errno]}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _imports_in_one_piece() -> Iterator[None]:
+    """Let Ctrl-C wait until the module that is being loaded is there; a second one does not wait.
+
+    Libraries in C lose it while they load, make another error of it, or end the process by it.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    waiting: list[threading.Timer] = []
+
+    def ask_again() -> None:
+        waiting.clear()
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if waiting or not _is_loading(frame):
+            signal.default_int_handler(number, frame)
+        waiting.append(threading.Timer(0.05, ask_again))
+        waiting[0].daemon = True
+        waiting[0].start()
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for timer in waiting:
+            timer.cancel()
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not guarded.__code__:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed go nowhere if the process was started with closed streams.
+
+    Python has none then, and the next files that are opened would take their numbers.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the rest of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- for the rest of the process
+
+
+def _print_no_more() -> None:
+    """Let what is still to be flushed at the end of the process go nowhere."""
+    # Where tests or notebooks catch what is printed, there is no number of a file.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    r"""Print letters that the terminal's encoding lacks as ``\xfc``, as stderr always does."""
+    stream = sys.stdout
+    reconfigure = getattr(stream, "reconfigure", None)
+    utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    # In UTF-8 only bytes of file names can be missing, which the C locale gives back as they were.
+    if reconfigure is None or (utf8 and stream.errors != "strict"):
+        yield
+        return
+    before = stream.errors
+    reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):  # it flushes, and may be full or closed
+            reconfigure(errors=before)
 
 
 @contextmanager

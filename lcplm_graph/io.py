@@ -33,9 +33,13 @@ _one_asks = threading.Lock()
 _MOST_NAMES = 200
 
 
-_REASONS = {
+#: What it means that nothing more can be written, by the system's number.
+FULL = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "your quota on this disk is used up; free some space or choose another folder",
+    errno.EFBIG: "the file is too large for this disk; choose another folder",
+}
+_REASONS = FULL | {
     errno.EROFS: "the disk can only be read; choose another folder",
     errno.EACCES: "the folder may not be written; choose another one",
     errno.EPERM: "the folder may not be written; choose another one",
@@ -44,7 +48,6 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EISDIR: "a folder has this name; choose another one",
     errno.ELOOP: "its links lead round in a circle; choose another path",
-    errno.EFBIG: "the file is too large for this disk; choose another folder",
     errno.EIO: "the disk answers with an error; choose another one",
 }
 Write = Callable[..., Iterator[Path]]

@@ -321,3 +321,58 @@ def test_a_folder_that_is_mounted_is_locked_from_inside(tmp_path, monkeypatch) -
 @pytest.mark.parametrize("options", [EdgesOptions, LinkCommand, OgbCommand])
 def test_help_says_the_steps_that_are_taken_by_default(options) -> None:
     assert f"; default: {LINK_FIT.steps}." in options.__doc__
+
+
+def in_a_process(words: list[str], code: str = "", **options) -> subprocess.CompletedProcess:
+    """Run ``lcplm`` in a process of its own, after some lines of code."""
+    script = f"import sys\n{code}\nfrom lcplm_graph.__main__ import main\nsys.exit(main())"
+    command = [sys.executable, "-c", script, *words]
+    return subprocess.run(command, timeout=120, check=False, **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is full")
+def test_printing_to_a_full_disk_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        ended = in_a_process(["data", "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("lcplm data list: cannot write what is printed")
+    assert ended.stderr.count("\n") == 1 and "the disk is full" in ended.stderr
+
+
+def test_a_process_without_streams_runs() -> None:
+    closed = "sys.stdout = None"
+    ended = in_a_process(["data", "list"], closed, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    # An error does not get among the data.
+    closed = "sys.stderr = None"
+    ended = in_a_process(["nonsense"], closed, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(("encoding", "printed"), [("latin-1", "\\u0142 ü"), ("ascii", r"\xfc")])
+def test_letters_that_the_terminal_lacks_are_printed_as_their_codes(
+    encoding, printed, monkeypatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    say = "import lcplm_graph.__main__ as m; m._run = lambda words: print('ł ü')"
+    ended = in_a_process([], say, capture_output=True)
+    assert ended.returncode == 0 and printed in ended.stdout.decode(encoding)
+
+
+def test_ctrl_c_waits_for_the_module_that_is_being_loaded(tmp_path) -> None:
+    # As libraries in C do it: what interrupts their loading is lost.
+    (tmp_path / "swallows.py").write_text(
+        "import signal, time\n"
+        "try:\n    signal.raise_signal(signal.SIGINT)\n    time.sleep(0.3)\n"
+        "except KeyboardInterrupt:\n    pass\n"
+    )
+    code = (
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import time, lcplm_graph.__main__ as m\n"
+        "def run(words):\n    import swallows\n    time.sleep(30)\n"
+        "m._run = run"
+    )
+    ended = in_a_process([], code, capture_output=True, text=True)
+    assert "interrupted; nothing half written" in ended.stderr
+    # Python ends itself by the signal, if `exec` saw it.
+    assert ended.returncode in (130, -signal.SIGINT)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,17 @@ def test_no_folder_at_the_top_shadows_a_package() -> None:
     code = "from importlib.machinery import PathFinder; "
     code += f"raise SystemExit(PathFinder.find_spec('datasets', [{str(root)!r}]) is not None)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_missing_is_installed_by_an_extra_of_ours() -> None:
+    """Its versions are then those that the package is tested with."""
+    root = Path(__file__).parents[1]
+    extras = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    said = [
+        name
+        for path in (root / "lcplm_graph").rglob("*.py")
+        for name in re.findall(r"pip install ([\w'\[.-]+)", path.read_text("utf-8"))
+    ]
+    assert said and {name.partition("[")[2] for name in said} <= set(extras), said

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.evaluation.ranking import sensitivity_to_first_false_positive, top_k_hits
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.files.tables import rows
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.proteins.search import homologous_pairs, shown_method
@@ -185,9 +185,7 @@ def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
     DataError
         With file and line, if a cell is not a number or the header lacks ``method``.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    path = check_is_file(path)
     known: dict[str, dict[str, float]] = {}
     table = rows(path)
     line, header = next(table, (1, []))

@@ -284,9 +284,16 @@ class EmbedJob:
                     last = time.monotonic()
             self._checkpoint(file, done)
 
-    def _values(self, done: Progress) -> IO[bytes]:
+    @contextmanager
+    def _values(self, done: Progress) -> Iterator[IO[bytes]]:
         with self._writable():
-            return self._folder.values(done)
+            file = self._folder.values(done)
+        try:
+            yield file
+        finally:
+            # What a full disk did not take is tried again here.
+            with self._writable():
+                file.close()
 
     def _checkpoint(self, file: IO[bytes], done: Progress) -> None:
         with self._writable():

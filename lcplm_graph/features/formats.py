@@ -5,6 +5,7 @@ All writers stream: what they hold in memory does not grow with the number of pr
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -78,10 +79,58 @@ def write_h5(path: Path, embeddings: Embeddings) -> None:
     Proteins of equal sequence have a dataset each: readers that visit every object once, as
     `h5py.Group.visititems` does, would see one of several links to the same dataset only.
     """
-    with h5py.File(path, "w", libver="latest") as file:
-        file.attrs.update(embeddings.info)
-        for i, name in enumerate(embeddings.ids):
-            file.create_dataset(name, data=embeddings[i])
+    with open(path, "w+b", buffering=0) as raw:
+        kept = _FullDisk(raw)
+        with h5py.File(kept, "w", libver="latest") as file:
+            file.attrs.update(embeddings.info)
+            for i, name in enumerate(embeddings.ids):
+                file.create_dataset(name, data=embeddings[i])
+                kept.check()
+        kept.check()
+
+
+class _FullDisk(io.RawIOBase):
+    """A file for HDF5, which ends the process where the disk is full: the error is kept from it.
+
+    After the first error nothing more is written, and `check` raises it.
+    """
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw = raw
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise what HDF5 was not told."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        if self._error is None:
+            try:
+                while rest:
+                    rest = rest[self._raw.write(rest) :]
+            except OSError as error:
+                self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        if self._error is None:
+            try:
+                self._raw.truncate(size)
+            except OSError as error:
+                self._error = error
+        return self.tell() if size is None else size
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
 
 
 def write_npz(path: Path, embeddings: Embeddings) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
-from lcplm_graph.errors import ChecksumError, DataError, DownloadError
+from lcplm_graph.errors import ChecksumError, ConfigError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card
 from lcplm_graph.files.content import is_whole, other_format, rubbish
 from lcplm_graph.files.urls import shown_url
@@ -25,9 +25,21 @@ from lcplm_graph.io import file_state, sha256_of, waiting_lock, warn_once, write
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """Directory of all data: `root`, else ``LCPLM_DATA``, else the platform's cache directory."""
-    chosen = root or os.environ.get("LCPLM_DATA") or platformdirs.user_cache_dir("lcplm-graph")
-    return Path(chosen).expanduser()
+    """Directory of all data: `root`, else ``LCPLM_DATA``, else the platform's cache directory.
+
+    Raises
+    ------
+    ConfigError
+        If it is below a home, and the system does not know that.
+    """
+    chosen = root or os.environ.get("LCPLM_DATA")
+    try:
+        return Path(chosen or platformdirs.user_cache_dir("lcplm-graph")).expanduser()
+    except RuntimeError as error:
+        which = f"the home of {chosen}" if chosen else "your home"
+        raise ConfigError(
+            f"the system does not know {which}; set LCPLM_DATA to the full path of a folder"
+        ) from error
 
 
 def cache_root(root: str | os.PathLike[str] | None = None) -> Path:

@@ -69,7 +69,9 @@ def lora_config(
     try:
         from peft import LoraConfig
     except ImportError as error:
-        raise ConfigError("LoRA needs the package peft; pip install peft") from error
+        raise ConfigError(
+            "LoRA needs the package peft; pip install 'lcplm-graph[finetune]'"
+        ) from error
     return LoraConfig(
         r=rank,
         lora_alpha=2 * rank if alpha is None else alpha,  # type: ignore[arg-type]  # any number

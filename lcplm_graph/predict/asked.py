@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcplm_graph.errors import DataError
+from lcplm_graph.files.open import check_is_file
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.names import KnownProteins
@@ -40,6 +41,8 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
     if not others:
         return store
     for text in others:
+        if os.path.exists(text) and not os.path.isdir(text):
+            check_is_file(text)  # a pipe, which it says
         if Path(text).suffix.lower() in _FASTA:
             raise DataError("no such file; check the path", path=text)
     names = known()

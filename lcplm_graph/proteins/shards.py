@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import DataError
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import sha256_of, warn_once
 from lcplm_graph.proteins.fasta import SCHEMA
 from lcplm_graph.proteins.residues import check_columns, checked_residues
@@ -26,13 +27,11 @@ def sequence_files(path: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     DataError
-        If there is no such file, or no Arrow or Parquet file in the folder.
+        If there is no such file, a pipe, or no Arrow or Parquet file in the folder.
     """
     path = Path(path)
-    if path.is_file():
-        return [path]
     if not path.is_dir():
-        raise DataError("no such file", path=path)
+        return [check_is_file(path)]
     files = sorted(file for file in path.iterdir() if file.suffix in FORMATS)
     if not files:
         raise DataError(f"no file in this folder ends in {', '.join(FORMATS)}", path=path)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.files.open import check_is_file
 
 CONTACT_ANGSTROM = 8.0
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
@@ -55,9 +56,7 @@ def read_chains(path: str | os.PathLike[str]) -> list[Chain]:
     ConfigError
         If biotite is not installed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    path = check_is_file(path)
     with warnings.catch_warnings():
         # The elements that biotite guesses, and says so, are not used here.
         warnings.simplefilter("ignore")
@@ -114,7 +113,7 @@ def _atoms(path: Path) -> Any:
         from biotite.structure.io import pdb, pdbx
     except ImportError:
         raise ConfigError(
-            "structures are read by biotite; install it: pip install biotite"
+            "structures are read by biotite; pip install 'lcplm-graph[structures]'"
         ) from None
     if not is_structure(path):
         raise DataError(f"structures are read from {', '.join(SUFFIXES)}", path=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.catalog import load_card
 from lcplm_graph.files.download import cache_root, fetch_card_file
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import file_state, locked_folder, read_json, sha256_of, write_json
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
@@ -127,8 +129,10 @@ def one_of_each(groups: np.ndarray, seed: int) -> np.ndarray:
 def _fasta_of(name: str) -> Path:
     kind, _, rest = name.partition(":")
     if kind == "fasta":
-        path = Path(rest).expanduser()
+        path = Path(os.path.expanduser(rest))
         if not rest or not path.is_file():
+            if path.exists():
+                check_is_file(path)  # a folder or a pipe, which it says
             raise DataError("no such file; a corpus is written fasta:FILE", path=rest or "fasta:")
         return path.resolve()
     card = load_card(name)

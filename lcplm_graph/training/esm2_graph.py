@@ -149,7 +149,9 @@ def _adapted(esm2: Any, rank: int) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ConfigError("LoRA needs the package peft; pip install peft") from error
+        raise ConfigError(
+            "LoRA needs the package peft; pip install 'lcplm-graph[finetune]'"
+        ) from error
     with seeded(0):
         adapted = get_peft_model(
             esm2, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_targets(esm2))

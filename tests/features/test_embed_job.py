@@ -1,6 +1,7 @@
 """Embedding files: formats, duplicates, refusals, and that a resumed job is the same job."""
 
 import errno
+import io
 import json
 
 import h5py
@@ -13,6 +14,7 @@ import torch
 
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.features import embed as embed_module
+from lcplm_graph.features import formats
 from lcplm_graph.features.embed import EmbedJob, embed_fasta
 from lcplm_graph.features.engines import Recipe, local_engine
 from lcplm_graph.features.formats import Embeddings, check_ids, write_npz
@@ -213,6 +215,41 @@ def test_a_full_disk_is_said_and_what_is_done_is_kept(fasta, tmp_path, monkeypat
     again = EmbedJob(path, tiny_encoder(), tmp_path / "o.npz")
     monkeypatch.setattr(Recipe, "values", lambda *_: pytest.fail("computed again"))
     assert len(np.load(again.run(progress=False))["ids"]) == 40
+
+
+class FullAfter(io.FileIO):
+    """A file on a disk that has room for some bytes only."""
+
+    room = 6000
+
+    def write(self, data):
+        self.room -= len(memoryview(data).cast("B"))
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_full_disk_does_not_end_the_process_in_hdf5(fasta, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        formats, "open", lambda path, *_, **__: FullAfter(path, "w+"), raising=False
+    )
+    job = EmbedJob(fasta[0], tiny_encoder(), tmp_path / "o.h5")
+    with pytest.raises(ConfigError, match="cannot be written \\(No space left on device"):
+        job.run(progress=False)
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_a_disk_that_is_full_when_values_are_flushed_is_said(fasta, tmp_path, monkeypatch):
+    job = EmbedJob(fasta[0], tiny_encoder(), tmp_path / "o.npz")
+
+    class Small(FullAfter):
+        room = 10
+
+    monkeypatch.setattr(
+        job._folder, "values", lambda done: io.BufferedWriter(Small(tmp_path / "v", "w"), 1 << 20)
+    )
+    with pytest.raises(ConfigError, match="cannot be written \\(No space left on device"):
+        job.run(progress=False)
 
 
 def test_an_error_of_the_engine_is_not_taken_for_one_of_the_file(fasta, tmp_path):

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import pytest
 
-from lcplm_graph.errors import ChecksumError, DataError, DownloadError, LcPlmWarning
+from lcplm_graph.errors import ChecksumError, ConfigError, DataError, DownloadError, LcPlmWarning
 from lcplm_graph.files import transport
 from lcplm_graph.files.download import cache_root, check_file, data_root, fetch, is_offline
 from lcplm_graph.io import forget_warnings
@@ -442,3 +442,17 @@ def test_what_can_be_made_again_needs_no_folder_of_ones_own(tmp_path, monkeypatc
     assert cache_root(tmp_path / "mine") == tmp_path / "mine"
     monkeypatch.setenv("LCPLM_DATA", str(tmp_path / "data"))
     assert cache_root() == tmp_path / "data"
+
+
+def test_a_home_that_is_not_known_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("LCPLM_DATA", "~nobody-of-this-name/data")
+    with pytest.raises(ConfigError, match=r"know the home of ~nobody.*; set LCPLM_DATA"):
+        data_root()
+    monkeypatch.delenv("LCPLM_DATA")
+
+    def unknown(*_):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", unknown)
+    with pytest.raises(ConfigError, match="know your home; set LCPLM_DATA"):
+        data_root()

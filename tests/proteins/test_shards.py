@@ -1,12 +1,18 @@
 """Sequences from Arrow and Parquet shards: read as FASTA is, and refused as FASTA is."""
 
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lcplm_graph.errors import DataError
+from lcplm_graph.evaluation.homology import read_known
+from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.proteins.shards import content_sha256, sequence_files, store_sequences
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.tasks.structures import read_chains
+from lcplm_graph.training.corpus import _fasta_of
 
 
 def write(path, ids, sequences, **more):
@@ -60,3 +66,18 @@ def test_what_is_no_shard_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"ends in \.parquet"):
         store_sequences(tmp_path / "empty", tmp_path / "all.arrow")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_called_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    readers = (
+        sequence_files,
+        read_known,
+        read_chains,
+        lambda path: asked_proteins([str(path)], dict),
+        lambda path: _fasta_of(f"fasta:{path}"),
+    )
+    for read in readers:
+        with pytest.raises(DataError, match="this is a pipe or a device, which cannot be read"):
+            read(tmp_path / "pipe")
