@@ -420,15 +420,16 @@ def _imports_in_one_piece() -> Iterator[None]:
 
     Libraries in C lose it while they load, make another error of it, or end the process by it.
     """
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    main, before = threading.main_thread().ident, signal.getsignal(signal.SIGINT)
+    if threading.get_ident() != main or before is not signal.default_int_handler:
         yield
         return
     waiting: list[threading.Timer] = []
 
     def ask_again() -> None:
         waiting.clear()
-        signal.raise_signal(signal.SIGINT)
+        # To the main thread, which may be waiting for the system; here it would not wake it.
+        signal.pthread_kill(main, signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if waiting or not _is_loading(frame):

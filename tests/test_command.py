@@ -368,7 +368,9 @@ def test_ctrl_c_waits_for_the_module_that_is_being_loaded(tmp_path) -> None:
     )
     code = (
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        "import time, lcplm_graph.__main__ as m\n"
+        "import signal, time, lcplm_graph.__main__ as m\n"
+        # What a shell starts in the background ignores it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def run(words):\n    import swallows\n    time.sleep(30)\n"
         "m._run = run"
     )
