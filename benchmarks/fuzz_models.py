@@ -19,7 +19,6 @@ import yaml
 from fuzz_core import Reader, Refused
 from safetensors.torch import save_file
 
-from lcplm_graph.command import parse_options
 from lcplm_graph.contacts import ContactsOptions
 from lcplm_graph.finetuning.model import PropertyModel
 from lcplm_graph.finetuning.module import BEST, FinetuneTask, load_best
@@ -34,6 +33,7 @@ from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
+from lcplm_graph.option_parser import parse_options
 from lcplm_graph.release import _read as note
 from lcplm_graph.training.checkpoints import newest_intact
 from lcplm_graph.training.metrics import read_metrics

@@ -7,7 +7,8 @@ import importlib
 import sys
 
 from lcplm_graph import __version__
-from lcplm_graph.command import choose, guarded
+from lcplm_graph.command import choose
+from lcplm_graph.guard import guarded
 
 COMMANDS = {
     "embed": "turn a FASTA file into embeddings",

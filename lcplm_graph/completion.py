@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from lcplm_graph.command import explanations, option_classes, positional, run_command
+from lcplm_graph.command import option_classes, run_command
+from lcplm_graph.option_parser import explanations, positional
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lcplm_graph.command import Command, positional, run_subcommand
+from lcplm_graph.command import Command, run_subcommand
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.files.catalog import Card, CardFile, list_cards, load_card
 from lcplm_graph.files.download import (
@@ -19,6 +19,7 @@ from lcplm_graph.files.download import (
     read_record,
 )
 from lcplm_graph.files.kept import KINDS, clear, kept_folders, kinds_of, size_of
+from lcplm_graph.option_parser import positional
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lcplm_graph.command import positional, run_command
+from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.option_parser import positional
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.command import run_command
 from lcplm_graph.finetuning.options import FinetuneOptions
+from lcplm_graph.option_parser import positional, several
 
 
 @dataclass(frozen=True, kw_only=True)

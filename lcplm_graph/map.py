@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lcplm_graph.command import positional, run_command
+from lcplm_graph.command import run_command
+from lcplm_graph.option_parser import positional
 
 _SUFFIXES = (".png", ".svg")
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.option_parser import positional, several
 
 if TYPE_CHECKING:
     from lcplm_graph.finetuning.model import PropertyModel

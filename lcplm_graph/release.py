@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from lcplm_graph.command import positional, run_command, several
+from lcplm_graph.command import run_command
 from lcplm_graph.errors import CheckpointError, ConfigError
 from lcplm_graph.io import read_json
 from lcplm_graph.models.names import Pool
+from lcplm_graph.option_parser import positional, several
 
 # What `release` adds to the facts of a run.
 _RELEASED = ("before", "name", "pool", "parameters", "note", "weights", "seen_edges", "history")

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lcplm_graph.command import PageOption, positional, run_command, several
+from lcplm_graph.command import PageOption, run_command
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.names import Precision
+from lcplm_graph.option_parser import positional, several
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.scored_pairs import ScoredPairs

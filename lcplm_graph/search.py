@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import positional, run_command
+from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
-from lcplm_graph.strings import options_given
+from lcplm_graph.option_parser import positional
+from lcplm_graph.options import options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.features.precomputed import Precomputed

@@ -11,7 +11,6 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
 from typing import Any
 
 from lcplm_graph.errors import InputError
@@ -19,34 +18,6 @@ from lcplm_graph.errors import InputError
 # Paths make one slash of two.
 _USER = re.compile(r"(\w+:/+)[^\s/?#@'\"]+@")
 _QUERY = re.compile(r"(\w+:/+[^\s?'\"]*)\?[^\s'\")>]+")
-
-
-def options_given(options: Any, names: Sequence[str]) -> list[str]:
-    """Return options that are not as by default, as they are typed.
-
-    Parameters
-    ----------
-    options : dataclass
-    names : sequence of str
-        Of its fields.
-
-    Examples
-    --------
-    >>> from dataclasses import dataclass
-    >>> @dataclass
-    ... class Options:
-    ...     steps: int = 5
-    ...     save_head: str | None = None
-    ...     homologues: bool = True
-    >>> options_given(Options(save_head="x", homologues=False), ("save_head", "homologues"))
-    ['--save-head', '--no-homologues']
-    """
-    written = []
-    for one in fields(options):
-        default = one.default if one.default_factory is MISSING else one.default_factory()
-        if one.name in names and getattr(options, one.name) != default:
-            written.append(f"--{'no-' if default is True else ''}{one.name.replace('_', '-')}")
-    return written
 
 
 def without_secrets(text: str) -> str:

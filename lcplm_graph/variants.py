@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lcplm_graph.command import positional, run_command
+from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.option_parser import positional
 
 if TYPE_CHECKING:
     from lcplm_graph.proteins.store import SequenceStore

@@ -14,19 +14,13 @@ import pytest
 from filelock import Timeout
 
 from lcplm_graph.__main__ import main as lcplm
-from lcplm_graph.command import (
-    Command,
-    parse_options,
-    positional,
-    run_command,
-    run_subcommand,
-    several,
-)
+from lcplm_graph.command import Command, run_command, run_subcommand
 from lcplm_graph.errors import ConfigError, Interrupted, LcPlmWarning
 from lcplm_graph.evaluate.link import LinkCommand
 from lcplm_graph.evaluate.ogb import OgbCommand
 from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.locks import sole_writer
+from lcplm_graph.option_parser import parse_options, positional, several
 from lcplm_graph.predict.links import EdgesOptions
 
 

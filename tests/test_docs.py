@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from lcplm_graph import command
+from lcplm_graph import command, option_parser
 from lcplm_graph.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,7 +124,7 @@ class Parsed(BaseException):
 
 
 def check_parses(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    parse = command.parse_options
+    parse = option_parser.parse_options
 
     def stop(*given, **named):
         raise Parsed(parse(*given, **named))
@@ -154,7 +154,7 @@ def options_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> set[str]:
     found: set[str] = set()
 
     def stop(cls, argv, name, description=""):
-        parser = command.make_parser(cls, name)
+        parser = option_parser.make_parser(cls, name)
         found.update(o for action in parser._actions for o in action.option_strings)
         raise Parsed
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lcplm_graph import kernel_cache
-from lcplm_graph.command import guarded
 from lcplm_graph.errors import LcPlmWarning
+from lcplm_graph.guard import guarded
 from lcplm_graph.io import forget_warnings
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lcplm_graph.command import KEPT_EMBEDDINGS, Command, run_subcommand
+from lcplm_graph.command import Command, run_subcommand
 from lcplm_graph.evaluate import contacts, function, homology, link, ogb, variants
+from lcplm_graph.guard import KEPT_EMBEDDINGS
 
 _COMMANDS = {
     "link": Command(

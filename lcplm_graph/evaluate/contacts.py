@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lcplm_graph.command import PageOption, positional
+from lcplm_graph.command import PageOption
 from lcplm_graph.evaluate.shared import finish
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.option_parser import positional
 
 
 @dataclass(frozen=True, kw_only=True)

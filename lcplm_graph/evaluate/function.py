@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Literal
 
-from lcplm_graph.command import check_annotations, several
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
+from lcplm_graph.option_parser import several
+from lcplm_graph.options import check_annotations
 
 
 @dataclass(frozen=True, kw_only=True)

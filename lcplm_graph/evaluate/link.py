@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lcplm_graph.command import several
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
-from lcplm_graph.strings import options_given
+from lcplm_graph.option_parser import several
+from lcplm_graph.options import options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.evaluation.link import LinkOptions

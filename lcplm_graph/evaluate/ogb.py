@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lcplm_graph.command import PageOption, several
+from lcplm_graph.command import PageOption
 from lcplm_graph.evaluate.shared import finish
+from lcplm_graph.option_parser import several
 
 
 @dataclass(frozen=True, kw_only=True)

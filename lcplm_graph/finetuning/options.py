@@ -9,8 +9,8 @@ from typing import Literal
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.options import options_given
 from lcplm_graph.seeds import checked_seed
-from lcplm_graph.strings import options_given
 
 Task = Literal["regression", "binary", "multiclass", "multilabel", "residue", "pair"]
 Mode = Literal["lora", "full", "head"]

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lcplm_graph.command import KEPT_EMBEDDINGS, Command, run_subcommand
+from lcplm_graph.command import Command, run_subcommand
+from lcplm_graph.guard import KEPT_EMBEDDINGS
 from lcplm_graph.predict import function, links
 
 _COMMANDS = {

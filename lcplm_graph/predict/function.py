@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from lcplm_graph.command import PageOption, check_annotations, positional, several
+from lcplm_graph.command import PageOption
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.option_parser import positional, several
+from lcplm_graph.options import check_annotations
 from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once

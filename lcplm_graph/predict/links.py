@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lcplm_graph.command import PageOption, positional
+from lcplm_graph.command import PageOption
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.option_parser import positional
 from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.strings import options_given
+from lcplm_graph.options import options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.function_model import FunctionModel

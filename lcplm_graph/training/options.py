@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
+from lcplm_graph.options import options_given
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
-from lcplm_graph.strings import options_given
 
 FREE_ON_RESUME = ("out", "resume", "checkpoint_minutes", "workers", "allow_leakage")
 """Options that may differ between a run and its resumption: they do not touch the result."""

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lcplm_graph.command import parse_options
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.option_parser import parse_options
 from lcplm_graph.stage2 import Stage2Options
 
 

@@ -1,0 +1,58 @@
+"""What option classes of several commands ask alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from lcplm_graph.errors import ConfigError
+
+
+def options_given(options: Any, names: Sequence[str]) -> list[str]:
+    """Return options that are not as by default, as they are typed.
+
+    Parameters
+    ----------
+    options : dataclass
+    names : sequence of str
+        Of its fields.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Options:
+    ...     steps: int = 5
+    ...     save_head: str | None = None
+    ...     homologues: bool = True
+    >>> options_given(Options(save_head="x", homologues=False), ("save_head", "homologues"))
+    ['--save-head', '--no-homologues']
+    """
+    written = []
+    for one in fields(options):
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if one.name in names and getattr(options, one.name) != default:
+            written.append(f"--{'no-' if default is True else ''}{one.name.replace('_', '-')}")
+    return written
+
+
+def check_annotations(options: Any) -> None:
+    """Refuse annotation files without an ontology, and what goes with them where there are none.
+
+    Parameters
+    ----------
+    options : dataclass
+        With `data`, `annotations`, `ontology` and `sequences`.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if options.annotations is None:
+        if given := options_given(options, ("ontology", "sequences", "later_annotations")):
+            raise ConfigError(f"{', '.join(given)} goes with --annotations; give those, too")
+    elif options.ontology is None:
+        raise ConfigError("--annotations needs --ontology, an OBO file")
+    elif given := options_given(options, ("data",)):
+        raise ConfigError(f"{given[0]} and --annotations both say what to learn; give one of them")
