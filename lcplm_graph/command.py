@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.guard import NOTHING_HALF, guarded
+from lcplm_graph.guard import NOTHING_HALF, compiling_told, guarded
 from lcplm_graph.locks import claimed_output
 from lcplm_graph.option_parser import did_you_mean, parse_options
 
@@ -99,6 +99,7 @@ def run_command(
             # What two commands write at once would get mixed up.
             for path in dict.fromkeys(filter(None, written)):
                 held.enter_context(claimed_output(path, "another command writes"))
+            held.enter_context(compiling_told(name))
             return run(chosen)
 
     return guarded(name, act, kept)

@@ -174,3 +174,34 @@ def _short_warnings(prefix: str) -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
+
+
+@contextmanager
+def compiling_told(name: str) -> Iterator[None]:
+    """Say at a terminal when kernels begin to be compiled: for seconds nothing else is seen.
+
+    Parameters
+    ----------
+    name : str
+        Of the command.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    from numba.core import event
+    from tqdm import tqdm
+
+    class Teller(event.Listener):
+        told = False
+
+        def on_start(self, event: Any) -> None:
+            if not self.told:
+                self.told = True
+                text = "compiling kernels for this processor, which it does once"
+                tqdm.write(f"lcplm {name}: {text}", file=sys.stderr)
+
+        def on_end(self, event: Any) -> None:
+            """Ask for nothing; Numba wants it."""
+
+    with event.install_listener("numba:compile", Teller()):
+        yield

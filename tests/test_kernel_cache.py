@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 from lcplm_graph import kernel_cache
 from lcplm_graph.errors import LcPlmWarning
-from lcplm_graph.guard import guarded
+from lcplm_graph.guard import compiling_told, guarded
 from lcplm_graph.io import forget_warnings
 
 
@@ -60,3 +62,17 @@ def test_a_command_names_the_path_that_may_not_be_used(capsys):
     assert guarded("embed", action) == 1
     told = "lcplm embed: /secret/a.fasta: permission denied; name a path that you may use\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("at_terminal", [True, False])
+def test_compiling_is_told_once_and_only_at_a_terminal(
+    at_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: at_terminal, raising=False)
+    with compiling_told("toy"):
+        for number in range(2):
+            assert numba.njit(lambda x: x + 1)(number) == number + 1
+    numba.njit(lambda x: x + 2)(1)
+    printed = capsys.readouterr().err
+    told = "lcplm toy: compiling kernels for this processor, which it does once\n"
+    assert printed.replace("\r", "").strip(" ") == (told if at_terminal else "")
