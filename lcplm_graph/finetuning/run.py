@@ -25,7 +25,6 @@ from lcplm_graph.finetuning.data import (
     read_data,
     seen_pairs,
 )
-from lcplm_graph.finetuning.examples import Examples
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, METRICS
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.module import TRAIN_COLUMNS, FinetuneTask, Validate, load_best
@@ -36,7 +35,7 @@ from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.finetuning.target import Array
 from lcplm_graph.io import warn_once, written
-from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
+from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
@@ -105,7 +104,8 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
             encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
             head=HeadOptions(options.channels, options.dropout),
         )  # fmt: skip
-    _check_lengths(encoder, data.examples)
+    sequences = data.examples.proteins.sequences
+    encoder.check_lengths([len(s) for s in sequences], range(len(sequences)))
     model.to(chosen_device(options.device))
     features = _fit_scale(model, options, data)
     adapted = prepare(encoder, options)
@@ -267,7 +267,3 @@ def _export(model: PropertyModel, adapted: Any, folder: Path, record: Record) ->
     with TemporaryDirectory() as name:
         save_and_merge(adapted, Path(name))
         model.save_pretrained(folder, record, Path(name))
-
-
-def _check_lengths(encoder: Encoder, examples: Examples) -> None:
-    encoder._check_lengths(examples.proteins.sequences, range(len(examples.proteins.sequences)))
