@@ -25,12 +25,12 @@ from lcplm_graph.finetuning.data import (
     read_data,
     seen_pairs,
 )
+from lcplm_graph.finetuning.labels import of_rows
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, METRICS
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.module import TRAIN_COLUMNS, FinetuneTask, Validate, load_best
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.outputs import write_parts, write_predictions
-from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.finetuning.target import Array
@@ -251,7 +251,7 @@ def _finish(
     write_predictions(folder / "predictions.tsv", data.examples, data.partition, data.target, own)
     draw_training(folder, metric, validate.best_step)
     for part in tests:
-        labels = labelled(data.examples.labels, data.partition.rows[part])
+        labels = of_rows(data.examples.labels, data.partition.rows[part])
         name = "predictions.png" if part == tests[0] else f"predictions_{part}.png"
         title = f"{part}: {options.encoder}, {options.mode}"
         draw_predictions(folder / name, data.target, labels, own[part], title)
