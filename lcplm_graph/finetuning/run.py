@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,20 +39,13 @@ from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import chosen_device, keep_freed_memory, seeded
-from lcplm_graph.training.checkpoints import (
-    FOLDER,
-    AtomicCheckpointIO,
-    TimedCheckpoints,
-    keep_newest,
-    step_of,
-)
+from lcplm_graph.training.checkpoints import FOLDER, keep_newest, step_of
 from lcplm_graph.training.data import TrainData
 from lcplm_graph.training.manifest import METRICS as METRICS_FILE
 from lcplm_graph.training.manifest import MODEL, begin_session, end_session, package_versions
-from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import MetricsCsv
-from lcplm_graph.training.progress import Progress
 from lcplm_graph.training.resume import claimed, refuse_other_data
+from lcplm_graph.training.trainer import make_trainer
 
 
 def finetune(options: FinetuneOptions) -> Report:
@@ -149,28 +141,18 @@ def _trainer(
     steps: int,
     checkpoint: Path | None,
 ) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     folder = Path(options.out)
     valid = [f"valid_{name}" for name in ("loss", *METRICS[data.target.kind])]
     start = -1 if checkpoint is None else step_of(checkpoint)
-    return Trainer(
-        max_steps=steps,
-        max_epochs=-1,
+    return make_trainer(
+        folder,
+        validate,
+        steps=steps,
+        checkpoint_minutes=options.checkpoint_minutes,
         accelerator=chosen_device(options.device).type,
         devices=1,
         precision=options.precision,
         logger=[MetricsCsv(folder / METRICS_FILE, [*TRAIN_COLUMNS, *valid], start)],
-        callbacks=[
-            validate,
-            Progress(validate),
-            TimedCheckpoints(folder / FOLDER, options.checkpoint_minutes),
-            ReturnMemory(),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
     )
 
 
