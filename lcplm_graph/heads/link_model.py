@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -29,7 +28,6 @@ from lcplm_graph.models.names import CONFIG, WEIGHTS
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
-Floats = npt.NDArray[np.float64]
 _FILES = HeadFiles("link model", "lcplm predict ...", WEIGHTS, CONFIG)
 
 
