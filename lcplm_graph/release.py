@@ -77,7 +77,7 @@ def release(
     from lcplm_graph.models.modeling import LcPlmForMaskedLM
     from lcplm_graph.models.state_dicts import stored_once
     from lcplm_graph.models.tokenizer import LcPlmTokenizer
-    from lcplm_graph.training.run import MODEL
+    from lcplm_graph.training.manifest import MODEL
 
     run, out = Path(run), Path(out)
     facts = run_facts(run)
@@ -164,9 +164,9 @@ def run_facts(run: Path) -> dict[str, Any]:
         If it is not a run, or not finished.
     """
     from lcplm_graph.training.heldout import HELD_OUT
+    from lcplm_graph.training.manifest import METRICS
     from lcplm_graph.training.metrics import read_metrics
     from lcplm_graph.training.resume import CONFIG, MANIFEST, read_manifest, read_options
-    from lcplm_graph.training.run import METRICS
 
     manifest_path = run / MANIFEST
     if not manifest_path.is_file():

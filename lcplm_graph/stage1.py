@@ -189,9 +189,9 @@ def _finish(folder: Path, held_out: HeldOutByLength) -> None:
     """Draw the curves; write held_out.json, the last losses by length beside their floors."""
     from lcplm_graph.io import write_json
     from lcplm_graph.training.heldout import AS_TRAINED, HELD_OUT, MASK_ONLY
+    from lcplm_graph.training.manifest import METRICS
     from lcplm_graph.training.metrics import read_metrics
     from lcplm_graph.training.plots import draw_by_length, draw_loss
-    from lcplm_graph.training.run import METRICS
     from lcplm_graph.training.summary import summary
 
     last = [row for row in read_metrics(folder / METRICS) if row[MASK_ONLY] == row[MASK_ONLY]][-1]

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from lcplm_graph.errors import InputError, UnknownNameError
+from lcplm_graph.heads.structure import adamic_adar
 from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray, adjacency, as_nodes, ordered_pairs
 
@@ -61,8 +62,7 @@ class LinkBaseline:
         self._activity = np.log1p(degree)
         weight = np.ones(num_nodes)
         if name == "adamic_adar":
-            # A common neighbour has at least two edges, so that its logarithm is above 0.
-            weight = np.where(degree > 1, 1 / np.log(np.maximum(degree, 2)), 0.0)
+            weight = adamic_adar(degree)
         if name == "resource_allocation":
             weight = 1 / np.maximum(degree, 1)
         data = np.ones(len(indices))

@@ -152,6 +152,13 @@ def bootstrap_mean(
     return _interval(float(array.mean()), means, resamples, level)
 
 
+def mean_of_some(values: Any, *, resamples: int = 1000, seed: int = 0) -> Interval | float | None:
+    """Return the mean with its interval; of a single value that value, of none None."""
+    if len(values) < 2:
+        return float(values[0]) if len(values) else None
+    return bootstrap_mean(values, resamples=resamples, seed=seed)
+
+
 def bootstrap_proteins(
     metric: Callable[[IntArray], float],
     count: int,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
+from lcplm_graph.evaluation.bootstrap import mean_of_some
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.figures import draw_forest
 from lcplm_graph.models.masked_lm import MaskedLM
@@ -22,6 +22,8 @@ from lcplm_graph.tasks.precision import RANGES, density, nearness, precision_at
 from lcplm_graph.tasks.structures import Chain, contacts_between, is_structure, read_chains
 
 SHARES = {"pl": 1, "pl2": 2, "pl5": 5}
+# From the name of a chain to scores of its pairs, shape (L, L).
+Scores = Callable[[str], FloatArray]
 
 
 def chains_of(
@@ -87,21 +89,10 @@ def evaluate_contacts(
         separations.
     """
     known = {name: contacts_between(c.points, c.points) for name, c in chains.items()}
-    maps: dict[str, Callable[[str], FloatArray]] = {
-        "nearness along the chain": lambda name: nearness(len(known[name]))
+    maps: dict[str, Scores] = {
+        "nearness along the chain": lambda name: nearness(len(known[name])),
+        **_contact_maps(chains, models, max_tokens, progress),
     }
-    tokens = sum(
-        protein_layout(lm, chain.sequence).tokens
-        for chain in chains.values()
-        for lm in models.values()
-    )
-    with tqdm(total=tokens, unit="tok", unit_scale=True, disable=not progress) as bar:
-        for title, lm in models.items():
-            made = {
-                name: contact_map(lm, chain.sequence, max_tokens=max_tokens, bar=bar)
-                for name, chain in chains.items()
-            }
-            maps[title] = made.__getitem__
     report = Report(
         "Contacts by the categorical Jacobian: C-betas within 8 Angstrom",
         {"range": "separation", "model": "model", "pl": "P@L", "pl2": "P@L/2", "pl5": "P@L/5"},
@@ -112,24 +103,55 @@ def evaluate_contacts(
         ],
     )
     for part in RANGES:
-        chance = np.array([density(truth, part) for truth in known.values()])
-        usable = np.isfinite(chance)
-        values = {"chance": dict.fromkeys(SHARES, chance)}
-        for title, scores_of in maps.items():
-            values[title] = {
-                key: np.array(
-                    [
-                        precision_at(scores_of(name), truth, len(truth) // share, part)
-                        for name, truth in known.items()
-                    ]
-                )
-                for key, share in SHARES.items()
+        found = _precisions(part, known, maps)
+        usable = np.isfinite(found["chance"]["pl"])
+        for title, columns in found.items():
+            means = {
+                key: mean_of_some(column[usable], resamples=resamples, seed=seed)
+                for key, column in columns.items()
             }
-        for title, columns in values.items():
-            means = {key: _mean(column[usable], resamples, seed) for key, column in columns.items()}
             each = {n: float(v) for n, v in zip(known, columns["pl"], strict=True)}
             report.rows.append({"range": part, "model": title, **means, "per_chain": each})
     return report
+
+
+def _contact_maps(
+    chains: dict[str, Chain], models: dict[str, MaskedLM], max_tokens: int, progress: bool
+) -> dict[str, Scores]:
+    """Predict the contacts of all chains by each model."""
+    tokens = sum(
+        protein_layout(lm, chain.sequence).tokens
+        for chain in chains.values()
+        for lm in models.values()
+    )
+    maps: dict[str, Scores] = {}
+    with tqdm(total=tokens, unit="tok", unit_scale=True, disable=not progress) as bar:
+        for title, lm in models.items():
+            made = {
+                name: contact_map(lm, chain.sequence, max_tokens=max_tokens, bar=bar)
+                for name, chain in chains.items()
+            }
+            maps[title] = made.__getitem__
+    return maps
+
+
+def _precisions(
+    part: str, known: dict[str, FloatArray], maps: dict[str, Scores]
+) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
+    """Measure chance and every map: by title and share of L, a value a chain; NaN without pairs."""
+    chance = np.array([density(truth, part) for truth in known.values()])
+    values = {"chance": dict.fromkeys(SHARES, chance)}
+    for title, scores_of in maps.items():
+        values[title] = {
+            key: np.array(
+                [
+                    precision_at(scores_of(name), truth, len(truth) // share, part)
+                    for name, truth in known.items()
+                ]
+            )
+            for key, share in SHARES.items()
+        }
+    return values
 
 
 def draw_contacts(report: Report, out: str | os.PathLike[str]) -> None:
@@ -140,10 +162,3 @@ def draw_contacts(report: Report, out: str | os.PathLike[str]) -> None:
             parts.setdefault(row["range"], {})[row["model"]] = row["pl"]
     draw_forest(Path(out) / "contacts.png", parts, "P@L", report.title)
     report.figures["Precision of the L best contacts, by range"] = Path(out) / "contacts.png"
-
-
-def _mean(values: npt.NDArray[np.float64], resamples: int, seed: int) -> Interval | float | None:
-    """Mean with its interval; of one chain its value, of none nothing."""
-    if len(values) < 2:
-        return float(values[0]) if len(values) else None
-    return bootstrap_mean(values, resamples=resamples, seed=seed)

@@ -24,6 +24,7 @@ from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.features.transform import AddProteinFeatures
+from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
@@ -251,7 +252,7 @@ def _head(
     edge_index = data.edge_index
     rows = np.arange(len(used)) if conv != "none" else np.flatnonzero(used)
     if conv == "none" or edge_index is None:
-        edge_index = torch.empty((2, 0), dtype=torch.int64)
+        edge_index = no_edges()
     labels = data.y[torch.from_numpy(rows)]
     train, valid, test = (torch.from_numpy(parts[p][rows]) for p in ("train", "val", "test"))
     with seeded(checked_seed(options.seed)):

@@ -18,10 +18,9 @@ from sklearn.metrics import average_precision_score
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import BoolArray, checked
+from lcplm_graph.go.ontology import ROOTS
 from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray
-
-ROOTS = {"MF": "GO:0003674", "BP": "GO:0008150", "CC": "GO:0005575"}
 
 
 class Fmax(NamedTuple):

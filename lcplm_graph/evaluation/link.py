@@ -26,7 +26,7 @@ from lcplm_graph.evaluation.ranking import rank_partners
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.evaluation.scorers import Scorer
 from lcplm_graph.heads.calibration import Calibration
-from lcplm_graph.heads.fit_link import validation
+from lcplm_graph.heads.fit_link import FEWEST, large_classes, validation
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import in_threads
 from lcplm_graph.seeds import checked_seed
@@ -34,7 +34,6 @@ from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled, Split
 
 HITS = (20, 50, 100)
-_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -131,10 +130,10 @@ def labelled_pairs(
     labels = np.arange(len(pairs)) < len(positives)
     # What others report for published pairs is one number over all of them.
     classes = [ClassPairs("all", pairs, labels)] if options.negatives == "published" else []
-    classes += _large_classes(split, Labelled(pairs, labels))
+    classes += _by_class(split, Labelled(pairs, labels))
     if not classes:
         raise InputError(
-            f"no class of test pairs has {_FEW} positives and {_FEW} negatives (there are "
+            f"no class of test pairs has {FEWEST} positives and {FEWEST} negatives (there are "
             f"{len(positives)} and {len(negatives)} in all); hold out more, or use a larger graph"
         )
     return classes
@@ -142,20 +141,14 @@ def labelled_pairs(
 
 def _published_classes(split: PublishedSplit) -> list[ClassPairs]:
     part = split.labelled("test")
-    found = _large_classes(split, part)
+    found = _by_class(split, part)
     every = ClassPairs("all", part.pairs, part.labels)
     # One class that is the whole file would be the same row twice.
     return [every] if any(len(one.pairs) == len(part.pairs) for one in found) else [every, *found]
 
 
-def _large_classes(split: Split, part: Labelled) -> list[ClassPairs]:
-    of_class, (pairs, labels) = split.classify(part.pairs), part
-    rows = [(number, of_class == number) for number in (1, 2, 3)]
-    return [
-        ClassPairs(f"C{number}", pairs[own], labels[own])
-        for number, own in rows
-        if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW
-    ]
+def _by_class(split: Split, part: Labelled) -> list[ClassPairs]:
+    return [ClassPairs(f"C{n}", *own) for n, own in large_classes(split, part).items()]
 
 
 def _share_of(published: IntArray | None, share: float, seed: int) -> IntArray:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lcplm_graph.datasets.ogb import OGBLPPA
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.evaluation.baselines import LinkBaseline
+from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
 from lcplm_graph.evaluation.metrics import hits_at_k
 from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.report import Report
@@ -26,7 +26,6 @@ from lcplm_graph.splits.split import Split
 
 #: OGB's K of ogbl-ppa.
 HITS = 100
-_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
 
 Score = Callable[[IntArray], npt.NDArray[np.float64]]
 
@@ -88,7 +87,7 @@ def _scorers(
     dataset: OGBLPPA, encoder: Encoder | None, fit: FitOptions, members: int
 ) -> Iterator[tuple[str, Score]]:
     split = _split(dataset)
-    for name in _BASELINES:
+    for name in LINK_BASELINES:
         baseline = LinkBaseline(name, split.message, split.num_nodes)
         yield name.replace("_", " "), baseline.score
     if encoder is not None:

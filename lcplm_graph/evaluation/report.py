@@ -67,8 +67,6 @@ def shown(value: Any) -> str:
     """Return a cell of a table as text: intervals in brackets, three digits, "-" for nothing."""
     if value is None:
         return "-"
-    if isinstance(value, Interval):
-        return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
     if isinstance(value, float | np.floating):
         return f"{value:.3f}"
     if isinstance(value, int | np.integer) and not isinstance(value, bool):

@@ -17,7 +17,8 @@ from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.heads.interologs import Interologs
-from lcplm_graph.heads.link_model import LinkModel, LinkScores, serves_known_proteins
+from lcplm_graph.heads.link_model import LinkModel, serves_known_proteins
+from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.recipe import BASE, Blocks, link_features
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
+from lcplm_graph.evaluation.bootstrap import mean_of_some
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.files.open import open_stream
 from lcplm_graph.models.masked_lm import MaskedLM
@@ -163,6 +163,30 @@ def _from_table(assay: Assay, table: np.ndarray) -> FloatArray:
     return np.array(totals, np.float32)
 
 
+def _correlations(
+    assays: Sequence[Assay],
+    lm: MaskedLM,
+    title: str,
+    method: Method,
+    max_tokens: int,
+    progress: bool,
+) -> dict[str, dict[str, float]]:
+    """Score the assays by a model and by what takes none: Spearman by row and assay."""
+    found: dict[str, dict[str, float]] = {title: {}, "composition": {}, "site-independent": {}}
+    total = sum(tokens_needed(a.sequence, a.variants, method) for a in assays)
+    with tqdm(total=total, unit="tok", unit_scale=True, disable=not progress) as bar:
+        for assay in assays:
+            scores = score_variants(
+                lm, assay.sequence, assay.variants, method, max_tokens=max_tokens, bar=bar
+            )
+            found[title][assay.name] = spearman(scores, assay.measured)
+            found["composition"][assay.name] = spearman(composition_scores(assay), assay.measured)
+            if assay.alignment is not None:
+                known = site_independent_scores(assay, assay.alignment)
+                found["site-independent"][assay.name] = spearman(known, assay.measured)
+    return found
+
+
 def evaluate_variants(
     assays: Sequence[Assay],
     lm: MaskedLM,
@@ -182,18 +206,7 @@ def evaluate_variants(
         A row for each model, with its mean and the values of all assays under ``per_assay``;
         published means of other models stand below, of the whole benchmark.
     """
-    found: dict[str, dict[str, float]] = {title: {}, "composition": {}, "site-independent": {}}
-    total = sum(tokens_needed(a.sequence, a.variants, method) for a in assays)
-    with tqdm(total=total, unit="tok", unit_scale=True, disable=not progress) as bar:
-        for assay in assays:
-            scores = score_variants(
-                lm, assay.sequence, assay.variants, method, max_tokens=max_tokens, bar=bar
-            )
-            found[title][assay.name] = spearman(scores, assay.measured)
-            found["composition"][assay.name] = spearman(composition_scores(assay), assay.measured)
-            if assay.alignment is not None:
-                known = site_independent_scores(assay, assay.alignment)
-                found["site-independent"][assay.name] = spearman(known, assay.measured)
+    found = _correlations(assays, lm, title, method, max_tokens, progress)
     report = Report(
         "Substitution effects (ProteinGym): Spearman with the measured scores",
         {"model": "model", "spearman": "mean Spearman", "assays": "assays"},
@@ -210,7 +223,7 @@ def evaluate_variants(
     )
     for name, each in found.items():
         if each:
-            value = _mean(list(each.values()), resamples, seed)
+            value = mean_of_some(list(each.values()), resamples=resamples, seed=seed)
             report.rows.append(
                 {"model": name, "spearman": value, "assays": len(each), "per_assay": each}
             )
@@ -219,9 +232,3 @@ def evaluate_variants(
         for name, value in PUBLISHED.items()
     ]
     return report
-
-
-def _mean(values: list[float], resamples: int, seed: int) -> Interval | float:
-    if len(values) < 2:
-        return values[0]
-    return bootstrap_mean(values, resamples=resamples, seed=seed)

@@ -246,25 +246,12 @@ class EmbedJob:
         try:
             store = store_sequences(source, self._folder.sequences_path)
             check_ids(self.out, store.ids)
-            self._check_lengths(store)
+            self.encoder.check_lengths(store.lengths, store.ids)
             self._folder.begin(self.identity)
         except BaseException:
             self._folder.remove()
             raise
         return store
-
-    def _check_lengths(self, store: SequenceStore) -> None:
-        limit = self.encoder.max_length
-        if limit is None or not len(store):
-            return
-        long = np.flatnonzero(store.lengths > limit)
-        if len(long):
-            raise InputError(
-                f"{self.encoder.name} takes at most {limit} residues, but {len(long)} proteins are "
-                f"longer (the first: {store.ids[long[0]]!r}, "
-                f"{store.lengths[long[0]]} residues); leave them out or use an encoder "
-                "without a limit"
-            )
 
     def _compute(self, progress: bool, engine: Engine) -> None:
         row = self.width * self.dtype.itemsize

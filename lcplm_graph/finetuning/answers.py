@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lcplm_graph.finetuning.labels import SEPARATOR
+from lcplm_graph.finetuning.labels import SEPARATOR, UNKNOWN
 from lcplm_graph.finetuning.target import Array, Target
+from lcplm_graph.tokens.masking import IGNORE
 
 PREDICTION = "prediction"
 _HALF = 0.5
@@ -65,8 +66,7 @@ def residue_frame(
 def predicted(target: Target, answers: Array | list[Array]) -> list[str]:
     """Return what is predicted, in the names of the labels."""
     if isinstance(answers, list):
-        between = "" if all(len(name) == 1 for name in target.names) else " "
-        return [between.join(target.names[i] for i in rows.argmax(1).tolist()) for rows in answers]
+        return [residue_text(target, rows.argmax(1)) for rows in answers]
     if target.kind == "binary":
         return [target.names[int(p >= _HALF)] for p in answers.tolist()]
     if target.kind == "multilabel":
@@ -75,3 +75,9 @@ def predicted(target: Target, answers: Array | list[Array]) -> list[str]:
             for row in (answers >= _HALF).tolist()
         ]
     return [target.names[i] for i in answers.argmax(1).tolist()]
+
+
+def residue_text(target: Target, classes: Array) -> str:
+    """Return the classes of a protein's residues as text: letters, or words with blanks between."""
+    between = "" if all(len(name) == 1 for name in target.names) else " "
+    return between.join(UNKNOWN if i == IGNORE else target.names[i] for i in classes.tolist())

@@ -12,10 +12,11 @@ from torch import Tensor
 from lcplm_graph.evaluation.baselines import naive_frequency
 from lcplm_graph.finetuning.batches import StepSource
 from lcplm_graph.finetuning.examples import Examples
+from lcplm_graph.finetuning.labels import of_rows
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, measure
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.options import FinetuneOptions
-from lcplm_graph.finetuning.partition import Partition, labelled
+from lcplm_graph.finetuning.partition import Partition
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.models.composition import CompositionEncoder
@@ -35,7 +36,7 @@ def baseline_answers(
 ) -> Iterator[tuple[str, Answers]]:
     """Yield the name of a baseline, and its answers on all parts but the training part."""
     parts = [name for name in partition.rows if name != "train"]
-    train = labelled(examples.labels, partition.rows["train"])
+    train = of_rows(examples.labels, partition.rows["train"])
     if target.kind == "residue":
         yield OWN_RESIDUE, _of_residues(examples, partition, target, train, parts)
         return
@@ -95,7 +96,7 @@ def _of_composition(
         found = row_logits(model, examples, partition.rows[name], features)
         return target.answers(finite_logits(found))
 
-    valid = labelled(examples.labels, partition.rows["valid"])
+    valid = of_rows(examples.labels, partition.rows["valid"])
 
     def score() -> float:
         return measure(target, valid, answers("valid"))[CHOSEN_BY[target.kind]]

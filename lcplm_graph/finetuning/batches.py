@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.finetuning.examples import Proteins
+from lcplm_graph.finetuning.labels import flat, of_rows
 from lcplm_graph.finetuning.target import Target
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.tokens.masking import IGNORE
@@ -103,7 +104,7 @@ class StepSource:
             self._order = (epoch, rng.permutation(self.rows))
         rows = self._order[1][place * self.batch_size : (place + 1) * self.batch_size]
         pieces = [self._piece(piece) for piece in self._cut(rows)]
-        return Step(pieces, float(sum(_count_labels(p.labels) for p in pieces)), index)
+        return Step(pieces, float(sum(count_labels(p.labels) for p in pieces)), index)
 
     def _cut(self, rows: IntArray) -> Iterator[IntArray]:
         """Divide rows so that the proteins of a piece fit in the budget."""
@@ -125,28 +126,24 @@ class StepSource:
 
     def _piece(self, rows: IntArray) -> Piece:
         named = self.proteins.rows[rows]
-        labels = self.labels
         # Of equal sequences each keeps a place of its own, as each has its own label.
         proteins, pairs = named[:, 0], None
         if self.proteins.paired:
             proteins, place = np.unique(named, return_inverse=True)
             pairs = torch.from_numpy(place.reshape(named.shape))
-        chosen = (
-            np.concatenate([labels[r] for r in rows.tolist()])
-            if isinstance(labels, list)
-            else labels[rows]
-        )
+        labels = flat(of_rows(self.labels, rows))
         tokens = None
         if self.features is None:
             tokens = tokenize(self._sequences(proteins.tolist()))
         features = None if self.features is None else self.features[torch.from_numpy(proteins)]
-        return Piece(tokens, features, pairs, self.target.standardised(chosen))
+        return Piece(tokens, features, pairs, self.target.standardised(labels))
 
     def _sequences(self, proteins: Sequence[int]) -> list[str]:
         return [self.proteins.sequences[i] for i in proteins]
 
 
-def _count_labels(labels: Tensor) -> int:
+def count_labels(labels: Tensor) -> int:
+    """Count rows, or residues, with a label, among labels as the loss takes them."""
     if labels.dtype == torch.int64:
         return int((labels != IGNORE).sum())
     return len(labels)

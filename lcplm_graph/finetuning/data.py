@@ -14,9 +14,10 @@ from lcplm_graph.errors import ConfigError, DataError, LeakageError
 from lcplm_graph.evaluation.guard import LEAKED
 from lcplm_graph.finetuning.examples import Columns, Examples, read_examples
 from lcplm_graph.finetuning.from_tape import is_tape, tape_examples
+from lcplm_graph.finetuning.labels import flat, of_rows
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, HEADINGS, measure
 from lcplm_graph.finetuning.options import FinetuneOptions
-from lcplm_graph.finetuning.partition import Leakage, Partition, divide, labelled, leakage
+from lcplm_graph.finetuning.partition import Leakage, Partition, divide, leakage
 from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.finetuning.target import Kind, Target
 from lcplm_graph.io import sha256_of
@@ -77,10 +78,10 @@ def _read(options: FinetuneOptions) -> Examples:
 
 
 def _target(options: FinetuneOptions, examples: Examples, partition: Partition) -> Target:
-    train = labelled(examples.labels, partition.rows["train"])
+    train = of_rows(examples.labels, partition.rows["train"])
     if examples.kind != "regression":
-        flat = np.concatenate(train) if isinstance(train, list) else train
-        if examples.kind != "multilabel" and len(np.unique(flat[flat >= 0])) < 2:
+        classes = flat(train)
+        if examples.kind != "multilabel" and len(np.unique(classes[classes >= 0])) < 2:
             raise ConfigError(
                 "the training rows of this split are of one class only; choose another --seed or "
                 "--split"
@@ -99,7 +100,7 @@ def _target(options: FinetuneOptions, examples: Examples, partition: Partition) 
 
 def _check_valid(examples: Examples, partition: Partition, target: Target) -> None:
     """Refuse validation rows on which not even the right answers have the metric that chooses."""
-    labels = labelled(examples.labels, partition.rows["valid"])
+    labels = of_rows(examples.labels, partition.rows["valid"])
     one_hot = np.eye(max(len(target.names), 1))
     if isinstance(labels, list):
         right: Any = [one_hot[np.maximum(of_residues, 0)] for of_residues in labels]

@@ -101,6 +101,18 @@ def read_labels(
     return _classes(table, name, kind)
 
 
+def of_rows(values: Any, rows: npt.NDArray[np.int64]) -> Any:
+    """Return the labels, or answers, of some rows, in the form they have."""
+    if isinstance(values, list):
+        return [values[row] for row in rows.tolist()]
+    return values[rows]
+
+
+def flat(values: Any) -> npt.NDArray[Any]:
+    """Return labels, or answers, as one array; those of residues protein after protein."""
+    return np.concatenate(values) if isinstance(values, list) else values
+
+
 def _numbers(table: Table, name: str) -> npt.NDArray[np.float64]:
     values = np.empty(len(table))
     for row, text in enumerate(table.columns[name]):

@@ -14,6 +14,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_proteins, times_drawn
 from lcplm_graph.evaluation.go_metrics import fmax, macro_aupr, micro_aupr
 from lcplm_graph.evaluation.metrics import auroc, average_precision
+from lcplm_graph.finetuning.labels import flat, of_rows
 from lcplm_graph.finetuning.target import Array, Kind, Target
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.tokens.masking import IGNORE
@@ -59,10 +60,7 @@ def measure(target: Target, labels: Any, answers: Array | list[Array]) -> dict[s
     >>> measure(target, np.array([0, 1, 1]), np.array([0.2, 0.6, 0.4]))["mcc"]
     0.5
     """
-    if isinstance(answers, list):
-        labels, answers = np.concatenate(labels), np.concatenate(answers)
-        known = labels != IGNORE
-        labels, answers = labels[known], answers[known]
+    labels, answers = known_only(labels, answers)
     made = {
         "regression": _numbers,
         "binary": _two,
@@ -71,6 +69,14 @@ def measure(target: Target, labels: Any, answers: Array | list[Array]) -> dict[s
         "multilabel": _many,
     }[target.kind]
     return {name: _value(metric, labels, answers) for name, metric in made().items()}
+
+
+def known_only(labels: Any, answers: Array | list[Array]) -> tuple[Array, Array]:
+    """Return labels and answers one after the other, without residues whose class is not known."""
+    labels, flat_answers = flat(labels), flat(answers)
+    if not isinstance(answers, list):
+        return labels, flat_answers
+    return labels[labels != IGNORE], flat_answers[labels != IGNORE]
 
 
 Metric = Callable[[Any, Any], float]
@@ -157,7 +163,7 @@ def with_intervals(
         if key not in draws:
             times = times_drawn(np.bincount(drawn, minlength=len(proteins)), ends)
             chosen = np.repeat(np.arange(len(ends)), times)
-            draws[key] = measure(target, _rows(labels, chosen), _rows(answers, chosen))
+            draws[key] = measure(target, of_rows(labels, chosen), of_rows(answers, chosen))
         return draws[key][name]
 
     return {
@@ -180,7 +186,3 @@ def _interval(
     if value != value or found.low != found.low:
         return value
     return found
-
-
-def _rows(values: Any, chosen: IntArray) -> Any:
-    return [values[i] for i in chosen.tolist()] if isinstance(values, list) else values[chosen]

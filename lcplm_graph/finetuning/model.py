@@ -11,21 +11,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lcplm_graph import __version__
 from lcplm_graph.errors import CheckpointError, ConfigError, InputError
+from lcplm_graph.finetuning.model_files import (
+    check_head,
+    load_head,
+    read_target,
+    save_encoder,
+    save_head,
+)
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.heads.property import PropertyHead
 from lcplm_graph.io import copy_folder, whole_folder, write_json
-from lcplm_graph.models.checkpoints import first_line, read_json
-from lcplm_graph.models.composition import CompositionEncoder
+from lcplm_graph.models.checkpoints import read_json
 from lcplm_graph.models.config_checks import Bounds, check_number
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder, length_sorted_batches
-from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
+from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
@@ -320,11 +324,8 @@ class PropertyModel(nn.Module):
         """
         with whole_folder(folder) as made:
             written = ModelFolder(made)
-            family = _save_encoder(self.encoder, made)
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in self.head.state_dict().items()},
-                written.head,
-            )
+            family = save_encoder(self.encoder, made)
+            save_head(self.head, written.head)
             write_json(
                 written.property,
                 {
@@ -379,8 +380,8 @@ class PropertyModel(nn.Module):
                 raise CheckpointError(
                     f"{files.property}: format {stored['format']!r}, this version reads {FORMAT}"
                 )
-            target = _target(stored["target"], files.property)
-            _check_head(stored["head"], files.head)
+            target = read_target(stored["target"], files.property)
+            check_head(stored["head"], files.head)
             model = cls(
                 load_encoder(path),
                 target,
@@ -397,40 +398,8 @@ class PropertyModel(nn.Module):
             raise CheckpointError(
                 f"{files.property}: not what lcplm finetune writes ({reason})"
             ) from error
-        model._load_head(files.head)
+        load_head(model.head, files.head)
         return model.to(device or "cpu").eval()
-
-    def _load_head(self, path: Path) -> None:
-        try:
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: not readable ({first_line(error)})") from error
-        if any(not torch.isfinite(v).all() for v in state.values() if v.is_floating_point()):
-            raise CheckpointError(f"{path}: it holds numbers that are not finite")
-        try:
-            self.head.load_state_dict(state)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{path}: its tensors do not fit the head of {path.parent} ({first_line(error)})"
-            ) from error
-
-
-def _target(stored: Any, path: Path) -> Target:
-    try:
-        return Target.of(stored)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
-def _check_head(options: Any, path: Path) -> None:
-    """Compare the size of a head with its weights, before one of that size is made."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            sizes = [n for key in file.keys() for n in file.get_slice(key).get_shape()]  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: not readable ({first_line(error)})") from error
-    check_number("channels", options["channels"], Bounds(int, 0, max(sizes, default=0)))
-    check_number("dropout", options["dropout"], Bounds(float, 0, 1))
 
 
 def _texts(proteins: Iterable[str]) -> list[str]:
@@ -443,17 +412,3 @@ def _texts(proteins: Iterable[str]) -> list[str]:
 def _checked(sequence: str, record: str | int) -> str:
     encode_residues(sequence, record=record)
     return normal_form(sequence)
-
-
-def _save_encoder(encoder: Encoder, folder: Path) -> str:
-    """Write an encoder's files and return the name of its family."""
-    if isinstance(encoder, CompositionEncoder):
-        return encoder.name
-    if isinstance(encoder, LcPlmEncoder):
-        base: Any = encoder.model.base_model
-        base.save_pretrained(folder)
-        return "lcplm"
-    family = encoder.name.split(":")[0]
-    model: Any = encoder.model
-    model.save_pretrained(folder)
-    return family if family in ("esm2", "esmc") else "esm2"

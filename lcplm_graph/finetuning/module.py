@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.io import atomic_path
 from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.process import seeded
+from lcplm_graph.training.metrics import Rows
 from lcplm_graph.training.optim import learning_rate_factor, no_decay_names
 
 BEST = "best.safetensors"
@@ -127,7 +128,7 @@ class FinetuneTask(LightningModule):
 Evaluate = Callable[[], dict[str, float]]
 
 
-class Validate(Callback):
+class Validate(Rows):
     """Evaluate on the validation rows, keep the best state on disk, and stop in time.
 
     Its counters are part of the checkpoint, so a resumed run stops where the run without a kill
@@ -184,7 +185,7 @@ class Validate(Callback):
         """Evaluate before the first step of a new run."""
         self._start = self._clock = perf_counter()
         if trainer.global_step == 0:
-            self._write(trainer, 0, self._evaluated(trainer, pl_module))
+            self.write(trainer, 0, self._evaluated(trainer, pl_module))
         trainer.should_stop = self.without >= self.patience
 
     def on_train_batch_end(
@@ -210,7 +211,7 @@ class Validate(Callback):
         self._losses, self._rows = [], 0
         if evaluates:
             row |= self._evaluated(trainer, pl_module)
-        self._write(trainer, step, row)
+        self.write(trainer, step, row)
         self._clock = perf_counter()
 
     def _evaluated(self, trainer: Trainer, task: LightningModule) -> dict[str, float]:
@@ -232,11 +233,6 @@ class Validate(Callback):
         if self.without >= self.patience:
             trainer.should_stop = True
         return found
-
-    def _write(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
-        self.last = row
-        for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if v == v}, step)
 
 
 def load_best(task: FinetuneTask, folder: Path) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lcplm_graph.finetuning.answers import as_frame
+from lcplm_graph.finetuning.answers import as_frame, residue_text
 from lcplm_graph.finetuning.examples import Examples
-from lcplm_graph.finetuning.labels import SEPARATOR, UNKNOWN
-from lcplm_graph.finetuning.partition import Partition, labelled
+from lcplm_graph.finetuning.labels import SEPARATOR, of_rows
+from lcplm_graph.finetuning.partition import Partition
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.io import atomic_path
-from lcplm_graph.tokens.masking import IGNORE
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 
@@ -39,7 +38,7 @@ def write_predictions(
         frame = as_frame(target, found)
         if target.kind == "regression":
             frame = frame.rename(columns={target.names[0]: "prediction"})
-        frame.insert(0, "true", _texts(target, labelled(examples.labels, rows)))
+        frame.insert(0, "true", _texts(target, of_rows(examples.labels, rows)))
         frame.insert(0, "part", part)
         frame.insert(0, "row", [examples.proteins.names[i] for i in rows.tolist()])
         frames.append(frame)
@@ -64,9 +63,5 @@ def _texts(target: Target, labels: Any) -> list[Any]:
     if target.kind == "multilabel":
         return [SEPARATOR.join(target.names[i] for i in np.flatnonzero(row)) for row in labels]
     if target.kind == "residue":
-        between = "" if all(len(name) == 1 for name in target.names) else " "
-        return [
-            between.join(UNKNOWN if i == IGNORE else target.names[i] for i in row.tolist())
-            for row in labels
-        ]
+        return [residue_text(target, row) for row in labels]
     return [target.names[int(i)] for i in labels]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.finetuning.examples import Examples
@@ -234,10 +233,3 @@ def leakage(
 def _store(examples: Examples) -> SequenceStore:
     sequences = examples.proteins.sequences
     return SequenceStore.from_records(map(str, range(len(sequences))), sequences)
-
-
-def labelled(labels: Any, rows: npt.NDArray[np.int64]) -> Any:
-    """Return the labels of some rows, in the form they have."""
-    if isinstance(labels, list):
-        return [labels[row] for row in rows.tolist()]
-    return labels[rows]

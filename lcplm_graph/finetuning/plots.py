@@ -10,9 +10,8 @@ import numpy as np
 
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.figures import COLOURS, label_ends, new_figure, panels, save
-from lcplm_graph.finetuning.metrics import HEADINGS
+from lcplm_graph.finetuning.metrics import HEADINGS, known_only
 from lcplm_graph.finetuning.target import Array, Target
-from lcplm_graph.tokens.masking import IGNORE
 from lcplm_graph.training.manifest import METRICS
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.plots import series
@@ -61,10 +60,7 @@ def draw_predictions(
         As in `lcplm_graph.finetuning.metrics.measure`.
     title : str
     """
-    flat = np.concatenate(answers) if isinstance(answers, list) else answers
-    if isinstance(answers, list):
-        labels = np.concatenate(labels)
-        labels, flat = labels[labels != IGNORE], flat[labels != IGNORE]
+    labels, answers = known_only(labels, answers)
     draw = {
         "regression": _scatter,
         "binary": _two,
@@ -74,7 +70,7 @@ def draw_predictions(
     }[target.kind]
     figure = new_figure(5.4, 4.8)
     axis = panels(figure, 1, 1)[0, 0]
-    draw(figure, axis, target, labels, flat)
+    draw(figure, axis, target, labels, answers)
     axis.set_title(title)
     save(figure, path)
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from lcplm_graph.evaluation.report import Report, shown
 from lcplm_graph.finetuning.baselines import Answers, row_logits
+from lcplm_graph.finetuning.batches import count_labels
 from lcplm_graph.finetuning.data import Data
+from lcplm_graph.finetuning.labels import flat, of_rows
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, HEADINGS, METRICS, measure, with_intervals
 from lcplm_graph.finetuning.model import PropertyModel
 from lcplm_graph.finetuning.options import FinetuneOptions
-from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.target import Array
 
 
@@ -49,11 +50,10 @@ def valid_metrics(
     model: PropertyModel, data: Data, options: FinetuneOptions, features: Tensor | None
 ) -> dict[str, float]:
     """Return loss and metrics of the validation rows."""
-    labels = labelled(data.examples.labels, data.partition.rows["valid"])
+    labels = of_rows(data.examples.labels, data.partition.rows["valid"])
     answers, logits = answers_on(model, data, "valid", options.max_tokens, features)
-    flat = np.concatenate(labels) if isinstance(labels, list) else labels
-    total = float((flat >= 0).sum()) if flat.dtype == np.int64 else float(len(flat))
-    loss = data.target.loss(logits.float(), data.target.standardised(flat), max(total, 1.0))
+    learned = data.target.standardised(flat(labels))
+    loss = data.target.loss(logits.float(), learned, float(max(count_labels(learned), 1)))
     values = measure(data.target, labels, answers)
     return {"valid_loss": float(loss), **{f"valid_{k}": v for k, v in values.items()}}
 
@@ -89,7 +89,7 @@ def report_of(
         report.notes.append("No part is left to test on: the model was chosen on valid too.")
     for part in tests:
         rows = data.partition.rows[part]
-        labels = labelled(data.examples.labels, rows)
+        labels = of_rows(data.examples.labels, rows)
         for name, answers in methods.items():
             if part in answers:
                 values = with_intervals(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,36 +24,28 @@ from lcplm_graph.finetuning.data import (
     read_data,
     seen_pairs,
 )
-from lcplm_graph.finetuning.examples import Examples
+from lcplm_graph.finetuning.labels import of_rows
 from lcplm_graph.finetuning.metrics import CHOSEN_BY, METRICS
 from lcplm_graph.finetuning.model import HeadOptions, PropertyModel
 from lcplm_graph.finetuning.module import TRAIN_COLUMNS, FinetuneTask, Validate, load_best
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.outputs import write_parts, write_predictions
-from lcplm_graph.finetuning.partition import labelled
 from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.finetuning.target import Array
 from lcplm_graph.io import warn_once, written
-from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
+from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import chosen_device, keep_freed_memory, seeded
-from lcplm_graph.training.checkpoints import (
-    FOLDER,
-    AtomicCheckpointIO,
-    TimedCheckpoints,
-    keep_newest,
-    step_of,
-)
+from lcplm_graph.training.checkpoints import FOLDER, keep_newest, step_of
 from lcplm_graph.training.data import TrainData
 from lcplm_graph.training.manifest import METRICS as METRICS_FILE
 from lcplm_graph.training.manifest import MODEL, begin_session, end_session, package_versions
-from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import MetricsCsv
-from lcplm_graph.training.progress import Progress
 from lcplm_graph.training.resume import claimed, refuse_other_data
+from lcplm_graph.training.trainer import make_trainer
 
 
 def finetune(options: FinetuneOptions) -> Report:
@@ -105,7 +96,8 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
             encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
             head=HeadOptions(options.channels, options.dropout),
         )  # fmt: skip
-    _check_lengths(encoder, data.examples)
+    sequences = data.examples.proteins.sequences
+    encoder.check_lengths([len(s) for s in sequences], range(len(sequences)))
     model.to(chosen_device(options.device))
     features = _fit_scale(model, options, data)
     adapted = prepare(encoder, options)
@@ -149,28 +141,18 @@ def _trainer(
     steps: int,
     checkpoint: Path | None,
 ) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     folder = Path(options.out)
     valid = [f"valid_{name}" for name in ("loss", *METRICS[data.target.kind])]
     start = -1 if checkpoint is None else step_of(checkpoint)
-    return Trainer(
-        max_steps=steps,
-        max_epochs=-1,
+    return make_trainer(
+        folder,
+        validate,
+        steps=steps,
+        checkpoint_minutes=options.checkpoint_minutes,
         accelerator=chosen_device(options.device).type,
         devices=1,
         precision=options.precision,
         logger=[MetricsCsv(folder / METRICS_FILE, [*TRAIN_COLUMNS, *valid], start)],
-        callbacks=[
-            validate,
-            Progress(validate),
-            TimedCheckpoints(folder / FOLDER, options.checkpoint_minutes),
-            ReturnMemory(),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
     )
 
 
@@ -251,7 +233,7 @@ def _finish(
     write_predictions(folder / "predictions.tsv", data.examples, data.partition, data.target, own)
     draw_training(folder, metric, validate.best_step)
     for part in tests:
-        labels = labelled(data.examples.labels, data.partition.rows[part])
+        labels = of_rows(data.examples.labels, data.partition.rows[part])
         name = "predictions.png" if part == tests[0] else f"predictions_{part}.png"
         title = f"{part}: {options.encoder}, {options.mode}"
         draw_predictions(folder / name, data.target, labels, own[part], title)
@@ -267,7 +249,3 @@ def _export(model: PropertyModel, adapted: Any, folder: Path, record: Record) ->
     with TemporaryDirectory() as name:
         save_and_merge(adapted, Path(name))
         model.save_pretrained(folder, record, Path(name))
-
-
-def _check_lengths(encoder: Encoder, examples: Examples) -> None:
-    encoder._check_lengths(examples.proteins.sequences, range(len(examples.proteins.sequences)))

@@ -72,8 +72,7 @@ class Target:
         logits : Tensor, shape=(n, outputs)
             A row for each protein, pair or residue.
         labels : Tensor
-            As `labels_of` of `lcplm_graph.finetuning.labels` gives them: standardised numbers,
-            classes, rows of 0 and 1.
+            As `standardised` returns them.
         total : float
         """
         if self.kind in ("multiclass", "residue"):

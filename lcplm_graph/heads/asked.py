@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
@@ -115,9 +116,8 @@ class AskedProteins:
 
 def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:
     """Return the states of proteins without a graph, from each member of the model."""
-    nothing = torch.empty((2, 0), dtype=torch.int64)
     with torch.inference_mode(), one_thread():
         return [
-            member.embed(recipe.features(blocks), nothing)
+            member.embed(recipe.features(blocks), no_edges())
             for member, recipe in zip(model.members, model.recipes, strict=True)
         ]

@@ -190,6 +190,11 @@ class GraphEncoder(nn.Module):
         return h
 
 
+def no_edges() -> Tensor:
+    """Return the edges of proteins without a graph, int64 of shape (2, 0)."""
+    return torch.empty((2, 0), dtype=torch.int64)
+
+
 def _apply(conv: nn.Module, h: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:
     takes_weight = (
         edge_weight is not None and "edge_weight" in inspect.signature(conv.forward).parameters

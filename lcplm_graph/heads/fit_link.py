@@ -22,8 +22,8 @@ from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/notebook/evaluation.md.
 LINK_FIT = FitOptions(steps=200, batch_size=4096, every=50, lr=5e-3)
-# A class of validation pairs counts if it has at least this many positives and negatives.
-_FEW = 20
+#: A class of pairs counts if it has at least this many positives and negatives.
+FEWEST = 20
 # Seeds of negatives for each seed of a fit.
 _EPOCHS = 1_000_003
 
@@ -184,7 +184,16 @@ def validation(
     """
     if not len(split.positives("valid")):
         return []
-    pairs, labels = split.labelled("valid", kind, ratio, seed)
-    classes = [split.classify(pairs) == number for number in (1, 2, 3)]
-    large = [own for own in classes if min(labels[own].sum(), (~labels[own]).sum()) >= _FEW]
-    return [Labelled(pairs[own], labels[own]) for own in large] or [Labelled(pairs, labels)]
+    part = split.labelled("valid", kind, ratio, seed)
+    return list(large_classes(split, part).values()) or [part]
+
+
+def large_classes(split: Split, part: Labelled) -> dict[int, Labelled]:
+    """Return the pairs of each class (1, 2, 3 for C1, C2, C3) that has enough of both labels."""
+    of_class, (pairs, labels) = split.classify(part.pairs), part
+    classes = [(number, of_class == number) for number in (1, 2, 3)]
+    return {
+        number: Labelled(pairs[own], labels[own])
+        for number, own in classes
+        if min(labels[own].sum(), (~labels[own]).sum()) >= FEWEST
+    }

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.go.ontology import Ontology
+from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import PREFIX, AnnotatedProteins, best_weight, mixed
@@ -93,7 +94,7 @@ class FunctionModel:
         with seeded(checked_seed(options.seed)):
             head = FunctionPredictor(features.shape[1], num_terms=data.y.shape[1], conv="none")
         fit_function(
-            head, features, _no_edges(), data.y, data.train_mask, data.val_mask, options
+            head, features, no_edges(), data.y, data.train_mask, data.val_mask, options
         )  # fmt: skip
         parents = data.go_parents.T.tolist()
         model = cls(
@@ -150,7 +151,7 @@ class FunctionModel:
             raise InputError(f"{len(asked)} sequences for features of {len(features)} proteins")
         with torch.inference_mode(), evaluating(self.head), one_thread():
             parts = [
-                self.head(rows, _no_edges()).sigmoid().double().numpy()
+                self.head(rows, no_edges()).sigmoid().double().numpy()
                 for rows in features.split(_ROWS)
             ]
         scores = self.ontology.propagate_scores(np.concatenate(parts))
@@ -207,7 +208,3 @@ def _share(value: Any) -> float:
     if not 0 <= float(value) <= 1:
         raise ValueError(f"homologue_weight is {value}, not from 0 to 1")
     return float(value)
-
-
-def _no_edges() -> Tensor:
-    return torch.empty((2, 0), dtype=torch.int64)

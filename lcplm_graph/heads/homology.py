@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lcplm_graph.heads.base import Head
+from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.process import default_dtype
 
@@ -49,5 +50,5 @@ class HomologyClassifier(Head):
     ) -> Tensor:
         """Return the logits of all classes, shape (n, num_classes)."""
         if edge_index is None:
-            edge_index = torch.empty((2, 0), dtype=torch.int64)
+            edge_index = no_edges()
         return self.out(self.embed(x, edge_index, edge_weight))

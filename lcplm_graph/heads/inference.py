@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.heads.link_model import LinkModel, LinkScores, as_blocks
+from lcplm_graph.heads.link_model import LinkModel, as_blocks
+from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.recipe import BASE, Blocks
 from lcplm_graph.pairs import IntArray, adjacency, as_nodes
 from lcplm_graph.process import in_threads

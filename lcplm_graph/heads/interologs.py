@@ -12,6 +12,8 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.calibration import class_masks
 from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
 
+#: Of a model that does not look at relatives: what evidence adds to pairs of C1, C2 and C3.
+NO_WEIGHT = (0.0, 0.0, 0.0)
 # What a standard deviation of the scores counts for at least, beside one of the evidence.
 _LEAST = 0.01
 _BLOCK = 4096

@@ -1,7 +1,4 @@
-"""Mini-batches of large graphs: our own `BaseSampler` behind PyG's loaders.
-
-PyG's loaders otherwise need ``pyg-lib`` or ``torch-sparse``, which have to be compiled.
-"""
+"""Mini-batches of large graphs: PyG's loaders on our own `NeighborSampler`."""
 
 from __future__ import annotations
 
@@ -10,107 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.loader import LinkLoader, NodeLoader
-from torch_geometric.sampler import (
-    BaseSampler,
-    EdgeSamplerInput,
-    NegativeSampling,
-    NodeSamplerInput,
-    SamplerOutput,
-)
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit_link import message_graph
+from lcplm_graph.heads.neighbor_sampler import NeighborSampler
 from lcplm_graph.numeric import edge_weights
 from lcplm_graph.pairs import as_nodes
-from lcplm_graph.seeds import checked_seed
-from lcplm_graph.splitmix import GOLDEN, mix64
 from lcplm_graph.splits.split import Split
-
-
-class NeighborSampler(BaseSampler):
-    """Sample neighbours of seed proteins, layer by layer, without replacement.
-
-    A sample is a pure function of the seed and of the batch (its seed proteins in order), so it
-    does not depend on the number of workers.
-
-    Parameters
-    ----------
-    edge_index : Tensor, dtype=int64, shape=(2, m)
-        Edges that messages may take, source to target.
-    num_nodes : int
-    num_neighbors : list of int
-        Neighbours per protein and layer; -1 for all.
-    seed : int
-
-    Raises
-    ------
-    InputError
-        If an edge names a protein outside the graph, or a number of neighbours is senseless.
-    """
-
-    def __init__(
-        self, edge_index: Tensor, num_nodes: int, num_neighbors: list[int], seed: int = 0
-    ) -> None:
-        if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or len(edge_index) != 2:
-            found = getattr(edge_index, "shape", type(edge_index).__name__)
-            raise InputError(f"edge_index must be a tensor of shape (2, m), not {found}")
-        index = edge_index.cpu().numpy()
-        if index.size and (index.min() < 0 or index.max() >= num_nodes):
-            raise InputError(f"edge_index names proteins outside 0..{num_nodes - 1}")
-        if not num_neighbors or any(n < -1 or n == 0 for n in num_neighbors):
-            raise InputError(f"num_neighbors are numbers above 0 or -1, not {num_neighbors}")
-        self.order = np.lexsort((index[0], index[1]))
-        self.sources = index[0][self.order].astype(np.int64)
-        self.indptr = np.zeros(num_nodes + 1, np.int64)
-        np.cumsum(np.bincount(index[1], minlength=num_nodes), out=self.indptr[1:])
-        self.num_nodes, self.num_neighbors = num_nodes, list(num_neighbors)
-        self.seed = checked_seed(seed)
-
-    def sample_from_nodes(self, index: NodeSamplerInput, **_kwargs: Any) -> SamplerOutput:
-        """Sample around proteins; they come first in the batch, in their order."""
-        output = self._sample(index.node)
-        output.metadata = (index.input_id, index.time)
-        return output
-
-    def sample_from_edges(
-        self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
-    ) -> SamplerOutput:
-        """Sample around both ends of labelled pairs."""
-        if neg_sampling is not None:
-            raise InputError(
-                "negatives come from the split (split.negatives), where they cannot leak held-out "
-                "pairs; give them as labelled pairs"
-            )
-        seeds, inverse = torch.cat([index.row, index.col]).unique(return_inverse=True)
-        output = self._sample(seeds)
-        output.metadata = (
-            index.input_id,
-            inverse.view(2, -1),
-            index.label,
-            index.time,
-        )
-        return output
-
-    def _sample(self, seeds: Tensor) -> SamplerOutput:
-        start = as_nodes(seeds, self.num_nodes)
-        if len(np.unique(start)) != len(start):
-            raise InputError("a batch names a protein twice")
-        state = _batch_state(self.seed, start)
-        nodes, rows, cols, edges, per_hop, edges_per_hop = _expand(
-            self.indptr, self.sources, start, np.array(self.num_neighbors), self.num_nodes, state
-        )
-        return SamplerOutput(
-            node=torch.from_numpy(nodes),
-            row=torch.from_numpy(rows),
-            col=torch.from_numpy(cols),
-            edge=torch.from_numpy(self.order[edges]),
-            num_sampled_nodes=per_hop.tolist(),
-            num_sampled_edges=edges_per_hop.tolist(),
-        )
 
 
 def node_loader(
@@ -302,79 +208,3 @@ def _without_lists(data: Data) -> tuple[Data, _NodeLists]:
     # The ids may have been all that told how many nodes there are.
     graph.num_nodes = data.num_nodes
     return graph, _NodeLists(lists)
-
-
-def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:
-    from lcplm_graph.pairs import mix
-
-    keys = mix(nodes.astype(np.uint64) + np.uint64(seed % (1 << 64)))
-    places = mix(np.arange(len(nodes), dtype=np.uint64))
-    return np.bitwise_xor.reduce(mix(keys ^ places)) if len(nodes) else np.uint64(seed)
-
-
-_mix64 = njit(cache=True)(mix64)
-
-
-@njit(cache=True)
-def _next(state: Any) -> Any:
-    """SplitMix64: the next state and a number drawn from it."""
-    state = state + GOLDEN
-    return state, _mix64(state)
-
-
-@njit(cache=True)
-def _choose(count: Any, wanted: Any, state: Any) -> Any:
-    """Floyd's algorithm: `wanted` distinct numbers below `count`, sorted."""
-    if wanted < 0 or wanted >= count:
-        return np.arange(count), state
-    taken = np.empty(wanted, np.int64)
-    for size in range(wanted):
-        top = count - wanted + size
-        state, z = _next(state)
-        pick = np.int64(z % np.uint64(top + 1))
-        for k in range(size):
-            if taken[k] == pick:
-                pick = np.int64(top)
-                break
-        taken[size] = pick
-    return np.sort(taken), state
-
-
-@njit(cache=True)
-def _expand(indptr: Any, sources: Any, start: Any, fanout: Any, num_nodes: Any, state: Any) -> Any:
-    """Grow the batch hop by hop; proteins are numbered in the order in which they come in."""
-    local = np.full(num_nodes, -1, np.int64)
-    nodes = np.empty(num_nodes, np.int64)
-    for k in range(len(start)):
-        local[start[k]] = k
-        nodes[k] = start[k]
-    size, begin = len(start), 0
-    per_hop = np.zeros(len(fanout) + 1, np.int64)
-    edges_per_hop = np.zeros(len(fanout), np.int64)
-    per_hop[0] = size
-    rows, cols, edges = [np.int64(0)], [np.int64(0)], [np.int64(0)]
-    for hop in range(len(fanout)):
-        end = size
-        for target in range(begin, end):
-            low = indptr[nodes[target]]
-            chosen, state = _choose(indptr[nodes[target] + 1] - low, fanout[hop], state)
-            for k in chosen:
-                v = sources[low + k]
-                if local[v] < 0:
-                    local[v] = size
-                    nodes[size] = v
-                    size += 1
-                rows.append(local[v])
-                cols.append(np.int64(target))
-                edges.append(low + k)
-            edges_per_hop[hop] += len(chosen)
-        per_hop[hop + 1] = size - end
-        begin = end
-    return (
-        nodes[:size].copy(),
-        np.array(rows[1:]),
-        np.array(cols[1:]),
-        np.array(edges[1:]),
-        per_hop,
-        edges_per_hop,
-    )

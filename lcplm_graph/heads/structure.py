@@ -69,11 +69,8 @@ class PairStructure:
         self._indptr, self._indices = adjacency(message, num_nodes)
         self._edges = np.sort(pair_keys(message, num_nodes))
         self.degree = degree = np.diff(self._indptr).astype(np.float32)
-        several = degree > 1
-        # A common neighbour has two edges at least, so that its logarithm is above 0.
-        adamic = np.where(several, 1 / np.log(np.maximum(degree, 2)), 0)
-        resources = np.where(several, 1 / np.maximum(degree, 1), 0)
-        self._weights = np.stack([np.ones(num_nodes), adamic, resources], axis=1)
+        resources = np.where(degree > 1, 1 / np.maximum(degree, 1), 0)
+        self._weights = np.stack([np.ones(num_nodes), adamic_adar(degree), resources], axis=1)
         self._root = 1 / np.sqrt(np.maximum(degree, 1).astype(np.float64))
         own = np.repeat(np.arange(num_nodes), np.diff(self._indptr))
         self._around = np.bincount(own, self._root[self._indices], minlength=num_nodes)
@@ -118,6 +115,12 @@ class PairStructure:
         i, j = pairs.T
         root, around = self._root, self._around
         return own * (root[j] * around[j] + root[i] * around[i] - root[i] * root[j])
+
+
+def adamic_adar(degree: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what a common neighbour of each degree counts for, ``1 / log d``, shape (n,)."""
+    # A common neighbour has two edges at least, so that its logarithm is above 0.
+    return np.where(degree > 1, 1 / np.log(np.maximum(degree, 2)), 0)
 
 
 @njit(cache=True, nogil=True)

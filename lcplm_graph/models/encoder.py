@@ -73,7 +73,7 @@ class Encoder(nn.Module):
             If a sequence is empty or holds a character that is not a letter.
         """
         texts = string_list(sequences)
-        self._check_lengths(texts, range(len(texts)))
+        self.check_lengths([len(s) for s in texts], range(len(texts)))
         return tokenize(texts)
 
     @abstractmethod
@@ -189,6 +189,34 @@ class Encoder(nn.Module):
             )
         return pool
 
+    def check_lengths(
+        self, lengths: Sequence[int] | np.ndarray, names: Sequence[str | int]
+    ) -> None:
+        """Refuse proteins that are longer than the encoder takes.
+
+        Parameters
+        ----------
+        lengths : sequence of int, shape=(n,)
+            In residues.
+        names : sequence of str or int
+            Of the proteins, for the message.
+
+        Raises
+        ------
+        InputError
+            If one is longer than `max_length`.
+        """
+        if self.max_length is None:
+            return
+        long = np.flatnonzero(np.asarray(lengths) > self.max_length)
+        if len(long):
+            first = int(long[0])
+            raise InputError(
+                f"{self.name} takes at most {self.max_length} residues, but {len(long)} proteins "
+                f"are longer (the first: {names[first]!r}, {lengths[first]} residues); leave them "
+                "out or use an encoder without a limit"
+            )
+
     def fingerprint(self) -> str:
         """Sha256 over everything that decides the encoder's output; the key of feature caches.
 
@@ -229,20 +257,9 @@ class Encoder(nn.Module):
         """Return the sequences as a list; before any work it is clear that all can be taken."""
         texts = string_list(sequences)
         names = sequences.ids if isinstance(sequences, SequenceStore) else range(len(texts))
-        self._check_lengths(texts, names)
+        self.check_lengths([len(s) for s in texts], names)
         check_proteins(texts, names)
         return texts
-
-    def _check_lengths(self, sequences: Sequence[str], names: Sequence[str | int]) -> None:
-        if self.max_length is None:
-            return
-        long = [i for i, s in enumerate(sequences) if len(s) > self.max_length]
-        if long:
-            raise InputError(
-                f"{self.name} takes at most {self.max_length} residues, but {len(long)} sequences "
-                f"are longer (the first: {names[long[0]]!r}, {len(sequences[long[0]])} residues); "
-                "leave them out or use an encoder without a limit"
-            )
 
 
 def _hash_into(digest: hashlib._Hash, key: str, value: Any) -> None:

@@ -66,17 +66,28 @@ def lora_config(
         raise UnknownNameError(
             f"unknown LoRA targets {targets!r}; known: {', '.join(LORA_TARGETS)}"
         )
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise ConfigError(
-            "LoRA needs the package peft; pip install 'lcplm-graph[finetune]'"
-        ) from error
-    return LoraConfig(
+    return import_peft().LoraConfig(
         r=rank,
-        lora_alpha=2 * rank if alpha is None else alpha,  # type: ignore[arg-type]  # any number
+        lora_alpha=2 * rank if alpha is None else alpha,
         lora_dropout=dropout,
         target_modules=LORA_TARGETS[targets],
         task_type=task,
         **options,
     )
+
+
+def import_peft() -> Any:
+    """Import Hugging Face's peft.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed; the message says how to.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise ConfigError(
+            "LoRA needs the package peft; pip install 'lcplm-graph[finetune]'"
+        ) from error
+    return peft

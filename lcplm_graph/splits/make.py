@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError, UnknownNameError
-from lcplm_graph.pairs import pair_graph, pair_hashes, single_graph
+from lcplm_graph.pairs import PairGraph, pair_graph, pair_hashes, single_graph
 from lcplm_graph.proteins.graphs import in_node_order
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
@@ -88,6 +88,26 @@ def make_split(
     >>> split.counts()["test_C2"], split.counts()["test_C3"]
     (0, 0)
     """
+    _check_request(kind, valid, test, disjoint)
+    sequences = _sequences_of(data, sequences)
+    data = single_graph(data)
+    sequences = None if sequences is None else in_node_order(data, sequences)
+    graph = pair_graph(data)
+    if not len(graph.pairs):
+        raise InputError("this graph has no pair to split")
+    seed = checked_seed(seed)
+    rng = np.random.default_rng(seed)
+    found = _assign(kind, Request(graph, data, sequences, rng, valid, test), options)
+    info = {"seed": seed, "valid": valid, "test": test, "disjoint": disjoint, **found.info}
+    if sequences is not None:
+        hashes = pair_hashes(sequences.digests(), graph.pairs)
+        info["held_out_pairs_repeated_by_sequence"] = _drop_repeated(found.pair_part, hashes)
+    split = _split_of(kind, graph, found._replace(info=info), disjoint, rng)
+    _refuse_empty(split, valid, test)
+    return split.check()
+
+
+def _check_request(kind: str, valid: float, test: float, disjoint: float) -> None:
     if kind not in SPLIT_KINDS:
         raise UnknownNameError(f"no split {kind!r}; choose one of {', '.join(SPLIT_KINDS)}")
     for name, fraction in (("valid", valid), ("test", test), ("disjoint", disjoint)):
@@ -97,33 +117,28 @@ def make_split(
             f"valid={valid}, test={test} and disjoint={disjoint} must be fractions that leave "
             "something to train on"
         )
+
+
+def _sequences_of(data: Any, sequences: Any) -> SequenceStore | None:
+    """Return the sequences that were given, or else those of a dataset."""
     own = getattr(data, "sequences", None) or None  # annotated proteins may have none
     sequences = own if sequences is None else sequences
     if sequences is not None and not isinstance(sequences, SequenceStore):
         raise InputError(f"sequences are a SequenceStore, not {type(sequences).__name__}")
-    data = single_graph(data)
-    sequences = None if sequences is None else in_node_order(data, sequences)
-    graph = pair_graph(data)
-    if not len(graph.pairs):
-        raise InputError("this graph has no pair to split")
-    seed = checked_seed(seed)
-    rng = np.random.default_rng(seed)
-    request = Request(graph, data, sequences, rng, valid, test)
-    try:
-        part, node_part, info = _assign(kind, request, options)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise ConfigError(f"a {kind} split has no such option ({error})") from error
-    if sequences is not None:
-        repeated = _drop_repeated(part, pair_hashes(sequences.digests(), graph.pairs))
-        info = {**info, "held_out_pairs_repeated_by_sequence": repeated}
+    return sequences
+
+
+def _split_of(
+    kind: str, graph: PairGraph, found: Assignment, disjoint: float, rng: np.random.Generator
+) -> Split:
+    """Make the split of an assignment; training pairs are shared out here, if they are disjoint."""
+    part = found.pair_part
     train = graph.pairs[part == Part.TRAIN]
     supervised = rng.permutation(len(train)) < round(disjoint * len(train))
     message = ~supervised
     weight = None if graph.weight is None else graph.weight[part == Part.TRAIN][message]
     held_out = part >= Part.VALID
-    split = Split(
+    return Split(
         kind=kind,
         num_nodes=graph.num_nodes,
         message=train[message],
@@ -132,11 +147,9 @@ def make_split(
         held_out_part=part[held_out],
         message_weight=weight,
         dropped=graph.pairs[part == Part.NOWHERE],
-        node_part=node_part,
-        info={"seed": seed, "valid": valid, "test": test, "disjoint": disjoint, **info},
+        node_part=found.node_part,
+        info=found.info,
     )
-    _refuse_empty(split, valid, test)
-    return split.check()
 
 
 def _drop_repeated(part: Parts, hashes: npt.NDArray[np.uint64]) -> int:
@@ -157,12 +170,18 @@ def _drop_repeated(part: Parts, hashes: npt.NDArray[np.uint64]) -> int:
 
 
 def _assign(kind: str, request: Request, options: dict[str, Any]) -> Assignment:
+    kinds = KINDS
     if kind == "cluster":
         # Imported here, because it compiles kernels that no other kind needs.
         from lcplm_graph.splits.clusters import cluster_pairs
 
-        return cluster_pairs(request, **options)
-    return KINDS[kind](request, **options)
+        kinds = {"cluster": cluster_pairs}
+    try:
+        return kinds[kind](request, **options)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ConfigError(f"a {kind} split has no such option ({error})") from error
 
 
 def _refuse_empty(split: Split, valid: float, test: float) -> None:

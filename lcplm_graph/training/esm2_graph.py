@@ -13,6 +13,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.esm2 import RELATION, Esm2Encoder, esm2_for_training
 from lcplm_graph.models.folder import Record
+from lcplm_graph.models.lora import import_peft
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
@@ -146,16 +147,10 @@ def _add_markers(esm2: Any) -> None:
 
 
 def _adapted(esm2: Any, rank: int) -> Any:
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ConfigError(
-            "LoRA needs the package peft; pip install 'lcplm-graph[finetune]'"
-        ) from error
+    peft = import_peft()
+    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_targets(esm2))
     with seeded(0):
-        adapted = get_peft_model(
-            esm2, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_targets(esm2))
-        )
+        adapted = peft.get_peft_model(esm2, config)
     base: Any = adapted.base_model.model
     for part in (base.esm.embeddings.word_embeddings, base.lm_head):
         part.requires_grad_(True)

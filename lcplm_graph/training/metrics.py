@@ -129,7 +129,29 @@ def _text(value: Any) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-class Metrics(Callback):
+class Rows(Callback):
+    """Writes the rows of a run, and remembers the last one, for the progress bar.
+
+    Attributes
+    ----------
+    last : dict of str to float
+    rate : float
+        How many of `unit` a second.
+    unit : str
+    """
+
+    last: dict[str, float]
+    rate: float
+    unit: str
+
+    def write(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
+        """Log a row, without what is not a number."""
+        self.last = row
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if v == v}, step)
+
+
+class Metrics(Rows):
     """Sum up scores between rows, evaluate on held-out data, write the rows.
 
     The sums are part of the checkpoint, so a resumed run writes the rows that the run without
@@ -172,7 +194,7 @@ class Metrics(Callback):
         """Evaluate before the first step of a new run."""
         self._start = perf_counter()
         if trainer.global_step == 0:
-            self._write(trainer, 0, {"tokens": 0, **self._evaluated(trainer, pl_module)})
+            self.write(trainer, 0, {"tokens": 0, **self._evaluated(trainer, pl_module)})
         self._clock = perf_counter()
 
     def on_train_batch_end(  # type: ignore[override]
@@ -191,7 +213,7 @@ class Metrics(Callback):
             row = self._train_row(trainer, pl_module)
             if evaluates:
                 row |= self._evaluated(trainer, pl_module)
-            self._write(trainer, step, row)
+            self.write(trainer, step, row)
 
     def _train_row(self, trainer: Trainer, task: MaskedLMTask) -> dict[str, float]:
         seconds = perf_counter() - self._clock
@@ -232,11 +254,6 @@ class Metrics(Callback):
         task.train()
         self._clock = perf_counter()
         return result
-
-    def _write(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
-        self.last = row
-        for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if v == v}, step)
 
     def _sum(self, scores: Tensor) -> Tensor:
         assert self._trainer is not None

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-
-class Rows(Protocol):
-    """Who writes the rows of a run: its last one, and how many of what a second."""
-
-    last: dict[str, float]
-    rate: float
-    unit: str
+from lcplm_graph.training.metrics import Rows
 
 
 class Progress(Callback):

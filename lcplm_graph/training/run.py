@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,6 @@ from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.process import keep_freed_memory
 from lcplm_graph.training.checkpoints import (
     FOLDER,
-    AtomicCheckpointIO,
-    TimedCheckpoints,
     checkpoints_in,
     keep_newest,
     newest_intact,
@@ -36,13 +33,12 @@ from lcplm_graph.training.manifest import (
     end_session,
     package_versions,
 )
-from lcplm_graph.training.memory import ReturnMemory
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import TrainOptions
 from lcplm_graph.training.parallel import closed_process_group, trainer_layout
-from lcplm_graph.training.progress import Progress
 from lcplm_graph.training.resume import refuse_other_data
+from lcplm_graph.training.trainer import make_trainer
 
 
 @dataclass
@@ -129,28 +125,18 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
 
 
 def _trainer(options: TrainOptions, run: Run, metrics: Metrics, start: int) -> Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     folder = Path(options.out)
-    trainer = Trainer(
-        max_steps=options.steps,
-        max_epochs=-1,
+    trainer = make_trainer(
+        folder,
+        metrics,
+        steps=options.steps,
+        checkpoint_minutes=options.checkpoint_minutes,
         **trainer_layout(options),
         precision=options.precision,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip,
         logger=False,
-        callbacks=[
-            metrics,
-            Progress(metrics),
-            TimedCheckpoints(folder / FOLDER, options.checkpoint_minutes),
-            ReturnMemory(),
-        ],
-        plugins=[AtomicCheckpointIO()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
         use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
     )
     # These write, and a run whose devices are refused leaves nothing.
     columns = (*TRAIN_COLUMNS, *run.columns)

@@ -90,7 +90,7 @@ def test_esm2_with_absolute_positions_has_a_limit_and_names_what_is_longer() -> 
     encoder = esm2(position_embedding_type="absolute", max_position_embeddings=24)
     assert encoder.max_length == 20
     encoder.embed(["M" * 20])
-    with pytest.raises(InputError, match=r"at most 20 residues.*1 sequences .*first: 1, 21"):
+    with pytest.raises(InputError, match=r"at most 20 residues.*1 proteins .*first: 1, 21"):
         encoder.embed(["M", "M" * 21])
 
 

@@ -1,0 +1,169 @@
+"""`LinkScores`: what a trained link model says about pairs of one graph's proteins."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lcplm_graph.errors import InputError
+from lcplm_graph.heads.calibration import Calibration
+from lcplm_graph.heads.fit_link import message_graph
+from lcplm_graph.heads.interologs import NO_WEIGHT, Interologs
+from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.structure import PairStructure
+from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
+from lcplm_graph.process import one_thread
+from lcplm_graph.splits.split import Split
+
+_BLOCK = 1024
+
+Floats = npt.NDArray[np.float64]
+
+
+class LinkScores:
+    """What members of a link model say about pairs of one graph's proteins.
+
+    Parameters
+    ----------
+    heads : sequence of (LinkPredictor, Tensor)
+        Members, each with its features of shape (num_nodes, d); copies of them answer, in
+        evaluation mode.
+    split : Split
+        Its message edges are used.
+    calibration : Calibration
+    new_only : sequence of bool, optional
+        Members that speak only about pairs of two proteins without edges, see `Recipe`.
+    interologs : Interologs, optional
+        Evidence that is added to the log-odds of every member.
+    interolog_weight : sequence of float
+        Of that evidence, for each of the classes C1, C2 and C3.
+    """
+
+    def __init__(
+        self,
+        heads: Sequence[tuple[LinkPredictor, Tensor]],
+        split: Split,
+        calibration: Calibration = Calibration(),  # noqa: B008
+        new_only: Sequence[bool] | None = None,
+        interologs: Interologs | None = None,
+        interolog_weight: Sequence[float] = NO_WEIGHT,
+    ) -> None:
+        for _, x in heads:
+            if len(x) != split.num_nodes:
+                raise InputError(
+                    f"{len(x)} rows of features for a graph of {split.num_nodes} proteins"
+                )
+        # Several threads may ask at the same time; none changes the mode of another's members.
+        self.members = [copy.deepcopy(member).eval() for member, _ in heads]
+        self.split, self.calibration = split, calibration
+        silent = np.array(new_only or [False] * len(heads), bool)
+        # If all are of that kind, all speak about all pairs.
+        self._is_silent = silent & ~silent.all()
+        self.interologs, self._weight = interologs, np.array(interolog_weight, np.float64)
+        self.known = np.zeros(split.num_nodes, bool)
+        self.known[split.message.ravel()] = True
+        graph = message_graph(split)
+        with torch.inference_mode(), one_thread():
+            self.states = [
+                member.embed(x, *graph) for member, (_, x) in zip(self.members, heads, strict=True)
+            ]
+        self.structure: PairStructure | None = None
+        if any(member.between is not None for member in self.members):
+            self.structure = PairStructure(split.message, split.num_nodes)
+
+    def log_odds(self, pairs: IntArray) -> Floats:
+        """Return each member's log-odds, shape (members, n), not calibrated.
+
+        A member that speaks only about new proteins has the mean of the others elsewhere, so that
+        the mean of all is theirs.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
+        """
+        pairs = ordered_pairs(pairs, self.split.num_nodes)
+        ends = torch.from_numpy(pairs)
+        between = None if self.structure is None else self.structure.of(pairs)
+        with torch.inference_mode(), one_thread():
+            each = np.stack(
+                [
+                    _in_blocks(partial(member.decode, h), ends, between)
+                    for member, h in zip(self.members, self.states, strict=True)
+                ]
+            )
+        each = self._heard(each, self.known[pairs[:, 0]] | self.known[pairs[:, 1]])
+        if self.interologs is not None:
+            each = each + self._weights(pairs) * self.interologs.of(pairs)
+        return each
+
+    def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
+        """Return calibrated probabilities and the members' spread, both of shape (n,).
+
+        The probability is that of the mean of the members' log-odds; the spread is the standard
+        deviation of the members' own probabilities.
+
+        Raises
+        ------
+        InputError
+            If a pair names a protein outside the graph.
+        """
+        each, classes = self.log_odds(pairs), self.split.classify(pairs)
+        own = self.calibration.probability(each, classes)
+        return self.calibration.probability(each.mean(axis=0), classes), own.std(axis=0)
+
+    def row(self, protein: int, others: IntArray) -> Floats:
+        """Return mean log-odds of one protein with others, shape (len(others),).
+
+        Raises
+        ------
+        InputError
+            If one of them is outside the graph.
+        """
+        others = as_nodes(others, self.split.num_nodes, "others")
+        [protein] = as_nodes([protein], self.split.num_nodes, "proteins").tolist()
+        chosen, between = torch.from_numpy(others), None
+        if self.structure is not None:
+            between = next(self.structure.rows(np.array([protein])))[chosen]
+        known = self.known[protein] | self.known[others]
+        each = np.zeros((len(self.members), len(others)))
+        with torch.inference_mode(), one_thread():
+            for k, (member, h) in enumerate(zip(self.members, self.states, strict=True)):
+                if not (self._is_silent[k] and known.all()):
+                    each[k] = _in_blocks(partial(member.row, h, protein), chosen, between)
+        mean = self._heard(each, known).mean(axis=0)
+        if self.interologs is None:
+            return mean
+        pairs = np.stack([np.full(len(others), protein), others], axis=1)
+        return mean + self._weights(pairs) * self.interologs.row(protein, others)
+
+    def _weights(self, pairs: IntArray) -> Floats:
+        """Return the weight of evidence for each pair, by its class."""
+        return self._weight[self.split.classify(pairs) - 1]
+
+    def _heard(self, each: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+        """Give members that are silent about known proteins the mean of the others there."""
+        if self._is_silent.any():
+            each[np.ix_(self._is_silent, known)] = each[~self._is_silent][:, known].mean(axis=0)
+        return each
+
+    def rows(self, proteins: IntArray) -> Floats:
+        """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
+        everyone = np.arange(self.split.num_nodes)
+        return np.stack([self.row(protein, everyone) for protein in np.asarray(proteins).tolist()])
+
+
+def _in_blocks(
+    score: Callable[[Tensor, Tensor | None], Tensor], asked: Tensor, between: Tensor | None
+) -> Floats:
+    """Score block by block, so that what lies between layers stays in the processor's cache."""
+    parts = asked.split(_BLOCK)
+    beside = [None] * len(parts) if between is None else between.split(_BLOCK)
+    found = [score(*part) for part in zip(parts, beside, strict=True)]
+    return torch.cat(found).double().numpy()
