@@ -190,12 +190,13 @@ def _write(options: EdgesOptions, network: Network, given: _Trained, title: str,
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
-        facts: dict[str, Any] = {
+        facts = {
             "asked": what,
             "graph": options.graph,
             "encoder": given.encoder.name,
+            "table": options.out,
+            "training pairs": len(given.split.train),
         }
-        facts |= {"table": options.out, "training pairs": len(given.split.train)}
         print(f"report: {write_network_page(options.report, network, title, facts)}")
 
 
@@ -214,7 +215,6 @@ def _relatives_with(given: _Trained, asked: SequenceStore) -> sparse.csr_array |
 def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.features.relatives import relatives
-    from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.models.precision import load_in_precision
@@ -225,30 +225,51 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)
-    near = None
+    saved = None
     if options.head is not None:
-        model = LinkModel.load(options.head)
-        check_encoder(model, encoder, options.head)
-        if any(model.interolog_weight):
-            near = relatives(dataset.sequences, progress=True)
-    else:
-        near = relatives(dataset.sequences, progress=True) if options.homologues else None
-        fit = LINK_FIT.shown(options.steps, options.seed)
-        facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
-        facts |= {"precision": encoder.precision}
-        facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
-        made: dict[str, Any] = {"members": options.members, "conv": options.conv}
-        decides = {**facts, **made, "pool": encoder.pool, "homologues": options.homologues}
-        decides["weights"] = split.weights_sha256
-        model = trained_once(
-            LinkModel, dataset.sequences, fit, decides,
-            lambda: LinkModel.fit(
-                features, split, options=fit, facts=facts, relatives=near, **made
-            ),
-        )  # fmt: skip
+        saved = LinkModel.load(options.head)
+        check_encoder(saved, encoder, options.head)
+    looks = options.homologues if saved is None else any(saved.interolog_weight)
+    near = relatives(dataset.sequences, progress=True) if looks else None
+    model = saved or _fitted(options, dataset, split, encoder, features, near)
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")
     return _Trained(dataset, split, encoder, features, model, near)
+
+
+def _fitted(
+    options: EdgesOptions,
+    dataset: PPIDataset,
+    split: Split,
+    encoder: Encoder,
+    features: dict[str, Tensor],
+    near: sparse.csr_array | None,
+) -> LinkModel:
+    """Train a model, or take the one that an earlier command trained in the same way."""
+    from lcplm_graph.heads.fit_link import LINK_FIT
+    from lcplm_graph.heads.link_model import LinkModel
+
+    fit = LINK_FIT.shown(options.steps, options.seed)
+    facts: dict[str, Any] = {
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "precision": encoder.precision,
+        "graph": options.graph,
+        "split": split.fingerprint,
+        "seed": options.seed,
+    }
+    made: dict[str, Any] = {"members": options.members, "conv": options.conv}
+    decides = {
+        **facts,
+        **made,
+        "pool": encoder.pool,
+        "homologues": options.homologues,
+        "weights": split.weights_sha256,
+    }
+    return trained_once(
+        LinkModel, dataset.sequences, fit, decides,
+        lambda: LinkModel.fit(features, split, options=fit, facts=facts, relatives=near, **made),
+    )  # fmt: skip
 
 
 def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequence[str]) -> None:
