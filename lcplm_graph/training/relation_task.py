@@ -19,13 +19,7 @@ from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
 from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
 from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
-from lcplm_graph.training.fit_decoder import (
-    CHANNELS,
-    DROP,
-    DROPOUT,
-    MEMBERS,
-    fit_decoder,
-)
+from lcplm_graph.training.fit_decoder import CHANNELS, DROP, DROPOUT, MEMBERS, fit_decoder
 from lcplm_graph.training.graphs import TrainGraph
 from lcplm_graph.training.held_out_pairs import HeldOutPairs
 from lcplm_graph.training.metrics import PAIR_COLUMNS, Logits
@@ -37,7 +31,6 @@ from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 
 MOMENTUM = 0.02
 """Share that a step's states have in the running statistics."""
-_FIT_STEPS = 600
 
 
 def with_decoder(
@@ -91,9 +84,7 @@ def with_decoder(
     decoder = give_decoder(model, options.seed)
     give_marker_steps(model, options.marker_step)
     if not resumed:
-        steps = options.decoder_steps
-        steps = min(_FIT_STEPS, 2 * options.steps) if steps is None else steps
-        fit_decoder(decoder, bank, split, steps=steps, seed=options.seed)
+        fit_decoder(decoder, bank, split, steps=options.fit_steps, seed=options.seed)
     source = RelationBatches(
         walks,
         sampler,
