@@ -143,6 +143,16 @@ def held_out_pairs(split: Split, count: int) -> Pairs:
     return Pairs(nodes[order], is_edge[order])
 
 
+def large_classes(is_edge: np.ndarray, classes: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the mask of each class (1, 2, 3) that has enough pairs of both kinds for an AUROC."""
+    masks = {number: classes == number for number in (1, 2, 3)}
+    return {
+        number: own
+        for number, own in masks.items()
+        if np.bincount(is_edge[own], minlength=2).min() >= FEWEST
+    }
+
+
 class HeldOutWalks:
     """Evaluate stage 2 on walks of two proteins over held-out pairs.
 
@@ -177,12 +187,8 @@ class HeldOutWalks:
         classes = np.concatenate(
             [split.classify(part.nodes) for (split, _), part in zip(graphs, parts, strict=True)]
         )
-        self._of_class = {
-            f"{AUROC}_C{number}": chosen
-            for number in (1, 2, 3)
-            if np.bincount(self.pairs.is_edge[chosen := classes == number], minlength=2).min()
-            >= FEWEST
-        }
+        large = large_classes(self.pairs.is_edge, classes)
+        self._of_class = {f"{AUROC}_C{number}": chosen for number, chosen in large.items()}
         per_batch = max(1, max_tokens // (2 * share + 7))
         self.batches = [
             self._batch(share, first, per_batch)
