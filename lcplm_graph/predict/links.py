@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption, positional
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.io import warn_once
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.predict.asked import asked_proteins
+from lcplm_graph.predict.asked import asked_proteins, nodes_of
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once
 
 if TYPE_CHECKING:
-    import numpy as np
     from scipy import sparse
     from torch import Tensor
 
@@ -136,7 +134,7 @@ def partners(options: PartnersOptions) -> None:
     features = link_features(given.encoder, store, progress=True)
     _warn_of_unlike(given.model, features, store.ids)
     indptr, indices = adjacency(given.split.known, given.split.num_nodes)
-    nodes = _nodes_of(dataset, store)
+    nodes = nodes_of(dataset, store)
     names, symbols = _names(given.dataset)
     rows = []
     found = partners_of(
@@ -277,31 +275,6 @@ def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequen
     from lcplm_graph.models.unlike import warn_of_unlike
 
     warn_of_unlike(distance(model, features), names)
-
-
-def _nodes_of(dataset: PPIDataset, asked: SequenceStore) -> np.ndarray:
-    """Return which protein of the graph has each sequence, -1 for none.
-
-    Genes may make the same protein and have other partners: the one of this name counts.
-    """
-    import numpy as np
-
-    nodes: dict[int, list[int]] = {}
-    for node, digest in enumerate(dataset.sequences.digests().tolist()):
-        nodes.setdefault(digest, []).append(node)
-    found, alike = [], []
-    for name, digest in zip(asked.ids, asked.digests().tolist(), strict=True):
-        same = nodes.get(digest, [-1])
-        named = [node for node in dataset.names.find(name) if node in same] if same[1:] else []
-        found.append((named or same)[0])
-        if len(same) > 1 and not named:
-            alike.append(f"{name}: {', '.join(dataset.sequences.ids[node] for node in same)}")
-    if alike:
-        warn_once(
-            f"{len(alike):,} of {len(asked):,} sequences are of several proteins of the graph, for "
-            f"example {alike[0]}; the edges of the first count; ask by name to choose"
-        )
-    return np.array(found, np.int64)
 
 
 def _names(dataset: Any) -> tuple[list[str], list[str]]:
