@@ -13,10 +13,9 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
-from lcplm_graph.models.relation import Dropout, RelationDecoder
+from lcplm_graph.models.relation import Dropout, RelationDecoder, marker_log_odds
 from lcplm_graph.process import seeded
 from lcplm_graph.tokens.packing import PackedTokens
-from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
 from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
 from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
 from lcplm_graph.training.fit_decoder import CHANNELS, DROP, DROPOUT, MEMBERS, fit_decoder
@@ -198,7 +197,7 @@ class RelationTask(MaskedLMTask):
                 self.decoder.embed(pool_spans(states, span, pool))  # type: ignore[arg-type]
                 for span in (hops.left, hops.right)
             )
-            marker = (logits[hops.at, EDGE] - logits[hops.at, NO_EDGE]).float()
+            marker = marker_log_odds(logits[hops.at])
             score = self.decoder(a, b, marker)
             loss = F.binary_cross_entropy_with_logits(score, hops.labels, reduction="sum")
         hits = (score.detach() > 0) == (hops.labels > 0)

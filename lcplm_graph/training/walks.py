@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.models.relation import marker_log_odds
 from lcplm_graph.splits.split import Split
-from lcplm_graph.tokens.masking import IGNORE, mask_tokens
+from lcplm_graph.tokens.masking import IGNORE, is_relation, mask_tokens
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, pair_walk
 from lcplm_graph.training.data import Batch, Hops, keyed_generator
@@ -217,7 +217,7 @@ class HeldOutWalks:
             labels = batch.labels.to(device)
             out = logits(batch.input_ids.to(device), batch.cu_seqlens.to(device))
             totals.append(score(out, labels).double().cpu())
-            margins.append(_margins(out, labels))
+            margins.append(marker_log_odds(out[is_relation(labels)]).cpu())
         result = {f"valid_{k}": v for k, v in means(torch.stack(totals).sum(0)).items()}
         margin, is_edge = torch.cat(margins).numpy(), self.pairs.is_edge
         result[AUROC] = float(roc_auc_score(is_edge, margin))
@@ -229,12 +229,6 @@ class HeldOutWalks:
     def columns(self) -> tuple[str, ...]:
         """Names of the figures; AUROCs by class of pair (C1, C2, C3) where there are any."""
         return (*COLUMNS, *self._of_class)
-
-
-def _margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Log-odds of an edge at each masked marker, in order."""
-    at = (labels == EDGE) | (labels == NO_EDGE)
-    return (logits[at, EDGE] - logits[at, NO_EDGE]).float().cpu()
 
 
 def _window(residues: ResidueTable, node: int, share: int, rng: np.random.Generator) -> np.ndarray:
