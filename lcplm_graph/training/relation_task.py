@@ -16,9 +16,9 @@ from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder, marker_log_odds
 from lcplm_graph.process import seeded
 from lcplm_graph.tokens.packing import PackedTokens
-from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
+from lcplm_graph.training.data import DROPOUT_MASKS, Batch, Hops, Relations, keyed_generator
 from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
-from lcplm_graph.training.fit_decoder import CHANNELS, DROP, DROPOUT, MEMBERS, fit_decoder
+from lcplm_graph.training.fit_decoder import CHANNELS, DROPOUT, MEMBERS, fit_decoder
 from lcplm_graph.training.graphs import TrainGraph
 from lcplm_graph.training.held_out_pairs import HeldOutPairs
 from lcplm_graph.training.metrics import PAIR_COLUMNS, Logits
@@ -176,7 +176,7 @@ class RelationTask(MaskedLMTask):
 
     def pair_scores(self, pooled: Tensor, relations: Relations, number: int) -> Tensor:
         """Sum up loss and hits over pairs whose partners come from the bank."""
-        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, DROP, number))
+        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, DROPOUT_MASKS, number))
         with torch.autocast(pooled.device.type, enabled=False):
             a = self.decoder.embed(pooled, dropout)[:, relations.left]
             b = self.decoder.embed(self.bank[relations.partners], dropout)

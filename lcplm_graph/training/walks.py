@@ -15,14 +15,13 @@ from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.masking import IGNORE, is_relation, mask_tokens
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, pair_walk
-from lcplm_graph.training.data import Batch, Hops, keyed_generator
+from lcplm_graph.training.data import MASKS_OF_WALKS, Batch, Hops, keyed_generator
 from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import means, score
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.stream import WalkSource
 
 MASK_RATE = 0.15
-_MASK = 4
 # An AUROC of fewer pairs of a kind says nothing.
 FEWEST = 20
 AUROC = "valid_relation_auroc"
@@ -76,7 +75,7 @@ class WalkBatches:
             packed.input_ids,
             rate=MASK_RATE,
             relation_rate=self.relation_rate,
-            generator=keyed_generator(self.seed, _MASK, index),
+            generator=keyed_generator(self.seed, MASKS_OF_WALKS, index),
         )
         asked = masked.labels[torch.from_numpy(walks.marker_positions)] != IGNORE
         before = np.flatnonzero(~walks.ends_stream)
