@@ -147,8 +147,8 @@ def evaluate_homology(
     for part, mask in held_out.items():
         for name, values in (known or {}).items():
             report.rows.append({"part": part, "model": f"{name} (given)", "top1": values.get(part)})
+        groups = _groups(data, mask)
         for answer in answers:
-            groups = _groups(data, mask)
             row = _measured(answer, part, classes[mask], groups, options)
             if answer.features == answers[-1].features:
                 row["gain"] = _gain(answer, answers, part, classes[mask], groups, options)
@@ -159,7 +159,12 @@ def evaluate_homology(
         **{f"{part} domains": int(mask.sum()) for part, mask in held_out.items()},
         "classes in training": len(np.unique(classes[train])),
     }
-    report.notes = [
+    report.notes = _notes(answers, options, given=bool(known))
+    return report
+
+
+def _notes(answers: list[Answer], options: HomologyOptions, *, given: bool) -> list[str]:
+    notes = [
         f"top-k: share of domains with a right {options.level} among k answers; one whose "
         f"{options.level} is not in training counts as wrong. Intervals: superfamilies drawn "
         "with replacement.",
@@ -172,9 +177,9 @@ def evaluate_homology(
         + "; ".join(f"{a.name} {a.facts['strength']:g}" for a in answers if "strength" in a.facts),
         "All features have the log of the length beside them.",
     ]
-    if known:
-        report.notes.append("(given): numbers of other programs from a file, not measured here.")
-    return report
+    if given:
+        notes.append("(given): numbers of other programs from a file, not measured here.")
+    return notes
 
 
 def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
