@@ -36,8 +36,7 @@ from lcplm_graph.tasks.parts import Parts
 from lcplm_graph.training.corpus import open_corpus
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
-from lcplm_graph.walks.shards import FACTS, WalkShard
-from lcplm_graph.walks.shards import _is_of as is_of
+from lcplm_graph.walks.shards import FACTS, WalkShard, is_of
 
 SEQUENCES = ["MKTAYIAK", "MVLSPADK", "MGG"]
 STORE = SequenceStore.from_records(["a", "b", "c"], SEQUENCES)

@@ -34,7 +34,7 @@ from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.option_parser import parse_options
-from lcplm_graph.release import _read as note
+from lcplm_graph.release import read_note
 from lcplm_graph.training.checkpoints import newest_intact
 from lcplm_graph.training.metrics import read_metrics
 from lcplm_graph.training.resume import read_manifest, read_options
@@ -224,5 +224,7 @@ MODELS = (
     _model("manifest", "run", "run.json", _manifest),
     _model("metrics", "run", "metrics.csv", _metrics),
     Reader("options of a command", (_OPTIONS,), _command, suffix=".yaml"),
-    Reader("note of a release", (b"# Data\n\nCC BY 4.0 \xc3\xa9\n",), lambda path: note(str(path))),
+    Reader(
+        "note of a release", (b"# Data\n\nCC BY 4.0 \xc3\xa9\n",), lambda path: read_note(str(path))
+    ),
 )

@@ -35,7 +35,7 @@ from lcplm_graph.features.precomputed import read_embeddings
 from lcplm_graph.finetuning.examples import Columns, read_examples
 from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.score import _read_pairs
+from lcplm_graph.score import read_pairs
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tasks.structures import read_chains
 from lcplm_graph.tasks.variant_table import read_rows, variants_of
@@ -239,7 +239,7 @@ TABLES = (
     Reader(
         "pairs to score",
         (LABELLED, b"P1\tP2\nP1\tP3\n"),
-        lambda path: _read_pairs(path, ()),
+        lambda path: read_pairs(path, ()),
         plain.names,
     ),
     Reader("labels of a map", (b"P1\ta;b\nP2\tc\nother\td\n",), _map_labels, plain.map_labels),

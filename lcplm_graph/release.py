@@ -113,7 +113,7 @@ def release(
             },
         }
         if history := model.record.facts.get("history"):
-            facts["history"] = _without_folders(history)
+            facts["history"] = without_folders(history)
         folder.write_record(Record(facts, model.record.seen_edges))
         write_card(made)
     return ModelFolder(out).card
@@ -183,11 +183,11 @@ def run_facts(run: Path) -> dict[str, Any]:
     # A run that goes on from a model has its shape, whatever the preset.
     unused = {*_MACHINE, *(_SHAPE if options.get("encoder") else ())}
     return {
-        "data": _without_folders(manifest["data"]),
-        "options": _without_folders({k: v for k, v in options.items() if k not in unused}),
+        "data": without_folders(manifest["data"]),
+        "options": without_folders({k: v for k, v in options.items() if k not in unused}),
         "steps": int(last["step"]),
         "tokens": int(last["tokens"]),
-        "hours": round(_seconds(rows) / 3600, 3),
+        "hours": round(seconds_of_sessions(rows) / 3600, 3),
         # A session that found nothing left to do has none; runs before this entry had one.
         "processes": max(session.get("processes", 1) for session in sessions),
         "threads": sessions[-1]["threads"],
@@ -226,7 +226,7 @@ def stored_error(model: Any, folder: Path) -> dict[str, Any]:
     }
 
 
-def _seconds(rows: Sequence[dict[str, float]]) -> float:
+def seconds_of_sessions(rows: Sequence[dict[str, float]]) -> float:
     """Sum up the clock of every session: it starts anew with each."""
     total = before = 0.0
     for row in rows:
@@ -237,12 +237,12 @@ def _seconds(rows: Sequence[dict[str, float]]) -> float:
     return total
 
 
-def _without_folders(values: Any) -> Any:
+def without_folders(values: Any) -> Any:
     """Cut paths down to the file's name: folders of this machine mean nothing elsewhere."""
     if isinstance(values, dict):
-        return {k: _without_folders(v) for k, v in values.items()}
+        return {k: without_folders(v) for k, v in values.items()}
     if isinstance(values, list):
-        return [_without_folders(v) for v in values]
+        return [without_folders(v) for v in values]
     if isinstance(values, str) and "/" in values:
         kind, colon, path = values.rpartition(":")
         return f"{kind}{colon}{Path(path).name}"
@@ -283,7 +283,7 @@ def _release(options: ReleaseOptions) -> None:
         options.out,
         pool=options.pool,
         half=not options.full,
-        note=_read(options.note) if options.note else "",
+        note=read_note(options.note) if options.note else "",
         before=options.before,
     )
     print(f"written: {card}")
@@ -294,7 +294,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command("release", ReleaseOptions, _release, argv, str(__doc__))
 
 
-def _read(path: str) -> str:
+def read_note(path: str) -> str:
+    """Read the note for a card.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is not UTF-8.
+    """
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such file")
     try:

@@ -188,7 +188,7 @@ def _asked_pairs(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
     if options.pairs is not None:
         if options.proteins:
             raise ConfigError("give two proteins or --pairs, not both")
-        found = _read_pairs(Path(options.pairs), sequences)
+        found = read_pairs(Path(options.pairs), sequences)
         return _Question(list(itertools.chain.from_iterable(found)), found, len(found))
     if len(options.proteins) != 2:
         raise ConfigError(
@@ -233,7 +233,14 @@ def _read_sequences(paths: Sequence[str]) -> dict[str, str]:
     return dict(zip(store.ids, store, strict=True))
 
 
-def _read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
+def read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
+    """Read two proteins a line; what looks like a header is none if it names a protein of `given`.
+
+    Raises
+    ------
+    DataError
+        With file and line, if one has fewer than two proteins; if there is no pair.
+    """
     from lcplm_graph.datasets.pair_table import COMMENT, id_columns
     from lcplm_graph.files.tables import rows
 

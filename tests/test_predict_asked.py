@@ -8,8 +8,7 @@ from lcplm_graph import StringPPI, evaluate, predict, score
 from lcplm_graph.errors import DataError, LcPlmWarning
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.predict.asked import asked_proteins
-from lcplm_graph.predict.links import _nodes_of
+from lcplm_graph.predict.asked import asked_proteins, nodes_of
 from lcplm_graph.proteins.store import SequenceStore
 
 
@@ -22,7 +21,7 @@ def test_a_gene_is_answered_for_though_another_makes_the_same_protein(graph):
     known = KnownProteins(graph.sequences, graph.names, "string_human_core")
     names = ["CHRFAM7A", "CHRNA7", "TP53"]
     store = asked_proteins(names, lambda: known)
-    assert _nodes_of(graph, store).tolist() == [graph.node(name) for name in names]
+    assert nodes_of(graph, store).tolist() == [graph.node(name) for name in names]
 
 
 def test_a_sequence_of_several_genes_is_told(graph):
@@ -31,7 +30,7 @@ def test_a_sequence_of_several_genes_is_told(graph):
     assert len({graph.sequences[node] for node in both}) == 1
     store = SequenceStore.from_records(["new", "other"], [graph.sequences[both[0]], "MKTAYIAK"])
     with pytest.warns(LcPlmWarning, match="1 of 2 sequences are of several proteins.*new: 9606"):
-        assert _nodes_of(graph, store).tolist() == [both[0], -1]
+        assert nodes_of(graph, store).tolist() == [both[0], -1]
 
 
 def test_paths_of_any_length_are_files(tmp_path, graph, capsys):

@@ -14,7 +14,7 @@ import torch
 from lcplm_graph import stage1, stage2
 from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.encoders import load_encoder
-from lcplm_graph.release import _seconds, _without_folders, main
+from lcplm_graph.release import main, seconds_of_sessions, without_folders
 
 
 @pytest.fixture(scope="module")
@@ -162,12 +162,12 @@ def test_the_pooling_is_that_of_the_relation_decoder(graph_run, tmp_path, capsys
 
 def test_hours_add_up_over_sessions() -> None:
     rows = [{"seconds": s} for s in (float("nan"), 10.0, 20.0, 5.0, 7.0)]
-    assert _seconds(rows) == 27
+    assert seconds_of_sessions(rows) == 27
 
 
 def test_paths_become_names() -> None:
     given = {"corpus": "fasta:/data/x/a.fasta.gz", "lr": 0.1, "to": ["b/c", "plain"]}
-    assert _without_folders(given) == {
+    assert without_folders(given) == {
         "corpus": "fasta:a.fasta.gz",
         "lr": 0.1,
         "to": ["c", "plain"],

@@ -50,14 +50,14 @@ def check_encoder(
         raise LeakageError(
             f"{encoder.name} was trained by stage 2 on {count} of the {len(split.held_out)} "
             f"held-out pairs of this {split.kind} split; give the split of its own training "
-            f"(--split DIR/split.json{_own_command(encoder)}), or run stage 2 again "
+            f"(--split DIR/split.json{own_command(encoder)}), or run stage 2 again "
             "with this split's kind and seed (--split, --split-seed); --allow-leakage "
             "evaluates it all the same, marked LEAKED"
         )
     return LEAKED
 
 
-def _own_command(encoder: Encoder) -> str:
+def own_command(encoder: Encoder) -> str:
     """Return the command with the split of the encoder's record, if it was trained on one."""
     facts = encoder.record.facts
     data = _of_run(facts)

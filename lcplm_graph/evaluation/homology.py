@@ -16,6 +16,7 @@ from torch import Tensor
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.evaluation.baselines import standardised
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
+from lcplm_graph.evaluation.metrics import BoolArray
 from lcplm_graph.evaluation.models import shown_name
 from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.evaluation.ranking import sensitivity_to_first_false_positive, top_k_hits
@@ -24,10 +25,9 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.files.open import check_is_file
 from lcplm_graph.files.tables import rows
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.search import homologous_pairs, shown_method
 
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 COLUMNS = {
     "part": "held out",
@@ -86,7 +86,7 @@ class Answer:
     features: str
     kind: str
     scores: Mapping[str, Floats]
-    references: Ints
+    references: IntArray
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -94,7 +94,7 @@ class Answer:
         """For the table."""
         return f"{self.features}, {self.kind}" if self.kind else self.features
 
-    def hits(self, part: str, truth: Ints, k: int) -> npt.NDArray[np.float64]:
+    def hits(self, part: str, truth: IntArray, k: int) -> npt.NDArray[np.float64]:
         """Whether each domain's class is among the k best."""
         return top_k_hits(self.scores[part], self.references, truth, k)
 
@@ -147,8 +147,8 @@ def evaluate_homology(
     for part, mask in held_out.items():
         for name, values in (known or {}).items():
             report.rows.append({"part": part, "model": f"{name} (given)", "top1": values.get(part)})
+        groups = _groups(data, mask)
         for answer in answers:
-            groups = _groups(data, mask)
             row = _measured(answer, part, classes[mask], groups, options)
             if answer.features == answers[-1].features:
                 row["gain"] = _gain(answer, answers, part, classes[mask], groups, options)
@@ -159,7 +159,12 @@ def evaluate_homology(
         **{f"{part} domains": int(mask.sum()) for part, mask in held_out.items()},
         "classes in training": len(np.unique(classes[train])),
     }
-    report.notes = [
+    report.notes = _notes(answers, options, given=bool(known))
+    return report
+
+
+def _notes(answers: list[Answer], options: HomologyOptions, *, given: bool) -> list[str]:
+    notes = [
         f"top-k: share of domains with a right {options.level} among k answers; one whose "
         f"{options.level} is not in training counts as wrong. Intervals: superfamilies drawn "
         "with replacement.",
@@ -172,9 +177,9 @@ def evaluate_homology(
         + "; ".join(f"{a.name} {a.facts['strength']:g}" for a in answers if "strength" in a.facts),
         "All features have the log of the length beside them.",
     ]
-    if known:
-        report.notes.append("(given): numbers of other programs from a file, not measured here.")
-    return report
+    if given:
+        notes.append("(given): numbers of other programs from a file, not measured here.")
+    return notes
 
 
 def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
@@ -209,9 +214,9 @@ def read_known(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
 def _answers(
     dataset: Any,
     encoder: Encoder,
-    classes: Ints,
-    train: Mask,
-    held_out: Mapping[str, Mask],
+    classes: IntArray,
+    train: BoolArray,
+    held_out: Mapping[str, BoolArray],
     options: HomologyOptions,
 ) -> Iterator[Answer]:
     frequent = np.argsort(-np.bincount(classes[train]), kind="stable")[:_MOST]
@@ -244,7 +249,11 @@ def _answers(
 
 
 def _by_search(
-    dataset: Any, classes: Ints, train: Mask, held_out: Mapping[str, Mask], progress: bool
+    dataset: Any,
+    classes: IntArray,
+    train: BoolArray,
+    held_out: Mapping[str, BoolArray],
+    progress: bool,
 ) -> Answer:
     known = dataset.sequences.select(np.flatnonzero(train))
     # Where hits end nothing is said: columns without a class come before the domains not found.
@@ -263,7 +272,7 @@ def _by_search(
 
 
 def _measured(
-    answer: Answer, part: str, truth: Ints, groups: Ints, options: HomologyOptions
+    answer: Answer, part: str, truth: IntArray, groups: IntArray, options: HomologyOptions
 ) -> dict[str, Any]:
     scores = answer.scores[part]
     row: dict[str, Any] = {"top1": _interval(answer.hits(part, truth, 1), groups, options)}
@@ -281,8 +290,8 @@ def _gain(
     answer: Answer,
     answers: list[Answer],
     part: str,
-    truth: Ints,
-    groups: Ints,
+    truth: IntArray,
+    groups: IntArray,
     options: HomologyOptions,
 ) -> Interval:
     (baseline,) = (a for a in answers if (a.features, a.kind) == (_BASELINE, answer.kind))
@@ -290,18 +299,20 @@ def _gain(
     return _interval(own - other, groups, options)
 
 
-def _interval(values: npt.NDArray[np.float64], groups: Ints, options: HomologyOptions) -> Interval:
+def _interval(
+    values: npt.NDArray[np.float64], groups: IntArray, options: HomologyOptions
+) -> Interval:
     return bootstrap_mean(values, groups, resamples=options.resamples, seed=options.seed)
 
 
-def _groups(data: Any, mask: Mask) -> Ints:
+def _groups(data: Any, mask: BoolArray) -> IntArray:
     """Superfamily of each domain; a domain without one is a group of its own."""
     superfamily = data.superfamily.numpy()
     alone = superfamily.max(initial=0) + 1 + np.arange(len(superfamily))
     return np.where(superfamily < 0, alone, superfamily)[mask]
 
 
-def _standardised(x: Tensor, train: Mask) -> Floats:
+def _standardised(x: Tensor, train: BoolArray) -> Floats:
     return standardised(x.numpy(), train).astype(np.float32)
 
 
@@ -311,9 +322,9 @@ def _cosine(a: Floats, b: Floats) -> Floats:
 
 
 def _check_parts(
-    train: Mask,
-    held_out: Mapping[str, Mask],
-    classes: Ints,
+    train: BoolArray,
+    held_out: Mapping[str, BoolArray],
+    classes: IntArray,
     level: str,
 ) -> None:
     if len(np.unique(classes[train])) < 2:

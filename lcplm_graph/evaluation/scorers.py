@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
@@ -21,6 +19,7 @@ from lcplm_graph.heads.link_model import LinkModel, serves_known_proteins
 from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.recipe import BASE, Blocks, link_features
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.splits.split import Split
 
@@ -30,7 +29,6 @@ SHOWN = {
     "resource_allocation": "resource allocation",
 }
 INTEROLOGS = "interologs"
-Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Scorer:
     """
 
     name: str
-    score: Callable[[IntArray], Scores]
-    rows: Callable[[IntArray], Scores]
+    score: Callable[[IntArray], FloatArray]
+    rows: Callable[[IntArray], FloatArray]
     encoder: bool = False
 
 

@@ -34,7 +34,7 @@ from lcplm_graph.finetuning.plots import draw_predictions, draw_training
 from lcplm_graph.finetuning.results import answers_on, report_of, valid_metrics
 from lcplm_graph.finetuning.target import Array
 from lcplm_graph.io import warn_once, written
-from lcplm_graph.models.encoder import MAX_TOKENS
+from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
@@ -91,14 +91,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     refuse_other_data(options, facts, checkpoint)
     keep_freed_memory()
     before, leaked = encoder.record, leaked_pairs(encoder, data, allow=options.allow_leakage)
-    with seeded(options.seed):
-        model = PropertyModel(
-            encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
-            head=HeadOptions(options.channels, options.dropout),
-        )  # fmt: skip
-    sequences = data.examples.proteins.sequences
-    encoder.check_lengths([len(s) for s in sequences], range(len(sequences)))
-    model.to(chosen_device(options.device))
+    model = _new_model(encoder, options, data)
     features = _fit_scale(model, options, data)
     adapted = prepare(encoder, options)
     source = StepSource(
@@ -108,12 +101,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     )  # fmt: skip
     steps = options.steps(source.per_epoch)
     task = FinetuneTask(model, options, steps)
-    trained = sum(p.numel() for p in task.parameters() if p.requires_grad)
-    print(
-        f"{trained:,} of {sum(p.numel() for p in task.parameters()):,} weights are trained, at "
-        f"most {steps:,} steps of {options.batch_size} rows",
-        flush=True,
-    )
+    _say_size(task, options, steps)
     validate = Validate(
         folder, every=options.evaluation_steps(source.per_epoch), per_epoch=source.per_epoch,
         patience=options.patience, metric=CHOSEN_BY[data.target.kind],
@@ -121,6 +109,44 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     )  # fmt: skip
     trainer = _trainer(options, data, validate, steps, checkpoint)
     begin_session(options, facts, checkpoint, 1)
+    _fit(trainer, task, source, folder, checkpoint)
+    model.eval()
+    facts |= {"best_step": validate.best_step, "versions": package_versions()}
+    model.learn_distances(_distances(model, options, data, features))
+    _export(model, adapted, folder / MODEL, before.followed_by(facts, seen_pairs(data)))
+    report = _test(options, data, model, facts, features, leaked)
+    draw_training(folder, CHOSEN_BY[data.target.kind], validate.best_step)
+    report.save(folder)
+    end_session(folder)
+    return report
+
+
+def _new_model(encoder: Encoder, options: FinetuneOptions, data: Data) -> PropertyModel:
+    """Put a new head on the encoder; proteins too long for it are refused."""
+    with seeded(options.seed):
+        model = PropertyModel(
+            encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
+            head=HeadOptions(options.channels, options.dropout),
+        )  # fmt: skip
+    sequences = data.examples.proteins.sequences
+    encoder.check_lengths([len(s) for s in sequences], range(len(sequences)))
+    model.to(chosen_device(options.device))
+    return model
+
+
+def _say_size(task: FinetuneTask, options: FinetuneOptions, steps: int) -> None:
+    trained = sum(p.numel() for p in task.parameters() if p.requires_grad)
+    print(
+        f"{trained:,} of {sum(p.numel() for p in task.parameters()):,} weights are trained, at "
+        f"most {steps:,} steps of {options.batch_size} rows",
+        flush=True,
+    )
+
+
+def _fit(
+    trainer: Trainer, task: FinetuneTask, source: StepSource, folder: Path, checkpoint: Path | None
+) -> None:
+    """Train, from the checkpoint if there is one, and go back to the best state."""
     task.train()
     with warnings.catch_warnings():
         # An encoder that stays as it is is not in training mode, and is not meant to be.
@@ -131,7 +157,6 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     # A kill may have come between the last checkpoint and the removal of an older one.
     keep_newest(folder / FOLDER)
     load_best(task, folder)
-    return _finish(options, data, model, adapted, facts, before, validate, features, leaked)
 
 
 def _trainer(
@@ -201,24 +226,16 @@ def _distances(
     return model.distances(sequences, max_tokens=options.max_tokens, progress=True)
 
 
-def _finish(
+def _test(
     options: FinetuneOptions,
     data: Data,
     model: PropertyModel,
-    adapted: Any,
     facts: dict[str, Any],
-    before: Record,
-    validate: Validate,
     features: Tensor | None,
     leaked: str,
 ) -> Report:
-    folder, metric = Path(options.out), CHOSEN_BY[data.target.kind]
-    model.eval()
-    # The adapter is small and of its own use; the folder's encoder has it merged.
-    facts = facts | {"best_step": validate.best_step, "versions": package_versions()}
-    record = before.followed_by(facts, seen_pairs(data))
-    model.learn_distances(_distances(model, options, data, features))
-    _export(model, adapted, folder / MODEL, record)
+    """Answer for the parts to test on, and write and draw what was answered."""
+    folder = Path(options.out)
     tests = data.partition.tests or ["valid"]
     own: Answers = {
         part: answers_on(model, data, part, options.max_tokens, features, progress=True)[0]
@@ -231,18 +248,16 @@ def _finish(
     report = report_of(options, data, methods, tests, facts)
     write_parts(folder / "parts.tsv", data.examples, data.partition)
     write_predictions(folder / "predictions.tsv", data.examples, data.partition, data.target, own)
-    draw_training(folder, metric, validate.best_step)
     for part in tests:
         labels = of_rows(data.examples.labels, data.partition.rows[part])
         name = "predictions.png" if part == tests[0] else f"predictions_{part}.png"
         title = f"{part}: {options.encoder}, {options.mode}"
         draw_predictions(folder / name, data.target, labels, own[part], title)
-    report.save(folder)
-    end_session(folder)
     return report
 
 
 def _export(model: PropertyModel, adapted: Any, folder: Path, record: Record) -> None:
+    # The adapter is small and of its own use; the folder's encoder has it merged.
     if adapted is None:
         model.save_pretrained(folder, record)
         return

@@ -18,6 +18,7 @@ from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.recipe import Blocks
 from lcplm_graph.heads.scored_pairs import ScoredPairs
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import one_thread
 
@@ -26,14 +27,13 @@ _BLOCK = 1 << 14
 # has some to spare, and what is left of the log-odds does not depend on the other pairs.
 _DIGITS = 9
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
 class _Scored(NamedTuple):
-    probability: Floats
-    spread: Floats
-    evidence: Floats
+    probability: FloatArray
+    spread: FloatArray
+    evidence: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class AskedProteins:
     trained: Bools
     interologs: Interologs
 
-    def probability(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+    def probability(self, pairs: Sequence[tuple[str, str]]) -> FloatArray:
         """Return the probability that each pair interacts, shape (n,)."""
         return self._scored(self._ends(pairs)).probability
 
@@ -104,7 +104,7 @@ class AskedProteins:
         spread = sure.probability(each, classes).std(axis=0)
         return _Scored(sure.probability(each.mean(axis=0), classes), spread, evidence)
 
-    def _log_odds(self, ends: IntArray) -> Floats:
+    def _log_odds(self, ends: IntArray) -> FloatArray:
         """Return the log-odds of members without a graph, shape (members, n)."""
         found = []
         parts = torch.from_numpy(ends).split(_BLOCK)

@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import finite, numbers, one_each
+from lcplm_graph.numeric import FloatArray, finite, numbers, one_each
 
 _CLASSES = 3
 # A class with fewer pairs of either label is calibrated as all pairs together.
 _FEW = 100
 # Where nothing was calibrated.
 _SUREST = 50.0
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Calibration:
         low, high = zip(*ends, strict=True)
         return cls(slope, offset, low, high)
 
-    def log_odds(self, scores: Any, classes: Any) -> Floats:
+    def log_odds(self, scores: Any, classes: Any) -> FloatArray:
         """Return calibrated log-odds; `scores` may have leading axes."""
         at = np.asarray(classes, np.int64) - 1
         score = numbers(scores, "scores")
@@ -96,7 +94,7 @@ class Calibration:
             raise InputError(f"scores of shape {score.shape} for classes of shape {at.shape}")
         return score * np.array(self.slope)[at] + np.array(self.offset)[at]
 
-    def probability(self, scores: Any, classes: Any) -> Floats:
+    def probability(self, scores: Any, classes: Any) -> FloatArray:
         """Return probabilities at the share of positives of the validation pairs, as sure as those.
 
         Far from the validation pairs several scores have one probability; rank by `log_odds`.
@@ -127,7 +125,7 @@ def class_masks(
     ]
 
 
-def _platt(score: Floats, label: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def _platt(score: FloatArray, label: npt.NDArray[np.bool_]) -> tuple[float, float]:
     spread = float(score.std())
     prior = float(np.log(max(label.sum(), 1) / max((~label).sum(), 1)))
     if spread == 0 or label.all() or not label.any():

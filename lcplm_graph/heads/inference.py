@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -17,6 +16,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link_model import LinkModel, as_blocks
 from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.recipe import BASE, Blocks
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray, adjacency, as_nodes
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.split import Split
@@ -24,8 +24,6 @@ from lcplm_graph.splits.split import Split
 _R = TypeVar("_R")
 _BLOCK = 64
 _HIDDEN = -np.inf
-
-Floats = npt.NDArray[np.float64]
 
 
 class Candidates(NamedTuple):
@@ -42,8 +40,8 @@ class Candidates(NamedTuple):
     """
 
     pairs: IntArray
-    probability: Floats
-    spread: Floats
+    probability: FloatArray
+    spread: FloatArray
 
 
 def partners_of(
@@ -140,7 +138,7 @@ def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) ->
     split = scores.split
     indptr, indices = adjacency(split.known, split.num_nodes)
 
-    def best(node: int) -> tuple[IntArray, Floats]:
+    def best(node: int) -> tuple[IntArray, FloatArray]:
         others = np.arange(node + 1, split.num_nodes)
         own = _calibrated(scores, node, others)
         known = indices[indptr[node] : indptr[node + 1]]
@@ -161,7 +159,7 @@ def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) ->
     return _named(scores, np.stack(np.divmod(keys, split.num_nodes), axis=1))
 
 
-def _highest(keys: IntArray, odds: Floats, top: int) -> tuple[IntArray, Floats]:
+def _highest(keys: IntArray, odds: FloatArray, top: int) -> tuple[IntArray, FloatArray]:
     kept = np.lexsort((keys, -odds))[:top]
     return keys[kept], odds[kept]
 
@@ -177,7 +175,7 @@ def _for_each(
                 yield found
 
 
-def _calibrated(scores: LinkScores, node: int, others: IntArray) -> Floats:
+def _calibrated(scores: LinkScores, node: int, others: IntArray) -> FloatArray:
     pairs = np.stack([np.full(len(others), node), others], axis=1)
     return scores.calibration.log_odds(scores.row(node, others), scores.split.classify(pairs))
 

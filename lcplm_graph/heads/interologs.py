@@ -10,6 +10,7 @@ from scipy import sparse
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.calibration import class_masks
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
 
 #: Of a model that does not look at relatives: what evidence adds to pairs of C1, C2 and C3.
@@ -17,8 +18,6 @@ NO_WEIGHT = (0.0, 0.0, 0.0)
 # What a standard deviation of the scores counts for at least, beside one of the evidence.
 _LEAST = 0.01
 _BLOCK = 4096
-
-Floats = npt.NDArray[np.float64]
 
 
 class Interologs:
@@ -71,7 +70,7 @@ class Interologs:
         interactions = self._relatives @ np.asarray(graph.sum(axis=1)).ravel()
         self._scale = 1 / np.sqrt(1 + interactions)
 
-    def of(self, pairs: IntArray) -> Floats:
+    def of(self, pairs: IntArray) -> FloatArray:
         """Return the evidence of pairs, shape (n,); the same in either order, to the last bit.
 
         Parameters
@@ -92,7 +91,7 @@ class Interologs:
             parts.append(np.sqrt(sums / 2 * (self._scale[i] * self._scale[j])))
         return np.concatenate(parts)
 
-    def row(self, protein: int, others: IntArray) -> Floats:
+    def row(self, protein: int, others: IntArray) -> FloatArray:
         """Return the evidence of one protein with others, shape (len(others),)."""
         others = as_nodes(others, len(self._scale), "others")
         [protein] = as_nodes([protein], len(self._scale), "proteins").tolist()
@@ -100,17 +99,17 @@ class Interologs:
         met = (self._relatives @ partners + self._partners @ own)[others]
         return np.sqrt(met / 2 * (self._scale[protein] * self._scale[others]))
 
-    def rows(self, proteins: IntArray) -> Floats:
+    def rows(self, proteins: IntArray) -> FloatArray:
         """Return the evidence of proteins with all proteins, shape (len(proteins), n)."""
         every = np.arange(len(self._scale))
         return np.stack([self.row(protein, every) for protein in np.asarray(proteins).tolist()])
 
-    def _met(self, i: IntArray, j: IntArray) -> Floats:
+    def _met(self, i: IntArray, j: IntArray) -> FloatArray:
         return np.asarray((self._partners[i] * self._relatives[j]).sum(axis=1)).ravel()
 
 
 def interolog_weights(
-    scores: Floats, evidence: Floats, labels: Any, classes: Any
+    scores: FloatArray, evidence: FloatArray, labels: Any, classes: Any
 ) -> tuple[float, ...]:
     """Choose what evidence adds to log-odds, for each of the classes C1, C2, C3.
 
@@ -132,7 +131,7 @@ def interolog_weights(
     return tuple(_weight(scores[own], evidence[own], label[own]) for own in masks)
 
 
-def _weight(scores: Floats, evidence: Floats, label: npt.NDArray[np.bool_]) -> float:
+def _weight(scores: FloatArray, evidence: FloatArray, label: npt.NDArray[np.bool_]) -> float:
     spread = scores.std(), evidence.std()
     if min(spread) == 0 or label.all() or not label.any():
         return 0.0

@@ -17,13 +17,12 @@ from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.interologs import NO_WEIGHT, Interologs
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
 from lcplm_graph.process import one_thread
 from lcplm_graph.splits.split import Split
 
 _BLOCK = 1024
-
-Floats = npt.NDArray[np.float64]
 
 
 class LinkScores:
@@ -77,7 +76,7 @@ class LinkScores:
         if any(member.between is not None for member in self.members):
             self.structure = PairStructure(split.message, split.num_nodes)
 
-    def log_odds(self, pairs: IntArray) -> Floats:
+    def log_odds(self, pairs: IntArray) -> FloatArray:
         """Return each member's log-odds, shape (members, n), not calibrated.
 
         A member that speaks only about new proteins has the mean of the others elsewhere, so that
@@ -103,7 +102,7 @@ class LinkScores:
             each = each + self._weights(pairs) * self.interologs.of(pairs)
         return each
 
-    def probability(self, pairs: IntArray) -> tuple[Floats, Floats]:
+    def probability(self, pairs: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return calibrated probabilities and the members' spread, both of shape (n,).
 
         The probability is that of the mean of the members' log-odds; the spread is the standard
@@ -118,7 +117,7 @@ class LinkScores:
         own = self.calibration.probability(each, classes)
         return self.calibration.probability(each.mean(axis=0), classes), own.std(axis=0)
 
-    def row(self, protein: int, others: IntArray) -> Floats:
+    def row(self, protein: int, others: IntArray) -> FloatArray:
         """Return mean log-odds of one protein with others, shape (len(others),).
 
         Raises
@@ -143,17 +142,17 @@ class LinkScores:
         pairs = np.stack([np.full(len(others), protein), others], axis=1)
         return mean + self._weights(pairs) * self.interologs.row(protein, others)
 
-    def _weights(self, pairs: IntArray) -> Floats:
+    def _weights(self, pairs: IntArray) -> FloatArray:
         """Return the weight of evidence for each pair, by its class."""
         return self._weight[self.split.classify(pairs) - 1]
 
-    def _heard(self, each: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+    def _heard(self, each: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
         """Give members that are silent about known proteins the mean of the others there."""
         if self._is_silent.any():
             each[np.ix_(self._is_silent, known)] = each[~self._is_silent][:, known].mean(axis=0)
         return each
 
-    def rows(self, proteins: IntArray) -> Floats:
+    def rows(self, proteins: IntArray) -> FloatArray:
         """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
         everyone = np.arange(self.split.num_nodes)
         return np.stack([self.row(protein, everyone) for protein in np.asarray(proteins).tolist()])
@@ -161,7 +160,7 @@ class LinkScores:
 
 def _in_blocks(
     score: Callable[[Tensor, Tensor | None], Tensor], asked: Tensor, between: Tensor | None
-) -> Floats:
+) -> FloatArray:
     """Score block by block, so that what lies between layers stays in the processor's cache."""
     parts = asked.split(_BLOCK)
     beside = [None] * len(parts) if between is None else between.split(_BLOCK)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 from torch import Tensor
@@ -27,6 +26,7 @@ from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.precision import load_in_precision
 from lcplm_graph.models.unlike import warn_of_unlike
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.digests import sequence_digests
 from lcplm_graph.strings import string_pairs
@@ -36,8 +36,6 @@ DEFAULT = "lcplm-2m-human"
 TRAINING = "training.safetensors"
 # Features of this many proteins are kept, 3 kB each for lcplm-1m.
 _KEPT = 20_000
-
-Floats = npt.NDArray[np.float64]
 
 
 class PPIScorer:
@@ -121,7 +119,7 @@ class PPIScorer:
 
     def score(
         self, pairs: Iterable[Sequence[str]], sequences: Mapping[str, str] | None = None
-    ) -> Floats:
+    ) -> FloatArray:
         """Return the probability that each pair interacts, shape (n,).
 
         Parameters
@@ -234,7 +232,7 @@ def _read_training(path: Path) -> tuple[list[str], IntArray]:
     return ids, pairs
 
 
-def distance(model: LinkModel, blocks: Blocks) -> Floats:
+def distance(model: LinkModel, blocks: Blocks) -> FloatArray:
     """Return how far proteins are from the training proteins: their mean squared feature."""
     recipe: Recipe = model.recipes[0]
     return model.members[0].gnn.scale.distance(recipe.features(blocks)).numpy()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from lcplm_graph.numeric import FloatArray
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class ScoredPairs:
     """
 
     names: list[tuple[str, str]]
-    probability: Floats
-    uncertainty: Floats
-    nearest_training_identity: Floats
+    probability: FloatArray
+    uncertainty: FloatArray
+    nearest_training_identity: FloatArray
     nearest_training_pair: list[tuple[str, str]]
     unlike_training: npt.NDArray[np.bool_]
-    interolog_evidence: Floats
+    interolog_evidence: FloatArray
     known: npt.NDArray[np.bool_]
 
     def rows(self, *, details: bool = False) -> list[tuple[Any, ...]]:

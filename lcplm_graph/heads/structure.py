@@ -11,6 +11,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import (
     IntArray,
     adjacency,
@@ -34,8 +35,6 @@ COLUMNS = (
     "known",
 )
 WIDTH = len(COLUMNS)
-
-Floats = npt.NDArray[np.float64]
 
 
 class PairStructure:
@@ -106,10 +105,10 @@ class PairStructure:
             sums = self._sums(np.stack([own, every], axis=1), every)
             yield torch.from_numpy(_columns(sums, self.degree[own], self.degree))
 
-    def _sums(self, pairs: IntArray, order: IntArray) -> Floats:
+    def _sums(self, pairs: IntArray, order: IntArray) -> FloatArray:
         return _sums(self._indptr, self._indices, self._weights, self._root, pairs, order)
 
-    def _through_own_edge(self, pairs: IntArray) -> Floats:
+    def _through_own_edge(self, pairs: IntArray) -> FloatArray:
         """Weigh the paths i-j-v-j, i-u-i-j and i-j-i-j, where the pair is an edge."""
         own = is_in(pair_keys(pairs, len(self.degree)), self._edges)
         i, j = pairs.T
@@ -127,11 +126,11 @@ def adamic_adar(degree: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _sums(
     indptr: IntArray,
     indices: IntArray,
-    weights: Floats,
-    root: Floats,
+    weights: FloatArray,
+    root: FloatArray,
     pairs: IntArray,
     order: IntArray,
-) -> Floats:
+) -> FloatArray:
     """Sum weights of common neighbours, and paths of length 3, over the neighbours of second ends.
 
     Pairs come in an order that keeps those of one first end together.  What lies around it is then
@@ -165,7 +164,9 @@ def _sums(
     return found
 
 
-def _columns(sums: Floats, di: npt.NDArray[Any], dj: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _columns(
+    sums: FloatArray, di: npt.NDArray[Any], dj: npt.NDArray[Any]
+) -> npt.NDArray[np.float32]:
     known = (di > 0) & (dj > 0)
     middle = np.sqrt(np.maximum(di, 1) * np.maximum(dj, 1))
     count, adamic, resources, paths = np.maximum(sums, 0).T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,14 +13,10 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.models.attached import call
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.core import LcPlmModel, as_asked, token_loss
+from lcplm_graph.models.names import MANY_LABELS, ONE_LABEL, REGRESSION, Problem
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.pretrained import LcPlmPreTrainedModel
 from lcplm_graph.tokens.packing import PackedTokens, pad_mask_to_cu_seqlens
-
-Problem = Literal["regression", "single_label_classification", "multi_label_classification"]
-REGRESSION: Problem = "regression"
-ONE_LABEL: Problem = "single_label_classification"
-MANY_LABELS: Problem = "multi_label_classification"
 
 
 @dataclass

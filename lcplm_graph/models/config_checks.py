@@ -12,6 +12,7 @@ import torch
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.io import warn_once
+from lcplm_graph.models.names import PROBLEMS
 
 _WIDTH, _DEPTH, _ROWS = 1 << 20, 1 << 14, 1 << 24
 _MOST_LABELS = 1 << 20
@@ -99,7 +100,6 @@ _SPELLED_ELSEWHERE = {
     "expand": 'ssm_cfg["expand"]',
 }
 """How other models call what is an option here."""
-_PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -251,8 +251,8 @@ def _check_ssm(options: Mapping[str, Any]) -> None:
 
 
 def _check_labels(config: Any) -> None:
-    if config.problem_type not in (None, *_PROBLEMS):
-        known = ", ".join(_PROBLEMS)
+    if config.problem_type not in (None, *PROBLEMS):
+        known = ", ".join(PROBLEMS)
         raise ConfigError(f"problem_type must be one of {known}, not {config.problem_type!r:.50}")
     for name in config.architectures or ():
         _check_type("architectures", name, str, "a list of strings")

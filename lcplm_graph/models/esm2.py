@@ -16,22 +16,21 @@ from lcplm_graph.models.checkpoints import (
     first_line,
     read_json,
     refuse_integers,
-    resolve_checkpoint,
     stored_shapes,
     stored_tensors,
 )
 from lcplm_graph.models.config_checks import Bounds, check_number
-from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.folder import ModelFolder, Record
+from lcplm_graph.models.from_transformers import PaddedEncoder, find_folder, load_whole
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.pooling import check_pool, pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
-from lcplm_graph.models.state_dicts import refuse_not_finite
-from lcplm_graph.tokens.packing import PackedTokens, pad, pad_mask_to_cu_seqlens
+from lcplm_graph.tokens.packing import PackedTokens
 
 if TYPE_CHECKING:
     from transformers import EsmForMaskedLM, EsmModel
 
+_TITLE = "ESM-2"
 _LAYER = re.compile(r"(?:^|\.)encoder\.layer\.(\d+)\.")
 # Predicts contacts from attention; the residue states do not depend on it.
 _NOT_NEEDED = "contact_head."
@@ -39,7 +38,7 @@ RELATION = "relation."
 """How the names of the relation decoder's weights begin."""
 
 
-class Esm2Encoder(Encoder):
+class Esm2Encoder(PaddedEncoder):
     """ESM-2 (Lin et al. 2023) through transformers.
 
     Parameters
@@ -71,15 +70,6 @@ class Esm2Encoder(Encoder):
         if model.config.position_embedding_type == "absolute":
             # Two positions are taken by <cls> and <eos>, and numbering starts after <pad>.
             self.max_length = model.config.max_position_embeddings - 4
-
-    def encode(self, packed: PackedTokens) -> Tensor:
-        """Return the last hidden states, shape (T, dim)."""
-        input_ids, mask = pad(packed)
-        states = self.model(input_ids, attention_mask=mask).last_hidden_state
-        return states.flatten(0, 1)[pad_mask_to_cu_seqlens(mask)[0]].float()
-
-    def _identity(self) -> str:
-        return self.model.config.to_json_string()
 
 
 class Esm2MaskedLM(Esm2Encoder):
@@ -161,41 +151,10 @@ def esm2_masked_lm(name: str, dtype: str | torch.dtype, options: dict[str, Any])
 def _load(
     model_class: Any, name: str, dtype: str | torch.dtype, options: dict[str, Any], **shape: Any
 ) -> tuple[Any, Path]:
-    source = name.removeprefix("esm2:")
-    try:
-        folder = resolve_checkpoint(source, **options)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{source}: no ESM-2 checkpoint to be had here ({error}); give a local folder, or "
-            "fetch it where there is a network"
-        ) from error
+    folder = find_folder(name.removeprefix("esm2:"), _TITLE, options)
     _check_config(folder)
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    # What is missing is refused below; the table that says so otherwise would come first.
-    logging.set_verbosity_error()
-    try:
-        loaded: Any = model_class.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True,
-            output_loading_info=True, ignore_mismatched_sizes=True, **shape,
-        )  # fmt: skip
-    except Exception as error:  # transformers raises many classes for a bad configuration
-        raise CheckpointError(
-            f"{folder}: not readable as an ESM-2 checkpoint ({first_line(error)})"
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-    model, info = loaded
-    missing = [key for key in info["missing_keys"] if _NOT_NEEDED not in key]
-    wrong = sorted({*missing, *(key for key, *_ in info["mismatched_keys"])})
-    if wrong:
-        raise CheckpointError(
-            f"{folder}: {len(wrong)} weights of ESM-2 are missing or of the wrong shape, the first "
-            f"{wrong[0]}; the files do not belong to this configuration"
-        )
-    refuse_not_finite(model.state_dict(), folder)
-    return model.eval(), folder
+    model = load_whole(model_class, folder, _TITLE, dtype, not_needed=_NOT_NEEDED, **shape)
+    return model, folder
 
 
 def _check_config(folder: Path) -> None:

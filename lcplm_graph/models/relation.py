@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
+
 
 class MemberLinear(nn.Module):
     """Linear layers of several members, applied side by side.
@@ -113,10 +115,15 @@ class RelationDecoder(nn.Module):
         ----------
         a, b : Tensor, shape=(members, p, channels)
         marker : Tensor, shape=(p,), optional
-            ``logit([EDGE]) - logit([NO_EDGE])`` of the markers between them in a stream.
+            `marker_log_odds` of the markers between them in a stream.
         """
         score = self.each(a, b).mean(0)
         return score if marker is None else score + self.marker_weight.float() * marker
+
+
+def marker_log_odds(logits: Tensor) -> Tensor:
+    """Return ``logit([EDGE]) - logit([NO_EDGE])`` in float32, (k,), from markers' logits (k, V)."""
+    return (logits[:, EDGE] - logits[:, NO_EDGE]).float()
 
 
 class Dropout:

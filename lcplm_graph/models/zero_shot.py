@@ -21,12 +21,12 @@ from lcplm_graph.models.encoders import (
 )
 from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.pooling import pool_spans
-from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.models.relation import RelationDecoder, marker_log_odds
 from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.process import reused_memory
 from lcplm_graph.strings import string_pairs
 from lcplm_graph.tokens.packing import PackedTokens, pack
-from lcplm_graph.tokens.vocabulary import EDGE, MASK, NO_EDGE, encode_residues, pair_walk
+from lcplm_graph.tokens.vocabulary import MASK, encode_residues, pair_walk
 
 Pairs = Sequence[tuple[str, str]]
 WAYS = ("decoder", "stream", "marker")
@@ -161,7 +161,7 @@ def _in_streams(
     def of_batch(packed: PackedTokens, markers: Tensor) -> Tensor:
         if decoder is None:
             at = packed.cu_seqlens[:-1].long() + markers
-            return _marker(encoder.logits(packed)[at])
+            return marker_log_odds(encoder.logits(packed)[at])
         a, b, marker = _states_and_marker(encoder, packed, markers)
         return decoder(decoder.embed(a), decoder.embed(b), marker)
 
@@ -206,11 +206,7 @@ def _states_and_marker(
     )
     pool = encoder.model.config.pool
     left, right = (pool_spans(output.hidden_states[-1], span, pool) for span in spans)
-    return left, right, _marker(output.logits[at])
-
-
-def _marker(logits: Tensor) -> Tensor:
-    return (logits[:, EDGE] - logits[:, NO_EDGE]).float()
+    return left, right, marker_log_odds(output.logits[at])
 
 
 def _stream(a: str, b: str, number: int) -> tuple[np.ndarray, int]:

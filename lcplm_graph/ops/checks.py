@@ -1,7 +1,7 @@
 """Checks of operands, shared by the kernels' public functions.
 
 They look at shapes, dtypes and devices only, which costs nothing and compiles; the values of
-`cu_seqlens` are checked inside the kernels' wrappers (`arrays.boundaries`).
+`cu_seqlens` are checked inside the kernels' wrappers (`arrays.streams_of`).
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from lcplm_graph.ops.vector_ir import LANES, v16
 
 FAST = {"contract", "nsz"}
 
+parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
+
 
 def _log1p_coefficients() -> list[float]:
     nodes = np.cos(np.pi * (np.arange(400) + 0.5) / 400) * 0.5 + 0.5

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import check_is_file
+from lcplm_graph.io import warn_once
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from lcplm_graph.datasets.base import PPIDataset
     from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.proteins.store import SequenceStore
 
@@ -57,3 +61,28 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
                 record=text,
             )
     return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
+def nodes_of(dataset: PPIDataset, asked: SequenceStore) -> np.ndarray:
+    """Return which protein of the graph has each sequence, -1 for none.
+
+    Genes may make the same protein and have other partners: the one of this name counts.
+    """
+    import numpy as np
+
+    nodes: dict[int, list[int]] = {}
+    for node, digest in enumerate(dataset.sequences.digests().tolist()):
+        nodes.setdefault(digest, []).append(node)
+    found, alike = [], []
+    for name, digest in zip(asked.ids, asked.digests().tolist(), strict=True):
+        same = nodes.get(digest, [-1])
+        named = [node for node in dataset.names.find(name) if node in same] if same[1:] else []
+        found.append((named or same)[0])
+        if len(same) > 1 and not named:
+            alike.append(f"{name}: {', '.join(dataset.sequences.ids[node] for node in same)}")
+    if alike:
+        warn_once(
+            f"{len(alike):,} of {len(asked):,} sequences are of several proteins of the graph, for "
+            f"example {alike[0]}; the edges of the first count; ask by name to choose"
+        )
+    return np.array(found, np.int64)

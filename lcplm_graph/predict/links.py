@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.io import warn_once
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
-from lcplm_graph.predict.asked import asked_proteins
+from lcplm_graph.predict.asked import asked_proteins, nodes_of
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once
 
 if TYPE_CHECKING:
-    import numpy as np
     from scipy import sparse
     from torch import Tensor
 
@@ -137,7 +135,7 @@ def partners(options: PartnersOptions) -> None:
     features = link_features(given.encoder, store, progress=True)
     _warn_of_unlike(given.model, features, store.ids)
     indptr, indices = adjacency(given.split.known, given.split.num_nodes)
-    nodes = _nodes_of(dataset, store)
+    nodes = nodes_of(dataset, store)
     names, symbols = _names(given.dataset)
     rows = []
     found = partners_of(
@@ -191,12 +189,13 @@ def _write(options: EdgesOptions, network: Network, given: _Trained, title: str,
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
-        facts: dict[str, Any] = {
+        facts = {
             "asked": what,
             "graph": options.graph,
             "encoder": given.encoder.name,
+            "table": options.out,
+            "training pairs": len(given.split.train),
         }
-        facts |= {"table": options.out, "training pairs": len(given.split.train)}
         print(f"report: {write_network_page(options.report, network, title, facts)}")
 
 
@@ -215,7 +214,6 @@ def _relatives_with(given: _Trained, asked: SequenceStore) -> sparse.csr_array |
 def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.evaluation.models import shown_name
     from lcplm_graph.features.relatives import relatives
-    from lcplm_graph.heads.fit_link import LINK_FIT
     from lcplm_graph.heads.link_model import LinkModel
     from lcplm_graph.heads.recipe import link_features
     from lcplm_graph.models.precision import load_in_precision
@@ -226,30 +224,51 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)
-    near = None
+    saved = None
     if options.head is not None:
-        model = LinkModel.load(options.head)
-        check_encoder(model, encoder, options.head)
-        if any(model.interolog_weight):
-            near = relatives(dataset.sequences, progress=True)
-    else:
-        near = relatives(dataset.sequences, progress=True) if options.homologues else None
-        fit = LINK_FIT.shown(options.steps, options.seed)
-        facts: dict[str, Any] = {"encoder": encoder.name, "fingerprint": encoder.fingerprint()}
-        facts |= {"precision": encoder.precision}
-        facts |= {"graph": options.graph, "split": split.fingerprint, "seed": options.seed}
-        made: dict[str, Any] = {"members": options.members, "conv": options.conv}
-        decides = {**facts, **made, "pool": encoder.pool, "homologues": options.homologues}
-        decides["weights"] = split.weights_sha256
-        model = trained_once(
-            LinkModel, dataset.sequences, fit, decides,
-            lambda: LinkModel.fit(
-                features, split, options=fit, facts=facts, relatives=near, **made
-            ),
-        )  # fmt: skip
+        saved = LinkModel.load(options.head)
+        check_encoder(saved, encoder, options.head)
+    looks = options.homologues if saved is None else any(saved.interolog_weight)
+    near = relatives(dataset.sequences, progress=True) if looks else None
+    model = saved or _fitted(options, dataset, split, encoder, features, near)
     if options.save_head is not None:
         print(f"model: {model.save(options.save_head)}")
     return _Trained(dataset, split, encoder, features, model, near)
+
+
+def _fitted(
+    options: EdgesOptions,
+    dataset: PPIDataset,
+    split: Split,
+    encoder: Encoder,
+    features: dict[str, Tensor],
+    near: sparse.csr_array | None,
+) -> LinkModel:
+    """Train a model, or take the one that an earlier command trained in the same way."""
+    from lcplm_graph.heads.fit_link import LINK_FIT
+    from lcplm_graph.heads.link_model import LinkModel
+
+    fit = LINK_FIT.shown(options.steps, options.seed)
+    facts: dict[str, Any] = {
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint(),
+        "precision": encoder.precision,
+        "graph": options.graph,
+        "split": split.fingerprint,
+        "seed": options.seed,
+    }
+    made: dict[str, Any] = {"members": options.members, "conv": options.conv}
+    decides = {
+        **facts,
+        **made,
+        "pool": encoder.pool,
+        "homologues": options.homologues,
+        "weights": split.weights_sha256,
+    }
+    return trained_once(
+        LinkModel, dataset.sequences, fit, decides,
+        lambda: LinkModel.fit(features, split, options=fit, facts=facts, relatives=near, **made),
+    )  # fmt: skip
 
 
 def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequence[str]) -> None:
@@ -257,31 +276,6 @@ def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequen
     from lcplm_graph.models.unlike import warn_of_unlike
 
     warn_of_unlike(distance(model, features), names)
-
-
-def _nodes_of(dataset: PPIDataset, asked: SequenceStore) -> np.ndarray:
-    """Return which protein of the graph has each sequence, -1 for none.
-
-    Genes may make the same protein and have other partners: the one of this name counts.
-    """
-    import numpy as np
-
-    nodes: dict[int, list[int]] = {}
-    for node, digest in enumerate(dataset.sequences.digests().tolist()):
-        nodes.setdefault(digest, []).append(node)
-    found, alike = [], []
-    for name, digest in zip(asked.ids, asked.digests().tolist(), strict=True):
-        same = nodes.get(digest, [-1])
-        named = [node for node in dataset.names.find(name) if node in same] if same[1:] else []
-        found.append((named or same)[0])
-        if len(same) > 1 and not named:
-            alike.append(f"{name}: {', '.join(dataset.sequences.ids[node] for node in same)}")
-    if alike:
-        warn_once(
-            f"{len(alike):,} of {len(asked):,} sequences are of several proteins of the graph, for "
-            f"example {alike[0]}; the edges of the first count; ask by name to choose"
-        )
-    return np.array(found, np.int64)
 
 
 def _names(dataset: Any) -> tuple[list[str], list[str]]:

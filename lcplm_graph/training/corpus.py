@@ -75,7 +75,7 @@ def open_corpus(
     DataError
         If a file is missing or not in its format, or a protein is in no cluster.
     """
-    path = _fasta_of(name)
+    path = fasta_of(name)
     folder = cache_root() / "corpora" / _key(path)
     facts_path, sequences = folder / "facts.json", folder / "sequences.arrow"
     with locked_folder(folder):
@@ -126,7 +126,16 @@ def one_of_each(groups: np.ndarray, seed: int) -> np.ndarray:
     return order[np.unique(groups[order], return_index=True)[1]]
 
 
-def _fasta_of(name: str) -> Path:
+def fasta_of(name: str) -> Path:
+    """Return the file of a corpus, which is downloaded if it is one of the catalogue's.
+
+    Raises
+    ------
+    ConfigError
+        If the name is not a corpus.
+    DataError
+        If there is no such file.
+    """
     kind, _, rest = name.partition(":")
     if kind == "fasta":
         path = Path(os.path.expanduser(rest))

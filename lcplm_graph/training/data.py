@@ -17,6 +17,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+(
+    ORDER_OF_BLOCKS, ORDER_IN_WINDOW, CROPS, MASKS_OF_WINDOWS, MASKS_OF_WALKS,
+    PAIRS, MASKS_OF_PAIRS, DROPOUT_MASKS, PAIRS_OF_A_FIT, FROZEN_PAIRS,
+) = range(10)  # fmt: skip
+"""What a run draws random numbers for; each follows the seed in its keys, so none share numbers."""
+
 
 class Hops(NamedTuple):
     """Masked relation markers of walks, and the proteins they stand between.

@@ -16,14 +16,12 @@ from lcplm_graph.models.relation import Dropout, RelationDecoder
 from lcplm_graph.process import one_thread, seeded
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
-from lcplm_graph.training.data import keyed_generator
+from lcplm_graph.training.data import DROPOUT_MASKS, PAIRS_OF_A_FIT, keyed_generator
 from lcplm_graph.training.optim import learning_rate_factor
 
 CHANNELS, MEMBERS = 128, 4
 """Width of the decoder, and how many networks it is the mean of."""
 DROPOUT = 0.2
-DROP = 7
-_DRAW = 8
 _HALF = 1024
 # Seeds of negatives for each seed of a fit.
 _BLOCKS = 1000
@@ -107,7 +105,7 @@ def _of_split(split: Split, steps: int, seed: int) -> Iterator[Labelled]:
 def _fit(
     decoder: RelationDecoder, bank: Tensor, known: Iterator[Labelled], steps: int, seed: int
 ) -> RelationDecoder:
-    rng = np.random.default_rng([seed, _DRAW])
+    rng = np.random.default_rng([seed, PAIRS_OF_A_FIT])
     optimizer = AdamW(decoder.parameters(), lr=3e-3, weight_decay=1e-2)
     factor = partial(learning_rate_factor, steps=steps, warmup=steps, schedule="cosine")
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -116,7 +114,7 @@ def _fit(
         for step, of_step in enumerate(bar):
             chosen, positive = draw_pairs(of_step, rng)
             labels = torch.from_numpy(positive).float()
-            dropout = Dropout(DROPOUT, keyed_generator(seed, DROP, step, 1))
+            dropout = Dropout(DROPOUT, keyed_generator(seed, DROPOUT_MASKS, step, 1))
             a, b = (decoder.embed(bank[chosen[:, side]], dropout) for side in (0, 1))
             each = decoder.each(a, b, dropout)
             loss = F.binary_cross_entropy_with_logits(each, labels.expand_as(each))

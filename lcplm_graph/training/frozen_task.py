@@ -18,7 +18,7 @@ from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.tokens.vocabulary import EDGE
-from lcplm_graph.training.data import Batch, Hops, Relations
+from lcplm_graph.training.data import FROZEN_PAIRS, Batch, Hops, Relations
 from lcplm_graph.training.esm2_graph import GraphModel
 from lcplm_graph.training.fit_decoder import NEGATIVES_FOR, draw_pairs, known_pairs
 from lcplm_graph.training.graphs import TrainGraph
@@ -27,8 +27,6 @@ from lcplm_graph.training.metrics import PAIR_COLUMNS, Evaluate, Logits
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.training.relation_task import RelationTask, give_decoder, give_marker_steps
 from lcplm_graph.training.walks import Pairs, held_out_pairs
-
-_DRAW = 9
 
 
 def frozen_task(
@@ -89,7 +87,7 @@ class PairBatches:
 
     def batch(self, index: int) -> Batch:
         """Return batch `index`."""
-        rng = np.random.default_rng([self.seed, _DRAW, index])
+        rng = np.random.default_rng([self.seed, FROZEN_PAIRS, index])
         pairs, labels = draw_pairs(self._known(index // NEGATIVES_FOR), rng)
         none = torch.empty(0, dtype=torch.int64)
         relations = Relations(

@@ -14,7 +14,7 @@ from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import CLS, EOS
 from lcplm_graph.training.esm2_graph import GraphModel
-from lcplm_graph.training.walks import FEWEST, Pairs
+from lcplm_graph.training.walks import Pairs, large_classes
 from lcplm_graph.walks.residues import ResidueTable
 
 PAIR_AUROC = "valid_pair_auroc"
@@ -33,11 +33,9 @@ class PairAurocs:
     def __init__(self, split: Split, pairs: Pairs) -> None:
         self.pairs = pairs
         classes = split.classify(pairs.nodes)
-        self.chosen = {PAIR_AUROC: np.ones(len(classes), bool)} | {
-            f"{PAIR_AUROC}_C{number}": own
-            for number in (1, 2, 3)
-            if np.bincount(pairs.is_edge[own := classes == number], minlength=2).min() >= FEWEST
-        }
+        large = large_classes(pairs.is_edge, classes)
+        self.chosen = {PAIR_AUROC: np.ones(len(classes), bool)}
+        self.chosen |= {f"{PAIR_AUROC}_C{number}": own for number, own in large.items()}
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class RunOptions(Protocol):
 
 
 _WALK_TOKENS = 1024
+_FIT_STEPS = 600
 _OF_WALKS = (
     "walk_length", "walk_tokens", "p", "q", "weighted", "negative_rate", "relation_rate",
     "relation_weight", "walk_share",
@@ -269,6 +270,13 @@ class Stage2Options(TrainOptions):
     def most_walk_tokens(self) -> int:
         """Most tokens of a walk."""
         return self.walk_tokens or min(_WALK_TOKENS, self.walk_batch_tokens)
+
+    @property
+    def fit_steps(self) -> int:
+        """Steps that the decoder is fitted before the first step."""
+        if self.decoder_steps is None:
+            return min(_FIT_STEPS, 2 * self.steps)
+        return self.decoder_steps
 
     def unused(self) -> list[str]:
         """Return the options that were given and do nothing, as they are typed."""

@@ -13,19 +13,12 @@ from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
-from lcplm_graph.models.relation import Dropout, RelationDecoder
+from lcplm_graph.models.relation import Dropout, RelationDecoder, marker_log_odds
 from lcplm_graph.process import seeded
 from lcplm_graph.tokens.packing import PackedTokens
-from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE
-from lcplm_graph.training.data import Batch, Hops, Relations, keyed_generator
+from lcplm_graph.training.data import DROPOUT_MASKS, Batch, Hops, Relations, keyed_generator
 from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
-from lcplm_graph.training.fit_decoder import (
-    CHANNELS,
-    DROP,
-    DROPOUT,
-    MEMBERS,
-    fit_decoder,
-)
+from lcplm_graph.training.fit_decoder import CHANNELS, DROPOUT, MEMBERS, fit_decoder
 from lcplm_graph.training.graphs import TrainGraph
 from lcplm_graph.training.held_out_pairs import HeldOutPairs
 from lcplm_graph.training.metrics import PAIR_COLUMNS, Logits
@@ -37,7 +30,6 @@ from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
 
 MOMENTUM = 0.02
 """Share that a step's states have in the running statistics."""
-_FIT_STEPS = 600
 
 
 def with_decoder(
@@ -91,9 +83,7 @@ def with_decoder(
     decoder = give_decoder(model, options.seed)
     give_marker_steps(model, options.marker_step)
     if not resumed:
-        steps = options.decoder_steps
-        steps = min(_FIT_STEPS, 2 * options.steps) if steps is None else steps
-        fit_decoder(decoder, bank, split, steps=steps, seed=options.seed)
+        fit_decoder(decoder, bank, split, steps=options.fit_steps, seed=options.seed)
     source = RelationBatches(
         walks,
         sampler,
@@ -186,7 +176,7 @@ class RelationTask(MaskedLMTask):
 
     def pair_scores(self, pooled: Tensor, relations: Relations, number: int) -> Tensor:
         """Sum up loss and hits over pairs whose partners come from the bank."""
-        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, DROP, number))
+        dropout = Dropout(DROPOUT, keyed_generator(self.options.seed, DROPOUT_MASKS, number))
         with torch.autocast(pooled.device.type, enabled=False):
             a = self.decoder.embed(pooled, dropout)[:, relations.left]
             b = self.decoder.embed(self.bank[relations.partners], dropout)
@@ -207,7 +197,7 @@ class RelationTask(MaskedLMTask):
                 self.decoder.embed(pool_spans(states, span, pool))  # type: ignore[arg-type]
                 for span in (hops.left, hops.right)
             )
-            marker = (logits[hops.at, EDGE] - logits[hops.at, NO_EDGE]).float()
+            marker = marker_log_odds(logits[hops.at])
             score = self.decoder(a, b, marker)
             loss = F.binary_cross_entropy_with_logits(score, hops.labels, reduction="sum")
         hits = (score.detach() > 0) == (hops.labels > 0)

@@ -19,7 +19,7 @@ from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.masking import IGNORE, mask_tokens
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import CLS, EOS
-from lcplm_graph.training.data import Batch, Relations, keyed_generator
+from lcplm_graph.training.data import MASKS_OF_PAIRS, PAIRS, Batch, Relations, keyed_generator
 from lcplm_graph.training.walks import MASK_RATE, WalkBatches
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.stream import MIN_SHARE
@@ -28,7 +28,6 @@ PARTNERS, NEGATIVES = 16, 2
 """Positive partners drawn for each protein of a batch, and negatives for each of them."""
 CLEAN = 0.75
 """Share of the single proteins that are not masked, and have partners."""
-_DRAW, _MASK = 5, 6
 _LEAST_TOKENS = MIN_SHARE + 2
 
 
@@ -141,7 +140,7 @@ class RelationBatches:
     def batch(self, index: int) -> Batch:
         """Return batch `index`."""
         walks, hops = self.walks.with_hops(index)
-        rng = np.random.default_rng([self.seed, _DRAW, index])
+        rng = np.random.default_rng([self.seed, PAIRS, index])
         nodes = self._draw(rng)
         packed = pack([self._tokens(node, rng) for node in nodes.tolist()])
         clean = rng.random(len(nodes)) < CLEAN
@@ -149,7 +148,7 @@ class RelationBatches:
         masked = mask_tokens(
             packed.input_ids,
             rate=MASK_RATE,
-            generator=keyed_generator(self.seed, _MASK, index),
+            generator=keyed_generator(self.seed, MASKS_OF_PAIRS, index),
         )
         whole = torch.from_numpy(np.repeat(clean, np.diff(packed.cu_seqlens.numpy())))
         drawn = self.sampler.pairs(rng, nodes[clean])

@@ -8,21 +8,20 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.models.relation import marker_log_odds
 from lcplm_graph.splits.split import Split
-from lcplm_graph.tokens.masking import IGNORE, mask_tokens
+from lcplm_graph.tokens.masking import IGNORE, is_relation, mask_tokens
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import EDGE, NO_EDGE, pair_walk
-from lcplm_graph.training.data import Batch, Hops, keyed_generator
+from lcplm_graph.training.data import MASKS_OF_WALKS, Batch, Hops, keyed_generator
 from lcplm_graph.training.metrics import Logits
 from lcplm_graph.training.module import means, score
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.stream import WalkSource
 
 MASK_RATE = 0.15
-_MASK = 4
 # An AUROC of fewer pairs of a kind says nothing.
 FEWEST = 20
 AUROC = "valid_relation_auroc"
@@ -76,7 +75,7 @@ class WalkBatches:
             packed.input_ids,
             rate=MASK_RATE,
             relation_rate=self.relation_rate,
-            generator=keyed_generator(self.seed, _MASK, index),
+            generator=keyed_generator(self.seed, MASKS_OF_WALKS, index),
         )
         asked = masked.labels[torch.from_numpy(walks.marker_positions)] != IGNORE
         before = np.flatnonzero(~walks.ends_stream)
@@ -143,6 +142,16 @@ def held_out_pairs(split: Split, count: int) -> Pairs:
     return Pairs(nodes[order], is_edge[order])
 
 
+def large_classes(is_edge: np.ndarray, classes: np.ndarray) -> dict[int, np.ndarray]:
+    """Return the mask of each class (1, 2, 3) that has enough pairs of both kinds for an AUROC."""
+    masks = {number: classes == number for number in (1, 2, 3)}
+    return {
+        number: own
+        for number, own in masks.items()
+        if np.bincount(is_edge[own], minlength=2).min() >= FEWEST
+    }
+
+
 class HeldOutWalks:
     """Evaluate stage 2 on walks of two proteins over held-out pairs.
 
@@ -177,12 +186,8 @@ class HeldOutWalks:
         classes = np.concatenate(
             [split.classify(part.nodes) for (split, _), part in zip(graphs, parts, strict=True)]
         )
-        self._of_class = {
-            f"{AUROC}_C{number}": chosen
-            for number in (1, 2, 3)
-            if np.bincount(self.pairs.is_edge[chosen := classes == number], minlength=2).min()
-            >= FEWEST
-        }
+        large = large_classes(self.pairs.is_edge, classes)
+        self._of_class = {f"{AUROC}_C{number}": chosen for number, chosen in large.items()}
         per_batch = max(1, max_tokens // (2 * share + 7))
         self.batches = [
             self._batch(share, first, per_batch)
@@ -211,7 +216,7 @@ class HeldOutWalks:
             labels = batch.labels.to(device)
             out = logits(batch.input_ids.to(device), batch.cu_seqlens.to(device))
             totals.append(score(out, labels).double().cpu())
-            margins.append(_margins(out, labels))
+            margins.append(marker_log_odds(out[is_relation(labels)]).cpu())
         result = {f"valid_{k}": v for k, v in means(torch.stack(totals).sum(0)).items()}
         margin, is_edge = torch.cat(margins).numpy(), self.pairs.is_edge
         result[AUROC] = float(roc_auc_score(is_edge, margin))
@@ -223,12 +228,6 @@ class HeldOutWalks:
     def columns(self) -> tuple[str, ...]:
         """Names of the figures; AUROCs by class of pair (C1, C2, C3) where there are any."""
         return (*COLUMNS, *self._of_class)
-
-
-def _margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Log-odds of an edge at each masked marker, in order."""
-    at = (labels == EDGE) | (labels == NO_EDGE)
-    return (logits[at, EDGE] - logits[at, NO_EDGE]).float().cpu()
 
 
 def _window(residues: ResidueTable, node: int, share: int, rng: np.random.Generator) -> np.ndarray:

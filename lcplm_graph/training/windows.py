@@ -23,12 +23,18 @@ from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import mask_tokens
 from lcplm_graph.tokens.packing import cu_seqlens_of
 from lcplm_graph.tokens.vocabulary import CLS, EOS, encode_residues
-from lcplm_graph.training.data import Batch, keyed_generator
+from lcplm_graph.training.data import (
+    CROPS,
+    MASKS_OF_WINDOWS,
+    ORDER_IN_WINDOW,
+    ORDER_OF_BLOCKS,
+    Batch,
+    keyed_generator,
+)
 
 BLOCK, BLOCKS_PER_WINDOW = 256, 64
 MIN_LENGTH = 8
 _OPEN_BINS = 32
-_ORDER, _WINDOW, _CROP, _MASK = range(4)
 _SHORTEST_VIEW = 0.7
 
 
@@ -142,7 +148,9 @@ class CorpusBatches:
             crops += self._crop(views, epoch)
         tokens = [np.concatenate([[CLS], ids, [EOS]]) for ids in crops]
         input_ids = torch.from_numpy(np.concatenate(tokens).astype(np.int64))
-        masked = mask_tokens(input_ids, generator=keyed_generator(self.seed, _MASK, index))
+        masked = mask_tokens(
+            input_ids, generator=keyed_generator(self.seed, MASKS_OF_WINDOWS, index)
+        )
         return Batch(
             masked.input_ids,
             cu_seqlens_of([len(ids) for ids in tokens]),
@@ -153,7 +161,7 @@ class CorpusBatches:
 
     def _crop(self, views: list[int], epoch: int) -> list[np.ndarray]:
         """Residue ids of one protein, or of two members at the same relative position."""
-        rng = np.random.default_rng([self.seed, _CROP, epoch, views[0]])
+        rng = np.random.default_rng([self.seed, CROPS, epoch, views[0]])
         position = rng.random()
         crops = []
         for row in views:
@@ -197,7 +205,7 @@ class CorpusBatches:
 
     def _make_block_order(self, epoch: int) -> np.ndarray:
         blocks = -(-self._units // BLOCK)
-        return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(blocks)
+        return np.random.default_rng([self.seed, ORDER_OF_BLOCKS, epoch]).permutation(blocks)
 
     def _make_window(self, epoch: int, window: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of a window, shuffled, (k, views), and the batch within the window of each."""
@@ -205,7 +213,7 @@ class CorpusBatches:
         blocks = self._block_order(epoch)[at : at + BLOCKS_PER_WINDOW]
         units = (blocks[:, None] * BLOCK + np.arange(BLOCK)).ravel()
         units = units[units < self._units]
-        rng = np.random.default_rng([self.seed, _WINDOW, epoch, window])
+        rng = np.random.default_rng([self.seed, ORDER_IN_WINDOW, epoch, window])
         if self._members is None:
             rows = rng.permutation(units[self.is_training[units]])[:, None]
         else:

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from lcplm_graph.ops.random_walk.cpu import mix64, walk_stream
+from lcplm_graph.ops.random_walk.cpu import UNIT, mix64, walk_stream
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE
-
-UNIT = 2.0**-53
 
 
 @njit(cache=True, nogil=True)

@@ -64,7 +64,7 @@ class WalkShard:
         key = json.dumps([_FORMAT, options], sort_keys=True)
         folder = cache_root() / "walks" / hashlib.sha256(key.encode()).hexdigest()[:32]
         with locked_folder(folder):
-            if not (folder / FACTS).is_file() or not _is_of(folder, raw_states(name)):
+            if not (folder / FACTS).is_file() or not is_of(folder, raw_states(name)):
                 _convert(folder, options, q)
         return cls(folder)
 
@@ -115,7 +115,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _is_of(folder: Path, raw: dict[str, list[int]]) -> bool:
+def is_of(folder: Path, raw: dict[str, list[int]]) -> bool:
     """Whether a shard was made of raw files as they are; files that are gone are not asked."""
     before = _facts(folder)["files"]
     return all(before.get(name, state) == state for name, state in raw.items())

@@ -19,9 +19,9 @@ from lcplm_graph.evaluation.guard import check_encoder
 from lcplm_graph.evaluation.link import (
     ClassPairs,
     LinkOptions,
-    _decided,
     evaluate_link,
     labelled_pairs,
+    probability_metrics,
 )
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.evaluation.scorers import Scorer, link_scorers, model_scorer
@@ -204,7 +204,7 @@ def test_one_half_is_a_yes_here_and_for_fine_tuned_models():
     pairs, labels = np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([True, True, False, False])
     split = Split("C1", 4, pairs[:1], pairs[:1], pairs[1:], [1] * 3)
     scores = np.array([0.0, 0.0, 0.0, -1.0])
-    found = _decided(ClassPairs("C1", pairs, labels), scores, split, Calibration())
+    found = probability_metrics(ClassPairs("C1", pairs, labels), scores, split, Calibration())
     own = measure(Target("binary", ("no", "yes")), labels, 1 / (1 + np.exp(-scores)))
     assert found["accuracy"] == own["accuracy"] == 0.75
     assert found["mcc"] == own["mcc"] > 0

@@ -13,7 +13,7 @@ import pytest
 from lcplm_graph import load_encoder, score
 from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.evaluation.bootstrap import Interval
-from lcplm_graph.evaluation.guard import _own_command, check_encoder
+from lcplm_graph.evaluation.guard import check_encoder, own_command
 from lcplm_graph.evaluation.network_page import write_network_page
 from lcplm_graph.evaluation.page import conclusions, write_page
 from lcplm_graph.evaluation.plots import draw_roc_pr
@@ -153,13 +153,13 @@ def test_a_leakage_refusal_prints_the_command_of_the_encoders_own_split() -> Non
     command = (
         "lcplm evaluate link --graph string_human_core --encoder runs/s2 --split node --seed 7"
     )
-    assert _own_command(encoder).endswith(command)
+    assert own_command(encoder).endswith(command)
     # Of two trainings neither split alone is right.
     encoder.record = Record(facts | {"history": [facts]})
-    assert _own_command(encoder) == ""
+    assert own_command(encoder) == ""
     # As a real record has it, and the command it gives is right.
     encoder = load_encoder("lcplm-g-2m")
-    words = shlex.split(_own_command(encoder).split(": ", 1)[1])
+    words = shlex.split(own_command(encoder).split(": ", 1)[1])
     assert words[words.index("--encoder") + 1] == "lcplm-g-2m"
     given = {name: words[words.index(f"--{name}") + 1] for name in ("graph", "split", "seed")}
     dataset = load_graph(given["graph"])

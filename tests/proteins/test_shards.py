@@ -12,7 +12,7 @@ from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.proteins.shards import content_sha256, sequence_files, store_sequences
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tasks.structures import read_chains
-from lcplm_graph.training.corpus import _fasta_of
+from lcplm_graph.training.corpus import fasta_of
 
 
 def write(path, ids, sequences, **more):
@@ -76,7 +76,7 @@ def test_a_pipe_is_called_a_pipe(tmp_path):
         read_known,
         read_chains,
         lambda path: asked_proteins([str(path)], dict),
-        lambda path: _fasta_of(f"fasta:{path}"),
+        lambda path: fasta_of(f"fasta:{path}"),
     )
     for read in readers:
         with pytest.raises(DataError, match="this is a pipe or a device, which cannot be read"):

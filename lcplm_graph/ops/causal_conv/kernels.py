@@ -6,11 +6,11 @@ All arrays are flat float32; weights are (K, E); ``ld_x`` is the distance betwee
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from lcplm_graph.ops import simd
 from lcplm_graph.ops.causal_conv.steps import add_scaled_reversed, dot, dot_reversed, push
-from lcplm_graph.ops.simd import FAST, load_states, store_states, zeros_like
+from lcplm_graph.ops.simd import load_states, parallel_kernel, store_states, zeros_like
 from lcplm_graph.ops.vector_ir import LANES
 
 ROWS = 256
@@ -18,8 +18,6 @@ ROWS = 256
 
 AHEAD = 8
 """Steps by which the backward pass prefetches rows."""
-
-parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
 @parallel_kernel

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from lcplm_graph.ops import simd
-from lcplm_graph.ops.simd import FAST
+from lcplm_graph.ops.simd import parallel_kernel
 from lcplm_graph.ops.vector_ir import LANES
 
 ROWS = 64
 """Rows of one forward job."""
 
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
-
-parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
 @parallel_kernel

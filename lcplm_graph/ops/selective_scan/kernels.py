@@ -27,6 +27,7 @@ from lcplm_graph.ops.simd import (
     FAST,
     add_to,
     load_states,
+    parallel_kernel,
     splat_states,
     store_states,
 )
@@ -116,7 +117,6 @@ class Gradients(NamedTuple):
 
 
 part_of_kernel = njit(fastmath=FAST, nogil=True)
-parallel_kernel = njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 
 
 @njit(inline="always")
