@@ -14,6 +14,7 @@ from torch import Tensor
 from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
+from lcplm_graph.heads.link_scores import heard, speakers
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.recipe import Blocks
@@ -99,19 +100,21 @@ class AskedProteins:
         classes = 3 - self.trained[ends].sum(axis=1)
         evidence = self.interologs.of(ends).round(_DIGITS)
         weight = np.array(self.model.interolog_weight)[classes - 1]
-        each = self._log_odds(ends) + weight * evidence
+        each = self._log_odds(ends, classes) + weight * evidence
         sure = self.model.calibration
         spread = sure.probability(each, classes).std(axis=0)
         return _Scored(sure.probability(each.mean(axis=0), classes), spread, evidence)
 
-    def _log_odds(self, ends: IntArray) -> FloatArray:
+    def _log_odds(self, ends: IntArray, classes: IntArray) -> FloatArray:
         """Return the log-odds of members without a graph, shape (members, n)."""
-        found = []
-        parts = torch.from_numpy(ends).split(_BLOCK)
+        speaks = speakers([recipe.classes for recipe in self.model.recipes])
+        each = np.zeros((len(speaks), len(ends)))
         with torch.inference_mode(), one_thread():
-            for member, h in zip(self.model.members, self.states, strict=True):
-                found.append(torch.cat([member.decode(h, part) for part in parts]).numpy())
-        return np.stack(found).round(_DIGITS)
+            for k, (member, h) in enumerate(zip(self.model.members, self.states, strict=True)):
+                own = speaks[k, classes - 1]
+                parts = torch.from_numpy(ends[own]).split(_BLOCK)
+                each[k, own] = torch.cat([member.decode(h, part) for part in parts]).numpy()
+        return heard(each, speaks, classes).round(_DIGITS)
 
 
 def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:

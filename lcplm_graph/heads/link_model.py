@@ -190,9 +190,9 @@ class LinkModel:
             (member, recipe.features(blocks))
             for member, recipe in zip(self.members, self.recipes, strict=True)
         ]
-        new_only = [recipe.new_only for recipe in self.recipes]
+        classes = [recipe.classes for recipe in self.recipes]
         return LinkScores(
-            heads, split, self.calibration, new_only, interologs, self.interolog_weight
+            heads, split, self.calibration, classes, interologs, self.interolog_weight
         )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

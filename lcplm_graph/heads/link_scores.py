@@ -16,6 +16,7 @@ from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.interologs import NO_WEIGHT, Interologs
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.recipe import EVERY_CLASS
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
@@ -36,8 +37,8 @@ class LinkScores:
     split : Split
         Its message edges are used.
     calibration : Calibration
-    new_only : sequence of bool, optional
-        Members that speak only about pairs of two proteins without edges, see `Recipe`.
+    classes : sequence of tuple of int, optional
+        Of pairs that each member speaks about, see `Recipe`; by default all.
     interologs : Interologs, optional
         Evidence that is added to the log-odds of every member.
     interolog_weight : sequence of float
@@ -49,7 +50,7 @@ class LinkScores:
         heads: Sequence[tuple[LinkPredictor, Tensor]],
         split: Split,
         calibration: Calibration = Calibration(),  # noqa: B008
-        new_only: Sequence[bool] | None = None,
+        classes: Sequence[tuple[int, ...]] | None = None,
         interologs: Interologs | None = None,
         interolog_weight: Sequence[float] = NO_WEIGHT,
     ) -> None:
@@ -61,9 +62,7 @@ class LinkScores:
         # Several threads may ask at the same time; none changes the mode of another's members.
         self.members = [copy.deepcopy(member).eval() for member, _ in heads]
         self.split, self.calibration = split, calibration
-        silent = np.array(new_only or [False] * len(heads), bool)
-        # If all are of that kind, all speak about all pairs.
-        self._is_silent = silent & ~silent.all()
+        self._speaks = speakers(classes or [EVERY_CLASS] * len(heads))
         self.interologs, self._weight = interologs, np.array(interolog_weight, np.float64)
         self.known = np.zeros(split.num_nodes, bool)
         self.known[split.message.ravel()] = True
@@ -79,8 +78,8 @@ class LinkScores:
     def log_odds(self, pairs: IntArray) -> FloatArray:
         """Return each member's log-odds, shape (members, n), not calibrated.
 
-        A member that speaks only about new proteins has the mean of the others elsewhere, so that
-        the mean of all is theirs.
+        A member that does not speak about a pair has the mean of those who do, so that the mean of
+        all is theirs.
 
         Raises
         ------
@@ -97,7 +96,7 @@ class LinkScores:
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
-        each = self._heard(each, self.known[pairs[:, 0]] | self.known[pairs[:, 1]])
+        heard(each, self._speaks, 3 - self.known[pairs].sum(axis=1))
         if self.interologs is not None:
             each = each + self._weights(pairs) * self.interologs.of(pairs)
         return each
@@ -130,13 +129,14 @@ class LinkScores:
         chosen, between = torch.from_numpy(others), None
         if self.structure is not None:
             between = next(self.structure.rows(np.array([protein])))[chosen]
-        known = self.known[protein] | self.known[others]
+        classes = 3 - (self.known[others].astype(np.int64) + self.known[protein])
+        says = np.asarray(self._speaks[:, classes - 1].any(axis=1))
         each = np.zeros((len(self.members), len(others)))
         with torch.inference_mode(), one_thread():
             for k, (member, h) in enumerate(zip(self.members, self.states, strict=True)):
-                if not (self._is_silent[k] and known.all()):
+                if says[k]:
                     each[k] = _in_blocks(partial(member.row, h, protein), chosen, between)
-        mean = self._heard(each, known).mean(axis=0)
+        mean = heard(each, self._speaks, classes).mean(axis=0)
         if self.interologs is None:
             return mean
         pairs = np.stack([np.full(len(others), protein), others], axis=1)
@@ -146,16 +146,34 @@ class LinkScores:
         """Return the weight of evidence for each pair, by its class."""
         return self._weight[self.split.classify(pairs) - 1]
 
-    def _heard(self, each: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
-        """Give members that are silent about known proteins the mean of the others there."""
-        if self._is_silent.any():
-            each[np.ix_(self._is_silent, known)] = each[~self._is_silent][:, known].mean(axis=0)
-        return each
-
     def rows(self, proteins: IntArray) -> FloatArray:
         """Return mean log-odds of proteins with all proteins, shape (b, num_nodes)."""
         everyone = np.arange(self.split.num_nodes)
         return np.stack([self.row(protein, everyone) for protein in np.asarray(proteins).tolist()])
+
+
+def speakers(classes: Sequence[tuple[int, ...]]) -> npt.NDArray[np.bool_]:
+    """Tell which members speak about C1, C2 and C3, shape (members, 3): all, where none would."""
+    speaks = np.array([[number in own for number in EVERY_CLASS] for own in classes], bool)
+    return speaks | ~speaks.any(axis=0)
+
+
+def heard(each: FloatArray, speaks: npt.NDArray[np.bool_], classes: IntArray) -> FloatArray:
+    """Give members that are silent about a class the mean of the others there, in place.
+
+    Parameters
+    ----------
+    each : ndarray, shape=(members, n)
+    speaks : ndarray, dtype=bool, shape=(members, 3)
+        From `speakers`.
+    classes : ndarray, dtype=int64, shape=(n,)
+        1, 2 or 3, of the pairs.
+    """
+    for number, says in zip(EVERY_CLASS, speaks.T, strict=True):
+        own = classes == number
+        if own.any() and not says.all():
+            each[np.ix_(~says, own)] = each[np.ix_(says, own)].mean(axis=0)
+    return each
 
 
 def _in_blocks(

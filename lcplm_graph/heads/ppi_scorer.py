@@ -20,7 +20,7 @@ from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.names import KnownProteins
 from lcplm_graph.heads.nearest import NearestPairs
-from lcplm_graph.heads.recipe import WIDE, Blocks, Recipe, wide_blocks
+from lcplm_graph.heads.recipe import Blocks, Recipe, pooling_of, wide_blocks
 from lcplm_graph.heads.scored_pairs import ScoredPairs
 from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.encoders import Encoder
@@ -34,7 +34,7 @@ from lcplm_graph.strings import string_pairs
 SCORERS_DIR = Path(__file__).parent / "weights"
 DEFAULT = "lcplm-2m-human"
 TRAINING = "training.safetensors"
-# Features of this many proteins are kept, 3 kB each for lcplm-1m.
+# Features of this many proteins are kept, 12 kB each for lcplm-2m.
 _KEPT = 20_000
 
 
@@ -204,15 +204,16 @@ class PPIScorer:
 
     def _features(self, sequences: list[str], progress: bool) -> Blocks:
         """Return the blocks of sequence-only members, float64; proteins are embedded one by one."""
+        pool = pooling_of(self.model.recipes)
         new = [sequence for sequence in sequences if sequence not in self._rows]
         if new and len(self._rows) + len(new) > _KEPT:
             self._rows, new = {}, sequences
         # With others in its batch a protein's features would differ in their last bits.
-        made = self.encoder.embed(new, WIDE, max_tokens=1, progress=progress) if new else ()
+        made = self.encoder.embed(new, pool, max_tokens=1, progress=progress) if new else ()
         self._rows.update(zip(new, made, strict=True))
         rows = [self._rows[sequence] for sequence in sequences]
-        wide = torch.stack(rows) if rows else torch.empty(0, 4 * self.encoder.dim)
-        return wide_blocks(wide.double())
+        wide = torch.stack(rows) if rows else self.encoder.embed([], pool)
+        return wide_blocks(wide.double(), self.encoder.dim)
 
 
 def _read_training(path: Path) -> tuple[list[str], IntArray]:

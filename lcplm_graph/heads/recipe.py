@@ -25,6 +25,7 @@ _LETTERS = 20
 WIDE = "mean_std_max_min"
 #: The same and `PARTS`.
 WIDE_PARTS = "mean_std_max_min_parts"
+EVERY_CLASS, NEW_ONLY = (1, 2, 3), (3,)
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Recipe:
     decoder : str
     head : str
         Class of the member, see `link_head`.
-    new_only : bool
-        Whether it speaks only about pairs of two proteins without edges.
+    classes : tuple of int
+        Of the pairs that it speaks about: C1, C2, C3 of two, one, no protein with edges.
     """
 
     conv: str = "none"
@@ -54,7 +55,7 @@ class Recipe:
     gated: str = ""
     decoder: str = "hadamard-mlp"
     head: str = "link"
-    new_only: bool = False
+    classes: tuple[int, ...] = EVERY_CLASS
 
     def features(self, blocks: Blocks) -> Tensor:
         """Put the blocks side by side, the gated one last."""
@@ -81,8 +82,12 @@ class Recipe:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Recipe:
-        """Undo `as_dict`."""
-        return cls(**{**values, "blocks": tuple(values["blocks"])})
+        """Undo `as_dict`; until 0.2 a member was for pairs of new proteins, or for all."""
+        known = dict(values)
+        new_only = known.pop("new_only", False)
+        known.setdefault("classes", NEW_ONLY if new_only else EVERY_CLASS)
+        tuples = {name: tuple(known[name]) for name in ("blocks", "classes")}
+        return cls(**{**known, **tuples})
 
 
 #: Kinds of members where proteins have edges.  For two new proteins a plain head is as good as the
@@ -90,7 +95,7 @@ class Recipe:
 WITH_GRAPH = (
     Recipe(conv="GraphSAGE", structure=True),
     Recipe(structure=True, blocks=(BASE, COMPOSITION), gated=DIPEPTIDES),
-    Recipe(new_only=True),
+    Recipe(classes=NEW_ONLY),
 )
 #: Head of members that look at `PARTS`.
 CROSS = "cross"
@@ -98,10 +103,15 @@ CROSS = "cross"
 SEQUENCE_ONLY = (Recipe(blocks=(BASE, EXTREMES)), Recipe(blocks=(BASE, PARTS), head=CROSS))
 
 
-def wide_blocks(wide: Tensor) -> dict[str, Tensor]:
-    """Divide features of the pooling `WIDE`, shape (n, 4 dim), into two blocks."""
-    base, extremes = wide.chunk(2, dim=1)
-    return {BASE: base, EXTREMES: extremes}
+def wide_blocks(wide: Tensor, dim: int) -> dict[str, Tensor]:
+    """Divide features of the pooling `WIDE` or `WIDE_PARTS` of an encoder into blocks."""
+    base, extremes, parts = wide.tensor_split((2 * dim, 4 * dim), dim=1)
+    return {BASE: base, EXTREMES: extremes, **({PARTS: parts} if parts.shape[1] else {})}
+
+
+def pooling_of(kinds: Sequence[Recipe]) -> str:
+    """Return the pooling that has all blocks of members without a graph."""
+    return WIDE_PARTS if any(PARTS in kind.blocks for kind in kinds) else WIDE
 
 
 def serving(kinds: Sequence[Recipe], blocks: Blocks) -> tuple[Recipe, ...]:
@@ -133,11 +143,9 @@ def link_features(
     if isinstance(encoder, CompositionEncoder) or pool != "mean_std":
         return {BASE: cached_embeddings(encoder, sequences, pool, progress=progress)}
     wide = cached_embeddings(encoder, sequences, WIDE_PARTS if parts else WIDE, progress=progress)
-    wide, stretches = wide.tensor_split((4 * encoder.dim,), dim=1)
     letters = cached_embeddings(load_encoder("dipeptide"), sequences, progress=progress)
     return {
-        **wide_blocks(wide),
-        **({PARTS: stretches} if parts else {}),
+        **wide_blocks(wide, encoder.dim),
         COMPOSITION: letters[:, :_LETTERS],
         DIPEPTIDES: letters[:, _LETTERS:],
     }

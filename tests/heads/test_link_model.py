@@ -16,8 +16,18 @@ from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.inference import partners_of
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link import LinkPredictor
-from lcplm_graph.heads.link_model import LinkModel, LinkScores
-from lcplm_graph.heads.recipe import BASE, COMPOSITION, DIPEPTIDES, EXTREMES, PARTS, Recipe
+from lcplm_graph.heads.link_model import LinkModel
+from lcplm_graph.heads.link_scores import LinkScores, heard, speakers
+from lcplm_graph.heads.recipe import (
+    BASE,
+    COMPOSITION,
+    DIPEPTIDES,
+    EVERY_CLASS,
+    EXTREMES,
+    NEW_ONLY,
+    PARTS,
+    Recipe,
+)
 from lcplm_graph.heads.structure import COLUMNS, PairStructure
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.pairs import pair_hashes
@@ -149,7 +159,7 @@ def test_members_take_turns_and_a_saved_model_says_the_same(tmp_path):
     )
     assert [recipe.conv for recipe in model.recipes] == ["GraphSAGE", "none", "none"]
     assert [recipe.gated for recipe in model.recipes] == ["", DIPEPTIDES, ""]
-    assert [recipe.new_only for recipe in model.recipes] == [False, False, True]
+    assert [recipe.classes for recipe in model.recipes] == [EVERY_CLASS, EVERY_CLASS, NEW_ONLY]
     # These features say nothing, so that calibration would leave nothing to compare.
     model.calibration = Calibration()
     pairs = split.positives("valid")
@@ -179,7 +189,7 @@ def test_a_member_for_new_proteins_changes_no_answer_about_known_ones():
     split = Split("C1", 6, edges, edges, edges[:0], [])
     heads = [(LinkPredictor(4, channels=8, conv="none").eval(), torch.randn(6, 4)) for _ in "abc"]
     pairs = np.array([[0, 1], [0, 4], [4, 5], [3, 4]])
-    with_it = LinkScores(heads, split, new_only=[False, False, True])
+    with_it = LinkScores(heads, split, classes=[EVERY_CLASS, EVERY_CLASS, NEW_ONLY])
     all_of_them = LinkScores(heads, split).log_odds(pairs).mean(axis=0)
     others = LinkScores(heads[:2], split).log_odds(pairs).mean(axis=0)
     found = with_it.log_odds(pairs).mean(axis=0)
@@ -188,6 +198,22 @@ def test_a_member_for_new_proteins_changes_no_answer_about_known_ones():
     assert (found[2:] != others[2:]).all()
     for pair, score in zip(pairs, found, strict=True):
         assert with_it.row(pair[0], pair[1:])[0] == pytest.approx(score)
+
+
+def test_members_that_are_silent_about_known_pairs_have_the_mean_of_the_others_there():
+    speaks = speakers([EVERY_CLASS, (2, 3), (3,), EVERY_CLASS])
+    each = np.array([[1.0, 1, 1], [2, 2, 2], [4, 4, 4], [5, 5, 5]])
+    found = heard(each, speaks, np.array([1, 3, 2]))
+    assert found.tolist() == [[1, 1, 1], [3, 2, 2], [3, 4, 8 / 3], [5, 5, 5]]
+    # Where nobody would speak, all do.
+    assert speakers([(3,), (2, 3)]).tolist() == [[True, False, True], [True, True, True]]
+
+
+def test_recipes_of_older_models_are_read():
+    old = Recipe().as_dict()
+    del old["classes"]
+    assert Recipe.of({**old, "new_only": True}) == Recipe(classes=NEW_ONLY)
+    assert Recipe.of({**old, "new_only": False}) == Recipe.of(old) == Recipe()
 
 
 def test_pairs_of_new_proteins_alone_need_no_graph():
