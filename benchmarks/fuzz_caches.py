@@ -28,7 +28,7 @@ from lcplm_graph.features.job_folder import JobFolder
 from lcplm_graph.features.store import FeatureStore
 from lcplm_graph.files.content import is_whole, other_format, rubbish
 from lcplm_graph.files.download import read_record
-from lcplm_graph.files.transport import _Before as Before
+from lcplm_graph.files.transport import Before
 from lcplm_graph.proteins.digests import wide_digests
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split

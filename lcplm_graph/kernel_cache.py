@@ -19,7 +19,7 @@ def find_kernel_cache() -> None:
 
     Without any it refuses to define a kernel.  Called before the first one is.
     """
-    if os.environ.get(_VARIABLE) or any(map(_can_write, _usual_places())):
+    if os.environ.get(_VARIABLE) or any(map(can_write, _usual_places())):
         return
     # Not a folder known by its name: Numba runs what it finds there.
     folder = tempfile.TemporaryDirectory(prefix="lcplm-graph-numba-")
@@ -42,7 +42,8 @@ def _usual_places() -> list[Path]:
     return [Path(__file__).parent, Path(home) / "numba"]
 
 
-def _can_write(folder: Path) -> bool:
+def can_write(folder: Path) -> bool:
+    """Whether a folder can be written, or made and then written."""
     # Path.exists raises where a folder may not be looked into, as another user's home.
     there = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     return os.access(there, os.W_OK | os.X_OK)

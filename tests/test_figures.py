@@ -61,7 +61,7 @@ def test_equal_curves_show_between_each_others_dashes() -> None:
     curves |= {"lcplm-2m": (labels, better), "lcplm-2m, link model": (labels, better[::-1])}
     curves |= {f"more {i}": (labels, -better) for i in range(2)}
     axis = panels(new_figure(4, 4), 1, 1)[0, 0]
-    plots._roc(axis, curves)
+    plots.draw_roc(axis, curves)
     styles = [(line.get_color(), line.get_linestyle(), line.get_zorder()) for line in axis.lines]
     assert len(set(styles)) == len(styles)
     drawn = {line.get_label().split("  ")[0]: line for line in axis.lines}
@@ -78,7 +78,7 @@ def test_names_of_curves_stand_below_the_panel() -> None:
     labels = np.arange(40) < 20
     figure = new_figure(4, 5)
     axis = panels(figure, 1, 1)[0, 0]
-    plots._precision_recall(axis, {"degree": (labels, labels * 1.0)}, 10)
+    plots.draw_precision_recall(axis, {"degree": (labels, labels * 1.0)}, 10)
     figure.draw_without_rendering()
     box = axis.get_legend().get_window_extent()
     assert box.y0 >= 0 and box.y1 < axis.get_window_extent().y0

@@ -52,7 +52,7 @@ def test_a_home_that_may_not_be_looked_into_is_none(nowhere, monkeypatch, tmp_pa
 
     real = os.stat
     monkeypatch.setattr(os, "stat", refused)
-    assert not kernel_cache._can_write(tmp_path / "file" / "x")
+    assert not kernel_cache.can_write(tmp_path / "file" / "x")
 
 
 def test_a_command_names_the_path_that_may_not_be_used(capsys):

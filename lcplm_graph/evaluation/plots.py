@@ -44,14 +44,15 @@ def draw_roc_pr(
     figure = new_figure(3.9 * len(panels), 9.8)
     axes = make_panels(figure, 2, len(panels))
     for column, (name, curves) in enumerate(panels.items()):
-        _roc(axes[0, column], curves)
-        _precision_recall(axes[1, column], curves, ratio)
+        draw_roc(axes[0, column], curves)
+        draw_precision_recall(axes[1, column], curves, ratio)
         axes[0, column].set_title(name)
     figure.suptitle(title)
     save(figure, path)
 
 
-def _roc(axis: Axes, curves: Curves) -> None:
+def draw_roc(axis: Axes, curves: Curves) -> None:
+    """Draw the ROC curves of the best models, and of chance."""
     value = {model: auroc(labels, scores) for model, (labels, scores) in curves.items()}
     lines = {model: roc_curve(*curves[model])[:2] for model in _best(value)}
     for model, style in _styles(lines).items():
@@ -61,7 +62,8 @@ def _roc(axis: Axes, curves: Curves) -> None:
     _names(axis, "AUROC", len(value) - len(lines))
 
 
-def _precision_recall(axis: Axes, curves: Curves, ratio: float) -> None:
+def draw_precision_recall(axis: Axes, curves: Curves, ratio: float) -> None:
+    """Draw the best models' curves, with precision for `ratio` negatives per positive."""
     value = {
         model: average_precision(labels, scores, ratio)
         for model, (labels, scores) in curves.items()

@@ -32,14 +32,14 @@ class _TryAgain(Exception):
     """A fault that may pass."""
 
 
-class _Before(NamedTuple):
+class Before(NamedTuple):
     """What the server said of the file when the partial file was begun."""
 
     validator: str = ""
     total: int | None = None
 
     @classmethod
-    def read(cls, path: Path) -> _Before:
+    def read(cls, path: Path) -> Before:
         """Read what was noted; nothing if that is damaged, as then nothing is resumed."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ class ResumingDownloader:
             self._check_length(total, framed=bool(getattr(answer.raw, "chunked", False)))
         self._whole = True
 
-    def _check_part(self, headers: Any, have: int, length: int | None, before: _Before) -> int:
+    def _check_part(self, headers: Any, have: int, length: int | None, before: Before) -> int:
         """Hold a 206 to what was asked for, and return the size of the whole file."""
         found = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
         if not found or int(found[1]) != have or not have <= int(found[2]) < int(found[3]):
@@ -203,14 +203,14 @@ class ResumingDownloader:
         if total is None and not framed and not self.resume_unchecked:
             self.unannounced = True
 
-    def _resumable(self) -> tuple[int, _Before]:
-        before = _Before.read(self._validator)
+    def _resumable(self) -> tuple[int, Before]:
+        before = Before.read(self._validator)
         if not self.partial.is_file() or not (self.resume_unchecked or before.validator):
             return 0, before
         return self.partial.stat().st_size, before
 
     def _remember(self, headers: Any, total: int | None) -> None:
-        before = _Before(_validator_of(headers), total)
+        before = Before(_validator_of(headers), total)
         if before.validator:
             self._validator.write_text(json.dumps(before._asdict()), encoding="utf-8")
         else:

@@ -279,9 +279,9 @@ def test_boundaries_are_known_by_their_values() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
 @pytest.mark.parametrize("blocks", [1, 2, 10, 20, 24, 32, 48, 96])
 def test_threads_share_the_channels_evenly(blocks: int, threads: int) -> None:
-    from lcplm_graph.ops.selective_scan.cpu import _width
+    from lcplm_graph.ops.selective_scan.cpu import job_width
 
-    width = _width(blocks, threads)
+    width = job_width(blocks, threads)
     assert blocks % width == 0
     jobs = blocks // width
     # Nobody has more than an eighth more to do than the average, if single vectors allow it.

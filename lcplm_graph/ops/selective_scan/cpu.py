@@ -152,7 +152,7 @@ def _stream_blocks(cu: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([[0], cuts, [streams]])).astype(np.int64)
 
 
-def _width(blocks: int, threads: int) -> int:
+def job_width(blocks: int, threads: int) -> int:
     """Choose how many of `blocks` vectors a forward job owns, so that threads share them evenly."""
     for width in WIDTHS:
         jobs, rest = divmod(blocks, width)
@@ -203,7 +203,7 @@ def _scan(x: ScanOperands, save: bool, out: Tensor) -> tuple[Tensor, Tensor, Ten
         *rows(x.z, dtype), x.z is not None, flat(initial), initial is not None,
     )  # fmt: skip
     results = Outputs(flat(out), flat(last), flat(y), flat(saved))
-    width = _width(channels // LANES, torch.get_num_threads())
+    width = job_width(channels // LANES, torch.get_num_threads())
     scan_forward((0,) * n_states, width, inputs, cu, chunk_of, x.reverse, save, results)
     return y, saved, last
 
