@@ -214,8 +214,8 @@ def card(name: str, model: LinkModel) -> str:
 Probabilities that two proteins interact, from their sequences: what `lcplm score` and
 `lcplm_graph.PPIScorer` use. {len(model.members) - attending} heads on frozen features of
 `{facts["encoder"]}`, and {attending} in which parts of each protein attend to the partner's;
-these are silent about C1. Beside them counts what training pairs between relatives of the two proteins
-say (built-in search, E-value at most 0.001; `lcplm_graph.heads.interologs`). Log-odds are
+these are silent about C1. Beside them counts what training pairs between relatives of the two
+proteins say (built-in search, E-value at most 0.001; `lcplm_graph.heads.interologs`). Log-odds are
 calibrated by a slope and an offset for each class of pairs.
 
 **Trained on** `string_human_core`: STRING v12.0, human, physical links of score 900 or more (CC
