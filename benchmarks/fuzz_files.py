@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import tempfile
 from pathlib import Path
@@ -27,6 +28,16 @@ from lcplm_graph.splits.split import Split
 
 FASTA = b">sp|P1|A_B one x\nMKTAYIAK\nQRQ\n>b\tsecond\nmvlspadk*\n>c\nM-GAJ.LL\n>d\n\nMW W\n"
 PAIRS = b"#comment\twith tab\nprotein1\tprotein2\tlabel\nP1\tP2\t1\nP1\tP3\t0\n\nP2 \tP4\t1\n"
+#: The same as R, pandas and a hand write it.
+PAIRS_OF_OTHERS = (
+    b'\xef\xbb\xbf"","protein1","protein2","score"\r\n"1","P1","P,2",0.5\r\n"2","P1","P3",1\r\n',
+    b",from,to,weight,note\n0,P1,P2,0.25,x y\n1,P2,P3,1e-3,\n",
+    b"protein1 protein2 experimental combined_score\n9.a 9.b 0 900\n9.b 9.a 5 900\n",
+    b'"a" "b" 1\n"a" "c d" 0\n',
+    b"# note\nP1  P2 0.5\nP2 P3   1\n",
+    b"P1;P2;1\nP3;P4;0\n",
+    b"P1, P2, 1\nP1 , P3, 0\n",
+)
 ROW = b"UniProtKB\t%s\tS\t%s\tGO:0000001\tPMID:1\t%s\t\tF\tn\ts\tprotein\ttaxon:9606\t%s\tUniProt"
 GAF = b"!gaf-version: 2.2\n" + b"".join(
     ROW % row + tail
@@ -143,6 +154,8 @@ FILES = (
     Reader("fasta", (FASTA, FASTA.replace(b"\n", b"\r\n")), _fasta, plain.fasta),
     Reader("fasta.gz", _PACKED[:1], _fasta, plain.fasta),
     Reader("pairs", (PAIRS, b"P1\tP2\nP1\tP3\n"), _pairs, plain.pairs),
+    Reader("pairs of others", PAIRS_OF_OTHERS, _pairs, plain.pairs),
+    Reader("fasta.xz", (lzma.compress(FASTA),), _fasta, plain.fasta),
     Reader("gaf", (GAF, GAF.replace(b"\n", b"\r")), _gaf, plain.annotations),
     Reader("annotations", (TERMS, b"P1\tGO:0000001\n", _PACKED[1]), _gaf, plain.annotations),
     Reader("obo", (OBO,), _obo, plain.obo),

@@ -23,7 +23,7 @@ class EmbedOptions:
     Parameters
     ----------
     input
-        FASTA (plain, gzip, zstd, bz2); Arrow or Parquet with the columns id and sequence; or a
+        FASTA (plain, gzip, zstd, bz2, xz); Arrow or Parquet with the columns id and sequence; or a
         folder of such shards.
     encoder
         A name or path, see load_encoder.

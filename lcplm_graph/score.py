@@ -48,8 +48,8 @@ class ScoreOptions(PageOption):
         Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
         of the same file twice each pair once, none of a protein with itself.
     pairs
-        Table of pairs instead, with tabs between: the first two columns, or those that a header
-        calls protein1 and protein2, query and partner, or alike.
+        Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
+        that a header calls protein1 and protein2, query and partner, or alike.
     sequences
         FASTA files with the proteins that the table names; a name that they lack is one of the
         human training data, which a warning says.
@@ -234,10 +234,12 @@ def _read_sequences(paths: Sequence[str]) -> dict[str, str]:
 
 def _read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
     from lcplm_graph.datasets.pair_table import COMMENT, id_columns
-    from lcplm_graph.files.tables import rows
+    from lcplm_graph.files.separators import SEPARATORS
+    from lcplm_graph.files.tables import find_separator, rows
 
     found, columns = [], (0, 1)
-    for number, (line, cells) in enumerate(rows(path, COMMENT)):
+    separator = find_separator(path, COMMENT)
+    for number, (line, cells) in enumerate(rows(path, COMMENT, separator)):
         header = id_columns(cells) if number == 0 else None
         if header is not None and cells[header[0]] not in given:
             columns = header
@@ -245,7 +247,9 @@ def _read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
         names = [cells[place] for place in columns if place < len(cells)]
         if len(names) < 2 or not all(names):
             raise DataError(
-                "a line is two proteins with a tab between; this one is not", path=path, line=line
+                f"a line is two proteins with {SEPARATORS[separator]} between; this one is not",
+                path=path,
+                line=line,
             )
         found.append((names[0], names[1]))
     if not found:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import check_is_file
+from lcplm_graph.files.open import COMPRESSED_SUFFIXES, check_is_file
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.proteins.store import SequenceStore
 
-_FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
+_FASTA = {".fasta", ".fa", ".faa", *COMPRESSED_SUFFIXES}
 
 
 def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> SequenceStore:

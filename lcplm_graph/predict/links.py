@@ -40,8 +40,8 @@ class EdgesOptions(PageOption):
     out
         FILE.tsv, FILE.graphml, or FILE.cx2 for Cytoscape.
     graph
-        string_human_core, string_human, string:TAXON and so on; or pairs:FILE.tsv, a table of two
-        ids with the sequences in FILE.fasta beside it.
+        string_human_core, string_human, string:TAXON and so on; or pairs:FILE, a table of two ids,
+        or links as STRING has them, with the sequences in a FASTA file of that name beside it.
     encoder
         A name or path, see load_encoder.
     precision
