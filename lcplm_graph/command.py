@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from types import FrameType
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -25,6 +25,7 @@ from lcplm_graph.errors import ConfigError, Interrupted, LcPlmError, LcPlmWarnin
 from lcplm_graph.io import FULL
 from lcplm_graph.locks import claimed_output
 from lcplm_graph.option_files import MODE, know_options
+from lcplm_graph.standard_input import received
 from lcplm_graph.strings import options_given, without_secrets
 
 T = TypeVar("T")
@@ -73,7 +74,9 @@ class PageOption:
             raise ConfigError(f"--report {self.report}: a report is a web page; name it FILE.html")
 
 
-def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING) -> Any:
+def positional(
+    *, metavar: str, nargs: str | None = None, default: Any = MISSING, stdin: bool = False
+) -> Any:
     """Make a dataclass field that is given by its place, not by ``--name``.
 
     Parameters
@@ -84,13 +87,22 @@ def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING
         As in `argparse`: ``?``, ``*`` or ``+``.
     default : optional
         Required if left out.
+    stdin : bool
+        Whether it is an input file, for which ``-`` stands for standard input.
     """
-    return _field(default, {"positional": True, "metavar": metavar, "nargs": nargs})
+    return _field(default, {"positional": True, "metavar": metavar, "nargs": nargs, "stdin": stdin})
 
 
-def several(*, default: Any = MISSING, nargs: str = "+", metavar: str | None = None) -> Any:
+def several(
+    *, default: Any = MISSING, nargs: str = "+", metavar: str | None = None, stdin: bool = False
+) -> Any:
     """Make a dataclass field whose option takes a list: ``--name A B C``."""
-    return _field(default, {"nargs": nargs, "metavar": metavar})
+    return _field(default, {"nargs": nargs, "metavar": metavar, "stdin": stdin})
+
+
+def input_file(*, default: Any = MISSING) -> Any:
+    """Make a dataclass field of an input file, for which ``-`` stands for standard input."""
+    return _field(default, {"stdin": True})
 
 
 def check_annotations(options: Any) -> None:
@@ -154,9 +166,16 @@ def run_command(
             # What two commands write at once would get mixed up.
             for path in dict.fromkeys(filter(None, written)):
                 held.enter_context(claimed_output(path, "another command writes"))
-            return run(chosen)
+            return run(_with_standard_input(chosen, held))
 
     return guarded(name, act, kept)
+
+
+def _with_standard_input(options: Any, held: ExitStack) -> Any:
+    """Let ``-`` stand for what is sent to the process, where an option may be a file."""
+    files = [one.name for one in fields(options) if one.metadata.get("stdin")]
+    sent = received({name: getattr(options, name) for name in files}, held)
+    return replace(options, **sent) if sent else options
 
 
 #: Where commands put their options instead of running, while `option_classes` asks for them.
@@ -316,7 +335,7 @@ def _add(parser: Any, one: Field[Any], hint: Any, text: str) -> None:
     import jsonargparse
 
     settings: dict[str, Any] = {"help": text}
-    settings |= {k: v for k, v in one.metadata.items() if k != "positional" and v is not None}
+    settings |= {k: one.metadata[k] for k in ("metavar", "nargs") if one.metadata.get(k)}
     default = one.default_factory() if one.default_factory is not MISSING else one.default
     names = dict.fromkeys((f"--{one.name.replace('_', '-')}", f"--{one.name}"))
     if hint is bool:

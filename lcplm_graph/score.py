@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lcplm_graph.command import PageOption, positional, run_command, several
+from lcplm_graph.command import PageOption, input_file, positional, run_command, several
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.names import Precision
 
@@ -49,7 +49,8 @@ class ScoreOptions(PageOption):
         of the same file twice each pair once, none of a protein with itself.
     pairs
         Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
-        that a header calls protein1 and protein2, query and partner, or alike.
+        that a header calls protein1 and protein2, query and partner, or alike; - for standard
+        input.
     sequences
         FASTA files with the proteins that the table names; a name that they lack is one of the
         human training data, which a warning says.
@@ -66,9 +67,9 @@ class ScoreOptions(PageOption):
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    proteins: list[str] = positional(metavar="A B", nargs="*", default=[])
-    pairs: str | None = None
-    sequences: list[str] = several(default=[], metavar="FASTA")
+    proteins: list[str] = positional(metavar="A B", nargs="*", default=[], stdin=True)
+    pairs: str | None = input_file(default=None)
+    sequences: list[str] = several(default=[], metavar="FASTA", stdin=True)
     out: str | None = None
     details: bool = False
     precision: Precision = "float32"

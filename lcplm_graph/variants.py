@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lcplm_graph.command import positional, run_command
+from lcplm_graph.command import input_file, positional, run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 
@@ -27,7 +27,7 @@ class VariantsOptions:
     Parameters
     ----------
     fasta
-        The wild types.
+        The wild types; - for standard input, here or for --variants.
     all_singles
         Score all 19 substitutions at every position.
     variants
@@ -49,10 +49,10 @@ class VariantsOptions:
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    fasta: str = positional(metavar="SEQUENCE.fasta")
+    fasta: str = positional(metavar="SEQUENCE.fasta", stdin=True)
     out: str
     all_singles: bool = False
-    variants: str | None = None
+    variants: str | None = input_file(default=None)
     encoder: str = DEFAULT_ENCODER
     method: Literal["masked", "wild-type", "pseudo-perplexity"] = "masked"
     figures: str | None = None

@@ -28,6 +28,7 @@ from lcplm_graph.datasets.row_counts import (
     in_words,
 )
 from lcplm_graph.errors import ConfigError, DataError, InputError
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.fasta import FASTA_SUFFIXES
 from lcplm_graph.proteins.store import SequenceStore
@@ -128,6 +129,8 @@ class PairPPI(PPIDataset):
         table = Path(str(pairs).removeprefix("pairs:"))
         self.third, self.all_proteins, self.scale = third, all_proteins, check_scale(scale)
         self.score, self.min_score = score, check_min_score(min_score)
+        if str(table) == "-":
+            check_is_file(table)  # it needs a FASTA file beside it, and is read more than once
         self.inputs = {"pairs": [table], "sequences": [Path(fasta or _fasta_beside(table))]}
         options: dict[str, Any] = {"third": third, "all_proteins": all_proteins}
         options |= {"scale": scale} if scale != 1 else {}

@@ -191,6 +191,8 @@ def check_is_file(path: str | os.PathLike[str]) -> Path:
     DataError
         If nothing is there, or a folder, or a pipe: readers go through a file more than once.
     """
+    if os.fspath(path) == "-":
+        raise DataError("standard input is not read here; save it to a file first", path=path)
     try:
         mode = os.stat(path).st_mode
     except ValueError as error:

@@ -117,6 +117,8 @@ def read_table_file(path: str | os.PathLike[str]) -> Table:
         If the suffix is not known, the file cannot be read, a column has no name or the name of
         another, a line has more or fewer cells than the header, or there is no row.
     """
+    if os.fspath(path) == "-":
+        check_is_file(path)  # which says it
     path, suffix = Path(path), suffix_of(path)
     if suffix not in SUFFIXES:
         raise DataError(

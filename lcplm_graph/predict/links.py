@@ -94,15 +94,16 @@ class PartnersOptions(EdgesOptions):
     Parameters
     ----------
     proteins
-        FASTA files, names of proteins of the graph (gene names, UniProt accessions, STRING ids), or
-        sequences; proteins of the graph are recognised by their sequences.
+        FASTA files, - for standard input, names of proteins of the graph (gene names, UniProt
+        accessions, STRING ids), or sequences; proteins of the graph are recognised by their
+        sequences.
     itself
         Rank a protein among its own partners, too; the column known then says self.
     novel
         Leave out partners that the graph already has.
     """
 
-    proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
+    proteins: list[str] = positional(metavar="PROTEIN", nargs="+", stdin=True)
     top: int = 20
     itself: bool = False
     novel: bool = False

@@ -79,7 +79,7 @@ def test_the_published_split_is_measured_as_it_is(folder, capsys):
     told = json.loads((folder / "out" / "results.json").read_text())
     rows = {row["model"]: row for row in told["rows"]}
     assert list(rows) == [
-        "degree", "interologs", "composition", "composition + dipeptides", "encoder composition",
+        "degree", "interologs", "composition", "composition + dipeptides",
         "link model (composition)", "link model (composition) + interologs",
     ]  # fmt: skip
     table = read_rows(folder / "test.tsv.gz")
