@@ -14,9 +14,10 @@ from typing import Any
 import fuzz_parsers as plain
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fuzz_core import Reader
+from fuzz_core import Reader, Refused
 
 from lcplm_graph.datasets.homology import RemoteHomology
+from lcplm_graph.datasets.interaction_files import interaction_format, read_interactions
 from lcplm_graph.datasets.links import read_links
 from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.go.annotations import read_annotations
@@ -56,6 +57,26 @@ OBO = (
     b"id: GO:0000003\nis_obsolete: true\nreplaced_by: GO:0000001\n"
 )
 LINKS = b"protein1 protein2 combined_score\n9.a 9.b 900\n9.b 9.a 900\n9.a 9.c 150\n"
+BIOGRID = (
+    b"#BioGRID Interaction ID\tExperimental System\tExperimental System Type\tX\t"
+    b"SWISS-PROT Accessions Interactor A\tTREMBL Accessions Interactor A\t"
+    b"SWISS-PROT Accessions Interactor B\tSystematic Name Interactor B\n"
+    b"1\tTwo-hybrid\tphysical\t-\tP9|P1\t-\tP2\tY\n2\tProtein-RNA\tphysical\t-\tP1\t-\tP3\tY\n"
+    b"3\tTwo-hybrid\tphysical\t-\t-\tP3|P9\t-\tP1\n4\tx\tgenetic\t-\tP1\t-\tP3\tY\n"
+)
+MITAB = b"#ID(s) interactor A\tID(s) interactor B\n" + b"".join(
+    b"\t".join(
+        [a, b, alt, *[b"-"] * 6, *[b"taxid:9606(human)"] * 2, kind, *[b"-"] * 23, no, *[b"-"] * 6]
+    )
+    + b"\n"
+    for a, b, alt, kind, no in (
+        (b"uniprotkb:P1", b"uniprotkb:P2", b"-", b'psi-mi:"MI:0915"(physical)', b"false"),
+        (b"uniprotkb:P1-PRO_0001", b"intact:E", b"-", b"x", b"-"),
+        (b"entrez:1", b"uniprotkb:P3", b"intact:E|uniprot/swiss-prot:P2(x)", b"x", b"false"),
+        (b"uniprotkb:P3", b"uniprotkb:P2", b"-", b"genetic interaction", b"false"),
+        (b"uniprotkb:P1", b"uniprotkb:P3", b"-", b"x", b"true"),
+    )
+)
 CLUSTERS = b"a\ta\na\tb\nc\tc\n"
 
 
@@ -84,6 +105,16 @@ def _links(path: Path) -> Any:
     links = read_links(path, ["9.a", "9.b", "9.c"])
     rows = zip(links.pairs.tolist(), links.scores.tolist(), strict=True)
     return [(*pair, score) for pair, score in rows]
+
+
+def _interactions(path: Path) -> Any:
+    store = SequenceStore.from_records(["P1", "P2", "P3"], ["MKT", "MVL", "MGA"])
+    found = interaction_format(path)
+    if found is None:
+        raise Refused("another format")
+    table = read_interactions(path, found, store)[0]
+    known = table["a"].isin(store.ids) & table["b"].isin(store.ids)
+    return [(a, b) for a, b, _ in table[known].itertuples(index=False)]
 
 
 def _clusters(path: Path) -> Any:
@@ -160,6 +191,7 @@ FILES = (
     Reader("annotations", (TERMS, b"P1\tGO:0000001\n", _PACKED[1]), _gaf, plain.annotations),
     Reader("obo", (OBO,), _obo, plain.obo),
     Reader("links", (LINKS,), _links, plain.links),
+    Reader("interactions", (BIOGRID, MITAB), _interactions, plain.interactions),
     Reader("clusters", (CLUSTERS,), _clusters, plain.clusters),
     Reader("arrow", (_arrow_seed(), _arrow_seed("zstd"), _arrow_seed("lz4")), _arrow),
     Reader("arrow shard", (_arrow_seed(), _arrow_seed("lz4")), _shard, suffix=".arrow"),

@@ -211,6 +211,73 @@ def pairs(content: bytes) -> list[tuple[str, str, float]]:
     return [(one, other, float(value / np.float32(scale))) for one, other, value in table]
 
 
+def interactions(content: bytes) -> list[tuple[str, str]] | None:
+    """Read pairs of P1, P2 and P3 in PSI-MITAB or of BioGRID; None where names are spelt oddly."""
+    every = rows(content, ())
+    body = rows(content, ("#",))
+    if every and every[0][0].lstrip("#") == "BioGRID Interaction ID":
+        width, sides, excluded = _biogrid(every[0])
+        body = body if every[0][0].startswith("#") else body[1:]
+        split = "|".join
+    else:
+        first = next((cells for cells in every[:200] if cells[0][:1] != "#"), [])
+        taxa = [cell == "-" or cell.startswith("taxid:") for cell in first[9:11]]
+        named = any(":" in cell for cell in first[:2])
+        if len(first) not in (15, 36, 42, 46) or not all(taxa) or not named:
+            raise Refused(first)
+        width, sides, excluded = len(first), [(0, 2), (1, 3)], [(11, "genetic"), (35, "true")]
+        split = _mitab
+    pairs = []
+    for cells in body:
+        if len(cells) != width:
+            raise Refused(cells)
+        if "genetic" in cells[excluded[0][0]].lower():
+            continue
+        place, word = excluded[1]
+        text = cells[place].lower() if place < width else ""
+        if text == word or (word == "rna" and word in text):
+            continue
+        ends = []
+        for side in sides:
+            names = [name for name in split([cells[i] for i in side]).split("|") if name not in "-"]
+            if not all(re.fullmatch("[A-Za-z0-9]+", name) for name in names):
+                return None
+            ends.append(next((name for name in names if name in ("P1", "P2", "P3")), ""))
+        if all(ends):
+            pairs.append((ends[0], ends[1]))
+    return pairs
+
+
+def _biogrid(header: list[str]) -> tuple[int, list[tuple[int, ...]], list[tuple[int, str]]]:
+    place = {name.lstrip("#"): i for i, name in enumerate(header)}
+    kinds = ("SWISS-PROT Accessions", "TREMBL Accessions", "REFSEQ Accessions", "Systematic Name")
+    sides = [
+        tuple(
+            place[f"{kind} Interactor {x}"] for kind in kinds if f"{kind} Interactor {x}" in place
+        )
+        for x in "AB"
+    ]
+    if not all(sides) or not {"Experimental System", "Experimental System Type"} <= {*place}:
+        raise Refused(header)
+    excluded = [
+        (place["Experimental System Type"], "genetic"),
+        (place["Experimental System"], "rna"),
+    ]
+    return len(header), sides, excluded
+
+
+def _mitab(cells: list[str]) -> str:
+    parts = [part.partition(":") for cell in cells for part in cell.split("|")]
+    order = ("uniprotkb", "uniprot/swiss-prot", "swiss-prot", "uniprot/trembl", "trembl")
+    names = [
+        re.sub("-PRO_[0-9]+$", "", name.partition("(")[0].strip('"'))
+        for wanted in (*order, "ensembl", "refseq")
+        for database, _, name in parts
+        if database.lower() == wanted
+    ]
+    return "|".join(names)
+
+
 def links(content: bytes) -> list[tuple[int, int, int]]:
     """Read links of the proteins 9.a, 9.b and 9.c line by line."""
     # Empty lines before the header are none of it.

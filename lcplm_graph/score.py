@@ -234,10 +234,12 @@ def _read_sequences(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
+    from lcplm_graph.datasets.interaction_files import refuse_interactions
     from lcplm_graph.datasets.pair_table import COMMENT, id_columns
     from lcplm_graph.files.separators import SEPARATORS
     from lcplm_graph.files.tables import find_separator, rows
 
+    refuse_interactions(path)
     found, columns = [], (0, 1)
     separator = find_separator(path, COMMENT)
     for number, (line, cells) in enumerate(rows(path, COMMENT, separator)):

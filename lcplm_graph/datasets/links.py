@@ -20,6 +20,7 @@ from pyarrow import csv
 
 from lcplm_graph.datasets.link_faults import MAX_SCORE, explain
 from lcplm_graph.datasets.row_counts import (
+    BELOW,
     CONTRADICTORY,
     DUPLICATES,
     NO_SEQUENCE,
@@ -259,7 +260,7 @@ class _Collector:
             ROWS: self.rows,
             NO_SEQUENCE: self.without_sequence,
             SELF_PAIRS: self.self_pairs,
-            "below_score": self.below_score,
+            BELOW: self.below_score,
             DUPLICATES: duplicates,
             CONTRADICTORY: contradictory,
         }

@@ -16,13 +16,19 @@ from torch_geometric.utils import to_undirected
 
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, Hooks, PathLike, cache_of_files
+from lcplm_graph.datasets.interaction_files import interaction_format, read_interactions
 from lcplm_graph.datasets.link_faults import MAX_SCORE
 from lcplm_graph.datasets.links import COMBINED, is_link_file, read_links
 from lcplm_graph.datasets.pair_table import check_scale, read_pairs
 from lcplm_graph.datasets.row_counts import (
+    BELOW,
     CONTRADICTORY,
     DUPLICATES,
+    GENETIC,
+    NEGATIVE,
+    NO_NAME,
     NO_SEQUENCE,
+    RNA,
     ROWS,
     SELF_PAIRS,
     in_words,
@@ -39,6 +45,8 @@ _OF_STRING = re.compile(
 )
 _Cleaned = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, Any]]
 _DROPPED = (NO_SEQUENCE, SELF_PAIRS, DUPLICATES, CONTRADICTORY)
+# Of some kinds of files.
+_ALSO = (GENETIC, RNA, NEGATIVE, NO_NAME, BELOW)
 
 
 class PairPPI(PPIDataset):
@@ -50,6 +58,10 @@ class PairPPI(PPIDataset):
     ``id_a`` or ``label``; if it names two ids, there may be more columns. Lines that begin with
     ``#`` are left out. An id that the FASTA file spells otherwise (``sp|P12345|NAME`` for
     ``P12345``) is matched by its accession.
+
+    Files of BioGRID (``.tab3.txt``) and in PSI-MITAB (IntAct) are known, too: proteins are found by
+    the first of their accessions that has a sequence; genetic interactions, those with RNA, those
+    that were looked for and not found, and molecules that are no proteins are left out and counted.
 
     STRING's own link files (``9606.protein.links.v12.0.txt.gz``, ``physical``, ``detailed``,
     ``full``) are known by their header and read as `StringPPI` does; their proteins are those of
@@ -156,10 +168,17 @@ class PairPPI(PPIDataset):
         return Built(_graph(pairs, values, positive, store), store, report)
 
     def _rows(self, path: Path, store: SequenceStore) -> _Cleaned:
-        table, kind = read_pairs(path, self.third, self.scale, self.score)
+        counts: dict[str, int] = {}
+        if found := interaction_format(path):
+            if self.third or self.score or self.scale != 1:
+                raise ConfigError(f"third, score and scale mean nothing for {path}: {found.title}")
+            (table, counts), kind = read_interactions(path, found, store), "none"
+        else:
+            table, kind = read_pairs(path, self.third, self.scale, self.score)
         if self.min_score and kind != "score":
             raise ConfigError(f"min_score is of scores, of which {path} has none")
         cleaned = _clean(table, kind, store, str(path), self.min_score)
+        cleaned[2].update(counts)
         if not len(cleaned[0]):
             raise DataError(_nothing_left(table, store, cleaned[2]), path=path)
         return cleaned
@@ -210,7 +229,7 @@ def _clean(
     kept = known & ~itself
     if min_score:
         high = labels >= np.float32(min_score / MAX_SCORE)
-        report["below_score"] = int((kept & ~high).sum())
+        report[BELOW] = int((kept & ~high).sum())
         kept &= high
     clean = pd.DataFrame(np.sort(ends[kept], axis=1), columns=["i", "j"])
     clean["value"] = labels[kept]
@@ -229,7 +248,7 @@ def _clean(
 
 
 def _nothing_left(table: pd.DataFrame, store: SequenceStore, report: dict[str, Any]) -> str:
-    dropped = in_words(report, [kind for kind in (*_DROPPED, "below_score") if kind in report])
+    dropped = in_words(report, [kind for kind in (*_DROPPED, *_ALSO) if kind in report])
     ids = (list(dict.fromkeys(table["a"]))[:3], list(store.ids[:3]))
     in_table, in_fasta = (", ".join(map(repr, some)) or "none" for some in ids)
     return (
@@ -245,7 +264,8 @@ def _sharing(store: SequenceStore) -> int:
 
 def _warn_of_dropped(path: Path, report: dict[str, Any], of_string: bool) -> None:
     # Of directions that do not agree STRING's reader keeps the higher score.
-    if dropped := in_words(report, _DROPPED[:-1] if of_string else _DROPPED):
+    asked = [kind for kind in (GENETIC, RNA, NEGATIVE, NO_NAME) if kind in report]
+    if dropped := in_words(report, [*(_DROPPED[:-1] if of_string else _DROPPED), *asked]):
         warn_once(f"{path}: of {report[ROWS]} rows, dropped {dropped}")
     if of_string and report[CONTRADICTORY]:
         warn_once(f"{path}: {in_words(report, [CONTRADICTORY])}, the highest score of each is kept")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
+from lcplm_graph.datasets.interaction_files import refuse_interactions
 from lcplm_graph.datasets.pair_table import COMMENT, Layout, layout_of
 from lcplm_graph.datasets.row_counts import (
     CONTRADICTORY,
@@ -80,6 +81,7 @@ def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
     table = LabelledTable(Path(str(path).removeprefix("pairs:")))
     found: dict[tuple[str, str], set[int]] = {}
     lines: list[tuple[int, tuple[str, str], int]] = []
+    refuse_interactions(table.path)
     layout = layout_of(table.path)
     for line, cells in rows(table.path, COMMENT, layout.separator):
         if line == layout.header and layout.width > 2:

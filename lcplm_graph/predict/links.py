@@ -41,7 +41,8 @@ class EdgesOptions(PageOption):
         FILE.tsv, FILE.graphml, or FILE.cx2 for Cytoscape.
     graph
         string_human_core, string_human, string:TAXON and so on; or pairs:FILE, a table of two ids,
-        or links as STRING has them, with the sequences in a FASTA file of that name beside it.
+        or a file of STRING, BioGRID or IntAct, with the sequences in a FASTA file of that name
+        beside it.
     encoder
         A name or path, see load_encoder.
     precision
