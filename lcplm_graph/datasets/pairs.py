@@ -41,7 +41,7 @@ from lcplm_graph.proteins.store import SequenceStore
 
 # Taxon and version in the name of a file of links.
 _OF_STRING = re.compile(
-    r"([0-9]+)\.protein\.(?:physical\.)?links\.(?:detailed\.|full\.)?(v[0-9.]+?)\.txt"
+    r"([0-9]+)\.protein\.(?:physical\.)?links\.(?:\w+\.)*?(v[0-9]+(?:\.[0-9]+)*)\.txt"
 )
 _Cleaned = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, Any]]
 _DROPPED = (NO_SEQUENCE, SELF_PAIRS, DUPLICATES, CONTRADICTORY)

@@ -37,6 +37,8 @@ _OTHER = {
     b"\x93NUMPY": "a NumPy array",
     b"%PDF": "a PDF document",
 }
+# What old and new files of Excel begin with; the new ones are zip archives that list their parts.
+_OFFICE = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"[Content_Types].xml")
 _BOM = b"\xef\xbb\xbf"
 _HEAD, _PACKED = 4096, 1 << 16
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<title", b"<meta")
@@ -267,6 +269,9 @@ def _check_content(head: bytes, path: Path) -> None:
         raise DataError("the text is UTF-16; convert it to UTF-8", path=path, line=1)
     if inner := _compression_of(head):
         raise DataError(f"the archive holds another {inner} archive; unpack it first", path=path)
+    if head.startswith(_OFFICE[0]) or (head.startswith(b"PK") and _OFFICE[1] in head):
+        message = "this is a workbook of Excel or alike, not text; save its sheet as CSV first"
+        raise DataError(message, path=path)
     for magic, kind in _OTHER.items():
         if head.startswith(magic):
             message = f"this is {kind}, a binary file; unpack it or convert it to text first"

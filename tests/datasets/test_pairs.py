@@ -197,6 +197,7 @@ def test_links_of_string_are_read_as_they_are_downloaded(tmp_path):
     assert "1 contradictory pairs, the highest score of each is kept" in str(said[1].message)
     high = PairPPI(path, min_score=700, root=tmp_path / "root")
     assert (high[0].protein_id, high.report["below_score"]) == (["9.a", "9.b"], 2)
+    path = path.rename(path.with_name("9.protein.physical.links.700.v12.0.txt.gz"))
     channel = PairPPI(path, score="experimental", root=tmp_path / "root")
     assert channel[0].edge_weight.tolist() == pytest.approx([0.9, 0.9])
 

@@ -85,10 +85,10 @@ def test_archives_that_tools_write(tmp_path, content):
     assert read(path) == TEXT
 
 
-def zipped(content: bytes) -> bytes:
+def zipped(content: bytes, name: str = "x") -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("x", content)
+        archive.writestr(name, content)
     return target.getvalue()
 
 
@@ -103,6 +103,8 @@ REFUSED = {
     "damaged xz": (lzma.compress(TEXT)[:30] + b"x" * 40, "xz archive is truncated or damaged"),
     "garbage after xz": (lzma.compress(TEXT) + b"junk", "xz archive is truncated or damaged"),
     "7z": (b"7z\xbc\xaf", "7z archive.*unpack"),
+    "xlsx": (zipped(TEXT, "[Content_Types].xml"), "a workbook of Excel or alike.*as CSV"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "a workbook of Excel or alike.*as CSV"),
     "gzip twice": (gzip.compress(gzip.compress(TEXT)), "another gzip archive"),
     "Parquet": (b"PAR1\x15\4\x15", "Parquet"),
     "Arrow": (b"ARROW1\0\0", "Arrow"),
