@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import tempfile
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import fuzz_parsers as plain
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fuzz_core import Reader
+from fuzz_core import Reader, Refused
 
 from lcplm_graph.datasets.homology import RemoteHomology
+from lcplm_graph.datasets.interaction_files import interaction_format, read_interactions
 from lcplm_graph.datasets.links import read_links
 from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.go.annotations import read_annotations
@@ -27,6 +29,16 @@ from lcplm_graph.splits.split import Split
 
 FASTA = b">sp|P1|A_B one x\nMKTAYIAK\nQRQ\n>b\tsecond\nmvlspadk*\n>c\nM-GAJ.LL\n>d\n\nMW W\n"
 PAIRS = b"#comment\twith tab\nprotein1\tprotein2\tlabel\nP1\tP2\t1\nP1\tP3\t0\n\nP2 \tP4\t1\n"
+#: The same as R, pandas and a hand write it.
+PAIRS_OF_OTHERS = (
+    b'\xef\xbb\xbf"","protein1","protein2","score"\r\n"1","P1","P,2",0.5\r\n"2","P1","P3",1\r\n',
+    b",from,to,weight,note\n0,P1,P2,0.25,x y\n1,P2,P3,1e-3,\n",
+    b"protein1 protein2 experimental combined_score\n9.a 9.b 0 900\n9.b 9.a 5 900\n",
+    b'"a" "b" 1\n"a" "c d" 0\n',
+    b"# note\nP1  P2 0.5\nP2 P3   1\n",
+    b"P1;P2;1\nP3;P4;0\n",
+    b"P1, P2, 1\nP1 , P3, 0\n",
+)
 ROW = b"UniProtKB\t%s\tS\t%s\tGO:0000001\tPMID:1\t%s\t\tF\tn\ts\tprotein\ttaxon:9606\t%s\tUniProt"
 GAF = b"!gaf-version: 2.2\n" + b"".join(
     ROW % row + tail
@@ -45,6 +57,26 @@ OBO = (
     b"id: GO:0000003\nis_obsolete: true\nreplaced_by: GO:0000001\n"
 )
 LINKS = b"protein1 protein2 combined_score\n9.a 9.b 900\n9.b 9.a 900\n9.a 9.c 150\n"
+BIOGRID = (
+    b"#BioGRID Interaction ID\tExperimental System\tExperimental System Type\tX\t"
+    b"SWISS-PROT Accessions Interactor A\tTREMBL Accessions Interactor A\t"
+    b"SWISS-PROT Accessions Interactor B\tSystematic Name Interactor B\n"
+    b"1\tTwo-hybrid\tphysical\t-\tP9|P1\t-\tP2\tY\n2\tProtein-RNA\tphysical\t-\tP1\t-\tP3\tY\n"
+    b"3\tTwo-hybrid\tphysical\t-\t-\tP3|P9\t-\tP1\n4\tx\tgenetic\t-\tP1\t-\tP3\tY\n"
+)
+MITAB = b"#ID(s) interactor A\tID(s) interactor B\n" + b"".join(
+    b"\t".join(
+        [a, b, alt, *[b"-"] * 6, *[b"taxid:9606(human)"] * 2, kind, *[b"-"] * 23, no, *[b"-"] * 6]
+    )
+    + b"\n"
+    for a, b, alt, kind, no in (
+        (b"uniprotkb:P1", b"uniprotkb:P2", b"-", b'psi-mi:"MI:0915"(physical)', b"false"),
+        (b"uniprotkb:P1-PRO_0001", b"intact:E", b"-", b"x", b"-"),
+        (b"entrez:1", b"uniprotkb:P3", b"intact:E|uniprot/swiss-prot:P2(x)", b"x", b"false"),
+        (b"uniprotkb:P3", b"uniprotkb:P2", b"-", b"genetic interaction", b"false"),
+        (b"uniprotkb:P1", b"uniprotkb:P3", b"-", b"x", b"true"),
+    )
+)
 CLUSTERS = b"a\ta\na\tb\nc\tc\n"
 
 
@@ -73,6 +105,16 @@ def _links(path: Path) -> Any:
     links = read_links(path, ["9.a", "9.b", "9.c"])
     rows = zip(links.pairs.tolist(), links.scores.tolist(), strict=True)
     return [(*pair, score) for pair, score in rows]
+
+
+def _interactions(path: Path) -> Any:
+    store = SequenceStore.from_records(["P1", "P2", "P3"], ["MKT", "MVL", "MGA"])
+    found = interaction_format(path)
+    if found is None:
+        raise Refused("another format")
+    table = read_interactions(path, found, store)[0]
+    known = table["a"].isin(store.ids) & table["b"].isin(store.ids)
+    return [(a, b) for a, b, _ in table[known].itertuples(index=False)]
 
 
 def _clusters(path: Path) -> Any:
@@ -143,10 +185,13 @@ FILES = (
     Reader("fasta", (FASTA, FASTA.replace(b"\n", b"\r\n")), _fasta, plain.fasta),
     Reader("fasta.gz", _PACKED[:1], _fasta, plain.fasta),
     Reader("pairs", (PAIRS, b"P1\tP2\nP1\tP3\n"), _pairs, plain.pairs),
+    Reader("pairs of others", PAIRS_OF_OTHERS, _pairs, plain.pairs),
+    Reader("fasta.xz", (lzma.compress(FASTA),), _fasta, plain.fasta),
     Reader("gaf", (GAF, GAF.replace(b"\n", b"\r")), _gaf, plain.annotations),
     Reader("annotations", (TERMS, b"P1\tGO:0000001\n", _PACKED[1]), _gaf, plain.annotations),
     Reader("obo", (OBO,), _obo, plain.obo),
     Reader("links", (LINKS,), _links, plain.links),
+    Reader("interactions", (BIOGRID, MITAB), _interactions, plain.interactions),
     Reader("clusters", (CLUSTERS,), _clusters, plain.clusters),
     Reader("arrow", (_arrow_seed(), _arrow_seed("zstd"), _arrow_seed("lz4")), _arrow),
     Reader("arrow shard", (_arrow_seed(), _arrow_seed("lz4")), _shard, suffix=".arrow"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from fuzz_core import Refused
 
-from lcplm_graph.datasets.pair_table import id_columns, is_header
+from lcplm_graph.datasets.pair_table import _VALUE_HEADER, _says_id, id_columns, is_header
 from lcplm_graph.datasets.published import _EMPTY
 from lcplm_graph.go.annotations import KNOWN_CODES
 from lcplm_graph.go.obo import ASPECTS
@@ -117,26 +117,165 @@ def _annotation(row: dict[str, str]) -> list[tuple[str, str, str | None, str | N
     return [(row["protein"], term, row.get("evidence"), short, when) for term in terms]
 
 
+def separated(content: bytes) -> list[list[str]]:
+    """Cells of each line, between tabs, commas, semicolons or blanks as the first 100 lines say."""
+    lines = content.decode("utf-8").split("\n")
+    lines = [line for line in lines if re.search(r"[^\t\n\f\r ]", line) and line[0] != "#"]
+    if not lines:
+        raise Refused("no line")
+    if "\t" in lines[0]:
+        return rows(content, ("#",))
+    able = []
+    for sign in ",; ":
+        looked = [re.sub(" *([,;]) *", r"\1", x) if sign == " " else x for x in lines[:100]]
+        widths = [len(cut(line, sign) or ()) for line in looked]
+        if widths[0] > 1:
+            able.append((sign, len(set(widths)) == 1))
+    signs = [sign for sign, alike in able if alike or len(able) == 1]
+    if len(signs) != 1:
+        raise Refused("none or several")
+    found = [cut(line, signs[0]) for line in lines]
+    if None in found:
+        raise Refused("a quote or a tab")
+    return found
+
+
+def cut(line: str, separator: str) -> list[str] | None:
+    """Cut a line letter by letter; None if a quote does not end or a tab is among blanks."""
+    line = line.strip()
+    if separator == " " and "\t" in line:
+        return None
+    if separator == " " and '"' not in line:
+        return [cell.strip() for cell in re.split(" +", line)]
+    cells, at = [], 0
+    while True:
+        while separator != " " and line[at : at + 1] == " ":
+            at += 1
+        cell = ""
+        if line[at : at + 1] == '"':
+            end = at + 1
+            while line[end : end + 1] != '"' or line[end + 1 : end + 2] == '"':
+                if end >= len(line):
+                    return None
+                cell += line[end]
+                end += 2 if line[end] == '"' else 1
+            at = end + 1
+            if line[at : at + 1] not in ("", separator):
+                return None
+        else:
+            while line[at : at + 1] not in ("", separator):
+                cell += line[at]
+                at += 1
+        cells.append(cell.strip())
+        if at >= len(line):
+            return cells
+        at += 1
+
+
+def places(found: list[list[str]]) -> tuple[int, int, int, bool]:
+    """Where ids and value are, -1 if there is none, and whether the first line is a header."""
+    first = found[0]
+    ids = [i for i, cell in enumerate(first) if _says_id(cell)]
+    if len(first) in (2, 3) and (is_header(first) or len(ids) != 2 or ids == [0, 1]):
+        place = (0, 1, 2 if len(first) == 3 else -1, is_header(first))
+    else:
+        values = [i for i, x in enumerate(first) if i not in ids and _VALUE_HEADER.fullmatch(x)]
+        if len(ids) != 2 or len(values) > 1:
+            raise Refused(first)
+        place = (*ids, *(values or [-1]), True)
+    if place[3] and len(found) > 1 and len(found[1]) == len(first) + 1:
+        raise Refused("names of rows")
+    return place
+
+
 def pairs(content: bytes) -> list[tuple[str, str, float]]:
     """Read a table of pairs row by row."""
-    found = rows(content, ("#",))
-    if not found or len(found[0]) not in (2, 3):
-        raise Refused("no row, or of another width")
+    found = separated(content)
     width = len(found[0])
-    if is_header(found[0]):
-        del found[0]
+    a, b, third, has_header = places(found)
+    header = found.pop(0) if has_header else None
     table = []
     for cells in found:
-        if len(cells) != width or not cells[0] or not cells[1]:
+        if len(cells) != width or not cells[a] or not cells[b]:
             raise Refused(cells)
-        number = cells[2] if width == 3 else "1"
+        number = cells[third] if third >= 0 else "1"
         if not re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", number):
             raise Refused(cells)
-        value = float(np.float32(float(number)))
-        if not 0 <= value <= 1:
+        table.append((cells[a], cells[b], np.float32(float(number))))
+    values = [value for _, _, value in table]
+    scale = 1
+    if header and third >= 0 and header[third].lower() == "combined_score" and values:
+        scale = 1000 if all(value == np.round(value) for value in values) and max(values) > 1 else 1
+    if not all(0 <= value <= scale for value in values):
+        raise Refused(values)
+    return [(one, other, float(value / np.float32(scale))) for one, other, value in table]
+
+
+def interactions(content: bytes) -> list[tuple[str, str]] | None:
+    """Read pairs of P1, P2 and P3 in PSI-MITAB or of BioGRID; None where names are spelt oddly."""
+    every = rows(content, ())
+    body = rows(content, ("#",))
+    if every and every[0][0].lstrip("#") == "BioGRID Interaction ID":
+        width, sides, excluded = _biogrid(every[0])
+        body = body if every[0][0].startswith("#") else body[1:]
+        split = "|".join
+    else:
+        first = next((cells for cells in every[:200] if cells[0][:1] != "#"), [])
+        taxa = [cell == "-" or cell.startswith("taxid:") for cell in first[9:11]]
+        named = any(":" in cell for cell in first[:2])
+        if len(first) not in (15, 36, 42, 46) or not all(taxa) or not named:
+            raise Refused(first)
+        width, sides, excluded = len(first), [(0, 2), (1, 3)], [(11, "genetic"), (35, "true")]
+        split = _mitab
+    pairs = []
+    for cells in body:
+        if len(cells) != width:
             raise Refused(cells)
-        table.append((cells[0], cells[1], value))
-    return table
+        if "genetic" in cells[excluded[0][0]].lower():
+            continue
+        place, word = excluded[1]
+        text = cells[place].lower() if place < width else ""
+        if text == word or (word == "rna" and word in text):
+            continue
+        ends = []
+        for side in sides:
+            names = [name for name in split([cells[i] for i in side]).split("|") if name not in "-"]
+            if not all(re.fullmatch("[A-Za-z0-9]+", name) for name in names):
+                return None
+            ends.append(next((name for name in names if name in ("P1", "P2", "P3")), ""))
+        if all(ends):
+            pairs.append((ends[0], ends[1]))
+    return pairs
+
+
+def _biogrid(header: list[str]) -> tuple[int, list[tuple[int, ...]], list[tuple[int, str]]]:
+    place = {name.lstrip("#"): i for i, name in enumerate(header)}
+    kinds = ("SWISS-PROT Accessions", "TREMBL Accessions", "REFSEQ Accessions", "Systematic Name")
+    sides = [
+        tuple(
+            place[f"{kind} Interactor {x}"] for kind in kinds if f"{kind} Interactor {x}" in place
+        )
+        for x in "AB"
+    ]
+    if not all(sides) or not {"Experimental System", "Experimental System Type"} <= {*place}:
+        raise Refused(header)
+    excluded = [
+        (place["Experimental System Type"], "genetic"),
+        (place["Experimental System"], "rna"),
+    ]
+    return len(header), sides, excluded
+
+
+def _mitab(cells: list[str]) -> str:
+    parts = [part.partition(":") for cell in cells for part in cell.split("|")]
+    order = ("uniprotkb", "uniprot/swiss-prot", "swiss-prot", "uniprot/trembl", "trembl")
+    names = [
+        re.sub("-PRO_[0-9]+$", "", name.partition("(")[0].strip('"'))
+        for wanted in (*order, "ensembl", "refseq")
+        for database, _, name in parts
+        if database.lower() == wanted
+    ]
+    return "|".join(names)
 
 
 def links(content: bytes) -> list[tuple[int, int, int]]:
@@ -311,19 +450,22 @@ def labelled(content: bytes) -> tuple[list[tuple[str, str]], list[int]]:
     """Read pairs of a published split; repeats, contradictions and empty labels are left out."""
     labels: dict[tuple[str, ...], set[str]] = {}
     order = []
-    for number, cells in enumerate(rows(content, ("#",))):
-        if number == 0 and len(cells) == 3 and is_header(cells):
-            continue
-        if len(cells) not in (2, 3) or not cells[0] or not cells[1]:
+    found = separated(content)
+    width = len(found[0])
+    a, b, third, has_header = places(found)
+    free = width < 4 and (a, b) == (0, 1)
+    for cells in found[1 if has_header and width > 2 else 0 :]:
+        if len(cells) not in ((2, 3) if free else (width,)) or not cells[a] or not cells[b]:
             raise Refused(cells)
-        label = cells[2] if len(cells) == 3 else ""
+        third = 2 if free else third
+        label = cells[third] if 0 <= third < len(cells) else ""
         if label.lower() in _EMPTY:
             continue
         if label not in ("0", "1", "0.0", "1.0"):
             raise Refused(cells)
-        key = tuple(sorted(cells[:2]))
+        key = tuple(sorted((cells[a], cells[b])))
         if key not in labels:
-            order.append((cells[0], cells[1]))
+            order.append((cells[a], cells[b]))
         labels.setdefault(key, set()).add(label[0])
     kept = [pair for pair in order if len(labels[tuple(sorted(pair))]) == 1]
     return kept, [int(next(iter(labels[tuple(sorted(pair))]))) for pair in kept]
@@ -372,8 +514,8 @@ def variants(content: bytes) -> list[tuple[str | None, str]] | None:
 
 def names(content: bytes) -> list[tuple[str, str]]:
     """Read pairs of names from the first two columns, or those that a header names."""
-    found = rows(content, ("#",))
-    header = id_columns(found[0]) if found else None
+    found = separated(content)
+    header = id_columns(found[0])
     a, b = header or (0, 1)
     body = found[1:] if header else found
     if not body or any(len(cells) <= max(a, b) or not (cells[a] and cells[b]) for cells in body):

@@ -41,6 +41,7 @@ from lcplm_graph.tasks.structures import read_chains
 from lcplm_graph.tasks.variant_table import read_rows, variants_of
 from lcplm_graph.tasks.variants import parse_variant
 
+LABELLED_BY_COMMAS = b"protein1,protein2,label\nP1,P2,1\nP2,P3,0\nP1,P4,\nP3,P1,1.0\n"
 LABELLED = b"P1\tP2\t1\nP2\tP3\t0\nP1\tP4\t\nP3\tP1\t1.0\n"
 ALIASES = b"#string_protein_id\talias\tsource\n9606.a\tTP53\tBLAST_x\n9606.b\tQ9\tUniProt_AC\n"
 CSV = b'sequence,label,split\nMKTAYIAK,0.5,train\n"MV,L",1e2,test\nMGG, -3 ,train\n'
@@ -223,7 +224,7 @@ _SPLIT_JSON = _written(".json", _write_split)
 _H5 = (_written(".h5", _write_h5), _written(".h5", _write_network_h5))
 _NPZ = _written(".npz", lambda path: np.savez(path, ids=["a", "b"], embeddings=np.ones((2, 3))))
 TABLES = (
-    Reader("labelled pairs", (LABELLED,), _labelled, plain.labelled),
+    Reader("labelled pairs", (LABELLED, LABELLED_BY_COMMAS), _labelled, plain.labelled),
     Reader("aliases", (ALIASES,), _aliases, plain.aliases),
     Reader("csv", (CSV,), _table, lambda text: plain.table(text, ","), ".csv"),
     Reader("tsv", (TSV,), _table, lambda text: plain.table(text, "\t"), ".tsv"),
@@ -238,7 +239,7 @@ TABLES = (
     Reader("lmdb values", VALUES, _value),
     Reader(
         "pairs to score",
-        (LABELLED, b"P1\tP2\nP1\tP3\n"),
+        (LABELLED, b"P1\tP2\nP1\tP3\n", LABELLED_BY_COMMAS, b"TP53 MDM2\nP1 P2\n"),
         lambda path: read_pairs(path, ()),
         plain.names,
     ),

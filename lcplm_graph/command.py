@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.guard import NOTHING_HALF, compiling_told, guarded
 from lcplm_graph.locks import claimed_output
 from lcplm_graph.option_parser import did_you_mean, parse_options
+from lcplm_graph.standard_input import received
 
 T = TypeVar("T")
 
@@ -100,9 +101,16 @@ def run_command(
             for path in dict.fromkeys(filter(None, written)):
                 held.enter_context(claimed_output(path, "another command writes"))
             held.enter_context(compiling_told(name))
-            return run(chosen)
+            return run(_with_standard_input(chosen, held))
 
     return guarded(name, act, kept)
+
+
+def _with_standard_input(options: Any, held: ExitStack) -> Any:
+    """Let ``-`` stand for what is sent to the process, where an option may be a file."""
+    files = [one.name for one in fields(options) if one.metadata.get("stdin")]
+    sent = received({name: getattr(options, name) for name in files}, held)
+    return replace(options, **sent) if sent else options
 
 
 #: Where commands put their options instead of running, while `option_classes` asks for them.

@@ -50,7 +50,7 @@ class ContactsOptions:
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    fasta: str | None = positional(metavar="SEQUENCE.fasta", nargs="?", default=None)
+    fasta: str | None = positional(metavar="SEQUENCE.fasta", nargs="?", default=None, stdin=True)
     out: str
     encoder: str = DEFAULT_ENCODER
     structure: str | None = None

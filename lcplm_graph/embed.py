@@ -24,8 +24,8 @@ class EmbedOptions:
     Parameters
     ----------
     input
-        FASTA (plain, gzip, zstd, bz2); Arrow or Parquet with the columns id and sequence; or a
-        folder of such shards.
+        FASTA (plain, gzip, zstd, bz2, xz), - for standard input; Arrow or Parquet with the columns
+        id and sequence; or a folder of such shards.
     encoder
         A name or path, see load_encoder.
     out
@@ -52,7 +52,7 @@ class EmbedOptions:
         Engine ray: how many at once; default: all but one processor.
     """
 
-    input: str = positional(metavar="INPUT.fasta")
+    input: str = positional(metavar="INPUT.fasta", stdin=True)
     encoder: str = DEFAULT_ENCODER
     out: str
     pool: Pool | None = None

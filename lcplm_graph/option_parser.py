@@ -17,7 +17,9 @@ T = TypeVar("T")
 _LONGEST = 500
 
 
-def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING) -> Any:
+def positional(
+    *, metavar: str, nargs: str | None = None, default: Any = MISSING, stdin: bool = False
+) -> Any:
     """Make a dataclass field that is given by its place, not by ``--name``.
 
     Parameters
@@ -28,13 +30,22 @@ def positional(*, metavar: str, nargs: str | None = None, default: Any = MISSING
         As in `argparse`: ``?``, ``*`` or ``+``.
     default : optional
         Required if left out.
+    stdin : bool
+        Whether it is an input file, for which ``-`` stands for standard input.
     """
-    return _field(default, {"positional": True, "metavar": metavar, "nargs": nargs})
+    return _field(default, {"positional": True, "metavar": metavar, "nargs": nargs, "stdin": stdin})
 
 
-def several(*, default: Any = MISSING, nargs: str = "+", metavar: str | None = None) -> Any:
+def several(
+    *, default: Any = MISSING, nargs: str = "+", metavar: str | None = None, stdin: bool = False
+) -> Any:
     """Make a dataclass field whose option takes a list: ``--name A B C``."""
-    return _field(default, {"nargs": nargs, "metavar": metavar})
+    return _field(default, {"nargs": nargs, "metavar": metavar, "stdin": stdin})
+
+
+def input_file(*, default: Any = MISSING) -> Any:
+    """Make a dataclass field of an input file, for which ``-`` stands for standard input."""
+    return _field(default, {"stdin": True})
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -129,7 +140,7 @@ def _add(parser: Any, one: Field[Any], hint: Any, text: str) -> None:
     import jsonargparse
 
     settings: dict[str, Any] = {"help": text}
-    settings |= {k: v for k, v in one.metadata.items() if k != "positional" and v is not None}
+    settings |= {k: one.metadata[k] for k in ("metavar", "nargs") if one.metadata.get(k)}
     default = one.default_factory() if one.default_factory is not MISSING else one.default
     names = dict.fromkeys((f"--{one.name.replace('_', '-')}", f"--{one.name}"))
     if hint is bool:

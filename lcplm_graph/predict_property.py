@@ -28,8 +28,8 @@ class PredictPropertyOptions:
     folder
         Of the run, or its model.
     input
-        FASTA (plain or compressed); or CSV, TSV or Parquet of sequences, two columns of them for a
-        model of pairs.
+        FASTA (plain or compressed), - for standard input; or CSV, TSV or Parquet of sequences, two
+        columns of them for a model of pairs.
     out
         FILE.tsv, FILE.csv or FILE.parquet.
     sequence
@@ -48,7 +48,7 @@ class PredictPropertyOptions:
     """
 
     folder: str = positional(metavar="FOLDER")
-    input: str = positional(metavar="FASTA")
+    input: str = positional(metavar="FASTA", stdin=True)
     out: str
     sequence: list[str] = several(default=[], metavar="COLUMN")
     id: str | None = None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lcplm_graph.command import PageOption, run_command
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.names import Precision
-from lcplm_graph.option_parser import positional, several
+from lcplm_graph.option_parser import input_file, positional, several
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.scored_pairs import ScoredPairs
@@ -49,8 +49,9 @@ class ScoreOptions(PageOption):
         Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
         of the same file twice each pair once, none of a protein with itself.
     pairs
-        Table of pairs instead, with tabs between: the first two columns, or those that a header
-        calls protein1 and protein2, query and partner, or alike.
+        Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
+        that a header calls protein1 and protein2, query and partner, or alike; - for standard
+        input.
     sequences
         FASTA files with the proteins that the table names; a name that they lack is one of the
         human training data, which a warning says.
@@ -67,9 +68,9 @@ class ScoreOptions(PageOption):
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    proteins: list[str] = positional(metavar="A B", nargs="*", default=[])
-    pairs: str | None = None
-    sequences: list[str] = several(default=[], metavar="FASTA")
+    proteins: list[str] = positional(metavar="A B", nargs="*", default=[], stdin=True)
+    pairs: str | None = input_file(default=None)
+    sequences: list[str] = several(default=[], metavar="FASTA", stdin=True)
     out: str | None = None
     details: bool = False
     precision: Precision = "float32"
@@ -241,11 +242,15 @@ def read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
     DataError
         With file and line, if one has fewer than two proteins; if there is no pair.
     """
+    from lcplm_graph.datasets.interaction_files import refuse_interactions
     from lcplm_graph.datasets.pair_table import COMMENT, id_columns
-    from lcplm_graph.files.tables import rows
+    from lcplm_graph.files.separators import SEPARATORS
+    from lcplm_graph.files.tables import find_separator, rows
 
+    refuse_interactions(path)
     found, columns = [], (0, 1)
-    for number, (line, cells) in enumerate(rows(path, COMMENT)):
+    separator = find_separator(path, COMMENT)
+    for number, (line, cells) in enumerate(rows(path, COMMENT, separator)):
         header = id_columns(cells) if number == 0 else None
         if header is not None and cells[header[0]] not in given:
             columns = header
@@ -253,7 +258,9 @@ def read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
         names = [cells[place] for place in columns if place < len(cells)]
         if len(names) < 2 or not all(names):
             raise DataError(
-                "a line is two proteins with a tab between; this one is not", path=path, line=line
+                f"a line is two proteins with {SEPARATORS[separator]} between; this one is not",
+                path=path,
+                line=line,
             )
         found.append((names[0], names[1]))
     if not found:

@@ -30,7 +30,7 @@ class SearchOptions:
     Parameters
     ----------
     query
-        FASTA, or embeddings (.h5, .npz, .parquet).
+        FASTA, - for standard input, or embeddings (.h5, .npz, .parquet).
     db
         Embeddings to search in: FILE.h5, .npz or .parquet of lcplm embed, or STRING's network or
         sequence embeddings.
@@ -52,7 +52,7 @@ class SearchOptions:
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    query: str = positional(metavar="QUERY.fasta")
+    query: str = positional(metavar="QUERY.fasta", stdin=True)
     db: str
     out: str
     top: int = 10

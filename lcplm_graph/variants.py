@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.option_parser import positional
+from lcplm_graph.option_parser import input_file, positional
 
 if TYPE_CHECKING:
     from lcplm_graph.proteins.store import SequenceStore
@@ -28,7 +28,7 @@ class VariantsOptions:
     Parameters
     ----------
     fasta
-        The wild types.
+        The wild types; - for standard input, here or for --variants.
     all_singles
         Score all 19 substitutions at every position.
     variants
@@ -50,10 +50,10 @@ class VariantsOptions:
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    fasta: str = positional(metavar="SEQUENCE.fasta")
+    fasta: str = positional(metavar="SEQUENCE.fasta", stdin=True)
     out: str
     all_singles: bool = False
-    variants: str | None = None
+    variants: str | None = input_file(default=None)
     encoder: str = DEFAULT_ENCODER
     method: Literal["masked", "wild-type", "pseudo-perplexity"] = "masked"
     figures: str | None = None

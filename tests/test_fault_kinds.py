@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import functools
 import gzip
+import lzma
 import os
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ import networkx as nx
 import pandas as pd
 import pytest
 import torch
+import zstandard
 from torch_geometric.data import Data
 
 from lcplm_graph.datasets.memory import from_dataframe, from_networkx
@@ -21,6 +23,7 @@ from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.errors import LcPlmError
 from lcplm_graph.features.embed import EmbedJob
+from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.go.annotations import read_annotations
 from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.models.config import LcPlmConfig
@@ -51,6 +54,14 @@ def terms(path):
     return list(zip(ontology.terms, ontology.names, strict=True))
 
 
+def labels(path):
+    return read_table_file(path).columns
+
+
+# Tables of labels are known by their names, which tell commas from tabs.
+SUFFIXES_OF = {
+    gzip.compress: ".gz", bz2.compress: ".bz2", lzma.compress: ".xz", zstandard.compress: ".zst",
+}  # fmt: skip
 ONE = [("a", "MKT")]
 PACKED = gzip.compress(b">a\nMKT\n")
 TWO_TERMS = [("P1", "GO:0000001")]
@@ -133,6 +144,24 @@ def test_files(tmp_path, sample):
     with pytest.raises(LcPlmError, match=str(path)) as told:
         read(path)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize(
+    ("read", "content", "right"),
+    [
+        (fasta, b">a\r\nmk\r\n\r\nT*\r\n", ONE),
+        (pairs, b"P1,P2,1\n", [("P1", "P2", 1.0)]),
+        (annotated, b"protein\tgo_id\nP1\tGO:0000001\n", TWO_TERMS),
+        (terms, OBO + b"name: a\n" + NAMESPACE, [("GO:0000001", "a")]),
+        (labels, b"sequence,label\nMKT,1\n", {"sequence": ["MKT"], "label": ["1"]}),
+    ],
+    ids=["FASTA", "pairs", "annotations", "ontology", "labels"],
+)
+def test_every_text_may_be_packed_in_any_way(tmp_path, read, content, right, pack):
+    path = tmp_path / f"file.csv{SUFFIXES_OF[pack]}"
+    path.write_bytes(pack(content))
+    assert read(path) == right
 
 
 def test_a_pipe_is_refused_at_once(tmp_path):

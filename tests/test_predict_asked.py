@@ -51,6 +51,22 @@ def test_a_record_called_like_another_protein_is_refused(tmp_path, graph):
         asked_proteins([str(path), "TP53"], lambda: known)
 
 
+def test_a_protein_under_two_names_is_answered_once(tmp_path, graph):
+    forget_warnings()
+    known = KnownProteins(graph.sequences, graph.names, "string_human_core")
+    sequence = graph.sequences[graph.node("TP53")]
+    path = tmp_path / "mine.fasta"
+    path.write_text(f">sp|P04637|P53_HUMAN\n{sequence}\n")
+    with pytest.warns(LcPlmWarning, match=r"answered once: 'TP53' is sp\|P04637\|P53_HUMAN, 'MEEP"):
+        store = asked_proteins([str(path), "TP53", "MDM2", sequence], lambda: known)
+    assert store.ids == ["sp|P04637|P53_HUMAN", "MDM2"]
+    assert asked_proteins(["TP53", "P04637"], lambda: known).ids == ["TP53"]
+    # Two genes make this one, so its name does not tell which of them is asked for.
+    path.write_text(f">new\n{graph.sequences[graph.node('CHRNA7')]}\n")
+    store = asked_proteins([str(path), "CHRNA7", "CHRFAM7A"], lambda: known)
+    assert store.ids == ["new", "CHRNA7", "CHRFAM7A"]
+
+
 @pytest.mark.parametrize("command", ["edges", "partners"])
 def test_no_rows_are_refused_before_anything_is_trained(tmp_path, capsys, command):
     words = ["TP53"] if command == "partners" else []

@@ -20,6 +20,7 @@ from pyarrow import csv
 
 from lcplm_graph.datasets.link_faults import MAX_SCORE, explain
 from lcplm_graph.datasets.row_counts import (
+    BELOW,
     CONTRADICTORY,
     DUPLICATES,
     NO_SEQUENCE,
@@ -29,6 +30,8 @@ from lcplm_graph.datasets.row_counts import (
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.open import open_stream
 
+#: The score of STRING that counts all kinds of evidence.
+COMBINED = "combined_score"
 _SCORE_BITS = 10
 _SCORE_MASK = (1 << _SCORE_BITS) - 1
 # Small blocks keep the parser's read-ahead, several blocks deep, out of the peak memory.
@@ -62,7 +65,7 @@ def read_links(
     path: str | os.PathLike[str],
     ids: pa.ChunkedArray | Sequence[str],
     *,
-    score: str | None = "combined_score",
+    score: str | None = COMBINED,
     min_score: int = 0,
     channels: Sequence[str] = (),
     delimiter: str = " ",
@@ -125,6 +128,20 @@ def read_links(
             line=2,
         )
     return collector.finish()
+
+
+def is_link_file(path: Path) -> bool:
+    """Tell whether a file has the header of STRING's links.
+
+    Raises
+    ------
+    DataError
+        As `open_stream`.
+    """
+    with open_stream(path) as stream:
+        head = stream.read(_BLOCK).lstrip(b"\n").partition(b"\n")[0]
+    names = head.decode("utf-8", "replace").rstrip().split(" ")
+    return names[:2] == ["protein1", "protein2"] and COMBINED in names
 
 
 def both_directions(links: Links, n_nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -243,7 +260,7 @@ class _Collector:
             ROWS: self.rows,
             NO_SEQUENCE: self.without_sequence,
             SELF_PAIRS: self.self_pairs,
-            "below_score": self.below_score,
+            BELOW: self.below_score,
             DUPLICATES: duplicates,
             CONTRADICTORY: contradictory,
         }

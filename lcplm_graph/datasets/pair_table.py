@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import ConfigError, DataError
-from lcplm_graph.files.tables import LINE, read_table, rows
+from lcplm_graph.files.tables import LINE, find_separator, read_table, rows
+from lcplm_graph.io import warn_once
 from lcplm_graph.numeric import is_number
 
 COMMENT = ("#",)
@@ -34,20 +36,54 @@ _VALUE_HEADER = re.compile(
 )
 
 
+class Layout(NamedTuple):
+    """Where a table of pairs has its columns.
+
+    Attributes
+    ----------
+    separator : str
+        Between columns, one of `lcplm_graph.files.separators.SEPARATORS`.
+    width : int
+        How many columns there are.
+    header : int
+        Line of the header, 0 if there is none.
+    ids : tuple of (int, int)
+        Places of the two ids.
+    value : int or None
+        Place of the label or score.
+    value_name : str
+        What the header calls it, if there is one.
+    """
+
+    separator: str
+    width: int
+    header: int
+    ids: tuple[int, int]
+    value: int | None
+    value_name: str = ""
+
+
 def read_pairs(
-    path: str | os.PathLike[str], third: str | None = None, scale: float = 1.0
+    path: str | os.PathLike[str],
+    third: str | None = None,
+    scale: float = 1.0,
+    score: str | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Read a table of pairs.
 
     Parameters
     ----------
     path : path-like
-        Two or three tab-separated columns, with or without a header; blank lines and lines that
-        begin with ``#`` do not count.
+        Two or three columns, with or without a header, or more with a header that names two ids,
+        and tabs, commas, semicolons or blanks between, see `find_separator`; blank lines and
+        lines that begin with ``#`` do not count.
     third : {"label", "score"}, optional
         What the third column is; found out by default.
     scale : float
-        The highest score there can be: 1000 in STRING's units.  Scores are divided by it.
+        The highest score there can be: 1000 in STRING's units.  Scores are divided by it.  It is
+        1000 by default where the header says ``combined_score`` and all are whole numbers.
+    score : str, optional
+        Column of the label or score, where a header names several.
 
     Returns
     -------
@@ -63,19 +99,30 @@ def read_pairs(
         label nor a score.
     """
     path = Path(path)
-    width, header = _layout(path)
-    names = {name: i for i, name in enumerate(("a", "b", "value")[:width])}
-    table = read_table(path, names, [width], COMMENT, skip=header)
+    found = layout_of(path, score)
+    places = dict(zip(("a", "b"), found.ids, strict=True))
+    places |= {} if found.value is None else {"value": found.value}
+    table = read_table(
+        path, places, [found.width], COMMENT, skip=found.header, separator=found.separator
+    )
     for name in ("a", "b"):
         row = pc.index(table[name], "").as_py()
         if row >= 0:
             raise DataError("an id is empty", path=path, line=table[LINE][row].as_py())
     frame = table.select(["a", "b"]).to_pandas()
-    if width == 2:
+    if found.value is None:
         return frame.assign(value=np.ones(len(frame), np.float32)), "none"
     values = _numbers(table, path)
+    if scale == 1 and third != "label" and _in_thousandths(found.value_name, values):
+        scale = 1000
     kind = _kind_of(values, third, table, path, check_scale(scale))
     return frame.assign(value=values / np.float32(scale if kind == "score" else 1)), kind
+
+
+def _in_thousandths(name: str, values: np.ndarray) -> bool:
+    """Tell whether these are STRING's scores as it publishes them."""
+    whole = name.lower() == "combined_score" and bool((values == np.round(values)).all())
+    return whole and values.size > 0 and bool(values.max() > 1)
 
 
 def check_scale(scale: float) -> float:
@@ -91,19 +138,78 @@ def check_scale(scale: float) -> float:
     return scale
 
 
-def _layout(path: Path) -> tuple[int, int]:
-    """Count the columns, and return the line of the header, 0 if there is none."""
-    for line, cells in rows(path, COMMENT):
-        if len(cells) not in (2, 3):
-            commas = len(cells) == 1 and "," in cells[0]
-            has = "1; write tabs in place of its commas" if commas else len(cells)
-            raise DataError(
-                f"a table of pairs has 2 or 3 tab-separated columns, this line {has}",
-                path=path,
-                line=line,
-            )
-        return len(cells), line if is_header(cells) else 0
-    raise DataError("the table has no line", path=path)
+def layout_of(path: Path, score: str | None = None) -> Layout:
+    """Find out how the columns of a table of pairs are separated, and which are read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    score : str, optional
+        Name of the column of labels or scores.
+
+    Raises
+    ------
+    DataError
+        As `find_separator`, and with the line if it cannot be told which columns are meant.
+    """
+    separator = find_separator(path, COMMENT)
+    table = rows(path, COMMENT, separator)
+    line, cells = next(table)
+    found = _layout(cells, path, line, separator, score)
+    line, cells = next(table, (0, []))
+    if found.header and len(cells) == found.width + 1:
+        raise DataError(
+            f"{len(cells)} columns, one more than in the header, as R writes names of rows; leave "
+            "them out with row.names=FALSE",
+            path=path,
+            line=line,
+        )
+    return found
+
+
+def _layout(
+    cells: Sequence[str], path: Path, line: int, separator: str, score: str | None
+) -> Layout:
+    if score is None and len(cells) in (2, 3):
+        named = is_header(cells)
+        value = 2 if len(cells) == 3 else None
+        if named or len(_id_places(cells)) != 2 or _id_places(cells) == [0, 1]:
+            name = cells[2] if named and value else ""
+            return Layout(separator, len(cells), line if named else 0, (0, 1), value, name)
+    return _by_header(cells, path, line, separator, score)
+
+
+def _by_header(
+    cells: Sequence[str], path: Path, line: int, separator: str, score: str | None
+) -> Layout:
+    """Take the columns that a header names, and say which are left out."""
+    ids = _id_places(cells)
+    if len(ids) != 2:
+        has = f"this line has {len(cells)}"
+        if len(ids) > 2:
+            has = f"here {', '.join(cells[i] for i in ids)} may be ids"
+        raise DataError(
+            "a table of pairs has 2 or 3 columns, or a header that calls two of them "
+            f"protein1 and protein2 or alike; {has}",
+            path=path,
+            line=line,
+        )
+    wanted = (lambda name: name == score) if score is not None else _VALUE_HEADER.fullmatch
+    values = [i for i, name in enumerate(cells) if i not in ids and wanted(name)]
+    if score is not None and len(values) != 1:
+        message = f"no column {score!r}" if not values else f"several columns {score!r}"
+        raise DataError(f"{message}; the header has {', '.join(cells)}", path=path, line=line)
+    if len(values) > 1:
+        names = ", ".join(cells[i] for i in values)
+        message = f"several columns may be the score: {names}; keep one of them"
+        raise DataError(message, path=path, line=line)
+    read = {*ids, *values}
+    if left := [name for i, name in enumerate(cells) if i not in read and name]:
+        kept = ", ".join(cells[i] for i in sorted(read))
+        warn_once(f"{path}: read are the columns {kept}; left out are {', '.join(left)}")
+    value = values[0] if values else None
+    name = cells[value] if value is not None else ""
+    return Layout(separator, len(cells), line, (ids[0], ids[1]), value, name)
 
 
 def id_columns(cells: Sequence[str]) -> tuple[int, int] | None:
@@ -118,8 +224,12 @@ def id_columns(cells: Sequence[str]) -> tuple[int, int] | None:
     >>> id_columns(["TP53", "MDM2"]) is None
     True
     """
-    found = [place for place, cell in enumerate(cells) if _says_id(cell)]
+    found = _id_places(cells)
     return (found[0], found[1]) if len(found) > 1 else None
+
+
+def _id_places(cells: Sequence[str]) -> list[int]:
+    return [place for place, cell in enumerate(cells) if _says_id(cell)]
 
 
 def _says_id(cell: str) -> bool:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.pair_table import COMMENT, is_header
+from lcplm_graph.datasets.interaction_files import refuse_interactions
+from lcplm_graph.datasets.pair_table import COMMENT, Layout, layout_of
 from lcplm_graph.datasets.row_counts import (
     CONTRADICTORY,
     DUPLICATES,
@@ -64,9 +65,10 @@ class LabelledTable:
 
 
 def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
-    """Read ``id<TAB>id<TAB>0|1`` lines, plain or compressed, with or without a header.
+    """Read a table of id, id and 0 or 1, plain or compressed, with or without a header.
 
-    Blank lines and lines that begin with ``#`` do not count.
+    Columns are found and separated as in `read_pairs`.  Blank lines and lines that begin with
+    ``#`` do not count.
 
     A row without a label is left out and counted, a row that repeats a pair (in either order) too,
     and all rows of a pair that is labelled both 0 and 1.
@@ -79,11 +81,13 @@ def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
     table = LabelledTable(Path(str(path).removeprefix("pairs:")))
     found: dict[tuple[str, str], set[int]] = {}
     lines: list[tuple[int, tuple[str, str], int]] = []
-    for number, (line, cells) in enumerate(rows(table.path, COMMENT)):
-        if number == 0 and len(cells) == 3 and is_header(cells):
+    refuse_interactions(table.path)
+    layout = layout_of(table.path)
+    for line, cells in rows(table.path, COMMENT, layout.separator):
+        if line == layout.header and layout.width > 2:
             continue
         table.rows += 1
-        a, b, label = _cells(table.path, line, cells)
+        a, b, label = _cells(table.path, line, cells, layout)
         if label is None:
             table.fault(NO_LABEL, f"line {line}")
             continue
@@ -105,17 +109,22 @@ def read_labelled_table(path: str | os.PathLike[str]) -> LabelledTable:
     return table
 
 
-def _cells(path: Path, line: int, cells: Sequence[str]) -> tuple[str, str, int | None]:
-    if len(cells) not in (2, 3):
+def _cells(
+    path: Path, line: int, cells: Sequence[str], layout: Layout
+) -> tuple[str, str, int | None]:
+    # Tables of three columns may leave labels out, of all rows or of some.
+    free = layout.ids == (0, 1) and layout.width < 4
+    if len(cells) not in ((2, 3) if free else (layout.width,)):
         raise DataError(
-            f"a line is id, id, label with tabs between, this one has {len(cells)} columns",
+            f"a line is id, id, label, or what a header names; this one has {len(cells)} columns",
             path=path,
             line=line,
         )
-    a, b = (cell.strip() for cell in cells[:2])
+    a, b = (cells[place] for place in layout.ids)
     if not (a and b):
         raise DataError("an id is empty", path=path, line=line)
-    text = cells[2].strip() if len(cells) == 3 else ""
+    place = 2 if free else layout.value
+    text = cells[place] if place is not None and place < len(cells) else ""
     if text.lower() in _EMPTY:
         return a, b, None
     if text not in ("0", "1", "0.0", "1.0"):
@@ -132,7 +141,7 @@ class PublishedPairs:
     Parameters
     ----------
     train, valid, test : path-like
-        Tables of ``id<TAB>id<TAB>0|1``, plain or compressed; ``pairs:FILE`` is understood too.
+        Tables of id, id and 0 or 1, plain or compressed; ``pairs:FILE`` is understood too.
     sequences : sequence of path-like
         FASTA files.
     allow_leakage : bool

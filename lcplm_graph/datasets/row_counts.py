@@ -17,6 +17,17 @@ CONTRADICTORY = "contradictory_pairs"
 #: Rows whose label is empty.
 NO_LABEL = "rows_without_label"
 
+#: The score is lower than what was asked for.
+BELOW = "below_score"
+#: Effects of two genes on each other, in files of interaction databases.
+GENETIC = "genetic_interactions"
+#: Interactions of a protein with RNA.
+RNA = "rna_interactions"
+#: Interactions that were looked for and not found.
+NEGATIVE = "negative_interactions"
+#: One of the two has no name of a protein: a molecule, a gene, or nothing.
+NO_NAME = "rows_without_protein_name"
+
 
 def in_words(
     counts: Mapping[str, int], kinds: Iterable[str] | None = None, *, zeros: bool = False

@@ -24,7 +24,7 @@ from lcplm_graph.datasets.aliases import (
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.cache import Built, DiskCache, Hooks, PathLike
 from lcplm_graph.datasets.link_faults import MAX_SCORE
-from lcplm_graph.datasets.links import Links, both_directions, read_links
+from lcplm_graph.datasets.links import COMBINED, Links, both_directions, read_links
 from lcplm_graph.errors import ConfigError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card, list_cards, load_card
 from lcplm_graph.files.download import cache_root, data_root, fetch_card_file
@@ -225,7 +225,7 @@ class StringPPI(PPIDataset):
         (taxon,) = card.organism
         store = _with_taxon(SequenceStore.from_fasta(fasta_path), f"{taxon}.", fasta_path)
         store = store.select(np.argsort(np.array(store.ids, dtype=object), kind="stable"))
-        column = "combined_score" if self.score in ("combined", "physical", "detailed") else None
+        column = COMBINED if self.score in ("combined", "physical", "detailed") else None
         links = read_links(
             links_path,
             store.table["id"],

@@ -20,7 +20,7 @@ from lcplm_graph.evaluation.baselines import (
 )
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_proteins
 from lcplm_graph.evaluation.go_metrics import FmaxCurve, evaluate_terms, information_content
-from lcplm_graph.evaluation.models import shown_name
+from lcplm_graph.evaluation.models import PLAIN, plain_name, shown_name
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.features.transform import AddProteinFeatures
@@ -168,13 +168,14 @@ def _predictions(
     is_test = test[held]
     yield f"homologues ({shown_method()})", homologues[is_test], {}
     used = train | valid | test
-    plain = {"composition": "composition", "composition + dipeptides": "dipeptide"}
+    own = plain_name(encoder, options.pool)
     features = {
         name: _features(load_encoder(key), dataset, used, "mean", bar)
-        for name, key in plain.items()
+        for name, key in PLAIN.items()
+        if name != own
     }
-    if encoder.name not in plain.values():
-        features[shown_name(encoder)] = _features(encoder, dataset, used, options.pool, bar)
+    # Those of the encoder asked about come last, which have more rows.
+    features[own or shown_name(encoder)] = _features(encoder, dataset, used, options.pool, bar)
     for name, x in features.items():
         yield f"{name}, nearest neighbour", _transfer(x, labels, train, test), {}
     for name, scores, is_asked in _heads(features, dataset, parts, encoder, options):

@@ -17,7 +17,7 @@ from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.evaluation.baselines import standardised
 from lcplm_graph.evaluation.bootstrap import Interval, bootstrap_mean
 from lcplm_graph.evaluation.metrics import BoolArray
-from lcplm_graph.evaluation.models import shown_name
+from lcplm_graph.evaluation.models import PLAIN, plain_name, shown_name
 from lcplm_graph.evaluation.probe import fit_probe
 from lcplm_graph.evaluation.ranking import sensitivity_to_first_false_positive, top_k_hits
 from lcplm_graph.evaluation.report import Report
@@ -225,11 +225,9 @@ def _answers(
     yield Answer("most frequent classes", "", ranked, frequent)
     yield _by_search(dataset, classes, train, held_out, options.progress)
     pooling = encoder.chosen_pool(options.pool)
-    encoders = {
-        "composition + length": (load_encoder("composition"), "mean"),
-        _BASELINE: (load_encoder("dipeptide"), "mean"),
-        f"{shown_name(encoder)}, {pooling} + length": (encoder, pooling),
-    }
+    encoders = {f"{name} + length": (load_encoder(key), "mean") for name, key in PLAIN.items()}
+    if plain_name(encoder, options.pool) is None:
+        encoders[f"{shown_name(encoder)}, {pooling} + length"] = (encoder, pooling)
     log_length = torch.from_numpy(np.log(dataset.sequences.lengths)).float()[:, None]
     for name, (used, pool) in encoders.items():
         x = cached_embeddings(used, dataset.sequences, pool, progress=options.progress)

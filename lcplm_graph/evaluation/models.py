@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoders import Encoder, LcPlmEncoder
 from lcplm_graph.models.masked_lm import MaskedLM, load_masked_lm
 from lcplm_graph.process import default_device, seeded
@@ -13,6 +14,26 @@ from lcplm_graph.process import default_device, seeded
 def shown_name(encoder: Encoder) -> str:
     """Return the name for tables, which says so if the encoder never learned anything."""
     return f"{encoder.name} (untrained)" if encoder.name.startswith("random") else encoder.name
+
+
+#: Encoders without training that every table has, by their names there.
+PLAIN = {"composition": "composition", "composition + dipeptides": "dipeptide"}
+
+
+def plain_name(encoder: Encoder, pool: str | None) -> str | None:
+    """Return which of `PLAIN` an encoder with this pooling is, whose row tables have anyway.
+
+    Examples
+    --------
+    >>> from lcplm_graph.models.encoders import load_encoder
+    >>> plain_name(load_encoder("dipeptide"), None)
+    'composition + dipeptides'
+    >>> plain_name(load_encoder("dipeptide"), "max") is None
+    True
+    """
+    if not isinstance(encoder, CompositionEncoder) or encoder.chosen_pool(pool) != "mean":
+        return None
+    return next((name for name, key in PLAIN.items() if key == encoder.name), None)
 
 
 def random_twin(encoder: Encoder) -> Encoder | None:

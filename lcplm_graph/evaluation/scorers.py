@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
-from lcplm_graph.evaluation.models import random_twin, shown_name
+from lcplm_graph.evaluation.models import PLAIN, plain_name, random_twin, shown_name
 from lcplm_graph.features.relatives import relatives
 from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.fit import FitOptions
@@ -116,8 +116,8 @@ def link_scorers(
     def features(used: Encoder, **options: Any) -> Tensor:
         return AddProteinFeatures(used, progress=fit.progress, **options)(dataset).x
 
-    yield replace(trained(features(load_encoder("composition"))), name="composition")
-    yield replace(trained(features(load_encoder("dipeptide"))), name="composition + dipeptides")
+    for name, key in PLAIN.items():
+        yield replace(trained(features(load_encoder(key))), name=name)
     twin = random_twin(encoder) if untrained else None
     if twin is not None:
         yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
@@ -126,7 +126,8 @@ def link_scorers(
         progress=fit.progress,
     )  # fmt: skip
     name = shown_name(encoder)
-    yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
+    if plain_name(encoder, pool) is None:
+        yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
     if context:
         # In walks an encoder has other features, which no other block goes with.
         blocks = {BASE: features(encoder, pool=pool, context=context, split=split)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import lzma
 import os
 import re
 import stat
@@ -18,12 +19,15 @@ import pyarrow as pa
 
 from lcplm_graph.errors import DataError
 
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\0": "xz",
+}  # fmt: skip
+#: What names of files end in that are compressed so; their content decides.
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 # A file of zstd may begin with one of sixteen frames to skip; pzstd writes such files.
 _ZSTD_SKIP = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _OTHER = {
     b"PK\x03\x04": "a zip archive",
-    b"\xfd7zXZ": "an xz archive",
     b"7z\xbc\xaf": "a 7z archive",
     b"\x1f\x9d": "a file of `compress`",
     b"\x04\x22\x4d\x18": "an lz4 archive",
@@ -33,8 +37,10 @@ _OTHER = {
     b"\x93NUMPY": "a NumPy array",
     b"%PDF": "a PDF document",
 }
+# What old and new files of Excel begin with; the new ones are zip archives that list their parts.
+_OFFICE = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"[Content_Types].xml")
 _BOM = b"\xef\xbb\xbf"
-_HEAD = 4096
+_HEAD, _PACKED = 4096, 1 << 16
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<title", b"<meta")
 
 
@@ -86,7 +92,7 @@ class TextStream(io.RawIOBase):
     def _pull(self, size: int) -> bytes:
         try:
             data: bytes = self._source.read(size)
-        except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid) as error:
             if self._compression is None:
                 raise DataError(f"cannot be read ({error})", path=self._path) from error
             raise DataError(
@@ -115,9 +121,40 @@ class TextStream(io.RawIOBase):
         return text
 
 
+class _XzStream:
+    """Bytes of an xz archive, of which `lzma.LZMAFile` takes one with any rubbish behind it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder: lzma.LZMADecompressor | None = None
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes; none at the end."""
+        while True:
+            packed = b""
+            if self._decoder is None or self._decoder.eof:
+                packed = self._next_stream(self._decoder)
+                if not packed:
+                    return b""
+                self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+            elif self._decoder.needs_input:
+                packed = self._file.read(_PACKED)
+                if not packed:
+                    raise EOFError("the end is missing")
+            if data := self._decoder.decompress(packed, size):
+                return data
+
+    def _next_stream(self, ended: lzma.LZMADecompressor | None) -> bytes:
+        """Return the begin of the next of joined archives; zeros may stand between them."""
+        rest = ended.unused_data.lstrip(b"\0") if ended else b""
+        while not rest and (packed := self._file.read(_PACKED)):
+            rest = packed.lstrip(b"\0")
+        return rest
+
+
 @contextmanager
 def open_stream(path: str | os.PathLike[str]) -> Iterator[TextStream]:
-    """Open a text data file for reading bytes; gzip, zstd and bz2 are known by their content.
+    """Open a text data file for reading bytes; gzip, zstd, bz2 and xz are known by content.
 
     Parameters
     ----------
@@ -156,6 +193,8 @@ def check_is_file(path: str | os.PathLike[str]) -> Path:
     DataError
         If nothing is there, or a folder, or a pipe: readers go through a file more than once.
     """
+    if os.fspath(path) == "-":
+        raise DataError("standard input is not read here; save it to a file first", path=path)
     try:
         mode = os.stat(path).st_mode
     except ValueError as error:
@@ -207,6 +246,8 @@ def _decompressed(file: IO[bytes], path: Path, compression: str | None) -> Itera
         # Python's reader accepts what tapes and disks pad archives with: zeros at the end.
         with gzip.GzipFile(fileobj=file) as stream:
             yield stream
+    elif compression == "xz":
+        yield _XzStream(file)
     else:
         with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, compression) as stream:
             yield stream
@@ -228,6 +269,9 @@ def _check_content(head: bytes, path: Path) -> None:
         raise DataError("the text is UTF-16; convert it to UTF-8", path=path, line=1)
     if inner := _compression_of(head):
         raise DataError(f"the archive holds another {inner} archive; unpack it first", path=path)
+    if head.startswith(_OFFICE[0]) or (head.startswith(b"PK") and _OFFICE[1] in head):
+        message = "this is a workbook of Excel or alike, not text; save its sheet as CSV first"
+        raise DataError(message, path=path)
     for magic, kind in _OTHER.items():
         if head.startswith(magic):
             message = f"this is {kind}, a binary file; unpack it or convert it to text first"

@@ -1,8 +1,8 @@
-"""Tab-separated text as Arrow tables: many lines at a time, the line of each row kept."""
+"""Tables of text as Arrow tables: many lines at a time, the line of each row kept."""
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,11 +15,19 @@ import pyarrow.csv as pacsv
 
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.open import open_stream
+from lcplm_graph.files.separators import (
+    LOOKED_AT,
+    QUOTED,
+    SEPARATORS,
+    BadLine,
+    cells_of,
+    columns_of,
+    separator_of,
+)
 
 #: Name of the column that holds the line of each row, counted from 1.
 LINE = "line"
 _BLOCK = 1 << 21
-_QUOTED = r'"((?:[^"]|"")*)"'
 
 
 def read_table(
@@ -28,8 +36,9 @@ def read_table(
     widths: Collection[int],
     comment: Sequence[str] = (),
     skip: int = 0,
+    separator: str = "\t",
 ) -> pa.Table:
-    r"""Read some columns of a tab-separated table as text, without the blanks around each cell.
+    r"""Read some columns of a table as text, without the blanks around each cell.
 
     Parameters
     ----------
@@ -43,6 +52,8 @@ def read_table(
         Lines that start with one of these are left out.
     skip : int
         Lines up to this one are left out.
+    separator : str
+        What stands between columns, see `find_separator`.
 
     Returns
     -------
@@ -52,7 +63,8 @@ def read_table(
     Raises
     ------
     DataError
-        As `open_stream`, and with the line: text that is not UTF-8, too few or too many columns.
+        As `open_stream`, and with the line: text that is not UTF-8, too few or too many columns,
+        quotes that do not match.
 
     Examples
     --------
@@ -67,16 +79,17 @@ def read_table(
     types = [pa.large_string()] * len(columns) + [pa.int64()]
     batches = []
     for numbers, lines in _line_blocks(path, comment, skip):
-        found = pc.add(pc.count_substring(lines, "\t"), 1).to_numpy()
+        try:
+            cells, found = columns_of(lines, separator, last + 1)
+        except BadLine as error:
+            raise DataError(str(error), path=path, line=int(numbers[error.row])) from None
         wrong = ~np.isin(found, list(widths))
         if wrong.any():
             row = int(np.argmax(wrong))
-            _refuse_width(int(found[row]), widths, path, int(numbers[row]))
-        cells = pc.split_pattern(lines, "\t", max_splits=last + 1)
-        taken = [
-            _without_quotes(pc.utf8_trim_whitespace(pc.list_element(cells, i)))
-            for i in columns.values()
-        ]
+            _refuse_width(int(found[row]), widths, path, int(numbers[row]), separator)
+        taken = [pc.utf8_trim_whitespace(pc.list_element(cells, i)) for i in columns.values()]
+        if separator == "\t":
+            taken = [_without_quotes(column) for column in taken]
         batches.append(pa.record_batch([*taken, pa.array(numbers)], names=names))
     return pa.Table.from_batches(batches, schema=pa.schema(list(zip(names, types, strict=True))))
 
@@ -97,7 +110,9 @@ def first_columns(path: Path, names: Sequence[str]) -> pa.Table:
     return table.drop_columns(LINE).cast(pa.schema([(name, pa.string()) for name in names]))
 
 
-def rows(path: Path, comment: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
+def rows(
+    path: Path, comment: Sequence[str] = (), separator: str = "\t"
+) -> Iterator[tuple[int, list[str]]]:
     """Yield line number (from 1) and cells of each line that is not blank and no comment.
 
     Parameters
@@ -106,29 +121,45 @@ def rows(path: Path, comment: Sequence[str] = ()) -> Iterator[tuple[int, list[st
         Plain or compressed UTF-8 text.
     comment : sequence of str
         Lines that start with one of these are left out.
+    separator : str
+        What stands between columns, see `find_separator`.
 
     Raises
     ------
     DataError
-        As `open_stream`, and with the line of text that is not UTF-8.
+        As `open_stream`, and with the line: text that is not UTF-8, quotes that do not match.
     """
+    for number, text in _texts(path, comment):
+        try:
+            yield number, cells_of(text, separator)
+        except ValueError as error:
+            raise DataError(str(error), path=path, line=number) from None
+
+
+def find_separator(path: Path, comment: Sequence[str] = ()) -> str:
+    """Tell what separates the columns of a table by its first lines, see `separator_of`.
+
+    Raises
+    ------
+    DataError
+        As `open_stream` and `separator_of`, and if there is no line.
+    """
+    first = list(itertools.islice(_texts(path, comment), LOOKED_AT))
+    if not first:
+        raise DataError("the table has no line", path=path)
+    return separator_of(first, path)
+
+
+def _texts(path: Path, comment: Sequence[str]) -> Iterator[tuple[int, str]]:
     for numbers, lines in _line_blocks(path, comment):
-        for number, text in zip(numbers.tolist(), lines.to_pylist(), strict=True):
-            cells = [cell.strip() for cell in text.split("\t")]
-            yield number, [_unquoted(cell) for cell in cells] if '"' in text else cells
-
-
-def _unquoted(cell: str) -> str:
-    """Return what a quoted cell holds, as R and our own tables of ids with quotes have it."""
-    found = re.fullmatch(_QUOTED, cell)
-    return found[1].replace('""', '"') if found else cell
+        yield from zip(numbers.tolist(), lines.to_pylist(), strict=True)
 
 
 def _without_quotes(cells: pa.Array) -> pa.Array:
-    """Do to an array what `_unquoted` does to a cell."""
+    """Do to an array what `unquoted` does to a cell."""
     if not pc.any(pc.starts_with(cells, '"')).as_py():
         return cells
-    quoted = pc.match_substring_regex(cells, f"^{_QUOTED}$")
+    quoted = pc.match_substring_regex(cells, f"^{QUOTED}$")
     inside = pc.replace_substring(pc.utf8_slice_codeunits(cells, 1, -1), '""', '"')
     return pc.if_else(quoted, inside, cells)
 
@@ -227,8 +258,10 @@ def _refuse_encoding(block: bytes, path: Path, first: int) -> NoReturn:
     raise DataError("not UTF-8; convert the file's encoding", path=path)
 
 
-def _refuse_width(found: int, widths: Collection[int], path: Path, line: int) -> NoReturn:
+def _refuse_width(
+    found: int, widths: Collection[int], path: Path, line: int, separator: str
+) -> NoReturn:
     wanted = sorted(widths)
     expected = str(wanted[0]) if len(wanted) == 1 else f"{wanted[0]} to {wanted[-1]}"
-    message = f"{found} columns separated by tabs, {expected} expected"
+    message = f"{found} columns separated by {SEPARATORS[separator]}, {expected} expected"
     raise DataError(message, path=path, line=line)

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import check_is_file, open_stream
+from lcplm_graph.files.open import COMPRESSED_SUFFIXES, check_is_file, open_stream
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
-_COMPRESSIONS = (".gz", ".zst", ".bz2")
 SUFFIXES = (*_SEPARATORS, *_PARQUET)
 _NOTHING = ("", "na", "nan", "null", "none", "n/a")
 
@@ -98,7 +97,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     '.tsv'
     """
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    while suffixes and suffixes[-1] in _COMPRESSIONS:
+    while suffixes and suffixes[-1] in COMPRESSED_SUFFIXES:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
@@ -109,7 +108,7 @@ def read_table_file(path: str | os.PathLike[str]) -> Table:
     Parameters
     ----------
     path : path-like
-        ``.csv`` or ``.tsv``, plain or compressed (gzip, zstd, bz2), or ``.parquet``.  Lists in
+        ``.csv`` or ``.tsv``, plain or compressed (gzip, zstd, bz2, xz), or ``.parquet``.  Lists in
         Parquet become text: words with ``;`` between, numbers with blanks.
 
     Raises
@@ -118,11 +117,13 @@ def read_table_file(path: str | os.PathLike[str]) -> Table:
         If the suffix is not known, the file cannot be read, a column has no name or the name of
         another, a line has more or fewer cells than the header, or there is no row.
     """
+    if os.fspath(path) == "-":
+        check_is_file(path)  # which says it
     path, suffix = Path(path), suffix_of(path)
     if suffix not in SUFFIXES:
         raise DataError(
-            f"a table ends in .csv, .tsv or .parquet (text also with {', '.join(_COMPRESSIONS)} "
-            f"after it), this name in {suffix or 'no suffix'}",
+            "a table ends in .csv, .tsv or .parquet (text also with "
+            f"{', '.join(COMPRESSED_SUFFIXES)} after it), this name in {suffix or 'no suffix'}",
             path=path,
         )
     check_is_file(path)

@@ -126,7 +126,7 @@ def evidence_codes(evidence: str | Collection[str]) -> frozenset[str] | None:
 
 
 def read_annotations(path: str | os.PathLike[str]) -> Annotations:
-    """Read a GAF file or a table of annotations (plain, gzip, zstd or bz2).
+    """Read a GAF file or a table of annotations (plain, gzip, zstd, bz2 or xz).
 
     Parameters
     ----------

@@ -120,7 +120,7 @@ class Ontology:
 
     @classmethod
     def from_obo(cls, path: str | os.PathLike[str]) -> Ontology:
-        """Read an OBO file, such as go-basic.obo (plain, gzip, zstd or bz2).
+        """Read an OBO file, such as go-basic.obo (plain, gzip, zstd, bz2 or xz).
 
         Parameters
         ----------

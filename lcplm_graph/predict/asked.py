@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import check_is_file
+from lcplm_graph.files.open import COMPRESSED_SUFFIXES, check_is_file
 from lcplm_graph.io import warn_once
 
 if TYPE_CHECKING:
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.proteins.store import SequenceStore
 
-_FASTA = {".fasta", ".fa", ".faa", ".gz", ".zst", ".bz2"}
+_FASTA = {".fasta", ".fa", ".faa", *COMPRESSED_SUFFIXES}
 
 
 def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> SequenceStore:
     """Return records of files first, then what is named, under its name, or given as a sequence.
+
+    A protein that is asked for again under another name is left out, with a warning.
 
     Parameters
     ----------
@@ -51,8 +53,12 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
             raise DataError("no such file; check the path", path=text)
     names = known()
     sequences = dict(zip(store.ids, store, strict=True))
+    again: dict[str, str] = {}
     for text in others:
         own = names.sequence(text, names)
+        if (before := _same_protein(text, own, sequences, names)) is not None:
+            again[text] = before
+            continue
         if sequences.setdefault(text, own) != own:
             raise DataError(
                 f"{text!r} is a protein that is known here, and a record of another sequence; call "
@@ -60,6 +66,11 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
                 path=", ".join(files),
                 record=text,
             )
+    if again:
+        warn_once(
+            "asked for once more and answered once: "
+            + ", ".join(f"{text[:40]!r} is {name}" for text, name in again.items())
+        )
     return SequenceStore.from_records(sequences.keys(), sequences.values())
 
 
@@ -86,3 +97,21 @@ def nodes_of(dataset: PPIDataset, asked: SequenceStore) -> np.ndarray:
             f"example {alike[0]}; the edges of the first count; ask by name to choose"
         )
     return np.array(found, np.int64)
+
+
+def _same_protein(
+    text: str, own: str, asked: Mapping[str, str], names: KnownProteins
+) -> str | None:
+    """Return under which other name a protein is asked for already.
+
+    Genes of one sequence are several proteins: of those, a name tells which.
+    """
+    alike = [name for name, sequence in asked.items() if sequence == own and name != text]
+    if not alike or text in asked:
+        return None
+    rows = set(names.names.find(text))
+    of_one = sum(sequence == own for sequence in names.store) <= 1
+    for name in alike:
+        if of_one or rows & set(names.names.find(name)):
+            return name
+    return None

@@ -41,8 +41,8 @@ class FunctionOptions(PageOption):
     Parameters
     ----------
     proteins
-        FASTA files, names (gene names, UniProt accessions, STRING ids of --data, or ids of
-        --sequences), or sequences.
+        FASTA files, - for standard input, names (gene names, UniProt accessions, STRING ids of
+        --data, or ids of --sequences), or sequences.
     out
         FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability, known.
     aspect
@@ -87,7 +87,7 @@ class FunctionOptions(PageOption):
         cpu, cuda, cuda:1, ... of the encoder; default: a GPU if there is one.
     """
 
-    proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
+    proteins: list[str] = positional(metavar="PROTEIN", nargs="+", stdin=True)
     out: str
     aspect: list[Literal["MF", "BP", "CC"]] | None = several(default=None)
     most: int = 20

@@ -39,8 +39,9 @@ class EdgesOptions(PageOption):
     out
         FILE.tsv, FILE.graphml, or FILE.cx2 for Cytoscape.
     graph
-        string_human_core, string_human, string:TAXON and so on; or pairs:FILE.tsv, a table of two
-        ids with the sequences in FILE.fasta beside it.
+        string_human_core, string_human, string:TAXON and so on; or pairs:FILE, a table of two ids,
+        or a file of STRING, BioGRID or IntAct, with the sequences in a FASTA file of that name
+        beside it.
     encoder
         A name or path, see load_encoder.
     precision
@@ -93,15 +94,16 @@ class PartnersOptions(EdgesOptions):
     Parameters
     ----------
     proteins
-        FASTA files, names of proteins of the graph (gene names, UniProt accessions, STRING ids), or
-        sequences; proteins of the graph are recognised by their sequences.
+        FASTA files, - for standard input, names of proteins of the graph (gene names, UniProt
+        accessions, STRING ids), or sequences; proteins of the graph are recognised by their
+        sequences.
     itself
         Rank a protein among its own partners, too; the column known then says self.
     novel
         Leave out partners that the graph already has.
     """
 
-    proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
+    proteins: list[str] = positional(metavar="PROTEIN", nargs="+", stdin=True)
     top: int = 20
     itself: bool = False
     novel: bool = False

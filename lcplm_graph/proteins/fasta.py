@@ -18,13 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.files.open import TextStream, open_stream
+from lcplm_graph.files.open import COMPRESSED_SUFFIXES, TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import RESIDUES
 
 SCHEMA = pa.schema(
     {"id": pa.large_string(), "sequence": pa.large_string(), "description": pa.large_string()}
+)
+#: What names of FASTA files end in, plain and compressed.
+FASTA_SUFFIXES = tuple(
+    kind + packed for packed in ("", *COMPRESSED_SUFFIXES) for kind in (".fasta", ".fa", ".faa")
 )
 # A block that stays in the processor's cache is read twice as fast as a large one.
 _BLOCK = 1 << 20
@@ -53,7 +57,7 @@ OTHER_LETTERS = [
 
 
 def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
-    """Read a FASTA file, plain or gzip, zstd or bz2, as Arrow record batches.
+    """Read a FASTA file, plain or gzip, zstd, bz2 or xz, as Arrow record batches.
 
     Lower case is folded; letters outside the alphabet (``J``) become ``X`` with one warning per
     file that counts them; a final ``*`` is dropped; blanks inside a sequence are ignored.

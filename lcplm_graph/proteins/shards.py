@@ -54,8 +54,8 @@ def store_sequences(
     Parameters
     ----------
     path : path-like
-        FASTA (plain, gzip, zstd, bz2); ``.parquet``, ``.arrow`` or ``.feather`` with the columns
-        `id` and `sequence` and, optionally, `description`; or a folder of such files.
+        FASTA (plain, gzip, zstd, bz2, xz); ``.parquet``, ``.arrow`` or ``.feather`` with the
+        columns `id` and `sequence` and, optionally, `description`; or a folder of such files.
     arrow_path : path-like
         The store; written batch by batch.
 

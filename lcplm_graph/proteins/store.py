@@ -58,7 +58,7 @@ class SequenceStore:
     def from_fasta(
         cls, path: str | os.PathLike[str], arrow_path: str | os.PathLike[str] | None = None
     ) -> SequenceStore:
-        """Read a FASTA file (plain, gzip, zstd or bz2).
+        """Read a FASTA file (plain, gzip, zstd, bz2 or xz).
 
         Parameters
         ----------

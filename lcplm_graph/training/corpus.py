@@ -59,7 +59,8 @@ def open_corpus(
     Parameters
     ----------
     name : str
-        ``fasta:FILE`` (plain, gzip, zstd or bz2), or a card of kind `sequences` as ``uniref50``.
+        ``fasta:FILE`` (plain, gzip, zstd, bz2 or xz), or a card of kind `sequences`, as
+        ``uniref50``.
     eval_tokens : int
         Residues to hold out of each length bin; never more than a tenth of a bin's proteins.
     split_seed : int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import re
 from typing import ClassVar
 
@@ -167,11 +169,71 @@ def write(folder, text):
     return path
 
 
-def test_a_table_with_commas_is_told_to_have_tabs(tmp_path):
-    with pytest.raises(DataError, match="columns, this line 1; write tabs in place of its commas"):
-        make(tmp_path, "a,b,1\n")
-    with pytest.raises(DataError, match="columns, this line 1$"):
-        make(tmp_path, "a\n")
+LINKS = (
+    "protein1 protein2 neighborhood experimental combined_score\n"
+    "9.a 9.b 0 900 950\n9.b 9.a 0 900 950\n9.b 9.d 40 0 400\n9.d 9.b 40 0 401\n9.a 9.x 0 0 999\n"
+)
+
+
+def string_files(tmp_path, links=LINKS):
+    path = tmp_path / "9.protein.links.detailed.v12.0.txt.gz"
+    path.write_bytes(gzip.compress(links.encode()))
+    fasta = tmp_path / "9.protein.sequences.v12.0.fa.gz"
+    fasta.write_bytes(gzip.compress(FASTA.replace(">", ">9.").encode()))
+    return path
+
+
+def test_links_of_string_are_read_as_they_are_downloaded(tmp_path):
+    forget_warnings()
+    path = string_files(tmp_path)
+    with pytest.warns(LcPlmWarning) as said:
+        dataset = PairPPI(f"pairs:{path}", root=tmp_path / "root")
+    data = dataset[0]
+    assert data.protein_id == ["9.a", "9.b", "9.d"]
+    assert data.edge_index.tolist() == [[0, 1, 1, 2], [1, 0, 2, 1]]
+    assert data.edge_weight.tolist() == pytest.approx([0.95, 0.95, 0.401, 0.401])
+    assert (dataset.report["rows"], dataset.report["duplicates"]) == (5, 0)
+    assert "of 5 rows, dropped 1 rows without sequence" in str(said[0].message)
+    assert "1 contradictory pairs, the highest score of each is kept" in str(said[1].message)
+    high = PairPPI(path, min_score=700, root=tmp_path / "root")
+    assert (high[0].protein_id, high.report["below_score"]) == (["9.a", "9.b"], 2)
+    path = path.rename(path.with_name("9.protein.physical.links.700.v12.0.txt.gz"))
+    channel = PairPPI(path, score="experimental", root=tmp_path / "root")
+    assert channel[0].edge_weight.tolist() == pytest.approx([0.9, 0.9])
+
+
+@pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
+def test_options_that_mean_nothing_for_links_of_string(tmp_path):
+    path = string_files(tmp_path)
+    for options in ({"third": "label"}, {"scale": 500}):
+        with pytest.raises(ConfigError, match="mean nothing for .*: it has scores of STRING"):
+            PairPPI(path, root=tmp_path, **options)
+    with pytest.raises(ConfigError, match="min_score 1001 is not between 0 and 1000"):
+        PairPPI(path, min_score=1001, root=tmp_path)
+    with pytest.raises(DataError, match="no link is left with combined_score 960 or more: 5 rows"):
+        PairPPI(path, min_score=960, root=tmp_path)
+    with pytest.raises(DataError, match="no column fusion in the header"):
+        PairPPI(path, score="fusion", root=tmp_path)
+    with pytest.raises(DataError, match="line 2: combined_score '0.9' is not a whole number"):
+        PairPPI(string_files(tmp_path, LINKS.replace("950", "0.9")), root=tmp_path)
+
+
+def test_a_lowest_score_of_any_table(tmp_path):
+    table = make(tmp_path, "a,b,0.7\nb,d,0.699\n", min_score=700)
+    assert (table[0].protein_id, table.report["below_score"]) == (["a", "b"], 1)
+    with pytest.raises(ConfigError, match="min_score is of scores, of which .* has none"):
+        make(tmp_path, "a,b\n", min_score=700)
+
+
+def test_the_fasta_file_beside_has_the_longest_part_of_the_name(tmp_path):
+    (tmp_path / "net.v2.tsv").write_text("a\tb\n")
+    (tmp_path / "net.faa.xz").write_bytes(lzma.compress(FASTA.encode()))
+    assert len(PairPPI(tmp_path / "net.v2.tsv", root=tmp_path / "r").sequences) == 2
+    (tmp_path / "net.v2.fa").write_text(">a\nMKV\n>b\nMV\n")
+    assert PairPPI(tmp_path / "net.v2.tsv", root=tmp_path / "r").sequences[0] == "MKV"
+    (tmp_path / "net.v2.fasta").write_text(FASTA)
+    with pytest.raises(InputError, match="several are beside it"):
+        PairPPI(tmp_path / "net.v2.tsv", root=tmp_path / "r")
 
 
 def test_scores_of_other_scales(tmp_path):

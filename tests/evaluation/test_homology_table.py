@@ -140,6 +140,10 @@ def test_the_command_writes_table_and_pictures(scope, tmp_path, capsys):
     assert "other (given)" in capsys.readouterr().out
     rows = json.loads((out / "results.json").read_text())["rows"]
     assert {row["part"] for row in rows} == {"valid", "test_superfamily"}
+    names = [row["model"] for row in rows if row["part"] == "valid"]
+    # The encoder is a row of every table: it is there once, without its pooling.
+    assert "composition + length, 1-NN" in names
+    assert not any("mean" in name for name in names)
     for name in ("top1.png", "embeddings.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 

@@ -79,7 +79,7 @@ def test_the_published_split_is_measured_as_it_is(folder, capsys):
     told = json.loads((folder / "out" / "results.json").read_text())
     rows = {row["model"]: row for row in told["rows"]}
     assert list(rows) == [
-        "degree", "interologs", "composition", "composition + dipeptides", "encoder composition",
+        "degree", "interologs", "composition", "composition + dipeptides",
         "link model (composition)", "link model (composition) + interologs",
     ]  # fmt: skip
     table = read_rows(folder / "test.tsv.gz")
@@ -238,8 +238,8 @@ def test_wrong_tables_are_named_with_their_line(tmp_path, folder, capsys):
     (tmp_path / "bad.tsv").write_text("a\tb\t1\na\tc\t2\n")
     with pytest.raises(DataError, match="line 2: the label is 0 or 1, here it is '2'"):
         read_labelled_table(tmp_path / "bad.tsv")
-    (tmp_path / "bad.tsv").write_text("a b 1\n")
-    with pytest.raises(DataError, match="line 1: .* 1 columns"):
+    (tmp_path / "bad.tsv").write_text("a\n")
+    with pytest.raises(DataError, match="line 1: one column"):
         read_labelled_table(tmp_path / "bad.tsv")
     command = [w for w in arguments(folder) if w != "--test-pairs"]
     command.remove(str(folder / "test.tsv.gz"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
 import os
 import zipfile
 
 import pyarrow as pa
+import pyarrow.csv
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -27,7 +29,9 @@ def read(path) -> bytes:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, zstandard.compress])
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, zstandard.compress, lzma.compress]
+)
 def test_line_ends_and_marks_of_any_system(tmp_path, end, mark, pack):
     path = tmp_path / "x"
     path.write_bytes(pack(mark + TEXT.replace(b"\n", end)))
@@ -71,8 +75,9 @@ class _Small(io.BytesIO):
         bz2.compress(TEXT[:6]) + bz2.compress(TEXT[6:]),
         zstandard.compress(TEXT[:6]) + zstandard.compress(TEXT[6:]),
         b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + zstandard.compress(TEXT),
+        lzma.compress(TEXT[:6]) + lzma.compress(TEXT[6:]) + b"\0" * 8,
     ],
-    ids=["zeros after gzip", "two gzip", "two bz2", "two zstd", "zstd with a frame to skip"],
+    ids=["zeros after gzip", "two gzip", "two bz2", "two zstd", "zstd with a frame to skip", "xz"],
 )
 def test_archives_that_tools_write(tmp_path, content):
     path = tmp_path / "x"
@@ -80,10 +85,10 @@ def test_archives_that_tools_write(tmp_path, content):
     assert read(path) == TEXT
 
 
-def zipped(content: bytes) -> bytes:
+def zipped(content: bytes, name: str = "x") -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("x", content)
+        archive.writestr(name, content)
     return target.getvalue()
 
 
@@ -94,7 +99,12 @@ REFUSED = {
     "error of a store": (b'<?xml version="1.0"?><Error><Code>AccessDenied', "an XML document"),
     "OWL": (OWL, "OWL.*as .obo"),
     "zip": (zipped(TEXT), "zip archive.*unpack"),
-    "xz": (b"\xfd7zXZ\0\0\4", "xz archive.*unpack"),
+    "cut xz": (lzma.compress(TEXT)[:-3], "xz archive is truncated or damaged"),
+    "damaged xz": (lzma.compress(TEXT)[:30] + b"x" * 40, "xz archive is truncated or damaged"),
+    "garbage after xz": (lzma.compress(TEXT) + b"junk", "xz archive is truncated or damaged"),
+    "7z": (b"7z\xbc\xaf", "7z archive.*unpack"),
+    "xlsx": (zipped(TEXT, "[Content_Types].xml"), "a workbook of Excel or alike.*as CSV"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "a workbook of Excel or alike.*as CSV"),
     "gzip twice": (gzip.compress(gzip.compress(TEXT)), "another gzip archive"),
     "Parquet": (b"PAR1\x15\4\x15", "Parquet"),
     "Arrow": (b"ARROW1\0\0", "Arrow"),

@@ -71,6 +71,43 @@ def test_any_text_is_read_as_the_plain_reader_does(tmp_path_factory, pieces, blo
         assert [(n, *c) for n, c in rows(path, ("!",))] == [(n, a, b) for a, b, n in expected]
 
 
+CELLS = st.lists(
+    st.sampled_from(["a", "bc", "", " ", ",", ";", "\t", '"', '""', '"x,y"', "\n", "\r\n", "é"]),
+    max_size=40,
+)
+
+
+@given(CELLS, st.sampled_from([",", ";", " "]), st.sampled_from([1, 7, 1000]))
+@settings(deadline=None, max_examples=300)
+def test_many_lines_at_once_are_cut_as_each_is(tmp_path_factory, pieces, separator, block):
+    path = write(tmp_path_factory.mktemp("t"), f"x{separator}y\n{''.join(pieces)}".encode())
+
+    def told(read):
+        try:
+            return list(read())
+        except DataError as error:
+            return error.line
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK", block)
+        one_by_one = told(lambda: rows(path, (), separator))
+        if not isinstance(one_by_one, int):
+            widths = {len(cells) for _, cells in one_by_one}
+            expected = [(cells[0], cells[-1], n) for n, cells in one_by_one]
+        else:
+            widths, expected = range(1, 50), one_by_one
+        if len(widths) > 1 and not isinstance(expected, int):
+            return
+        columns = {"a": 0, "b": 0 if isinstance(expected, int) else min(widths) - 1}
+        found = told(
+            lambda: zip(
+                *read_table(path, columns, widths, separator=separator).to_pydict().values(),
+                strict=True,
+            )
+        )
+    assert found == expected
+
+
 def test_text_that_is_not_utf8_names_its_line(tmp_path):
     path = write(tmp_path, b"a\tb\nc\tcaf\xe9\n")
     with pytest.raises(DataError, match="line 2: not UTF-8"):
