@@ -161,6 +161,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
     [
         (["--graph", "string_humann_core"], "did you mean 'string_human_core'?); known: "),
         (["--graph", "pairs:{folder}/lonely.tsv"], "give the FASTA file of"),
+        (["--graph", "pairs:{folder}/none.tsv"], "none.tsv: no such file; check the path"),
         (["--graph", "string_human"], "or use the embedded dataset 'string_human_core'"),
         (["--max-tokens", "100", "--walk-tokens", "20"], "max_tokens=20 leaves each protein"),
         (["--max-tokens", "100"], "walk_tokens is 256, but a batch of 100 tokens has 50 for walks"),

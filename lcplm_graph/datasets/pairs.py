@@ -25,6 +25,7 @@ from lcplm_graph.datasets.row_counts import (
     in_words,
 )
 from lcplm_graph.errors import ConfigError, DataError, InputError
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -202,6 +203,7 @@ def _graph(
 
 
 def _fasta_beside(table: Path) -> Path:
+    check_is_file(table)  # a table that is missing has nothing beside it, either
     stem = table.name.partition(".")[0]
     found = [
         path
