@@ -107,5 +107,6 @@ def draw_map(
         )  # fmt: skip
         axis.legend(loc="upper left", bbox_to_anchor=(0, -0.1), fontsize=8, frameon=False)
     axis.set(title=title, ylabel=labels[0], xlabel=labels[1])
+    axis.locator_params(integer=True)  # there is no position one and a half
     figure.colorbar(image, ax=axis, shrink=0.8).set_label("score after APC")
     save(figure, path)
