@@ -11,7 +11,7 @@ import importlib
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lcplm_graph.command import option_classes, run_command
@@ -60,13 +60,18 @@ def _all_options() -> dict[str, list[_Option]]:
 def _options_of(cls: type) -> list[_Option]:
     hints, texts = get_type_hints(cls), explanations(cls)
     found = [
-        _Option(f"--{one.name.replace('_', '-')}", texts[one.name], _choices(hints[one.name]),
-                hints[one.name] is bool)
+        _Option(f"--{_no(one)}{one.name.replace('_', '-')}", texts[one.name],
+                _choices(hints[one.name]), hints[one.name] is bool)
         for one in fields(cls)
         if not one.metadata.get("positional")
     ]  # fmt: skip
     more = ("--config", "YAML file of options"), ("--help", "list the options")
     return [*found, *(_Option(name, text, (), name == "--help") for name, text in more)]
+
+
+def _no(one: Field[Any]) -> str:
+    """Return ``no-`` for what is done by default, since only that changes anything."""
+    return "no-" if one.default is True else ""
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
@@ -124,8 +129,10 @@ def _bash(known: dict[str, list[_Option]]) -> str:
     ]
     lines += [
         "  esac",
-        '  if [[ "$cur" == -* ]]; then COMPREPLY=($(compgen -W "$words" -- "$cur"))',
-        '  else COMPREPLY=($(compgen -f -- "$cur")); fi',
+        '  if [[ "$cur" == -* ]]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); return; fi',
+        # Names of files may have spaces.
+        "  local IFS=$'\\n'",
+        '  COMPREPLY=($(compgen -f -- "$cur"))',
         "}",
         "complete -o filenames -F _lcplm lcplm",
     ]

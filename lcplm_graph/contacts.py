@@ -17,6 +17,7 @@ from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
+from lcplm_graph.options import options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.tasks.passes import FloatArray
@@ -83,6 +84,7 @@ def contacts(options: ContactsOptions) -> None:
 
     checked_suffix(options.out, (".tsv",))
     names, sequences, known = _proteins(options)
+    _check_separation(options, sequences)
     lm = load_masked_lm(options.encoder, chosen_device(options.device))
     between = len(sequences) == 2
     layouts = pair_layouts(lm, *sequences) if between else (protein_layout(lm, sequences[0]),)
@@ -125,7 +127,7 @@ def _proteins(
             )
         return store.ids, list(store), None
     chain = read_chain(options.structure, options.chain)
-    name = f"{Path(options.structure).name.split('.')[0]} {chain.name}"
+    name = f"{Path(options.structure).name.split('.')[0]} {chain.name}".strip()
     known = contacts_between(chain.points, chain.points)
     if options.fasta is not None:
         store = SequenceStore.from_fasta(options.fasta)
@@ -138,6 +140,21 @@ def _proteins(
             )
         return store.ids, list(store), known
     return [name], [chain.sequence], known
+
+
+def _check_separation(options: ContactsOptions, sequences: list[str]) -> None:
+    """Refuse, before the work, a separation that means nothing or leaves no pair to list."""
+    least, length = options.least_separation, len(sequences[0])
+    if len(sequences) == 2:
+        if options_given(options, ("least_separation",)):
+            raise ConfigError(
+                "--least-separation is of one protein, and means nothing between two; leave it out"
+            )
+    elif least >= length:
+        raise ConfigError(
+            f"no two of {length} residues are {least} apart; give a smaller --least-separation "
+            "or a longer protein"
+        )
 
 
 def _same(given: str, resolved: str) -> bool:

@@ -116,13 +116,13 @@ def _list(options: ListOptions) -> int:
 
 def _show(options: ShowOptions) -> int:
     card = load_card(options.name)
-    organism = ", ".join(map(str, card.organism)) or "various"
+    taxa = ", ".join(map(str, card.organism))
     for key, value in (
         ("name", card.name),
         ("title", card.title),
         ("kind", card.kind),
         ("version", card.version),
-        ("organism", f"NCBI taxon {organism}"),
+        ("organism", f"NCBI taxon {taxa}" if taxa else "various"),
         ("licence", card.licence),
         ("homepage", card.homepage),
         ("citation", card.citation),
@@ -139,7 +139,7 @@ def _show(options: ShowOptions) -> int:
 
 def _download(options: DownloadOptions) -> int:
     card = load_card(options.name)
-    if not card.files:
+    if not card.files and options.role is None:
         print(f"{card.name}: the files are yours; there is nothing to fetch")
     for file in _chosen(card, options.role):
         path = fetch_card_file(card, file.role, offline=is_offline(options.offline or None))
@@ -149,6 +149,9 @@ def _download(options: DownloadOptions) -> int:
 
 def _verify(options: VerifyOptions) -> int:
     card = load_card(options.name)
+    if not card.files and options.role is None:
+        print(f"{card.name}: the files are yours; there is nothing to check them against")
+        return 0
     rows, broken = [("ROLE", "RESULT", "FILE")], 0
     for file in _chosen(card, options.role):
         try:

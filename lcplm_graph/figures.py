@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import colormaps, rc_context
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lcplm_graph.io import atomic_path
 
@@ -179,7 +180,7 @@ def draw_forest(
         if chance is not None:
             axis.axvline(chance, color="0.8", linewidth=0.8, zorder=0)
         axis.set(title=name, xlabel=what)
-        axis.set_yticks(range(len(models)), models)
+        axis.set_yticks(range(len(models)), models, parse_math=False)
         axis.locator_params(axis="x", nbins=4)
         axis.tick_params(left=False)
     low, high = axes[0].get_xlim()
@@ -195,6 +196,19 @@ def _value(value: Any) -> float:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure, whole or not at all; the suffix says the format."""
+    """Write a figure, whole or not at all; the suffix says the format.
+
+    What it says is printed as it is: names of proteins may hold dollar signs, which matplotlib
+    takes for formulas.  Numbers along an axis, which may be powers of ten, stay formulas.
+    """
+    numbers = {
+        label
+        for axis in figure.axes
+        for one in (axis.xaxis, axis.yaxis)
+        for label in one.get_ticklabels(which="both")
+    }
+    for text in figure.findobj(Text):
+        if text not in numbers:
+            text.set_parse_math(False)
     with rc_context(_SETTINGS), atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -76,8 +76,9 @@ def search(options: SearchOptions) -> None:
     checked_suffix(options.out, (".tsv",))
     _check_species(options)
     db = _read(options.db, options.species)
+    index = EmbeddingIndex(db.values, options.engine)
     names, queries = _queries(options, db.info)
-    neighbours, cosine = EmbeddingIndex(db.values, options.engine).search(queries, options.top)
+    neighbours, cosine = index.search(queries, options.top)
     with (
         atomic_path(options.out) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.options import options_given
 from lcplm_graph.training.options import TEMPERATURE, TrainOptions
 
 if TYPE_CHECKING:
@@ -168,12 +169,15 @@ def _train(options: Stage1Options, checkpoint: Path | None) -> None:
 
 def _model(options: Stage1Options) -> tuple[nn.Module, Record, dict[str, object]]:
     """Return the model to train, its past, and where it comes from."""
+    from lcplm_graph.io import warn_once
     from lcplm_graph.models.folder import Record
     from lcplm_graph.training.architectures import build_model, load_trainable
 
     if options.encoder is None:
         model = build_model(options.arch, options.preset, options.shape)
         return model, Record(), {"arch": options.arch, "preset": options.preset, **options.shape}
+    if options_given(options, ("preset",)):
+        warn_once(f"--encoder brings its own shape and leaves --preset {options.preset} unused")
     encoder = load_trainable(options.encoder)
     return (
         encoder.model.train(),

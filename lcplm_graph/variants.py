@@ -65,6 +65,8 @@ def score(options: VariantsOptions) -> None:
     """Run the job and print what it writes."""
     if options.all_singles == (options.variants is not None):
         raise ConfigError("give either --all-singles or --variants FILE")
+    if options.figures is not None and Path(options.figures).is_file():
+        raise ConfigError(f"--figures {options.figures} is a file; name a folder")
     from lcplm_graph.io import checked_suffix
     from lcplm_graph.models.masked_lm import load_masked_lm
     from lcplm_graph.process import chosen_device
@@ -86,8 +88,8 @@ def score(options: VariantsOptions) -> None:
     print(job, flush=True)
     numbers = range(len(proteins)) if chosen is None else chosen
     pictures = _pictures(options, proteins, numbers)
-    print(f"written: {job.run(options.out, pictures)}")
-    drawn = [str(path) for path in pictures.values() if path.is_file()]
+    drawn = job.run(options.out, pictures)
+    print(f"written: {options.out}")
     if drawn:
         print(f"drawn: {drawn[0]}" + (f" and {len(drawn) - 1} more" if drawn[1:] else ""))
 

@@ -207,19 +207,25 @@ def test_warnings_are_one_line_without_code(capsys) -> None:
     assert "x.py:7" in warnings.formatwarning("two of three", LcPlmWarning, "x.py", 7)
 
 
-def test_completion_knows_commands_options_and_choices(capsys) -> None:
+def test_completion_knows_commands_options_and_choices(capsys, tmp_path) -> None:
+    (tmp_path / "my proteins.fasta").touch()
     assert lcplm(["completion", "bash"]) == 0
     script = capsys.readouterr().out
-    asked = [["em"], ["predict", ""], ["embed", "--po"], ["embed", "--pool", "mean_"]]
+    asked = [["em"], ["predict", ""], ["embed", "--po"], ["embed", "--pool", "mean_"],
+             ["evaluate", "link", "--no-h"], ["embed", f"{tmp_path}/m"]]  # fmt: skip
     for words in asked:
         quoted = " ".join(f'"{word}"' for word in words)
         script += f"COMP_WORDS=(lcplm {quoted}); COMP_CWORD={len(words)}; _lcplm\n"
-        script += 'echo "${COMPREPLY[*]}"\n'
+        script += 'echo "${COMPREPLY[*]}"; echo "${#COMPREPLY[@]}" >&2\n'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0] == "embed"
     assert {"partners", "edges"} <= set(lines[1].split())
-    assert lines[2:] == ["--pool", "mean_std mean_std_max_min mean_std_max_min_parts"]
+    assert lines[2:] == [
+        "--pool", "mean_std mean_std_max_min mean_std_max_min_parts", "--no-homologues",
+        f"{tmp_path}/my proteins.fasta",
+    ]  # fmt: skip
+    assert done.stderr.split()[-1] == "1"
 
 
 def test_help_into_a_closed_pipe_ends_quietly() -> None:

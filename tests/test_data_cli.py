@@ -70,8 +70,11 @@ def test_verify_what_is_not_there(capsys, tmp_path, monkeypatch):
 
 def test_download_embedded_and_own_data(capsys):
     assert main(["download", "string_human_core", "--offline"]) == 0
-    assert main(["download", "pairs:x.tsv"]) == 0
-    assert "yours" in capsys.readouterr().out
+    for command, said in (("download", "nothing to fetch"), ("verify", "nothing to check them")):
+        assert main([command, "pairs:x.tsv"]) == 0
+        assert said in capsys.readouterr().out
+        assert main([command, "pairs:x.tsv", "--role", "links"]) == 1
+        assert "no file 'links'" in capsys.readouterr().err
 
 
 def test_errors_go_to_stderr_with_exit_code_1(capsys, tmp_path, monkeypatch):

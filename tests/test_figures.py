@@ -8,7 +8,8 @@ import matplotlib.image
 import numpy as np
 
 from lcplm_graph.evaluation import plots
-from lcplm_graph.figures import draw_forest, label_ends, look, new_figure, panels
+from lcplm_graph.evaluation.maps import draw_embeddings
+from lcplm_graph.figures import draw_forest, label_ends, look, new_figure, panels, save
 
 MODELS = (
     "degree", "common neighbours", "Adamic", "composition", "composition + dipeptides",
@@ -32,6 +33,18 @@ def test_forest_is_drawn_whole(tmp_path) -> None:
     picture = matplotlib.image.imread(tmp_path / "forest.png")
     assert picture.shape[1] > 500
     assert picture[..., :3].min() < 0.2
+
+
+def test_names_with_dollar_signs_are_no_formulas(tmp_path) -> None:
+    odd = r"a $\no{formula$ b"
+    draw_forest(tmp_path / "forest.png", {odd: {odd: 0.5}}, odd, odd)
+    places = np.random.default_rng(0).normal(size=(4, 3))
+    draw_embeddings(tmp_path / "map.svg", places, [odd] * 4, odd)
+    assert odd in (tmp_path / "map.svg").read_text()
+    figure = new_figure(3, 3)
+    panels(figure, 1, 1)[0, 0].semilogy([1, 2, 3], [1, 100, 1000])
+    save(figure, tmp_path / "log.svg")
+    assert ">$" not in (tmp_path / "log.svg").read_text()
 
 
 def test_labels_at_line_ends_keep_their_order_and_a_distance() -> None:

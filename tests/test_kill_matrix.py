@@ -54,15 +54,17 @@ def test_what_cannot_go_on_is_found(tmp_path):
     assert any("disk full: no sentence" in fault for fault in faults)
 
 
-@pytest.mark.parametrize(
-    ("jobs", "every"), [(QUICK, 50), pytest.param(SLOW, 12, marks=pytest.mark.slow)]
-)
+# All jobs take half an hour of a shared core, where a test has five minutes.
+ALL = (pytest.mark.slow, pytest.mark.timeout(5400))
+
+
+@pytest.mark.parametrize(("jobs", "every"), [(QUICK, 50), pytest.param(SLOW, 12, marks=ALL)])
 def test_what_is_stopped_and_run_again_is_as_if_it_had_not_been(jobs, every):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--every", str(every), "--job", *jobs],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=5400,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r", [1-9]\d* kills, .*, 0 faults$", done.stdout, re.M)) == len(jobs)

@@ -63,6 +63,7 @@ def test_every_architecture_under_the_same_data(fasta: Path, tmp_path: Path, cap
         (["--preset", "2m"], "unknown preset '2m'; known: 1m"),
         (["--corpus", "fasta:nowhere.fa"], "nowhere.fa: no such file"),
         (["--corpus", "uniref5"], "did you mean 'uniref50'"),
+        (["--corpus", __file__], f"{__file__} is a path; a corpus is written fasta:{__file__}"),
     ],
 )
 def test_bad_input_is_one_sentence(fasta, tmp_path, arguments, text, capsys) -> None:

@@ -149,7 +149,8 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
     out = tmp_path / "run"
     _run(f"pairs:{table}", out, "--steps", "120", "--relation-rate", "1", "--lr", "0.01",
          "--relation-weight", "1", "--log-every", "60", "--eval-pairs", "80",
-         "--max-tokens", "1024", "--walk-tokens", "96", "--walk-length", "2")  # fmt: skip
+         "--max-tokens", "1024", "--walk-tokens", "96", "--walk-length", "2",
+         "--relation", "marker")  # fmt: skip
     rows = read_metrics(out / "metrics.csv")
     assert rows[0]["valid_relation_auroc"] < 0.65
     assert rows[-1]["valid_relation_auroc"] > 0.7
@@ -160,6 +161,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
     [
         (["--graph", "string_humann_core"], "did you mean 'string_human_core'?); known: "),
         (["--graph", "pairs:{folder}/lonely.tsv"], "give the FASTA file of"),
+        (["--graph", "pairs:{folder}/none.tsv"], "none.tsv: no such file; check the path"),
         (["--graph", "string_human"], "or use the embedded dataset 'string_human_core'"),
         (["--max-tokens", "100", "--walk-tokens", "20"], "max_tokens=20 leaves each protein"),
         (["--max-tokens", "100"], "walk_tokens is 256, but a batch of 100 tokens has 50 for walks"),

@@ -56,6 +56,21 @@ def load_graph(name: str) -> PPIDataset:
     return GRAPHS.make(key, name, base=PPIDataset) if key in GRAPHS else StringPPI(name)
 
 
+def is_saved_split(split: str) -> bool:
+    """Tell whether this is the path of a saved split, not a kind; see `graph_split`.
+
+    Examples
+    --------
+    >>> is_saved_split("C1"), is_saved_split("C1.json"), is_saved_split("runs/two/split")
+    (False, True, True)
+    """
+    from lcplm_graph.splits.make import SPLIT_KINDS
+
+    path = Path(split)
+    named = path.suffix or len(path.parts) > 1 or path.with_suffix(".json").exists()
+    return split not in SPLIT_KINDS and bool(named)
+
+
 def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:
     """Split a graph by a kind, or as a file says.
 
@@ -74,12 +89,9 @@ def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:
     ConfigError
         If a saved split is of another graph.
     """
-    from lcplm_graph.splits.make import SPLIT_KINDS
     from lcplm_graph.splits.split import Split
 
-    path = Path(split)
-    named = path.suffix or len(path.parts) > 1 or path.with_suffix(".json").exists()
-    if split in SPLIT_KINDS or not named:
+    if not is_saved_split(split):
         return dataset.split(kind=split, seed=seed)
     made = Split.load(split)
     other = f"{split} splits another graph; give the graph it was made for"

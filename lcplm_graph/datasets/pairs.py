@@ -295,6 +295,7 @@ def _graph(
 
 def _fasta_beside(table: Path) -> Path:
     """Return the one FASTA file that has the table's name, or as much of its begin as any has."""
+    check_is_file(table)  # a table that is missing has nothing beside it, either
     stem = table.name
     while stem:
         names = [stem + suffix for suffix in FASTA_SUFFIXES]

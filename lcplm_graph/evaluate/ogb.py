@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lcplm_graph.command import PageOption
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluate.shared import finish
 from lcplm_graph.option_parser import several
+from lcplm_graph.options import options_given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,18 @@ class OgbCommand(PageOption):
     steps: int | None = None
     members: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("hits", "members"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        of_heads = ("steps", "members", "seed")
+        if self.encoder is None and (given := options_given(self, of_heads)):
+            raise ConfigError(
+                f"{', '.join(given)} means nothing without --encoder: the baselines learn nothing; "
+                "leave it out"
+            )
 
 
 def run(options: OgbCommand) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.evaluation.bootstrap import mean_of_some
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.figures import draw_forest
+from lcplm_graph.files.open import check_is_folder
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.tasks.contacts import contact_map, protein_layout
 from lcplm_graph.tasks.passes import FloatArray
@@ -41,9 +42,17 @@ def chains_of(
 
     Raises
     ------
+    ConfigError
+        If no length is from `least` to `most`.
     DataError
-        If there is no structure, or no chain of such a length.
+        If there is no such folder, no structure in it, or no chain of such a length.
     """
+    if least < 1 or (most is not None and most < least):
+        raise ConfigError(
+            f"chains of {least} to {most if most is not None else 'any number of'} residues were "
+            "asked for; give a least number from 1, and no smaller one as the most"
+        )
+    check_is_folder(folder, "structures")
     paths = sorted(path for path in Path(folder).rglob("*") if is_structure(path))
     if not paths:
         raise DataError("there is no .pdb, .ent, .cif, .mmcif or .bcif file here", path=folder)
@@ -51,7 +60,7 @@ def chains_of(
     seen: set[str] = set()
     for path in paths:
         for chain in read_chains(path):
-            fits = least <= len(chain.sequence) <= (most or len(chain.sequence))
+            fits = least <= len(chain.sequence) <= (most or np.inf)
             if fits and chain.sequence not in seen:
                 seen.add(chain.sequence)
                 name = f"{path.name.split('.')[0]}_{chain.name}"

@@ -24,6 +24,7 @@ from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.files.open import check_is_file
 from lcplm_graph.files.tables import rows
+from lcplm_graph.io import warn_once
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.search import homologous_pairs, shown_method
@@ -118,7 +119,8 @@ def evaluate_homology(
     dataset : RemoteHomology
     encoder : Encoder
     known : mapping, optional
-        Method to held-out set to top-1 accuracy, of other programs; see `read_known`.
+        Method to held-out set to top-1 accuracy, of other programs; see `read_known`.  Sets that
+        are not held out here are left out, with a warning.
     options : HomologyOptions
 
     Returns
@@ -142,6 +144,12 @@ def evaluate_homology(
         if key.endswith("_mask") and key != "train_mask"
     }
     _check_parts(train, held_out, classes, options.level)
+    given = dict.fromkeys(part for values in (known or {}).values() for part in values)
+    if unknown := [part for part in given if part not in held_out]:
+        warn_once(
+            f"numbers are given for {', '.join(unknown)}, which is no held-out set of these data, "
+            f"and left out; there are {', '.join(held_out)}"
+        )
     answers = list(_answers(dataset, encoder, classes, train, held_out, options))
     report = Report("Remote homology", COLUMNS)
     for part, mask in held_out.items():

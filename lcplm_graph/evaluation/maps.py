@@ -141,7 +141,8 @@ class EmbeddingMap:
         # A few outliers would push everything else into a corner.
         for setter, values in zip((axis.set_xlim, axis.set_ylim), self.place.T, strict=True):
             low, high = np.quantile(values, [0.005, 0.995])
-            setter(low - 0.1 * (high - low), high + 0.1 * (high - low))
+            margin = 0.1 * (high - low) or 1.0  # equal embeddings lie on one place
+            setter(low - margin, high + margin)
         if self.names:
             legend = axis.legend(
                 loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8

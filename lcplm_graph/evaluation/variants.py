@@ -21,7 +21,7 @@ from tqdm import tqdm
 from lcplm_graph.errors import DataError
 from lcplm_graph.evaluation.bootstrap import mean_of_some
 from lcplm_graph.evaluation.report import Report
-from lcplm_graph.files.open import open_stream
+from lcplm_graph.files.open import check_is_folder, open_stream
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.proteins.fasta import read_fasta
 from lcplm_graph.tasks.passes import FloatArray
@@ -61,10 +61,13 @@ def read_assays(
     Raises
     ------
     DataError
-        If a column is missing, a variant does not fit its wild type, a score is not a number, or
-        there is no table of any assay.
+        If a folder or a column is missing, a variant does not fit its wild type, a score is not a
+        number, or there is no table of any assay.
     """
     table = _csv(Path(reference), _REFERENCE)
+    for place, what in ((folder, "tables of assays"), (alignments, "alignments")):
+        if place is not None:
+            check_is_folder(place, what)
     assays = []
     for row in table.to_dict("records"):
         path = Path(folder) / str(row["DMS_filename"])

@@ -210,6 +210,27 @@ def check_is_file(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def check_is_folder(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the path if it is one of a folder.
+
+    Parameters
+    ----------
+    path : path-like
+    what : str
+        What is looked for in it, in the plural, for messages.
+
+    Raises
+    ------
+    DataError
+        If nothing is there, or a file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        there = "this is a file" if path.exists() else "no such folder"
+        raise DataError(f"{there}; give the folder that the {what} are in", path=path)
+    return path
+
+
 def error_page(head: bytes) -> str:
     """Say what markup the beginning of a file is, which no data file of ours is; else nothing.
 

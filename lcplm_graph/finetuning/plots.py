@@ -103,8 +103,9 @@ def _confusion(figure: Any, axis: Any, target: Target, labels: Array, answers: A
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if size <= _MOST_CLASSES:
-        axis.set_xticks(range(size), [n[:24] for n in target.names], rotation=45, ha="right")
-        axis.set_yticks(range(size), [n[:24] for n in target.names])
+        names = [name[:24] for name in target.names]
+        axis.set_xticks(range(size), names, rotation=45, ha="right", parse_math=False)
+        axis.set_yticks(range(size), names, parse_math=False)
     if size <= 10:
         for i, j in np.ndindex(size, size):
             axis.text(

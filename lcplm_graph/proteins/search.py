@@ -18,6 +18,7 @@ from numba import njit
 from tqdm import tqdm
 
 from lcplm_graph.errors import BackendError, ConfigError, InputError
+from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.alignment import (
     BAND,
@@ -45,6 +46,9 @@ _MIN_UNGAPPED = 38
 _DATABASE = 10_000
 # Of so many pairs of proteins or more, which take MMseqs2 longer than one likes to wait unwarned.
 _LONG_SEARCH = 1_000_000
+# What MMseqs2 ends with where no protein is long enough for its seeds; elsewhere one that is too
+# short is simply not found.
+_NO_SEEDS = "No k-mer could be extracted"
 # A watcher waits for the end of a pipe whose other end is ours alone: the system closes it however
 # we end.  MMseqs2 starts programs of its own, so that the whole group is ended.
 _ENDS_WITH_US = """
@@ -324,6 +328,13 @@ def _search_mmseqs(
         if progress and len(left) * len(right) >= _LONG_SEARCH:
             tqdm.write(f"MMseqs2 aligns {len(left):,} proteins; it can take minutes", sys.stderr)
         done = _run(folder, [str(part) for part in command])
+        if done.returncode and _NO_SEEDS in done.stdout + done.stderr:
+            warn_once(
+                "MMseqs2 finds nothing where all proteins searched are shorter than 14 residues or "
+                "of low complexity; none has a relative by this search"
+            )
+            none = np.empty(0, np.float32)
+            return Hits(np.empty((0, 2), np.int64), none, none, none)
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise BackendError(

@@ -98,9 +98,22 @@ def categorical_jacobian(
     ndarray, dtype=float32, shape=(changed, 20, seen, 20)
         Logits with the changed residue minus logits of the stream as it is, residues in the
         order of `STANDARD_RESIDUES`.
+
+    Raises
+    ------
+    InputError
+        If it does not fit into memory.
     """
+    shape = (len(layout.changed) * SIZE, len(layout.seen), SIZE)
+    try:
+        jacobian = np.empty(shape, np.float32)
+    except MemoryError:
+        raise InputError(
+            f"the Jacobian of {len(layout.changed):,} by {len(layout.seen):,} residues takes "
+            f"{layout.memory / 1e9:,.0f} GB, which this machine has not free; give domains instead "
+            "of whole proteins"
+        ) from None
     (plain,) = run_passes(lm, [Stream(layout.ids, layout.seen)], log_probabilities=False, bar=bar)
-    jacobian = np.empty((len(layout.changed) * SIZE, len(layout.seen), SIZE), np.float32)
     rows = run_passes(
         lm, _replaced(layout), max_tokens=max_tokens, log_probabilities=False, bar=bar
     )

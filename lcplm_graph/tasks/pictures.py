@@ -37,7 +37,8 @@ def draw_heat_map(
     grid = scores[:, [STANDARD_RESIDUES.index(letter) for letter in LETTERS]].T
     known = np.abs(grid[np.isfinite(grid)])
     limit = float(np.quantile(known, 0.99)) if len(known) else 1.0
-    figure = new_figure(2.0 + 11.0 * min(length, width) / width, 0.6 + 1.75 * rows)
+    # Short proteins, too, have room for the title and for what the axis is.
+    figure = new_figure(max(2.0 + 11.0 * min(length, width) / width, 6.0), 0.6 + 1.75 * rows)
     axes = panels(figure, rows, 1)[:, 0]
     for row, axis in enumerate(axes):
         start, stop = row * width, min((row + 1) * width, length)
@@ -58,7 +59,7 @@ def draw_heat_map(
     axes[-1].set_xlabel(f"position{dots}")
     bar = figure.colorbar(image, ax=axes.tolist(), shrink=min(1.0, 3.0 / (1.75 * rows)), aspect=15)
     bar.set_label("score (0: like the wild type)")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=10)
     save(figure, path)
 
 
@@ -95,7 +96,7 @@ def draw_map(
     low, high = np.nanquantile(shown, [0.5, 0.998]) if np.isfinite(shown).any() else (0, 1)
     image = axis.imshow(
         shown, cmap="Greys", vmin=low, vmax=max(high, low + 1e-9), origin="lower",
-        extent=(0.5, m + 0.5, 0.5, n + 0.5), aspect="equal",
+        extent=(0.5, m + 0.5, 0.5, n + 0.5), aspect="auto" if between else "equal",
     )  # fmt: skip
     if known is not None:
         rows, columns = np.nonzero((known == 1) & apart)
@@ -106,5 +107,6 @@ def draw_map(
         )  # fmt: skip
         axis.legend(loc="upper left", bbox_to_anchor=(0, -0.1), fontsize=8, frameon=False)
     axis.set(title=title, ylabel=labels[0], xlabel=labels[1])
+    axis.locator_params(integer=True)  # there is no position one and a half
     figure.colorbar(image, ax=axis, shrink=0.8).set_label("score after APC")
     save(figure, path)

@@ -29,6 +29,8 @@ class EmbeddingIndex:
     ------
     ConfigError
         If the engine is not installed.
+    InputError
+        If there are no embeddings, or all are equal, so that no feature tells them apart.
 
     Examples
     --------
@@ -42,6 +44,11 @@ class EmbeddingIndex:
         values = _embeddings(values)
         if not len(values):
             raise InputError("there is no embedding to search in")
+        if (values == values[0]).all():
+            raise InputError(
+                f"all {len(values):,} embedding(s) to search in are equal, so no feature tells "
+                "them apart; give two proteins or more that differ"
+            )
         self.mean = values.mean(0, dtype=np.float64).astype(np.float32)
         spread = values.std(0, dtype=np.float64).astype(np.float32)
         # A feature that never changes tells nothing.

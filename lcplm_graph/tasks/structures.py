@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.files.open import check_is_file
+from lcplm_graph.io import warn_once
 
 CONTACT_ANGSTROM = 8.0
 SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif", ".bcif")
@@ -42,7 +43,9 @@ class Chain(NamedTuple):
 def read_chains(path: str | os.PathLike[str]) -> list[Chain]:
     """Read the protein chains of the first model, in the order of the file.
 
-    Of a residue's alternate locations the one of the highest occupancy counts.
+    Of a residue's alternate locations the one of the highest occupancy counts.  Where a chain is
+    broken the numbers of its residues say how many are missing; breaks of which they do not tell
+    are counted in a warning.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def read_chains(path: str | os.PathLike[str]) -> list[Chain]:
     chains = [
         chain
         for name in dict.fromkeys(atoms.chain_id.tolist())
-        if (chain := _chain(name, atoms[atoms.chain_id == name])) is not None
+        if (chain := _chain(name, atoms[atoms.chain_id == name], path)) is not None
     ]
     if not chains:
         raise DataError("there is no protein chain with C-alpha atoms", path=path)
@@ -80,9 +83,11 @@ def read_chain(path: str | os.PathLike[str], name: str | None = None) -> Chain:
         As `read_chains`, and if there is no chain of that name.
     """
     chains = read_chains(path)
-    found = next((chain for chain in chains if name in (None, chain.name)), None)
+    # A blank, which is a chain's name in old PDB files, is read as an empty name.
+    asked = None if name is None else name.strip()
+    found = next((chain for chain in chains if asked in (None, chain.name)), None)
     if found is None:
-        names = ", ".join(chain.name for chain in chains)
+        names = ", ".join(chain.name or "one without a name" for chain in chains)
         raise DataError(f"there is no protein chain {name!r}; there are {names}", path=path)
     return found
 
@@ -134,27 +139,35 @@ def _atoms(path: Path) -> Any:
     return atoms[struc.filter_amino_acids(atoms)]
 
 
-def _chain(name: str, atoms: Any) -> Chain | None:
+def _chain(name: str, atoms: Any, path: Path) -> Chain | None:
     import biotite.structure as struc
     from biotite.structure.info import one_letter_code
 
     residues = [_residue(residue) for residue in struc.residue_iter(atoms)]
     letters: list[str] = []
     points: list[npt.NDArray[np.float32]] = []
-    last_id, last_alpha = None, None
+    last_id, last_alpha, unknown = None, None, 0
     for residue in _in_chain([residue for residue in residues if residue is not None]):
         number, alpha = residue.number, residue.alpha
         if last_id is not None and last_alpha is not None:
             missing = number - last_id - 1
             # Numbers may jump where the chain goes on, so only a break counts.
-            if not _joined(last_alpha, alpha) and 0 < missing <= _PDB_CHAIN_GAP:
-                letters += "X" * missing
-                points += [np.full(3, np.nan, np.float32)] * missing
+            if not _joined(last_alpha, alpha):
+                tells = 0 < missing <= _PDB_CHAIN_GAP
+                unknown += not tells
+                letters += "X" * missing * tells
+                points += [np.full(3, np.nan, np.float32)] * missing * tells
         letters.append(one_letter_code(residue.name) or "X")
         points.append(residue.point)
         last_id, last_alpha = number, alpha
     if not letters:
         return None
+    if unknown:
+        warn_once(
+            f"{path}: chain {name} has {unknown} break(s) of which the residue numbers do not say "
+            f"how many residues are missing (1 to {_PDB_CHAIN_GAP}); the residues on both sides "
+            "are taken for neighbours, so separations across are too small"
+        )
     return Chain(name, "".join(letters), np.array(points, np.float32))
 
 

@@ -26,6 +26,7 @@ from lcplm_graph.tasks.variants import (
     parse_variant,
     score_variants,
     single_scores,
+    single_substitutions,
     tokens_needed,
 )
 from lcplm_graph.tokens.vocabulary import STANDARD_RESIDUES
@@ -62,8 +63,7 @@ class VariantJob:
     def __str__(self) -> str:
         numbers = self._numbers()
         if self.variants is None:
-            residues = sum(sum(map(text.count, STANDARD_RESIDUES)) for text in self.proteins)
-            rows = residues * (len(STANDARD_RESIDUES) - 1)
+            rows = sum(len(single_substitutions(text)) for text in self.proteins)
         else:
             rows = sum(map(len, self.variants.values()))
         return (
@@ -77,7 +77,7 @@ class VariantJob:
         pictures: Mapping[int, Path] | None = None,
         *,
         progress: bool = True,
-    ) -> Path:
+    ) -> list[Path]:
         """Write a table with the columns `protein`, `variant`, `score`, whole or not at all.
 
         An interrupted run goes on where it stopped when the same job is given again.
@@ -90,6 +90,11 @@ class VariantJob:
             Where to draw a heat map of a protein's single substitutions.
         progress : bool
             Show a progress bar in tokens.
+
+        Returns
+        -------
+        list of Path
+            The pictures that were drawn; a protein without a single substitution has none.
         """
         for number in self._numbers():
             check_length(self.lm, self.proteins[number])
@@ -102,12 +107,14 @@ class VariantJob:
         ):
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(("protein", "variant", "score"))
+            drawn: list[Path] = []
             for number in self._numbers():
                 grid = self._write(writer, number, bar, parts)
-                if pictures and number in pictures:
+                if pictures and number in pictures and np.isfinite(grid).any():
                     self._draw(pictures[number], number, grid)
+                    drawn.append(pictures[number])
         parts.remove()
-        return Path(out)
+        return drawn
 
     def _write(self, writer: Any, number: int, bar: tqdm, parts: Parts) -> FloatArray:
         name, sequence = self.proteins.ids[number], self.proteins[number]
@@ -127,8 +134,7 @@ class VariantJob:
 
     def _all_singles(self, sequence: str, bar: tqdm, parts: Parts) -> FloatArray:
         if self.method == "pseudo-perplexity":
-            pairs = [(i, x) for i in range(len(sequence)) for x in STANDARD_RESIDUES]
-            names = [f"{sequence[i]}{i + 1}{x}" for i, x in pairs if x != sequence[i]]
+            names = single_substitutions(sequence)
             variants = [parse_variant(name, sequence) for name in names]
             scores = score_variants(
                 self.lm, sequence, variants, self.method,
@@ -145,9 +151,8 @@ class VariantJob:
         return single_scores(table, sequence)
 
     def _draw(self, path: Path, number: int, grid: FloatArray) -> None:
-        if np.isfinite(grid).any():
-            title = f"{self.proteins.ids[number]}, {self.method}, {self.lm.name}"
-            draw_heat_map(path, self.proteins[number], grid, title)
+        title = f"{self.proteins.ids[number]}, {self.method}, {self.lm.name}"
+        draw_heat_map(path, self.proteins[number], grid, title)
 
     def _numbers(self) -> list[int]:
         return list(range(len(self.proteins))) if self.variants is None else list(self.variants)

@@ -32,9 +32,10 @@ from lcplm_graph.tokens.vocabulary import RESIDUES, STANDARD_RESIDUES
 
 Method = Literal["masked", "wild-type", "pseudo-perplexity"]
 
-_SPAN = r"(?P<a>[A-Z])(?P<i>\d+)(?:_(?P<b>[A-Z])(?P<j>\d+))?"
+# Python reads no whole number of more than 4,300 digits, and no protein has a position of 19.
+_SPAN = r"(?P<a>[A-Z])(?P<i>\d{1,18})(?:_(?P<b>[A-Z])(?P<j>\d{1,18}))?"
 _FORMS = (
-    re.compile(r"(?P<a>[A-Z])(?P<i>\d+)(?P<new>[A-Z=])"),
+    re.compile(r"(?P<a>[A-Z])(?P<i>\d{1,18})(?P<new>[A-Z=])"),
     re.compile(_SPAN + r"(?P<what>delins|ins)(?P<new>[A-Z]+)"),
     re.compile(_SPAN + r"(?P<what>del|dup)"),
 )
@@ -230,11 +231,35 @@ def single_scores(table: FloatArray, sequence: str) -> FloatArray:
     return scores
 
 
+def single_substitutions(sequence: str) -> list[str]:
+    """Name all single substitutions of the residues that are among the 20.
+
+    Examples
+    --------
+    >>> names = single_substitutions("XM")
+    >>> len(names), names[0]
+    (19, 'M2L')
+    """
+    return [
+        f"{old}{position}{new}"
+        for position, old in enumerate(sequence, 1)
+        if old in STANDARD_RESIDUES
+        for new in STANDARD_RESIDUES
+        if new != old
+    ]
+
+
 def tokens_needed(sequence: str, variants: Sequence[Variant] | None, method: Method) -> int:
     """Count the tokens that scoring runs through the model; None means all singles."""
     length = len(sequence)
     if variants is None:
-        return length + 2 if method == "wild-type" else length * (length + 2)
+        if method == "wild-type":
+            return length + 2
+        passes = length * (length + 2)
+        if method == "masked":
+            return passes
+        changed = len(single_substitutions(sequence))
+        return (changed + 1) * passes if changed else 0
     by_marginals = _by_marginals(variants, method)
     total = 0
     if by_marginals.any():

@@ -145,6 +145,8 @@ def fasta_of(name: str) -> Path:
                 check_is_file(path)  # a folder or a pipe, which it says
             raise DataError("no such file; a corpus is written fasta:FILE", path=rest or "fasta:")
         return path.resolve()
+    if Path(name).is_file():
+        raise ConfigError(f"{name} is a path; a corpus is written fasta:{name}")
     card = load_card(name)
     if card.kind != "sequences":
         raise ConfigError(f"{name!r} is not a corpus of sequences; give fasta:FILE or uniref50")

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lcplm_graph.datasets.load import graph_split, load_graph
+from lcplm_graph.datasets.load import graph_split, is_saved_split, load_graph
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.io import atomic_path
+from lcplm_graph.options import options_given
 from lcplm_graph.pairs import pair_hashes
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
@@ -58,6 +60,13 @@ def open_graphs(options: Stage2Options, max_tokens: int) -> TrainGraph:
 
 
 def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
+    saved = is_saved_split(options.split)
+    # A run of an earlier version, which ignored the seed there, may go on.
+    if saved and options.resume is None and (given := options_given(options, ("split_seed",))):
+        raise ConfigError(
+            f"{given[0]} means nothing with a saved split ({options.split}), which is as it is; "
+            "leave it out"
+        )
     dataset = load_graph(options.graph)
     split = graph_split(dataset, options.split, options.split_seed)
     sampler = WalkSampler(
@@ -79,7 +88,7 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
         "sequences_sha256": hashlib.sha256(digests.tobytes()).hexdigest(),
         "split": {
             "kind": split.kind,
-            "seed": options.split_seed,
+            **({} if saved else {"seed": options.split_seed}),
             "fingerprint": split.fingerprint,
             **split.counts(),
         },

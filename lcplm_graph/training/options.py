@@ -187,8 +187,9 @@ class Stage2Options(TrainOptions):
     marker_step
         Let every layer learn how far to forget, where it enters a protein of a walk, what stood
         before: a bias on its step size at [BON] and [EON] that starts at this value and has the
-        decoder's learning rate. 0 changes nothing before the first step, 10 forgets nearly all.
-        Default: none, unless the encoder has it.
+        decoder's learning rate, or lr with the relation marker, which trains no decoder. 0 changes
+        nothing before the first step, 10 forgets nearly all. Default: none, unless the encoder has
+        it.
     lora
         With an esm2: encoder: rank of adapters of its layers, which then stay as they are; 0
         trains them whole.
@@ -196,7 +197,7 @@ class Stage2Options(TrainOptions):
         What is held out: random, C1, C2, C3, node, cluster, ..., or a saved split, whose path ends
         in .json (one graph in memory only).
     split_seed
-        Seed of the split.
+        Seed of the split; a saved split is as it is.
     eval_pairs
         Held-out edges that are evaluated, and as many negatives.
     """

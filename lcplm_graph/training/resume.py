@@ -178,13 +178,20 @@ def refuse_other_data(
     different = [
         f"{key}: {_short(before[key])} then, {_short(now[key])} now"
         for key in compared
-        if before[key] != now[key]
+        if _differ(before[key], now[key])
     ]
     if different:
         raise ConfigError(
             f"cannot resume on other data than the run was started with ({path}); different: "
             f"{'; '.join(different)}; bring these files back, or start a new run"
         )
+
+
+def _differ(before: Any, now: Any) -> bool:
+    """Tell whether facts differ; an earlier version may have told more, or less, of one thing."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return any(before[key] != now[key] for key in before if key in now)
+    return bool(before != now)
 
 
 def _short(value: Any) -> str:

@@ -87,6 +87,8 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
 
     Raises
     ------
+    CheckpointError
+        If the checkpoint is of another model, or of other trained parameters.
     TrainingError
         If the loss becomes NaN or infinite.
     Interrupted
@@ -112,12 +114,17 @@ def run_training(options: TrainOptions, run: Run, checkpoint: Path | None) -> No
             # Lightning and TensorBoard write in their own ways.
             with written(folder):
                 trainer.fit(run.task, data, ckpt_path=checkpoint, weights_only=True)
-        except RuntimeError as error:
-            if checkpoint is None or "loading state_dict" not in str(error):
-                raise
-            raise CheckpointError(
-                f"{checkpoint}: its tensors do not fit this model ({first_line(error)})"
-            ) from error
+        except (RuntimeError, ValueError) as error:
+            if checkpoint is not None and "loading state_dict" in str(error):
+                raise CheckpointError(
+                    f"{checkpoint}: its tensors do not fit this model ({first_line(error)})"
+                ) from error
+            if checkpoint is not None and "loaded state dict" in str(error):
+                raise CheckpointError(
+                    f"{checkpoint}: its optimiser trained other parameters than this run would, as "
+                    "earlier versions did with --freeze and --relation marker; start a new run"
+                ) from error
+            raise
     if is_first_process():
         # A kill may have come between the last checkpoint and the removal of an older one.
         keep_newest(folder / FOLDER)

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from lcplm_graph.datasets.homology import RemoteHomology
-from lcplm_graph.errors import DataError, InputError
+from lcplm_graph.errors import DataError, InputError, LcPlmWarning
 from lcplm_graph.evaluate import main
 from lcplm_graph.evaluation import homology
 from lcplm_graph.evaluation import probe as probe_module
@@ -146,6 +146,15 @@ def test_the_command_writes_table_and_pictures(scope, tmp_path, capsys):
     assert not any("mean" in name for name in names)
     for name in ("top1.png", "embeddings.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_known_numbers_of_other_sets_are_named(scope):
+    known = {"other": {"valid": 0.5, "test_famly": 0.1}}
+    told = "for test_famly, which is no held-out set of these data, and left out; there are test"
+    with pytest.warns(LcPlmWarning, match=told):
+        evaluate_homology(
+            RemoteHomology(*scope), load_encoder("composition"), known, HomologyOptions("mean")
+        )
 
 
 def test_known_numbers_that_are_none_are_named(tmp_path):

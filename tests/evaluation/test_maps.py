@@ -65,6 +65,11 @@ def test_two_proteins_are_no_map() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_equal_embeddings_are_drawn_without_a_warning(tmp_path, recwarn) -> None:
+    EmbeddingMap.of(np.ones((4, 3)), [None] * 4, "t").draw(tmp_path / "map.png")
+    assert not [one for one in recwarn if one.category is UserWarning]
+
+
 def test_equal_embeddings_have_no_variance_to_share() -> None:
     made = EmbeddingMap.of(np.ones((4, 3)), [None] * 4, "t")
     assert made.share == (0, 0)

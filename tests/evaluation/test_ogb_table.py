@@ -44,6 +44,19 @@ def archive(tmp_path):
     return shutil.make_archive(str(tmp_path / "ppassoc"), "zip", home.parent), len(test)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--steps", "60", "--seed", "1"], "--steps, --seed means nothing without --encoder"),
+        (["--encoder", "dipeptide", "--members", "0"], "--members must be at least 1, not 0"),
+        (["--hits", "0"], "--hits must be at least 1, not 0"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_before_the_work(options, told, capsys):
+    assert evaluate.main(["ogb", "--archive", "none.zip", *options]) == 1
+    assert told in capsys.readouterr().err
+
+
 def test_hits_of_baselines_and_link_model(archive, tmp_path, capsys):
     path, tested = archive
     command = [

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from lcplm_graph.errors import BackendError
+from lcplm_graph.errors import BackendError, LcPlmWarning
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.proteins.search import homologous_pairs
 
 PAIR = ["MKTAYIAKQRQISFVKSHFSRQ", "GAVLIMFWPSTCYNQ"]
@@ -77,3 +78,12 @@ def test_what_mmseqs_says_is_told(program, tmp_path):
     measured = (hits.identity[0], hits.coverage[0], hits.bits[0])
     assert measured == pytest.approx((0.9, 0.7, 52))
     assert not any((tmp_path / "tmp").iterdir())
+
+
+def test_proteins_too_short_for_mmseqs_have_no_relatives(program):
+    """MMseqs2 fails where no protein has a seed, and finds none of these among longer ones."""
+    forget_warnings()
+    program("echo No k-mer could be extracted for the database x.; echo Error: died >&2; exit 1")
+    with pytest.warns(LcPlmWarning, match="shorter than 14 residues or of low complexity"):
+        hits = homologous_pairs(["MKTAYIAK", "GAVLIM"], method="mmseqs")
+    assert hits.pairs.shape == (0, 2) and len(hits.bits) == 0

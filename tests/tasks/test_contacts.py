@@ -8,7 +8,7 @@ import torch
 from transformers import EsmConfig, EsmForMaskedLM
 
 from lcplm_graph.contacts import main
-from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.errors import ConfigError, DataError, InputError, LcPlmWarning
 from lcplm_graph.evaluation.contacts import chains_of, evaluate_contacts
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
@@ -153,6 +153,27 @@ def test_chains_keep_the_place_of_what_was_not_resolved(structure):
     assert np.nanmax(contacts_between(first.points, second.points)) == 0
 
 
+def test_breaks_of_unknown_length_are_counted(tmp_path):
+    pytest.importorskip("biotite")
+    path = tmp_path / "broken.pdb"
+    # Of these two breaks the numbers tell of 300 residues, and of none.
+    first, second = [("MET", 1), ("LYS", 2)], [("THR", 310), ("SER", 311)]
+    third = pdb("A", [("TRP", 312)], shift=50)
+    path.write_text(pdb("A", [*first, *second]) + third + "END\n")
+    with pytest.warns(LcPlmWarning, match=r"chain A has 2 break\(s\) of which"):
+        (found,) = read_chains(path)
+    assert found.sequence == "MKTSW"
+
+
+def test_a_chain_may_have_no_name(tmp_path):
+    pytest.importorskip("biotite")
+    path = tmp_path / "old.pdb"
+    path.write_text(pdb(" ", [("MET", 1), ("LYS", 2)]) + "END\n")
+    assert read_chain(path, " ").sequence == "MK"
+    with pytest.raises(DataError, match="there are one without a name"):
+        read_chain(path, "A")
+
+
 def test_free_amino_acids_are_no_residues_of_the_chain(tmp_path):
     pytest.importorskip("biotite")
     chain = pdb("A", [("MET", 1), ("MSE", 2), ("GLY", 3)]).replace("MSE", "SEP")
@@ -209,6 +230,13 @@ def test_wrong_structures_get_one_sentence(structure, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"there is no \.pdb"):
         chains_of(tmp_path / "empty")
+    with pytest.raises(DataError, match="no such folder; give the folder that the structures"):
+        chains_of(tmp_path / "none")
+    with pytest.raises(DataError, match="this is a file; give the folder"):
+        chains_of(structure)
+    for least, most in ((0, None), (40, 0), (40, 39)):
+        with pytest.raises(ConfigError, match="give a least number from 1"):
+            chains_of(tmp_path / "empty", least, most)
 
 
 def test_commands_write_table_and_map(structure, tmp_path, capsys):
@@ -223,10 +251,26 @@ def test_commands_write_table_and_map(structure, tmp_path, capsys):
     assert "MB for the Jacobian" in capsys.readouterr().out
     fasta = tmp_path / "two.fasta"
     fasta.write_text(">a\nMKT\n>b\nGW\n")
-    assert main([str(fasta), *options]) == 0
+    assert main([str(fasta), *options[:-2]]) == 0
     assert len(out.read_text().splitlines()) == 1 + 6
     assert main([str(fasta), "--structure", str(structure), *options]) == 1
     assert "the sequence is not that of chain A" in capsys.readouterr().err
+
+
+def test_a_separation_that_means_nothing_is_refused(tmp_path, capsys):
+    two, short = tmp_path / "two.fasta", tmp_path / "short.fasta"
+    two.write_text(">a\nMKT\n>b\nGW\n")
+    short.write_text(">a\nMKTAYI\n")
+    out = ["--out", str(tmp_path / "c.tsv")]
+    assert main([str(two), "--least-separation", "3", *out]) == 1
+    assert "means nothing between two" in capsys.readouterr().err
+    assert main([str(short), *out]) == 1
+    assert "no two of 6 residues are 6 apart" in capsys.readouterr().err
+
+
+def test_a_jacobian_that_fits_into_no_memory_is_one_sentence(lm):
+    with pytest.raises(InputError, match=r"takes 16,000,003 GB, which this machine has not free"):
+        contact_map(lm, "A" * 3_162_278)
 
 
 def test_evaluation_has_the_baselines(structure, lm):

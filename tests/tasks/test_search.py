@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import h5py
 import numpy as np
 import pytest
 
+from lcplm_graph import search
 from lcplm_graph.embed import main as embed
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.features.precomputed import read_embeddings
 from lcplm_graph.map import main as draw_map
 from lcplm_graph.search import main
@@ -29,6 +31,12 @@ def test_neighbours_are_those_of_standardised_cosines():
     full = (q @ z.T) / np.outer(np.linalg.norm(q, axis=1), np.linalg.norm(z, axis=1))
     np.testing.assert_array_equal(neighbours, np.argsort(-full, axis=1)[:, :3])
     np.testing.assert_allclose(cosine, -np.sort(-full, axis=1)[:, :3], atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_equal_embeddings_have_no_neighbours(count):
+    with pytest.raises(InputError, match="to search in are equal"):
+        EmbeddingIndex(np.ones((count, 4), np.float32))
 
 
 def test_layouts_of_string(tmp_path):
@@ -59,6 +67,17 @@ def test_command_finds_a_protein_itself(tmp_path, suffix, capsys):
     assert rows[0] == ["query", "rank", "protein", "cosine"]
     assert [row[2] for row in rows[1:] if row[1] == "1"] == ["a", "b", "c", "d"]
     assert rows[2][2] == "c"
+
+
+def test_an_engine_that_is_missing_is_told_before_the_work(made, capsys, monkeypatch):
+    def embedded(*_):
+        raise AssertionError
+
+    monkeypatch.chdir(made)
+    monkeypatch.setattr(search, "_queries", embedded)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert main(["p.fasta", "--db", "mean.npz", "--engine", "faiss", "--out", "o.tsv"]) == 1
+    assert "faiss is not installed; use the exact search" in capsys.readouterr().err
 
 
 @pytest.fixture

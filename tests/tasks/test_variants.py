@@ -63,6 +63,7 @@ def test_forms_of_variants(text, changed):
         ("K2_A4insG", "must name two neighbours"),
         ("A4_K2del", "ends before it begins"),
         ("M1_F14del", "leaves no residue"),
+        ("M" + "9" * 5000 + "L", "is not understood"),
     ],
 )
 def test_wrong_variants_get_one_sentence(text, told):
@@ -109,7 +110,7 @@ def test_pseudo_perplexity_scores_whole_proteins(lm):
 
 @pytest.mark.parametrize("method", ["masked", "wild-type", "pseudo-perplexity"])
 def test_the_cost_that_is_said_is_what_runs(lm, method, tmp_path, monkeypatch):
-    store = SequenceStore.from_records(["p"], [SEQUENCE])
+    store = SequenceStore.from_records(["p", "odd"], [SEQUENCE, "MXXK"])
     variants = [parse_variant(n, SEQUENCE) for n in ("K2R", "A4V:K2R", "K2del")]
     ran = []
     logits = lm.logits
@@ -117,8 +118,6 @@ def test_the_cost_that_is_said_is_what_runs(lm, method, tmp_path, monkeypatch):
     for wanted in (None, {0: variants}):
         ran.clear()
         job = VariantJob(lm=lm, proteins=store, variants=wanted, method=method)
-        if wanted is None and method == "pseudo-perplexity":
-            continue
         job.run(tmp_path / "out.tsv", progress=False)
         assert sum(ran) == job.tokens
 
@@ -205,6 +204,22 @@ def test_command_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert main(arguments) == 0
     assert sum(passes) == 11
     assert len(read(out)) == 1 + 19 * 20
+
+
+def test_no_picture_of_an_earlier_run_is_called_drawn(tmp_path, capsys):
+    (tmp_path / "p.fasta").write_text(">p\nMKT\n")
+    (tmp_path / "v.txt").write_text("K2del\n")
+    (tmp_path / "o.png").write_text("of an earlier run")
+    command = [str(tmp_path / "p.fasta"), "--variants", str(tmp_path / "v.txt")]
+    assert main([*command, "--out", str(tmp_path / "o.tsv"), "--encoder", "random:1m"]) == 0
+    assert "drawn" not in capsys.readouterr().out
+
+
+def test_figures_are_a_folder(tmp_path, capsys):
+    (tmp_path / "p.fasta").write_text(">p\nMKT\n")
+    command = [str(tmp_path / "p.fasta"), "--all-singles", "--out", str(tmp_path / "o.tsv")]
+    assert main([*command, "--figures", command[0]]) == 1
+    assert "is a file; name a folder" in capsys.readouterr().err
 
 
 def test_command_wants_one_of_two(tmp_path, capsys):

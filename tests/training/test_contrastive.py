@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.pooling import pool_residues
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.stage1 import Stage1Options, train
@@ -173,7 +174,9 @@ def test_training_learns_families(tmp_path, arch: str) -> None:
 
 def test_goes_on_from_a_model(tiny_options, tmp_path) -> None:
     train(tiny_options(out=str(tmp_path / "one")))
-    train(tiny_options(out=str(tmp_path / "two"), encoder=str(tmp_path / "one"), lr=1e-9))
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="brings its own shape and leaves --preset tiny unused"):
+        train(tiny_options(out=str(tmp_path / "two"), encoder=str(tmp_path / "one"), lr=1e-9))
     before, after = (read_metrics(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     assert after[0]["valid_loss"] == pytest.approx(before[-1]["valid_loss"], rel=1e-5)
 

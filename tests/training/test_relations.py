@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcplm_graph.errors import ConfigError, Interrupted, LcPlmWarning
-from lcplm_graph.io import forget_warnings
+from lcplm_graph.command import explanations
+from lcplm_graph.errors import CheckpointError, ConfigError, Interrupted, LcPlmWarning
+from lcplm_graph.io import forget_warnings, read_json, write_json
 from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.pairs import is_in, pair_keys
@@ -26,6 +27,7 @@ from lcplm_graph.training.esm2_graph import load_for_graph
 from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_decoder
 from lcplm_graph.training.frozen_task import FrozenTask
 from lcplm_graph.training.metrics import read_metrics
+from lcplm_graph.training.module import MaskedLMTask
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.training.relation_task import give_marker_steps
 from lcplm_graph.training.relations import NEGATIVES, PARTNERS, PairSampler, RelationBatches
@@ -174,6 +176,45 @@ def test_layers_freeze_without_a_decoder_too(options, tmp_path) -> None:
     for layer, stays in ((0, True), (1, False)):
         key = f"bimamba.backbone.layers.{layer}.mixer.mamba_fwd.out_proj.weight"
         assert torch.equal(before[key], after[key]) == stays
+
+
+def test_a_checkpoint_of_other_trained_layers_is_refused(options, tmp_path) -> None:
+    """Earlier versions trained all layers with --relation marker, in spite of --freeze."""
+    given = {"relation": "marker", "decoder_steps": None}
+    train(options(**given, steps=1))
+    config = tmp_path / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("freeze: 0", "freeze: 1"))
+    config.write_text(config.read_text().replace("steps: 1\n", "steps: 2\n"))
+    with pytest.raises(CheckpointError, match="trained other parameters than this run would"):
+        train(options(**given, steps=2, freeze=1, resume="auto"))
+
+
+def test_a_saved_split_has_no_seed(options, tmp_path) -> None:
+    train(options(relation="marker", decoder_steps=None, steps=1))
+    saved = str(tmp_path / "run" / "split.json")
+    given = {"relation": "marker", "decoder_steps": None, "steps": 1, "split": saved}
+    again = str(tmp_path / "again")
+    with pytest.raises(ConfigError, match="--split-seed means nothing with a saved split"):
+        train(options(**given, out=again, split_seed=3))
+    train(options(**given, out=again))
+    manifest = tmp_path / "again" / "run.json"
+    facts = read_json(manifest, "")
+    assert facts["data"]["split"].keys() >= {"kind", "fingerprint"}
+    assert "seed" not in facts["data"]["split"]
+    # Earlier versions wrote the seed that they were given; their runs go on.
+    facts["data"]["split"]["seed"] = 0
+    write_json(manifest, facts)
+    train(options(**given, out=again, resume="auto"))
+    facts["data"]["split"]["kind"] = "C3"
+    write_json(manifest, facts)
+    with pytest.raises(ConfigError, match="cannot resume on other data"):
+        train(options(**given, out=again, resume="auto"))
+
+
+def test_what_is_said_of_the_rate_of_marker_steps_is_so(options) -> None:
+    chosen = options(relation="marker", lr=0.5, decoder_lr=0.25)
+    assert MaskedLMTask(torch.nn.Linear(1, 1), chosen).learning_rate("x.marker_step_bias") == 0.5
+    assert "or lr with the relation marker" in explanations(Stage2Options)["marker_step"]
 
 
 def test_options_that_do_nothing_are_named(options, tmp_path) -> None:
