@@ -256,7 +256,7 @@ class StringPPI(PPIDataset):
             edge_weight=torch.from_numpy(scores.astype(np.float32) / MAX_SCORE),
             num_nodes=len(store),
             protein_id=store.ids,
-            taxon=torch.full((len(store),), taxon),
+            taxon=torch.full((len(store),), taxon, device="cpu"),
             source=", ".join(f"{card.name} {card.version}" for card in self.cards),
             score=self.score,
             min_score=self.min_score,

@@ -29,7 +29,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import pair_graph
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised
 from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
@@ -213,7 +213,7 @@ def _features(
     if dataset[0].edge_index is not None:
         rows = np.arange(len(used))
     found = cached_embeddings(encoder, dataset.sequences.select(rows), pool, progress=progress)
-    x = torch.zeros(len(used), found.shape[1], dtype=torch.float32)
+    x = found.new_zeros(len(used), found.shape[1])
     x[torch.from_numpy(rows)] = found
     return x
 
@@ -251,10 +251,10 @@ def _head(
     edge_index = data.edge_index
     rows = np.arange(len(used)) if conv != "none" else np.flatnonzero(used)
     if conv == "none" or edge_index is None:
-        edge_index = torch.empty((2, 0), dtype=torch.int64)
+        edge_index = torch.empty((2, 0), dtype=torch.int64, device="cpu")
     labels = data.y[torch.from_numpy(rows)]
     train, valid, test = (torch.from_numpy(parts[p][rows]) for p in ("train", "val", "test"))
-    with seeded(checked_seed(options.seed)):
+    with initialised(checked_seed(options.seed)):
         model = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)

@@ -31,7 +31,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray, ordered_pairs
-from lcplm_graph.process import reused_memory
+from lcplm_graph.process import initialised, reused_memory
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list, string_pairs
 from lcplm_graph.tokens.packing import PackedTokens
@@ -101,9 +101,10 @@ class PropertyModel(nn.Module):
         self.options = head
         self.farthest: float | None = None
         width = encoder.dim if self.per_residue else pooled_dim(encoder.dim, self.pool)
-        self.head = PropertyHead(
-            width, target.outputs, channels=head.channels, dropout=head.dropout, paired=paired
-        )
+        with encoder.device:  # where its features are
+            self.head = PropertyHead(
+                width, target.outputs, channels=head.channels, dropout=head.dropout, paired=paired
+            )
         self.eval()
 
     @property
@@ -194,7 +195,7 @@ class PropertyModel(nn.Module):
         batches = self.features_of(sequences, max_tokens=max_tokens, progress=progress)
         far = np.empty(len(sequences))
         if self.per_residue:
-            parts: list[Tensor] = [torch.empty(0)] * len(sequences)
+            parts: list[Tensor] = [torch.empty(0, device="cpu")] * len(sequences)
             for batch, features in batches:
                 sizes = [len(sequences[i]) for i in batch]
                 with torch.no_grad(), evaluating(self.head):
@@ -203,7 +204,7 @@ class PropertyModel(nn.Module):
                 for i, rows, each in zip(batch, found, own, strict=True):
                     parts[i], far[i] = rows, each.mean()
             return parts, far
-        known = torch.empty(len(sequences), self.head.width, dtype=torch.float32)
+        known = torch.empty(len(sequences), self.head.width, dtype=torch.float32, device="cpu")
         for batch, features in batches:
             known[torch.from_numpy(batch)] = features.cpu()
             far[batch] = self.head.distance(features).cpu()
@@ -381,13 +382,15 @@ class PropertyModel(nn.Module):
                 )
             target = _target(stored["target"], files.property)
             _check_head(stored["head"], files.head)
-            model = cls(
-                load_encoder(path),
-                target,
-                paired=bool(stored["paired"]),
-                pool=stored["pool"],
-                head=HeadOptions(**stored["head"]),
-            )
+            encoder = load_encoder(path)
+            with initialised(0):  # of the head, whose weights are read below
+                model = cls(
+                    encoder,
+                    target,
+                    paired=bool(stored["paired"]),
+                    pool=stored["pool"],
+                    head=HeadOptions(**stored["head"]),
+                )
             farthest = stored.get("farthest")  # folders of earlier versions lack it
             if farthest is not None:
                 check_number("farthest", farthest, Bounds(float, 0, sys.float_info.max))

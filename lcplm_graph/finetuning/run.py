@@ -40,7 +40,7 @@ from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.process import chosen_device, keep_freed_memory, seeded
+from lcplm_graph.process import chosen_device, initialised, keep_freed_memory, on_cpu
 from lcplm_graph.training.checkpoints import (
     FOLDER,
     AtomicCheckpointIO,
@@ -81,7 +81,7 @@ def finetune(options: FinetuneOptions) -> Report:
         After SIGTERM or Ctrl-C, when everything is saved.
     """
     chosen_device(options.device)  # a wrong name is refused before a table is read
-    with claimed(options) as checkpoint:
+    with on_cpu(), claimed(options) as checkpoint:
         data = read_data(options)
         if unused := options.unused(data.partition.kind, data.target.kind):
             warn_once(
@@ -100,7 +100,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
     refuse_other_data(options, facts, checkpoint)
     keep_freed_memory()
     before, leaked = encoder.record, leaked_pairs(encoder, data, allow=options.allow_leakage)
-    with seeded(options.seed):
+    with initialised(options.seed):
         model = PropertyModel(
             encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
             head=HeadOptions(options.channels, options.dropout),

@@ -115,7 +115,7 @@ class AskedProteins:
 
 def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:
     """Return the states of proteins without a graph, from each member of the model."""
-    nothing = torch.empty((2, 0), dtype=torch.int64)
+    nothing = torch.empty((2, 0), dtype=torch.int64, device="cpu")
     with torch.inference_mode(), one_thread():
         return [
             member.embed(recipe.features(blocks), nothing)

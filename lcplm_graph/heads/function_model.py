@@ -22,7 +22,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import PREFIX, AnnotatedProteins, best_weight, mixed
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.models.evaluating import evaluating
-from lcplm_graph.process import one_thread, seeded
+from lcplm_graph.process import initialised, one_thread
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.strings import string_list
 
@@ -90,7 +90,7 @@ class FunctionModel:
             Give these terms to their homologues, too, with a weight that was chosen on the
             validation part and homologues in the training part.
         """
-        with seeded(checked_seed(options.seed)):
+        with initialised(checked_seed(options.seed)):
             head = FunctionPredictor(features.shape[1], num_terms=data.y.shape[1], conv="none")
         fit_function(
             head, features, _no_edges(), data.y, data.train_mask, data.val_mask, options
@@ -210,4 +210,4 @@ def _share(value: Any) -> float:
 
 
 def _no_edges() -> Tensor:
-    return torch.empty((2, 0), dtype=torch.int64)
+    return torch.empty((2, 0), dtype=torch.int64, device="cpu")

@@ -49,5 +49,5 @@ class HomologyClassifier(Head):
     ) -> Tensor:
         """Return the logits of all classes, shape (n, num_classes)."""
         if edge_index is None:
-            edge_index = torch.empty((2, 0), dtype=torch.int64)
+            edge_index = torch.empty((2, 0), dtype=torch.int64, device=self.out.weight.device)
         return self.out(self.embed(x, edge_index, edge_weight))

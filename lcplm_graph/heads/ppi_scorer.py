@@ -213,7 +213,7 @@ class PPIScorer:
         made = self.encoder.embed(new, WIDE, max_tokens=1, progress=progress) if new else ()
         self._rows.update(zip(new, made, strict=True))
         rows = [self._rows[sequence] for sequence in sequences]
-        wide = torch.stack(rows) if rows else torch.empty(0, 4 * self.encoder.dim)
+        wide = torch.stack(rows) if rows else torch.empty(0, 4 * self.encoder.dim, device="cpu")
         return wide_blocks(wide.double())
 
 

@@ -119,7 +119,7 @@ class Encoder(nn.Module):
         pool = self.chosen_pool(pool)
         texts = self._checked(sequences)
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
-        out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32)
+        out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32, device="cpu")
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         with torch.inference_mode(), evaluating(self), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
@@ -150,7 +150,7 @@ class Encoder(nn.Module):
         """
         texts = self._checked(sequences)
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
-        out: list[Tensor] = [torch.empty(0)] * len(texts)
+        out: list[Tensor] = [torch.empty(0, device="cpu")] * len(texts)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         # Tensors of inference mode could not be trained on.
         with torch.no_grad(), evaluating(self), reused_memory(), bar:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
+
+_lock = threading.Lock()
+_asked: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+"""In how many blocks a part is that was in training mode."""
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread, which is gone here, may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
@@ -30,11 +46,18 @@ def evaluating(*models: Any) -> Iterator[None]:
     True
     """
     parts = [part for model in models if isinstance(model, nn.Module) for part in model.modules()]
-    training = [part for part in parts if part.training]
-    for part in training:
-        part.training = False
+    with _lock:
+        # Another thread may have put them there, and must not put them back before the end here.
+        training = [part for part in parts if part.training or part in _asked]
+        for part in training:
+            _asked[part] = _asked.get(part, 0) + 1
+            part.training = False
     try:
         yield
     finally:
-        for part in training:
-            part.training = True
+        with _lock:
+            for part in training:
+                _asked[part] -= 1
+                if not _asked[part]:
+                    del _asked[part]
+                    part.training = True

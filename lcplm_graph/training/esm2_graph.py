@@ -16,7 +16,7 @@ from lcplm_graph.models.folder import Record
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised
 from lcplm_graph.tokens.vocabulary import TOKENS
 from lcplm_graph.training.architectures import Esm2ForPacked, load_trainable
 
@@ -139,7 +139,7 @@ def freeze_first(model: GraphModel, count: int) -> None:
 def _add_markers(esm2: Any) -> None:
     have = esm2.config.vocab_size
     if have < len(TOKENS):
-        with seeded(0):
+        with initialised(0):
             esm2.resize_token_embeddings(len(TOKENS), mean_resizing=False)
         bias: Tensor = esm2.lm_head.bias.data
         esm2.lm_head.bias = nn.Parameter(torch.cat([bias, bias.new_zeros(len(TOKENS) - have)]))
@@ -152,7 +152,7 @@ def _adapted(esm2: Any, rank: int) -> Any:
         raise ConfigError(
             "LoRA needs the package peft; pip install 'lcplm-graph[finetune]'"
         ) from error
-    with seeded(0):
+    with initialised(0):
         adapted = get_peft_model(
             esm2, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_targets(esm2))
         )
