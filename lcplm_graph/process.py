@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -136,6 +136,27 @@ def on_cpu() -> Iterator[None]:
         yield
         return
     with torch.device("cpu"):
+        yield
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Let torch compute inside the block in the dtypes that tensors have.
+
+    What is kept under the name of a model must not depend on the caller's `torch.autocast`.
+
+    Examples
+    --------
+    >>> x = torch.ones(2, 2)
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16), without_autocast():
+    ...     print((x @ x).dtype)
+    torch.float32
+    """
+    with ExitStack() as stack:
+        for device in ("cpu", torch.accelerator.current_accelerator()):
+            kind = getattr(device, "type", device)
+            if kind is not None and torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

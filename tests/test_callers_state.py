@@ -1,9 +1,10 @@
-"""Nothing changes what belongs to the caller: generators, threads, default dtype, modes."""
+"""Nothing changes or heeds the caller's settings: generators, threads, dtype, modes, autocast."""
 
 from __future__ import annotations
 
 import random
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -14,8 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from lcplm_graph.features.engines import Recipe as RowRecipe
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.finetuning.model import PropertyModel
 from lcplm_graph.finetuning.target import Target
+from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.function_model import FunctionModel
 from lcplm_graph.heads.link_model import LinkModel
@@ -23,7 +27,12 @@ from lcplm_graph.heads.members import untrained
 from lcplm_graph.heads.recipe import Recipe
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.evaluating import evaluating
-from lcplm_graph.process import default_dtype, in_threads, one_thread
+from lcplm_graph.models.zero_shot import score_pairs
+from lcplm_graph.process import default_dtype, in_threads, initialised, one_thread
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
+
+NONE = torch.empty((2, 0), dtype=torch.int64)
 
 
 def state() -> list[Any]:
@@ -136,3 +145,45 @@ def test_threads_that_ask_a_model_in_training_mode_leave_it_evaluating() -> None
     thread.join()
     assert modes == [False, False]
     assert [part.training for part in model] == [True, False]
+
+
+def answers() -> list[Any]:
+    """Return what models answer by default."""
+    proteins, pairs = ["MKTAYIAKQR", "GAVLIMFW", "MVLSPADKTN"], np.array([[0, 1], [1, 2]])
+    encoder = load_encoder("random:1m")
+    x = encoder.embed(proteins, "mean")
+    split = Split("C1", 3, pairs, pairs, pairs[:0], [])
+    link = LinkModel([untrained(0, in_channels=x.shape[1])], [Recipe(conv="GraphSAGE")])
+    with initialised(0):
+        head = FunctionPredictor(x.shape[1], num_terms=1, conv="none")
+        tuned = PropertyModel(encoder, Target("binary", ("no", "yes")))
+    mask, labels = torch.ones(3, dtype=torch.bool), torch.eye(3, 1).bool()
+    function = FunctionModel(head, ["GO:0000001"], ["a"], "MF", [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of proteins unlike those of training
+        scores = score_pairs("lcplm-g-2m", [tuple(proteins[:2])])
+    return [
+        x, *encoder.embed_residues(proteins), tuned.answers(proteins), scores,
+        RowRecipe("mean", "float32").values(encoder, proteins),
+        link.on(x, split).log_odds(pairs), link.on(x, split).row(0, [1, 2]),
+        function.probability(x),
+        fit_function(head, x, NONE, labels, mask, mask, FitOptions(steps=2)).out.weight.detach(),
+    ]  # fmt: skip
+
+
+def test_answers_do_not_depend_on_autocast() -> None:
+    expected = answers()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = answers()
+    for number, (own, plain) in enumerate(zip(found, expected, strict=True)):
+        np.testing.assert_array_equal(own, plain, str(number))
+
+
+def test_features_made_under_autocast_are_kept_as_the_encoder_makes_them(data_dir: Path) -> None:
+    store = SequenceStore.from_records(["a", "b"], ["MKTAYIAKQR", "GAVLIMFW"])
+    encoder = load_encoder("random:1m")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cached_embeddings(encoder, store, "mean")
+    assert torch.equal(cached_embeddings(encoder, store, "mean"), encoder.embed(store, "mean"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # your own training takes it
+        assert not torch.equal(encoder.embed_batch(store, "mean"), encoder.embed(store, "mean"))

@@ -29,7 +29,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import pair_graph
-from lcplm_graph.process import initialised
+from lcplm_graph.process import initialised, without_autocast
 from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
@@ -259,7 +259,7 @@ def _head(
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)
     held = (valid | test).nonzero()[:, 0]
-    with torch.inference_mode():
+    with torch.inference_mode(), without_autocast():
         scores = model(x, edge_index, rows=held).sigmoid().double().numpy()
     return dataset.ontology.propagate_scores(scores, data.go_terms)
 

@@ -31,7 +31,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray, ordered_pairs
-from lcplm_graph.process import initialised, reused_memory
+from lcplm_graph.process import initialised, reused_memory, without_autocast
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list, string_pairs
 from lcplm_graph.tokens.packing import PackedTokens
@@ -147,7 +147,7 @@ class PropertyModel(nn.Module):
         with torch.no_grad(), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 packed = self.encoder.tokenize([sequences[i] for i in batch]).to(self.device)
-                with evaluating(self.encoder):
+                with evaluating(self.encoder, autocast=True):
                     found = self.features(packed).float()
                 yield batch, found
                 bar.update(int(lengths[batch].sum()))
@@ -198,7 +198,7 @@ class PropertyModel(nn.Module):
             parts: list[Tensor] = [torch.empty(0, device="cpu")] * len(sequences)
             for batch, features in batches:
                 sizes = [len(sequences[i]) for i in batch]
-                with torch.no_grad(), evaluating(self.head):
+                with torch.no_grad(), evaluating(self.head, autocast=True):
                     found = self.head(features).cpu().split(sizes)
                 own = self.head.distance(features).cpu().split(sizes)
                 for i, rows, each in zip(batch, found, own, strict=True):
@@ -227,7 +227,7 @@ class PropertyModel(nn.Module):
         chosen = None
         if pairs is not None:
             chosen = torch.from_numpy(ordered_pairs(pairs, len(features))).to(self.device)
-        with torch.no_grad(), evaluating(self.head):
+        with torch.no_grad(), evaluating(self.head, autocast=True):
             return self.head(features.to(self.device), chosen).cpu()
 
     def answers(
@@ -256,7 +256,8 @@ class PropertyModel(nn.Module):
             If a sequence is empty or holds a character other than a letter.
         """
         sequences, pairs = self._read(proteins)
-        logits, far = self._asked(sequences, pairs, max_tokens, progress)
+        with without_autocast():  # which validation in training has, as its steps
+            logits, far = self._asked(sequences, pairs, max_tokens, progress)
         if self.farthest is not None:
             names = proteins.ids if isinstance(proteins, SequenceStore) else sequences
             warn_of_unlike(far, names, self.farthest, "answers")

@@ -18,7 +18,7 @@ from lcplm_graph.heads.nearest import NearestPairs
 from lcplm_graph.heads.recipe import Blocks
 from lcplm_graph.heads.scored_pairs import ScoredPairs
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, without_autocast
 
 _BLOCK = 1 << 14
 # Sums of many terms end differently in their last bits for another number of rows; double precision
@@ -107,7 +107,7 @@ class AskedProteins:
         """Return the log-odds of members without a graph, shape (members, n)."""
         found = []
         parts = torch.from_numpy(ends).split(_BLOCK)
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             for member, h in zip(self.model.members, self.states, strict=True):
                 found.append(torch.cat([member.decode(h, part) for part in parts]).numpy())
         return np.stack(found).round(_DIGITS)
@@ -116,7 +116,7 @@ class AskedProteins:
 def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:
     """Return the states of proteins without a graph, from each member of the model."""
     nothing = torch.empty((2, 0), dtype=torch.int64, device="cpu")
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), one_thread(), without_autocast():
         return [
             member.embed(recipe.features(blocks), nothing)
             for member, recipe in zip(model.members, model.recipes, strict=True)

@@ -29,7 +29,7 @@ from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.models.names import CONFIG, WEIGHTS
 from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -352,7 +352,7 @@ class LinkScores:
         self.known = np.zeros(split.num_nodes, bool)
         self.known[split.message.ravel()] = True
         graph = message_graph(split)
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             self.states = [
                 member.embed(x, *graph) for member, (_, x) in zip(self.members, heads, strict=True)
             ]
@@ -374,7 +374,7 @@ class LinkScores:
         pairs = ordered_pairs(pairs, self.split.num_nodes)
         ends = torch.from_numpy(pairs)
         between = None if self.structure is None else self.structure.of(pairs)
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             each = np.stack(
                 [
                     _in_blocks(partial(member.decode, h), ends, between)
@@ -416,7 +416,7 @@ class LinkScores:
             between = next(self.structure.rows(np.array([protein])))[chosen]
         known = self.known[protein] | self.known[others]
         each = np.zeros((len(self.members), len(others)))
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             for k, (member, h) in enumerate(zip(self.members, self.states, strict=True)):
                 if not (self._is_silent[k] and known.all()):
                     each[k] = _in_blocks(partial(member.row, h, protein), chosen, between)

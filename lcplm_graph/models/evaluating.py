@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
+
+from lcplm_graph.process import without_autocast
 
 _lock = threading.Lock()
 _asked: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
@@ -26,7 +28,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def evaluating(*models: Any) -> Iterator[None]:
+def evaluating(*models: Any, autocast: bool = False) -> Iterator[None]:
     """Put models into evaluation mode inside of the block; after it, each part has its own again.
 
     Training mode would draw dropout, and learn the statistics of the proteins asked about.
@@ -35,6 +37,8 @@ def evaluating(*models: Any) -> Iterator[None]:
     ----------
     *models : nn.Module
         Other objects, such as masked LMs of one's own, have no mode and are left alone.
+    autocast : bool
+        Keep the caller's autocast; else answers have the precision of the model.
 
     Examples
     --------
@@ -53,7 +57,8 @@ def evaluating(*models: Any) -> Iterator[None]:
             _asked[part] = _asked.get(part, 0) + 1
             part.training = False
     try:
-        yield
+        with nullcontext() if autocast else without_autocast():
+            yield
     finally:
         with _lock:
             for part in training:

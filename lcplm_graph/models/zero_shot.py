@@ -114,7 +114,7 @@ def _by_decoder(
     pooled = pooled.to(encoder.device)
     far = decoder.standardised(pooled).square().mean(dim=1)
     warn_of_unlike(far.cpu(), list(place), what="scores")
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(decoder):
         h = decoder.embed(pooled)
         chunks = [
             decoder(h[:, chunk[:, 0]], h[:, chunk[:, 1]]).cpu()
