@@ -153,9 +153,9 @@ def without_autocast() -> Iterator[None]:
     torch.float32
     """
     with ExitStack() as stack:
-        for device in ("cpu", torch.accelerator.current_accelerator()):
-            kind = getattr(device, "type", device)
-            if kind is not None and torch.is_autocast_enabled(kind):
+        accelerator = torch.accelerator.current_accelerator()
+        for kind in ("cpu", *([] if accelerator is None else [accelerator.type])):
+            if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 

@@ -6,7 +6,6 @@ PyG's loaders otherwise need ``pyg-lib`` or ``torch-sparse``, which have to be c
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch_geometric.sampler import (
 )
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.heads.cpu_loaders import CpuGenerator, CpuLinkLoader, CpuNodeLoader
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.numeric import edge_weights
 from lcplm_graph.pairs import as_nodes
@@ -72,6 +72,12 @@ class NeighborSampler(BaseSampler):
         self.num_nodes, self.num_neighbors = num_nodes, list(num_neighbors)
         self.seed = checked_seed(seed)
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.num_nodes} proteins, {len(self.sources)} edges, "
+            f"num_neighbors={self.num_neighbors}, seed={self.seed})"
+        )
+
     def sample_from_nodes(self, index: NodeSamplerInput, **_kwargs: Any) -> SamplerOutput:
         """Sample around proteins; they come first in the batch, in their order."""
         output = self._sample(index.node)
@@ -113,43 +119,6 @@ class NeighborSampler(BaseSampler):
             num_sampled_nodes=per_hop.tolist(),
             num_sampled_edges=edges_per_hop.tolist(),
         )
-
-
-class _CpuIterator:
-    """Take every batch of an iterator with the CPU as torch's default device."""
-
-    def __init__(self, batches: Iterator[Any]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> _CpuIterator:
-        return self
-
-    def __next__(self) -> Any:
-        with on_cpu():
-            return next(self.batches)
-
-
-class _OnCpu:
-    """A loader whose numbers are drawn on the CPU, as its generator is.
-
-    Torch and PyG make them on torch's default device, which may be another one.
-    """
-
-    def __iter__(self) -> Any:
-        with on_cpu():
-            return _CpuIterator(super().__iter__())  # type: ignore[misc]
-
-    def __call__(self, index: Any) -> Any:
-        with on_cpu():
-            return super().__call__(index)  # type: ignore[misc]
-
-
-class CpuNodeLoader(_OnCpu, NodeLoader):
-    """PyG's `NodeLoader` for any default device of torch."""
-
-
-class CpuLinkLoader(_OnCpu, LinkLoader):
-    """PyG's `LinkLoader` for any default device of torch."""
 
 
 def node_loader(
@@ -199,7 +168,7 @@ def node_loader(
             batch_size=batch_size,
             shuffle=shuffle,
             num_workers=num_workers,
-            generator=torch.Generator("cpu").manual_seed(seed),
+            generator=CpuGenerator("cpu").manual_seed(seed),
         )
 
 
@@ -271,7 +240,7 @@ def link_loader(
             batch_size=batch_size,
             shuffle=shuffle,
             num_workers=num_workers,
-            generator=torch.Generator("cpu").manual_seed(seed),
+            generator=CpuGenerator("cpu").manual_seed(seed),
         )
 
 
