@@ -63,6 +63,13 @@ class FunctionModel:
     homologues: AnnotatedProteins | None = None
     homologue_weight: float = 0.0
 
+    def __repr__(self) -> str:
+        homologues = "no" if self.homologues is None else len(self.homologues.sequences)
+        return (
+            f"{type(self).__name__}({len(self.terms)} terms of {self.aspect}, {homologues} "
+            "annotated proteins)"
+        )
+
     @classmethod
     def fit(
         cls,

@@ -63,6 +63,10 @@ class LinkModel:
     facts: dict[str, Any] = field(default_factory=dict)
     interolog_weight: tuple[float, ...] = _NO_WEIGHT
 
+    def __repr__(self) -> str:
+        kinds = ", ".join(recipe.conv for recipe in self.recipes)
+        return f"{type(self).__name__}({len(self.members)} members: {kinds})"
+
     @classmethod
     def fit(
         cls,
@@ -359,6 +363,10 @@ class LinkScores:
         self.structure: PairStructure | None = None
         if any(member.between is not None for member in self.members):
             self.structure = PairStructure(split.message, split.num_nodes)
+
+    def __repr__(self) -> str:
+        graph = f"{self.split.num_nodes} proteins, {len(self.split.message)} message edges"
+        return f"{type(self).__name__}({len(self.members)} members on {graph})"
 
     def log_odds(self, pairs: IntArray) -> Floats:
         """Return each member's log-odds, shape (members, n), not calibrated.

@@ -62,6 +62,11 @@ class Encoder(nn.Module):
     pools: tuple[str, ...] = POOLS
     record: Record = Record()
 
+    def extra_repr(self) -> str:
+        """Show what it is called, how wide its states are and how they are pooled."""
+        named = {key: getattr(self, key, None) for key in ("name", "dim", "pool")}
+        return ", ".join(f"{key}={value!r}" for key, value in named.items())
+
     def tokenize(self, sequences: Iterable[str]) -> PackedTokens:
         """Turn sequences into packed tokens; nothing is ever cut.
 
