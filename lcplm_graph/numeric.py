@@ -90,6 +90,24 @@ def whole_number(value: Any, what: str, least: int = 1) -> int:
     return int(value)
 
 
+def real_number(value: Any, what: str) -> float:
+    """Return a number of Python or NumPy as it is.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> real_number(0.5, "ratio")
+    0.5
+    """
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        raise InputError(f"{what} must be a number, not {value!r:.60}")
+    return value  # type: ignore[return-value]  # NumPy's numbers, too
+
+
 def is_number(text: str) -> bool:
     """Tell whether a cell of a table reads as a number, NaN and infinity included."""
     try:

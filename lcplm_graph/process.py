@@ -10,9 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -30,6 +30,46 @@ _one_draws = threading.RLock()
 _lost_threads = _relaunched = False
 
 
+class _Blocks:
+    """The blocks, of all threads, that hold a setting of the whole process.
+
+    Those of several threads end in any order: the first that begins knows what was before, which
+    a later one would find changed.
+    """
+
+    def __init__(self, get: Callable[[], Any], set_to: Callable[[Any], None]) -> None:
+        self.get, self.set_to = get, set_to
+        self.before: Any = None
+        self.values: dict[tuple[int, object], Any] = {}
+        self.only_this_thread()
+
+    def only_this_thread(self) -> None:
+        """Forget the blocks of other threads, which are gone in a forked process."""
+        self.lock, mine = threading.Lock(), threading.get_ident()
+        self.values = {block: value for block, value in self.values.items() if block[0] == mine}
+
+    @contextmanager
+    def holding(self, value: Any) -> Iterator[Any]:
+        """Set a value; after it set what the last block that runs has set, or was before all."""
+        block = threading.get_ident(), object()
+        with self.lock:
+            if not self.values:
+                self.before = self.get()
+            self.values[block] = value
+            self.set_to(value)
+        try:
+            yield self.before
+        finally:
+            with self.lock:
+                self.values.pop(block, None)
+                self.set_to(next(reversed(self.values.values()), self.before))
+
+
+_single = _Blocks(torch.get_num_threads, torch.set_num_threads)
+_dtypes = _Blocks(torch.get_default_dtype, torch.set_default_dtype)
+_own = threading.local()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute in one thread on the CPU inside the block.
@@ -38,12 +78,21 @@ def one_thread() -> Iterator[None]:
     rounded differently for each number of threads.  Training makes such a difference, 1e-7 at
     first, large enough to stop at another step.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    is_inner = getattr(_own, "is_single", False)
+    _own.is_single = True
     try:
-        yield
+        with _single.holding(1) as before:
+            yield
     finally:
-        torch.set_num_threads(before)
+        _own.is_single = is_inner
+        if not is_inner:
+            # Each thread has a number of its own, and a new one that of the last change.
+            torch.set_num_threads(before)
+
+
+def _stay_single() -> None:
+    """Let this thread compute in one thread for good; its blocks of `one_thread` are inner ones."""
+    _own.is_single = True
 
 
 def default_device() -> torch.device:
@@ -72,14 +121,50 @@ def chosen_device(name: str | torch.device | None) -> torch.device:
 
 
 @contextmanager
+def on_cpu() -> Iterator[None]:
+    """Let torch make tensors on the CPU inside the block, whatever the caller's default device is.
+
+    Where that is the CPU nothing is done: a device as context slows every call of torch.
+
+    Examples
+    --------
+    >>> with torch.device("meta"), on_cpu():
+    ...     print(torch.ones(2).device)
+    cpu
+    """
+    if torch.get_default_device().type == "cpu":
+        yield
+        return
+    with torch.device("cpu"):
+        yield
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Let torch compute inside the block in the dtypes that tensors have.
+
+    What is kept under the name of a model must not depend on the caller's `torch.autocast`.
+
+    Examples
+    --------
+    >>> x = torch.ones(2, 2)
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16), without_autocast():
+    ...     print((x @ x).dtype)
+    torch.float32
+    """
+    with ExitStack() as stack:
+        accelerator = torch.accelerator.current_accelerator()
+        for kind in ("cpu", *([] if accelerator is None else [accelerator.type])):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+@contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Let torch make tensors of this dtype inside the block, whatever the caller's default is."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
+    with _dtypes.holding(dtype):
         yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 @contextmanager
@@ -108,6 +193,25 @@ def seeded(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def initialised(seed: int) -> Iterator[None]:
+    """Let modules be made inside the block with weights of this seed.
+
+    They are float32 and on the CPU, whatever the caller's default dtype and device are.
+
+    Examples
+    --------
+    >>> with initialised(1):
+    ...     one = torch.nn.Linear(2, 3)
+    >>> with torch.device("meta"), initialised(1):
+    ...     other = torch.nn.Linear(2, 3)
+    >>> bool((one.weight == other.weight).all())
+    True
+    """
+    with seeded(seed), default_dtype(torch.float32), on_cpu():
+        yield
+
+
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Return ``function(item)`` for each item, at the same time in as many threads as torch has.
 
@@ -121,8 +225,7 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> lis
     [1, 4, 9]
     """
     workers = max(1, min(len(items), torch.get_num_threads()))
-    # Set once for all threads too: each one's own `one_thread` then restores no other number.
-    with one_thread(), ThreadPoolExecutor(workers) as pool:
+    with one_thread(), ThreadPoolExecutor(workers, initializer=_stay_single) as pool:
         return list(pool.map(function, items))
 
 
@@ -161,6 +264,8 @@ def _after_fork() -> None:
     """Note in a forked process that Numba's threads are lost, if there were any."""
     global _lost_threads, _relaunched, _one_draws
     _one_draws = threading.RLock()  # another thread, which is gone here, may have held it
+    for blocks in (_single, _dtypes):
+        blocks.only_this_thread()
     numba_threads = sys.modules.get("numba.np.ufunc.parallel")
     if numba_threads is not None and getattr(numba_threads, "_is_initialized", False):
         _lost_threads, _relaunched = True, False

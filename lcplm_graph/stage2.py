@@ -34,10 +34,10 @@ def train(options: Stage2Options) -> None:
     """
     import torch
 
-    from lcplm_graph.process import default_dtype
+    from lcplm_graph.process import default_dtype, on_cpu
     from lcplm_graph.training.resume import claimed
 
-    with default_dtype(torch.float32), claimed(options) as checkpoint:
+    with default_dtype(torch.float32), on_cpu(), claimed(options) as checkpoint:
         _train(options, checkpoint)
 
 

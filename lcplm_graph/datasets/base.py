@@ -81,6 +81,13 @@ class ProteinDataset(InMemoryDataset):
         )
         self.data = index_by_node(cache.graph())
 
+    def __repr__(self) -> str:
+        if len(self) != 1:
+            return super().__repr__()  # a slice without the graph
+        data = self.get(self.indices()[0])
+        edges = "" if data.edge_index is None else f", {data.edge_index.shape[1] // 2} edges"
+        return f"{type(self).__name__}({data.num_nodes} proteins{edges})"
+
     def build(self) -> Built:
         """Make the graph, its sequences in node order, and counts of what was dropped."""
         raise NotImplementedError

@@ -113,7 +113,7 @@ def _from_tape(source: Path) -> tuple[Data, SequenceStore, dict[str, Any]]:
     ids = frame["id"].where(repeats == 0, frame["id"] + "#" + (repeats + 1).astype(str))
     if repeats.any():
         warn_once(f"{source}: {int((repeats > 0).sum())} ids occur again; they got #2, #3, ...")
-    labels = torch.tensor(frame["labels"].tolist(), dtype=torch.int64)
+    labels = torch.tensor(frame["labels"].tolist(), dtype=torch.int64, device="cpu")
     data = Data()
     data.fold, data.superfamily, data.family = labels.unbind(dim=1)
     for part, mask in TAPE_PARTS.items():

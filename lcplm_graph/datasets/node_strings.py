@@ -130,7 +130,7 @@ class NodeStrings(_StringList, Tensor):  # type: ignore[misc]
     @staticmethod
     def __new__(cls, strings: Iterable[str]) -> NodeStrings:  # noqa: D102
         table = list(strings)
-        return _with_table(torch.arange(len(table)), table)
+        return _with_table(torch.arange(len(table), device="cpu"), table)
 
     @classmethod
     def __torch_function__(

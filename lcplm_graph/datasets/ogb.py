@@ -158,7 +158,7 @@ class OGBNProteins(OGBDataset):
             rows = _matrix(path, np.int64)[:, 0]
             if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < num_nodes:
                 raise DataError(f"a node lies outside 0..{num_nodes - 1}", path=path)
-            data[mask] = torch.zeros(num_nodes, dtype=torch.bool)
+            data[mask] = torch.zeros(num_nodes, dtype=torch.bool, device="cpu")
             data[mask][torch.from_numpy(rows)] = True
         return data
 
@@ -187,7 +187,7 @@ class OGBLPPA(OGBDataset):
         edge_index, _ = _both_directions(pairs, num_nodes)
         features = _matrix(home / "raw" / "node-feat.csv.gz", np.float32, num_nodes)
         data = Data(edge_index=edge_index, x=torch.from_numpy(features))
-        data.edge_weight = torch.ones(edge_index.shape[1], dtype=torch.float32)
+        data.edge_weight = edge_index.new_ones(edge_index.shape[1], dtype=torch.float32)
         for part in ("train", "valid", "test"):
             path = home / "split" / "throughput" / f"{part}.pt"
             content = _load_split(path)
@@ -293,7 +293,7 @@ def _split_pairs(content: dict[str, Any], key: str, num_nodes: int, path: Path) 
     if key not in content:
         raise DataError(f"the split lacks {key!r}", path=path)
     try:
-        pairs = torch.as_tensor(content[key])
+        pairs = torch.as_tensor(content[key], device="cpu")
         is_pairs = pairs.dim() == 2 and pairs.shape[1] == 2 and not pairs.is_floating_point()
         is_pairs = is_pairs and bool(((pairs >= 0) & (pairs < num_nodes)).all())
     except (TypeError, ValueError, RuntimeError):

@@ -29,6 +29,7 @@ from lcplm_graph.errors import ConfigError, DataError, DownloadError
 from lcplm_graph.files.catalog import Card, list_cards, load_card
 from lcplm_graph.files.download import cache_root, data_root, fetch_card_file
 from lcplm_graph.io import file_state, warn_once
+from lcplm_graph.numeric import real_number
 from lcplm_graph.proteins.ids import accession_of
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
@@ -256,7 +257,7 @@ class StringPPI(PPIDataset):
             edge_weight=torch.from_numpy(scores.astype(np.float32) / MAX_SCORE),
             num_nodes=len(store),
             protein_id=store.ids,
-            taxon=torch.full((len(store),), taxon),
+            taxon=torch.full((len(store),), taxon, device="cpu"),
             source=", ".join(f"{card.name} {card.version}" for card in self.cards),
             score=self.score,
             min_score=self.min_score,
@@ -293,7 +294,7 @@ def _roles_of(card: Card) -> set[str]:
 
 
 def _checked_score(score: str | None, min_score: int, cards: Sequence[Card]) -> str:
-    if not 0 <= min_score <= MAX_SCORE:
+    if not 0 <= real_number(min_score, "min_score") <= MAX_SCORE:
         raise ConfigError(f"min_score {min_score} is not between 0 and {MAX_SCORE}")
     embedded = [card for card in cards if card.embedded]
     if embedded:

@@ -30,7 +30,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.pairs import pair_graph
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised, without_autocast
 from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
@@ -215,7 +215,7 @@ def _features(
     if dataset[0].edge_index is not None:
         rows = np.arange(len(used))
     found = cached_embeddings(encoder, dataset.sequences.select(rows), pool, progress=progress)
-    x = torch.zeros(len(used), found.shape[1], dtype=torch.float32)
+    x = found.new_zeros(len(used), found.shape[1])
     x[torch.from_numpy(rows)] = found
     return x
 
@@ -256,12 +256,12 @@ def _head(
         edge_index = no_edges()
     labels = data.y[torch.from_numpy(rows)]
     train, valid, test = (torch.from_numpy(parts[p][rows]) for p in ("train", "val", "test"))
-    with seeded(checked_seed(options.seed)):
+    with initialised(checked_seed(options.seed)):
         model = FunctionPredictor(x.shape[1], num_terms=labels.shape[1], conv=conv)
     x = x[torch.from_numpy(rows)]
     fit_function(model, x, edge_index, labels, train, valid, options.fit)
     held = (valid | test).nonzero()[:, 0]
-    with torch.inference_mode():
+    with torch.inference_mode(), without_autocast():
         scores = model(x, edge_index, rows=held).sigmoid().double().numpy()
     return dataset.ontology.propagate_scores(scores, data.go_terms)
 

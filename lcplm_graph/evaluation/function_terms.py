@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.evaluation.function_task import FunctionTask
@@ -50,7 +49,7 @@ def train_terms(
     used = data.train_mask | data.val_mask
     rows = used.nonzero()[:, 0]
     found = cached_embeddings(encoder, dataset.sequences.select(rows.numpy()), progress=True)
-    features = torch.zeros(len(used), found.shape[1])
+    features = found.new_zeros(len(used), found.shape[1])
     features[rows] = found
     facts = {
         "data": task.source,

@@ -8,7 +8,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.composition import CompositionEncoder
 from lcplm_graph.models.encoders import Encoder, LcPlmEncoder
 from lcplm_graph.models.masked_lm import MaskedLM, load_masked_lm
-from lcplm_graph.process import default_device, seeded
+from lcplm_graph.process import default_device, initialised
 
 
 def shown_name(encoder: Encoder) -> str:
@@ -43,7 +43,7 @@ def random_twin(encoder: Encoder) -> Encoder | None:
     """
     if not isinstance(encoder, LcPlmEncoder) or encoder.name.startswith("random"):
         return None
-    with seeded(0):
+    with initialised(0):
         make: Any = type(encoder.model)
         model = make(encoder.model.config)
     return LcPlmEncoder(model.eval(), "random-init").eval().to(encoder.device)

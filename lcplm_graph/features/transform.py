@@ -176,9 +176,9 @@ def _walk_features(
     progress: bool,
 ) -> Tensor:
     """Average what each protein's residues look like over all its visits, shape (n, width)."""
-    count = stream.sampler.num_nodes
-    total = torch.zeros(count, pooled_dim(encoder.dim, pool), dtype=torch.float64)
-    visits = torch.zeros(count, dtype=torch.float64)
+    count, width = stream.sampler.num_nodes, pooled_dim(encoder.dim, pool)
+    total = torch.zeros(count, width, dtype=torch.float64, device="cpu")
+    visits = total.new_zeros(count)
     size = stream.walks_per_batch(max(max_tokens, stream.max_tokens))
     walks = epochs * count
     bar = tqdm(total=walks, unit="walk", disable=not progress, desc=f"walks through {encoder.name}")
@@ -190,7 +190,7 @@ def _walk_features(
             total.index_add_(
                 0, nodes, pool_spans(states, torch.from_numpy(tokens.spans), pool).double()
             )
-            visits.index_add_(0, nodes, torch.ones(len(nodes), dtype=torch.float64))
+            visits.index_add_(0, nodes, visits.new_ones(len(nodes)))
             bar.update(min(size, walks - start))
     values = (total / visits[:, None]).float()
     check_features(values)

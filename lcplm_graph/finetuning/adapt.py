@@ -16,7 +16,7 @@ from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.esm2 import Esm2Encoder
 from lcplm_graph.models.lora import LORA_TARGETS, lora_config
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised
 
 
 def prepare(encoder: Encoder, options: FinetuneOptions) -> Any:
@@ -51,7 +51,7 @@ def prepare(encoder: Encoder, options: FinetuneOptions) -> Any:
     config = lora_config(targets, rank=options.rank, dropout=options.dropout)
     from peft import get_peft_model
 
-    with seeded(options.seed), warnings.catch_warnings():
+    with initialised(options.seed), warnings.catch_warnings():
         # Of Hugging Face's two packages about each other.
         warnings.simplefilter("ignore", FutureWarning)
         try:

@@ -20,7 +20,7 @@ from lcplm_graph.finetuning.partition import Partition
 from lcplm_graph.finetuning.target import Array, Target
 from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.models.composition import CompositionEncoder
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised
 from lcplm_graph.tokens.masking import IGNORE
 
 GUESS, COMPOSITION, OWN_RESIDUE = "guess", "composition, head", "amino acid alone"
@@ -79,7 +79,7 @@ def _of_composition(
     parts: list[str],
 ) -> Answers:
     proteins = examples.proteins
-    with seeded(options.seed):
+    with initialised(options.seed):
         model = PropertyModel(
             CompositionEncoder(), target, paired=proteins.paired,
             head=HeadOptions(options.channels, options.dropout),

@@ -35,7 +35,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray, ordered_pairs
-from lcplm_graph.process import reused_memory
+from lcplm_graph.process import initialised, reused_memory, without_autocast
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list, string_pairs
 from lcplm_graph.tokens.packing import PackedTokens
@@ -105,9 +105,10 @@ class PropertyModel(nn.Module):
         self.options = head
         self.farthest: float | None = None
         width = encoder.dim if self.per_residue else pooled_dim(encoder.dim, self.pool)
-        self.head = PropertyHead(
-            width, target.outputs, channels=head.channels, dropout=head.dropout, paired=paired
-        )
+        with encoder.device:  # where its features are
+            self.head = PropertyHead(
+                width, target.outputs, channels=head.channels, dropout=head.dropout, paired=paired
+            )
         self.eval()
 
     @property
@@ -150,7 +151,7 @@ class PropertyModel(nn.Module):
         with torch.no_grad(), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
                 packed = self.encoder.tokenize([sequences[i] for i in batch]).to(self.device)
-                with evaluating(self.encoder):
+                with evaluating(self.encoder, autocast=True):
                     found = self.features(packed).float()
                 yield batch, found
                 bar.update(int(lengths[batch].sum()))
@@ -198,16 +199,16 @@ class PropertyModel(nn.Module):
         batches = self.features_of(sequences, max_tokens=max_tokens, progress=progress)
         far = np.empty(len(sequences))
         if self.per_residue:
-            parts: list[Tensor] = [torch.empty(0)] * len(sequences)
+            parts: list[Tensor] = [torch.empty(0, device="cpu")] * len(sequences)
             for batch, features in batches:
                 sizes = [len(sequences[i]) for i in batch]
-                with torch.no_grad(), evaluating(self.head):
+                with torch.no_grad(), evaluating(self.head, autocast=True):
                     found = self.head(features).cpu().split(sizes)
                 own = self.head.distance(features).cpu().split(sizes)
                 for i, rows, each in zip(batch, found, own, strict=True):
                     parts[i], far[i] = rows, each.mean()
             return parts, far
-        known = torch.empty(len(sequences), self.head.width, dtype=torch.float32)
+        known = torch.empty(len(sequences), self.head.width, dtype=torch.float32, device="cpu")
         for batch, features in batches:
             known[torch.from_numpy(batch)] = features.cpu()
             far[batch] = self.head.distance(features).cpu()
@@ -230,7 +231,7 @@ class PropertyModel(nn.Module):
         chosen = None
         if pairs is not None:
             chosen = torch.from_numpy(ordered_pairs(pairs, len(features))).to(self.device)
-        with torch.no_grad(), evaluating(self.head):
+        with torch.no_grad(), evaluating(self.head, autocast=True):
             return self.head(features.to(self.device), chosen).cpu()
 
     def answers(
@@ -259,7 +260,8 @@ class PropertyModel(nn.Module):
             If a sequence is empty or holds a character other than a letter.
         """
         sequences, pairs = self._read(proteins)
-        logits, far = self._asked(sequences, pairs, max_tokens, progress)
+        with without_autocast():  # which validation in training has, as its steps
+            logits, far = self._asked(sequences, pairs, max_tokens, progress)
         if self.farthest is not None:
             names = proteins.ids if isinstance(proteins, SequenceStore) else sequences
             warn_of_unlike(far, names, self.farthest, "answers")
@@ -382,13 +384,15 @@ class PropertyModel(nn.Module):
                 )
             target = read_target(stored["target"], files.property)
             check_head(stored["head"], files.head)
-            model = cls(
-                load_encoder(path),
-                target,
-                paired=bool(stored["paired"]),
-                pool=stored["pool"],
-                head=HeadOptions(**stored["head"]),
-            )
+            encoder = load_encoder(path)
+            with initialised(0):  # of the head, whose weights are read below
+                model = cls(
+                    encoder,
+                    target,
+                    paired=bool(stored["paired"]),
+                    pool=stored["pool"],
+                    head=HeadOptions(**stored["head"]),
+                )
             farthest = stored.get("farthest")  # folders of earlier versions lack it
             if farthest is not None:
                 check_number("farthest", farthest, Bounds(float, 0, sys.float_info.max))

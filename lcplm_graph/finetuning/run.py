@@ -38,7 +38,7 @@ from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.process import chosen_device, keep_freed_memory, seeded
+from lcplm_graph.process import chosen_device, initialised, keep_freed_memory, on_cpu
 from lcplm_graph.training.checkpoints import FOLDER, keep_newest, step_of
 from lcplm_graph.training.data import TrainData
 from lcplm_graph.training.manifest import METRICS as METRICS_FILE
@@ -72,7 +72,7 @@ def finetune(options: FinetuneOptions) -> Report:
         After SIGTERM or Ctrl-C, when everything is saved.
     """
     chosen_device(options.device)  # a wrong name is refused before a table is read
-    with claimed(options) as checkpoint:
+    with on_cpu(), claimed(options) as checkpoint:
         data = read_data(options)
         if unused := options.unused(data.partition.kind, data.target.kind):
             warn_once(
@@ -123,7 +123,7 @@ def _train(options: FinetuneOptions, data: Data, checkpoint: Path | None) -> Rep
 
 def _new_model(encoder: Encoder, options: FinetuneOptions, data: Data) -> PropertyModel:
     """Put a new head on the encoder; proteins too long for it are refused."""
-    with seeded(options.seed):
+    with initialised(options.seed):
         model = PropertyModel(
             encoder, data.target, paired=data.examples.proteins.paired, pool=options.pool,
             head=HeadOptions(options.channels, options.dropout),

@@ -21,7 +21,7 @@ from lcplm_graph.heads.recipe import Blocks
 from lcplm_graph.heads.scored_pairs import ScoredPairs
 from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, without_autocast
 
 _BLOCK = 1 << 14
 # Sums of many terms end differently in their last bits for another number of rows; double precision
@@ -109,7 +109,7 @@ class AskedProteins:
         """Return the log-odds of members without a graph, shape (members, n)."""
         speaks = speakers([recipe.classes for recipe in self.model.recipes])
         each = np.zeros((len(speaks), len(ends)))
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             for k, (member, h) in enumerate(zip(self.model.members, self.states, strict=True)):
                 own = speaks[k, classes - 1]
                 parts = torch.from_numpy(ends[own]).split(_BLOCK)
@@ -119,7 +119,7 @@ class AskedProteins:
 
 def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:
     """Return the states of proteins without a graph, from each member of the model."""
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), one_thread(), without_autocast():
         return [
             member.embed(recipe.features(blocks), no_edges())
             for member, recipe in zip(model.members, model.recipes, strict=True)

@@ -13,9 +13,11 @@ from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.convolutions import GraphEncoder
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
-from lcplm_graph.numeric import edge_weights
+from lcplm_graph.numeric import edge_weights, whole_number
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import check_proteins
+
+_NODES = ("int64", "int32")
 
 
 class Head(nn.Module):
@@ -35,6 +37,16 @@ class Head(nn.Module):
         Tokens per batch of the encoder.
     gated : int
         See `GraphEncoder`.
+
+    Raises
+    ------
+    ConfigError
+        If features and encoder are both given, or neither, or a pooling without an encoder; or
+        `conv` needs more than its widths.
+    InputError
+        If a width or a number is none.
+    UnknownNameError
+        If PyG has no such convolution.
     """
 
     def __init__(
@@ -52,10 +64,15 @@ class Head(nn.Module):
         super().__init__()
         if (in_channels is None) == (encoder is None):
             raise ConfigError("give either the width of the features or an encoder")
+        if encoder is None and pool is not None:
+            raise ConfigError(f"pool={pool!r} is of an encoder, and this head takes features")
         encoder = None if encoder is None else as_encoder(encoder)
         pool = "mean" if encoder is None else encoder.chosen_pool(pool)
         width = in_channels if encoder is None else pooled_dim(encoder.dim, pool)
-        assert width is not None
+        width = whole_number(width, "in_channels")
+        channels, layers = whole_number(channels, "channels"), whole_number(layers, "layers", 0)
+        if whole_number(gated, "gated", 0) >= width:
+            raise InputError(f"gated={gated} leaves nothing of {width} features for all proteins")
         self.in_channels = width
         self.encoder, self.pool, self.max_tokens = encoder, pool, max_tokens
         self.gnn = GraphEncoder(width, channels, layers, conv, dropout, gated)
@@ -86,6 +103,8 @@ class Head(nn.Module):
         return self.gnn(features, edge_index, edge_weight, known)
 
     def _features(self, x: Tensor | Iterable[str]) -> Tensor:
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+            raise InputError("features are a tensor; torch.from_numpy makes one of an array")
         features = x if isinstance(x, Tensor) else self._encode(x)
         if features.dim() != 2 or features.shape[1] != self.in_channels:
             raise InputError(
@@ -106,6 +125,27 @@ class Head(nn.Module):
         parts = [self.encoder.embed_batch([texts[i] for i in b], self.pool) for b in batches]
         place = np.argsort(np.concatenate(batches), kind="stable")
         return torch.cat(parts)[torch.from_numpy(place)]
+
+
+def checked_pairs(pairs: Tensor, count: int) -> Tensor:
+    """Return pairs of nodes as they are; -1, which unknown names have, would be the last node.
+
+    Raises
+    ------
+    InputError
+        If they are not whole numbers of shape (p, 2), or one is not a node.
+    """
+    shape = tuple(getattr(pairs, "shape", ()))
+    if len(shape) != 2 or shape[1] != 2 or str(pairs.dtype).removeprefix("torch.") not in _NODES:
+        found = f"{pairs.dtype} of shape {shape}" if shape else type(pairs).__name__
+        raise InputError(f"pairs must be an int64 tensor of shape (p, 2), not {found}")
+    outside = (pairs < 0) | (pairs >= count)
+    if bool(outside.any()):
+        raise InputError(
+            f"pairs name a protein outside 0..{count - 1}: {int(pairs[outside][0])}; an unknown "
+            "name has the number -1"
+        )
+    return pairs
 
 
 def _checked_weight(weight: Tensor, edge_index: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def resolve_convolution(name: str) -> type[nn.Module]:
     # Takes seconds to import, which a head without convolutions can do without.
     from torch_geometric import nn as pyg
 
+    if not isinstance(name, str):
+        raise UnknownNameError(f"a convolution is named by a text, such as 'GCN', not {name!r:.60}")
     classes = {key.lower(): key for key in pyg.conv.__all__}
     wanted = _OTHER_NAMES.get(name.lower(), name).lower()
     for key in (wanted, f"{wanted}conv"):
@@ -155,7 +157,7 @@ class GraphEncoder(nn.Module):
         gated: int = 0,
     ) -> None:
         super().__init__()
-        count = 0 if conv.lower() == "none" else layers
+        count = 0 if isinstance(conv, str) and conv.lower() == "none" else layers
         # Features of encoders have very different scales.
         self.scale = Scale(in_channels)
         self.gated, free = gated, in_channels - gated
@@ -190,9 +192,9 @@ class GraphEncoder(nn.Module):
         return h
 
 
-def no_edges() -> Tensor:
+def no_edges(device: torch.device | str = "cpu") -> Tensor:
     """Return the edges of proteins without a graph, int64 of shape (2, 0)."""
-    return torch.empty((2, 0), dtype=torch.int64)
+    return torch.empty((2, 0), dtype=torch.int64, device=device)
 
 
 def _apply(conv: nn.Module, h: Tensor, edge_index: Tensor, edge_weight: Tensor | None) -> Tensor:

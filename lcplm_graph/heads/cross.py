@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.heads.base import checked_pairs
 from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.models.pooling import NUM_PARTS
@@ -117,7 +118,8 @@ class CrossAttentionPredictor(LinkPredictor):
         return torch.cat([whole, parts.flatten(1), self.qkv[1](self.norms[1](parts)).flatten(1)], 1)
 
     def decode(self, h: Tensor, pairs: Tensor, structure: Tensor | None = None) -> Tensor:
-        """Return the log-odds of pairs from states."""
+        """Return the log-odds of pairs from states, as `LinkPredictor.decode` does."""
+        pairs = checked_pairs(pairs, len(h))
         return self._score(h[pairs[:, 0]], h[pairs[:, 1]])
 
     def row(self, h: Tensor, node: int, others: Tensor, structure: Tensor | None = None) -> Tensor:

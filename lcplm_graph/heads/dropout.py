@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,8 +66,8 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ConfigError(f"dropout={p} must be at least 0 and below 1")
+        if not isinstance(p, int | float | np.floating) or not 0 <= p < 1:
+            raise ConfigError(f"dropout={p!r} must be a number of at least 0 and below 1")
         # At least one level is kept: none would divide by zero.
         self.kept = max(round(_LEVELS * (1 - p)), 1)
 

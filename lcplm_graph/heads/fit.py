@@ -21,7 +21,7 @@ from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import checked_seed
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -223,7 +223,7 @@ def fit_head(
     TrainingError
         If the loss, or what is learned, is not finite.
     """
-    with seeded_dropout(options.seed), one_thread():
+    with seeded_dropout(options.seed), one_thread(), on_cpu(), without_autocast():
         _loop(model, loss, score, options, what)
     return model.eval()
 

@@ -16,7 +16,7 @@ from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -103,7 +103,7 @@ class _LinkFit:
         self.valid_structure = [self._structure(part.pairs) for part in self.valid]
 
     def run(self) -> LinkPredictor:
-        with one_thread():
+        with one_thread(), without_autocast():
             self.model.gnn.scale.fit(self.x[torch.from_numpy(self.split.seen)])
         score = self._score if self.valid else None
         options = replace(self.options, lr=self.options.lr * self.model.lr_share)

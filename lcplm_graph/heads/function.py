@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.heads.base import Head
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import default_dtype
 
 
@@ -39,7 +40,7 @@ class FunctionPredictor(Head):
         pool: str | None = None,
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
-        self.out = nn.Linear(channels, num_terms)
+        self.out = nn.Linear(channels, whole_number(num_terms, "num_terms"))
 
     def forward(
         self,

@@ -23,7 +23,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import PREFIX, AnnotatedProteins, best_weight, mixed
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.models.evaluating import evaluating
-from lcplm_graph.process import one_thread, seeded
+from lcplm_graph.process import initialised, one_thread
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.strings import string_list
 
@@ -64,6 +64,13 @@ class FunctionModel:
     homologues: AnnotatedProteins | None = None
     homologue_weight: float = 0.0
 
+    def __repr__(self) -> str:
+        homologues = "no" if self.homologues is None else len(self.homologues.sequences)
+        return (
+            f"{type(self).__name__}({len(self.terms)} terms of {self.aspect}, {homologues} "
+            "annotated proteins)"
+        )
+
     @classmethod
     def fit(
         cls,
@@ -91,7 +98,7 @@ class FunctionModel:
             Give these terms to their homologues, too, with a weight that was chosen on the
             validation part and homologues in the training part.
         """
-        with seeded(checked_seed(options.seed)):
+        with initialised(checked_seed(options.seed)):
             head = FunctionPredictor(features.shape[1], num_terms=data.y.shape[1], conv="none")
         fit_function(
             head, features, no_edges(), data.y, data.train_mask, data.val_mask, options

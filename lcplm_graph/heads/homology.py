@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lcplm_graph.heads.base import Head
 from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.process import default_dtype
 
 
@@ -40,7 +41,7 @@ class HomologyClassifier(Head):
         pool: str | None = None,
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool)
-        self.out = nn.Linear(channels, num_classes)
+        self.out = nn.Linear(channels, whole_number(num_classes, "num_classes"))
 
     def forward(
         self,
@@ -50,5 +51,5 @@ class HomologyClassifier(Head):
     ) -> Tensor:
         """Return the logits of all classes, shape (n, num_classes)."""
         if edge_index is None:
-            edge_index = no_edges()
+            edge_index = no_edges(self.out.weight.device)
         return self.out(self.embed(x, edge_index, edge_weight))

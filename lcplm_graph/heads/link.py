@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lcplm_graph.heads.base import Head
+from lcplm_graph.heads.base import Head, checked_pairs
 from lcplm_graph.heads.decoders import StructureBranch, make_decoder
 from lcplm_graph.models.encoders import Encoder
 
@@ -87,7 +87,14 @@ class LinkPredictor(Head):
         return self.decode(self.embed(x, edge_index, edge_weight), pairs, structure)
 
     def decode(self, h: Tensor, pairs: Tensor, structure: Tensor | None = None) -> Tensor:
-        """Return the log-odds of pairs from node states."""
+        """Return the log-odds of pairs from node states.
+
+        Raises
+        ------
+        InputError
+            If `pairs` are not whole numbers of shape (p, 2), or name a protein that has no state.
+        """
+        pairs = checked_pairs(pairs, len(h))
         logits = self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
         return self._with(logits, structure)
 

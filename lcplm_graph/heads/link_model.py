@@ -55,6 +55,10 @@ class LinkModel:
     facts: dict[str, Any] = field(default_factory=dict)
     interolog_weight: tuple[float, ...] = NO_WEIGHT
 
+    def __repr__(self) -> str:
+        kinds = ", ".join(r.head if r.conv == "none" else r.conv for r in self.recipes)
+        return f"{type(self).__name__}({len(self.members)} members: {kinds})"
+
     @classmethod
     def fit(
         cls,

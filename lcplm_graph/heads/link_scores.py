@@ -20,7 +20,7 @@ from lcplm_graph.heads.recipe import EVERY_CLASS
 from lcplm_graph.heads.structure import PairStructure
 from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray, as_nodes, ordered_pairs
-from lcplm_graph.process import one_thread
+from lcplm_graph.process import one_thread, without_autocast
 from lcplm_graph.splits.split import Split
 
 _BLOCK = 1024
@@ -67,13 +67,17 @@ class LinkScores:
         self.known = np.zeros(split.num_nodes, bool)
         self.known[split.message.ravel()] = True
         graph = message_graph(split)
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             self.states = [
                 member.embed(x, *graph) for member, (_, x) in zip(self.members, heads, strict=True)
             ]
         self.structure: PairStructure | None = None
         if any(member.between is not None for member in self.members):
             self.structure = PairStructure(split.message, split.num_nodes)
+
+    def __repr__(self) -> str:
+        graph = f"{self.split.num_nodes} proteins, {len(self.split.message)} message edges"
+        return f"{type(self).__name__}({len(self.members)} members on {graph})"
 
     def log_odds(self, pairs: IntArray) -> FloatArray:
         """Return each member's log-odds, shape (members, n), not calibrated.
@@ -89,7 +93,7 @@ class LinkScores:
         pairs = ordered_pairs(pairs, self.split.num_nodes)
         ends = torch.from_numpy(pairs)
         between = None if self.structure is None else self.structure.of(pairs)
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             each = np.stack(
                 [
                     _in_blocks(partial(member.decode, h), ends, between)
@@ -132,7 +136,7 @@ class LinkScores:
         classes = 3 - (self.known[others].astype(np.int64) + self.known[protein])
         says = np.asarray(self._speaks[:, classes - 1].any(axis=1))
         each = np.zeros((len(self.members), len(others)))
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), without_autocast():
             for k, (member, h) in enumerate(zip(self.members, self.states, strict=True)):
                 if says[k]:
                     each[k] = _in_blocks(partial(member.row, h, protein), chosen, between)

@@ -12,10 +12,12 @@ from torch_geometric.data import Data
 from torch_geometric.loader import LinkLoader, NodeLoader
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.heads.cpu_loaders import CpuGenerator, CpuLinkLoader, CpuNodeLoader
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.neighbor_sampler import NeighborSampler
 from lcplm_graph.numeric import edge_weights
 from lcplm_graph.pairs import as_nodes
+from lcplm_graph.process import on_cpu
 from lcplm_graph.splits.split import Split
 
 
@@ -57,16 +59,17 @@ def node_loader(
         edge_weights(data.edge_weight, data.edge_index.T, highest=float("inf"))
     sampler = NeighborSampler(data.edge_index, int(data.num_nodes or 0), num_neighbors, seed)
     graph, lists = _without_lists(data)
-    return NodeLoader(
-        graph,
-        transform=lists,
-        node_sampler=sampler,
-        input_nodes=_asked(nodes, sampler.num_nodes),
-        batch_size=batch_size,
-        shuffle=shuffle,
-        num_workers=num_workers,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    with on_cpu():
+        return CpuNodeLoader(
+            graph,
+            transform=lists,
+            node_sampler=sampler,
+            input_nodes=_asked(nodes, sampler.num_nodes),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            num_workers=num_workers,
+            generator=CpuGenerator("cpu").manual_seed(seed),
+        )
 
 
 def link_loader(
@@ -125,19 +128,20 @@ def link_loader(
     positive = split.positives(part)
     negative = split.negatives(part, negatives, ratio, seed)
     pairs = np.concatenate([positive, negative])
-    label = (torch.arange(len(pairs)) < len(positive)).to(torch.float32)
+    label = torch.from_numpy((np.arange(len(pairs)) < len(positive)).astype(np.float32))
     graph, lists = _without_lists(data)
-    return LinkLoader(
-        graph,
-        transform=lists,
-        link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),
-        edge_label_index=torch.from_numpy(np.ascontiguousarray(pairs.T)),
-        edge_label=label,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        num_workers=num_workers,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    with on_cpu():
+        return CpuLinkLoader(
+            graph,
+            transform=lists,
+            link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),
+            edge_label_index=torch.from_numpy(np.ascontiguousarray(pairs.T)),
+            edge_label=label,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            num_workers=num_workers,
+            generator=CpuGenerator("cpu").manual_seed(seed),
+        )
 
 
 def _with_edges(data: Data, edge_index: Tensor, num_nodes: int) -> Data:
@@ -162,7 +166,7 @@ def _rows_of(edges: Tensor, among: Tensor, num_nodes: int) -> Tensor:
     """Return for each edge its column among others, of either direction."""
     keys = among[0] * num_nodes + among[1]
     order = keys.argsort(stable=True)
-    rows = torch.full((edges.shape[1],), -1)
+    rows = edges.new_full((edges.shape[1],), -1)
     for start, end in (edges.flip(0), edges):  # the own direction last, where there are both
         wanted = start * num_nodes + end
         at = order[torch.searchsorted(keys[order], wanted).clamp(max=len(keys) - 1)]

@@ -13,7 +13,7 @@ from lcplm_graph.heads.fit_link import LINK_FIT, fit_link
 from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
-from lcplm_graph.process import in_threads, seeded
+from lcplm_graph.process import in_threads, initialised
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
@@ -52,7 +52,7 @@ def fit_link_members(
 
 def untrained(seed: int, head: str = "link", **arguments: Any) -> LinkPredictor:
     """Make a link predictor (see `link_head`) from a seed; torch's generator stays as it was."""
-    with seeded(checked_seed(seed)):
+    with initialised(checked_seed(seed)):
         return link_head(head, **arguments)
 
 

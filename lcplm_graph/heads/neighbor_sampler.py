@@ -64,6 +64,12 @@ class NeighborSampler(BaseSampler):
         self.num_nodes, self.num_neighbors = num_nodes, list(num_neighbors)
         self.seed = checked_seed(seed)
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.num_nodes} proteins, {len(self.sources)} edges, "
+            f"num_neighbors={self.num_neighbors}, seed={self.seed})"
+        )
+
     def sample_from_nodes(self, index: NodeSamplerInput, **_kwargs: Any) -> SamplerOutput:
         """Sample around proteins; they come first in the batch, in their order."""
         output = self._sample(index.node)

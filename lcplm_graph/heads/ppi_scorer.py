@@ -70,6 +70,12 @@ class PPIScorer:
         self._trained = set(nearest.sequences)
         self._rows: dict[str, Tensor] = {}
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.encoder.name}, {len(self.model.members)} members, "
+            f"{len(self._trained)} training proteins)"
+        )
+
     @classmethod
     def from_pretrained(
         cls,

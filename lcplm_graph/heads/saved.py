@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, shortened
 from lcplm_graph.io import json_bytes, staged_files
+from lcplm_graph.process import initialised
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class HeadFiles:
                 raise ValueError(
                     f"format {config['format']}, this version reads {self.format}; update it"
                 )
-            yield config, load_file(folder / self.weights)
+            weights = load_file(folder / self.weights)
+            with initialised(0):  # the block's head gets the weights' numbers, and draws none
+                yield config, weights
         except FileNotFoundError as error:
             missing = Path(error.filename or self.weights).name  # safetensors names no file
             raise CheckpointError(

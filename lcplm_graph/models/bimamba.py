@@ -80,7 +80,7 @@ class MambaDirection(nn.Module):
         """Initialise A, D and the step sizes as Mamba does (Gu & Dao 2023, section 3.6)."""
         if self.A_log.is_meta:
             return  # there is nothing to initialise, and torch would import a compiler for it
-        states = torch.arange(1, self.d_state + 1, dtype=torch.float32)
+        states = torch.arange(1, self.d_state + 1, dtype=torch.float32, device=self.A_log.device)
         self.A_log.copy_(states.log().expand_as(self.A_log))
         self.D.fill_(1.0)
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_rank**-0.5), self.dt_rank**-0.5)

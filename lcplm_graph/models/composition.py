@@ -42,7 +42,7 @@ class CompositionEncoder(Encoder):
         """Return one-hot residues (and, for dipeptides, the pair a residue ends), (T, dim)."""
         index = packed.input_ids - FIRST_RESIDUE
         known = (index >= 0) & (index < len(STANDARD_RESIDUES))
-        one_hot = torch.zeros(len(index), self.dim, dtype=torch.float32)
+        one_hot = torch.zeros(len(index), self.dim, dtype=torch.float32, device=index.device)
         one_hot[known, index[known]] = 1.0
         if self.dipeptides:
             # <cls> and <eos> lie between proteins, so a pair never joins two of them.

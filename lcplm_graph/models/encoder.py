@@ -62,6 +62,11 @@ class Encoder(nn.Module):
     pools: tuple[str, ...] = POOLS
     record: Record = Record()
 
+    def extra_repr(self) -> str:
+        """Show what it is called, how wide its states are and how they are pooled."""
+        named = {key: getattr(self, key, None) for key in ("name", "dim", "pool")}
+        return ", ".join(f"{key}={value!r}" for key, value in named.items())
+
     def tokenize(self, sequences: Iterable[str]) -> PackedTokens:
         """Turn sequences into packed tokens; nothing is ever cut.
 
@@ -119,7 +124,7 @@ class Encoder(nn.Module):
         pool = self.chosen_pool(pool)
         texts = self._checked(sequences)
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
-        out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32)
+        out = torch.empty(len(texts), pooled_dim(self.dim, pool), dtype=torch.float32, device="cpu")
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         with torch.inference_mode(), evaluating(self), reused_memory(), bar:
             for batch in length_sorted_batches(lengths, max_tokens):
@@ -150,7 +155,7 @@ class Encoder(nn.Module):
         """
         texts = self._checked(sequences)
         lengths = np.array([len(s) for s in texts], dtype=np.int64)
-        out: list[Tensor] = [torch.empty(0)] * len(texts)
+        out: list[Tensor] = [torch.empty(0, device="cpu")] * len(texts)
         bar = tqdm(total=int(lengths.sum()), unit="res", unit_scale=True, disable=not progress)
         # Tensors of inference mode could not be trained on.
         with torch.no_grad(), evaluating(self), reused_memory(), bar:

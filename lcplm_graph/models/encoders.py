@@ -28,7 +28,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.network import Network, read_network
 from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
-from lcplm_graph.process import default_dtype, seeded
+from lcplm_graph.process import initialised, on_cpu
 from lcplm_graph.registry import Registry
 from lcplm_graph.tokens.packing import PackedTokens
 
@@ -201,21 +201,29 @@ def load_encoder(
     if unknown := set(options) - set(HUB_OPTIONS):
         raise ConfigError(f"load_encoder does not know {', '.join(sorted(unknown))}")
     wanted = dtype_named(dtype)
-    key, colon, _ = text.partition(":")
-    if family is not None and family != "lcplm":
-        encoder = _tuned_encoder(family, model_folder(name), text, wanted)
-    elif key in ENCODERS and bool(colon) == (key in _PREFIXES) and ENCODERS.is_ours(key):
-        encoder = ENCODERS.make(key, text, wanted, base=Encoder, **options)
-    elif key in ENCODERS and not ENCODERS.is_ours(key):
-        # Other packages' encoders compute in float32 unless they know better.
-        given = {} if wanted in ("auto", torch.float32) else {"dtype": wanted}
-        encoder = ENCODERS.make(key, text, base=Encoder, **given, **options)
-    elif text.startswith("lcplm-") and not Path(text).exists():
-        encoder = _shipped_encoder(text, wanted, **options)
-    else:
-        check_spelling(text)
-        encoder = _lcplm_encoder(name, text, wanted, options)
+    with on_cpu():
+        if family is not None and family != "lcplm":
+            encoder = _tuned_encoder(family, model_folder(name), text, wanted)
+        else:
+            encoder = _named_encoder(name, text, wanted, options)
     return _on_device(encoder.eval(), device)
+
+
+def _named_encoder(
+    source: str | Path, name: str, dtype: str | torch.dtype, options: dict[str, Any]
+) -> Encoder:
+    """Load an encoder of a name that is registered or ships, or a folder of LC-PLM."""
+    key, colon, _ = name.partition(":")
+    if key in ENCODERS and bool(colon) == (key in _PREFIXES) and ENCODERS.is_ours(key):
+        return ENCODERS.make(key, name, dtype, base=Encoder, **options)
+    if key in ENCODERS and not ENCODERS.is_ours(key):
+        # Other packages' encoders compute in float32 unless they know better.
+        given = {} if dtype in ("auto", torch.float32) else {"dtype": dtype}
+        return ENCODERS.make(key, name, base=Encoder, **given, **options)
+    if name.startswith("lcplm-") and not Path(name).exists():
+        return _shipped_encoder(name, dtype, **options)
+    check_spelling(name)
+    return _lcplm_encoder(source, name, dtype, options)
 
 
 def as_encoder(encoder: Encoder | str | Path) -> Encoder:
@@ -300,7 +308,7 @@ def _made_encoder(name: str, dtype: str | torch.dtype, **options: Any) -> Encode
 
     preset, seed = _preset_and_seed(name)
     config = LcPlmConfig.from_preset(preset)
-    with seeded(seed), default_dtype(torch.float32), torch.device("cpu"):
+    with initialised(seed):
         model = LcPlmForMaskedLM(config)
     wanted = dtype if isinstance(dtype, torch.dtype) else torch.float32
     return LcPlmEncoder(nn.Module.to(model, wanted), name)

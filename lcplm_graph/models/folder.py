@@ -53,6 +53,12 @@ class Record:
     facts: dict[str, Any] = field(default_factory=dict)
     seen_edges: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        edges = "no" if self.seen_edges is None else len(self.seen_edges)
+        return (
+            f"{type(self).__name__}(facts: {', '.join(self.facts) or 'none'}; {edges} seen edges)"
+        )
+
     def __bool__(self) -> bool:
         return bool(self.facts) or self.seen_edges is not None
 

@@ -142,5 +142,5 @@ class Dropout:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Drop, and scale up what stays."""
-        keep = torch.rand(x.shape, generator=self.generator) >= self.p
+        keep = torch.rand(x.shape, generator=self.generator, device="cpu") >= self.p
         return x * (keep.to(x.device, x.dtype) / (1 - self.p))

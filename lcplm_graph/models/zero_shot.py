@@ -106,19 +106,21 @@ def _by_decoder(
     """Encode every distinct protein once, then decode the pairs."""
     place: dict[str, int] = {}
     ends = torch.tensor(
-        [[place.setdefault(s, len(place)) for s in pair] for pair in pairs], dtype=torch.int64
+        [[place.setdefault(s, len(place)) for s in pair] for pair in pairs],
+        dtype=torch.int64,
+        device="cpu",
     ).view(-1, 2)
     pooled = encoder.embed(list(place), encoder.pool, max_tokens=max_tokens, progress=progress)
     pooled = pooled.to(encoder.device)
     far = decoder.standardised(pooled).square().mean(dim=1)
     warn_of_unlike(far.cpu(), list(place), what="scores")
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(decoder):
         h = decoder.embed(pooled)
         chunks = [
             decoder(h[:, chunk[:, 0]], h[:, chunk[:, 1]]).cpu()
             for chunk in ends.split(_PAIRS_AT_ONCE)
         ]
-    return torch.cat(chunks) if chunks else torch.empty(0, dtype=torch.float32)
+    return torch.cat(chunks) if chunks else torch.empty(0, dtype=torch.float32, device="cpu")
 
 
 def stream_states(
@@ -187,7 +189,7 @@ def _over_streams(
             found.append(of_batch(packed, markers).float().cpu())
             bar.update(len(batch))
     if not found:
-        return torch.empty(0, dtype=torch.float32)
+        return torch.empty(0, dtype=torch.float32, device="cpu")
     order = torch.from_numpy(np.concatenate(batches))
     return torch.cat(found)[order.argsort()]
 

@@ -19,8 +19,8 @@ _NOTHING: dict[torch.dtype, np.ndarray] = {
 
 
 def float32(*shape: Any) -> Tensor:
-    """Return memory for a kernel to fill, float32 whatever torch's default dtype is."""
-    return torch.empty(*shape, dtype=torch.float32)
+    """Return memory for a kernel to fill, float32 on the CPU whatever torch's defaults are."""
+    return torch.empty(*shape, dtype=torch.float32, device="cpu")
 
 
 class Streams:

@@ -6,6 +6,7 @@ The file has the columns `id`, `sequence` and `description` and is an ordinary A
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -201,9 +202,16 @@ class SequenceStore:
         return self._table.num_rows
 
     def __getitem__(self, index: int) -> str:
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise InputError(
+                f"a store gives the sequence of a protein's number, not of {index!r:.60}; "
+                "store.index_of(ids) finds numbers, store.select(rows) takes several"
+            ) from None
         if not -len(self) <= index < len(self):
             raise IndexError(f"protein {index} of a store of {len(self)}")
-        return self._read(lambda: self._table["sequence"][int(index) % len(self)].as_py())
+        return self._read(lambda: self._table["sequence"][index % len(self)].as_py())
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self._table["sequence"].chunks:
@@ -253,6 +261,8 @@ class SequenceStore:
 
     def select(self, indices: Sequence[int] | np.ndarray) -> SequenceStore:
         """Give the proteins at `indices` (integers or a mask of length n), in that order."""
+        if not hasattr(indices, "__array__") and not isinstance(indices, Iterable):
+            raise InputError(f"proteins are chosen by whole numbers or a mask, not {indices!r:.60}")
         is_array = hasattr(indices, "__array__") or isinstance(indices, Sequence)
         rows = np.asarray(indices if is_array else list(indices))
         if not rows.size:

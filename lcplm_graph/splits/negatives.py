@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import real_number
 from lcplm_graph.pairs import (
     IntArray,
     adjacency,
@@ -85,7 +86,7 @@ def sample_negatives(
     """
     if kind not in NEGATIVE_KINDS:
         raise UnknownNameError(f"no {kind!r} negatives; choose one of {', '.join(NEGATIVE_KINDS)}")
-    if not 0 < ratio < np.inf:
+    if not 0 < real_number(ratio, "ratio") < np.inf:
         raise InputError(f"ratio={ratio} must be a finite number above 0")
     part = Part.of(part).label
     positives = split.positives(part)
@@ -97,6 +98,12 @@ def sample_negatives(
     )
     make = {"stub_matched": _stub_groups, "uniform": _uniform_groups, "hard": _hard_groups}[kind]
     groups = list(make(split, part, positives, ratio))
+    wanted, exist = sum(group.wanted for group in groups), split.num_nodes**2 // 2
+    if wanted > 2 * exist:
+        raise InputError(
+            f"ratio={ratio} asks for {wanted} negatives for {part}, and {split.num_nodes} proteins "
+            f"make fewer than {exist} pairs; lower the ratio"
+        )
     drawn = [_fill(group, avoid, split.num_nodes, part, rng) for group in groups]
     _report_shortage(groups, drawn, part, kind)
     return np.concatenate(drawn)

@@ -97,6 +97,12 @@ class Split(EdgeSets):
     1
     """
 
+    def __repr__(self) -> str:
+        sets = ("message", "supervision", "valid", "test", "dropped")
+        counts = self.counts()
+        shown = ", ".join(f"{counts[name]} {name}" for name in sets)
+        return f"{type(self).__name__}({self.kind!r}, {self.num_nodes} proteins; pairs: {shown})"
+
     def negatives(
         self, part: str | Part, kind: str = "stub_matched", ratio: float = 1.0, seed: int = 0
     ) -> IntArray:

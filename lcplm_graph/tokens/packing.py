@@ -86,7 +86,9 @@ def tokenize(sequences: Iterable[str], *, records: Iterable[str] | None = None) 
 
 def cu_seqlens_of(lengths: Sequence[int] | np.ndarray | Tensor) -> Tensor:
     """Cumulative boundaries of streams with these lengths, int32, shape (S + 1,)."""
-    lengths = torch.as_tensor(lengths, dtype=torch.int64)
+    if not isinstance(lengths, Tensor):
+        lengths = torch.from_numpy(np.asarray(lengths, np.int64))
+    lengths = lengths.long()
     total = int(lengths.sum())
     if total >= 2**31:
         raise InputError(f"{total} tokens are too many for one packed batch (int32 boundaries)")

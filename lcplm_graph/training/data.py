@@ -112,7 +112,7 @@ def keyed_generator(seed: int, *key: int) -> torch.Generator:
     True
     """
     state = np.random.SeedSequence([seed, *key]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))
+    return torch.Generator("cpu").manual_seed(int(state[0]))
 
 
 def is_first_process() -> bool:

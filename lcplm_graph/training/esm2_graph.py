@@ -17,7 +17,7 @@ from lcplm_graph.models.lora import import_peft
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised
 from lcplm_graph.tokens.vocabulary import TOKENS
 from lcplm_graph.training.architectures import Esm2ForPacked, load_trainable
 
@@ -140,7 +140,7 @@ def freeze_first(model: GraphModel, count: int) -> None:
 def _add_markers(esm2: Any) -> None:
     have = esm2.config.vocab_size
     if have < len(TOKENS):
-        with seeded(0):
+        with initialised(0):
             esm2.resize_token_embeddings(len(TOKENS), mean_resizing=False)
         bias: Tensor = esm2.lm_head.bias.data
         esm2.lm_head.bias = nn.Parameter(torch.cat([bias, bias.new_zeros(len(TOKENS) - have)]))
@@ -149,7 +149,7 @@ def _add_markers(esm2: Any) -> None:
 def _adapted(esm2: Any, rank: int) -> Any:
     peft = import_peft()
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=_targets(esm2))
-    with seeded(0):
+    with initialised(0):
         adapted = peft.get_peft_model(esm2, config)
     base: Any = adapted.base_model.model
     for part in (base.esm.embeddings.word_embeddings, base.lm_head):

@@ -13,7 +13,7 @@ from torch.optim import AdamW
 from tqdm import tqdm
 
 from lcplm_graph.models.relation import Dropout, RelationDecoder
-from lcplm_graph.process import one_thread, seeded
+from lcplm_graph.process import initialised, on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.training.data import DROPOUT_MASKS, PAIRS_OF_A_FIT, keyed_generator
@@ -31,7 +31,7 @@ NEGATIVES_FOR = 100
 
 def new_decoder(width: int, seed: int) -> RelationDecoder:
     """Return an untrained decoder of the shape that stage 2 trains, the same for the same seed."""
-    with seeded(seed):
+    with initialised(seed):
         return RelationDecoder(width, CHANNELS, MEMBERS)
 
 
@@ -109,7 +109,7 @@ def _fit(
     optimizer = AdamW(decoder.parameters(), lr=3e-3, weight_decay=1e-2)
     factor = partial(learning_rate_factor, steps=steps, warmup=steps, schedule="cosine")
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    with one_thread():
+    with one_thread(), on_cpu(), without_autocast():
         bar = tqdm(known, total=steps, unit="step", desc="decoder on frozen states", leave=False)
         for step, of_step in enumerate(bar):
             chosen, positive = draw_pairs(of_step, rng)

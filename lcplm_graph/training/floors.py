@@ -128,9 +128,9 @@ def _own_frequencies(input_ids: Tensor, cu_seqlens: Tensor, frequencies: Tensor)
     """Smoothed frequencies of each stream's visible residues, shape (S, 25)."""
     owner = stream_ids(cu_seqlens)
     visible = is_residue(input_ids)
-    counts = torch.zeros(len(cu_seqlens) - 1, _KINDS, dtype=torch.float64)
+    counts = frequencies.new_zeros(len(cu_seqlens) - 1, _KINDS, dtype=torch.float64)
     where = (owner[visible], input_ids[visible] - FIRST_RESIDUE)
-    counts.index_put_(where, torch.ones(len(where[0]), dtype=torch.float64), accumulate=True)
+    counts.index_put_(where, counts.new_ones(len(where[0])), accumulate=True)
     smoothed = counts + _DIRICHLET * frequencies
     return smoothed / smoothed.sum(1, keepdim=True)
 
@@ -141,10 +141,8 @@ def _losses(prior: Tensor, shown: Tensor, truth: Tensor) -> Tensor:
     posterior = prior.clone()
     seen = (shown != MASK).nonzero()[:, 0]
     # A scored residue that is not masked was kept or replaced by one of 20, equally often.
-    weight = torch.full((len(seen), _KINDS), 1 / len(STANDARD_RESIDUES), dtype=prior.dtype)
-    weight.scatter_add_(
-        1, (shown[seen] - FIRST_RESIDUE)[:, None], torch.ones(len(seen), 1, dtype=prior.dtype)
-    )
+    weight = prior.new_full((len(seen), _KINDS), 1 / len(STANDARD_RESIDUES))
+    weight.scatter_add_(1, (shown[seen] - FIRST_RESIDUE)[:, None], weight.new_ones(len(seen), 1))
     posterior[seen] = posterior[seen] * weight
     posterior = posterior / posterior.sum(1, keepdim=True)
     return -posterior.gather(1, truth)[:, 0].log()

@@ -45,7 +45,7 @@ def frozen_task(
     asked = held_out_pairs(split, options.eval_pairs)
     needed = np.union1d(np.flatnonzero(split.seen), asked.nodes)
     width = pooled_dim(model.config.hidden_size, model.config.pool)
-    bank = torch.zeros(split.num_nodes, width, dtype=torch.float32)
+    bank = torch.zeros(split.num_nodes, width, dtype=torch.float32, device="cpu")
     bank[torch.from_numpy(needed)] = cached_embeddings(
         encoder, graph.sequences.select(needed), model.config.pool, progress=True
     )
@@ -89,16 +89,16 @@ class PairBatches:
         """Return batch `index`."""
         rng = np.random.default_rng([self.seed, FROZEN_PAIRS, index])
         pairs, labels = draw_pairs(self._known(index // NEGATIVES_FOR), rng)
-        none = torch.empty(0, dtype=torch.int64)
+        none = torch.empty(0, dtype=torch.int64, device="cpu")
         relations = Relations(
             none,
             torch.from_numpy(pairs[:, 0].copy()),
-            torch.arange(len(pairs)),
+            torch.from_numpy(np.arange(len(pairs))),
             torch.from_numpy(pairs[:, 1].copy()),
             torch.from_numpy(labels.astype(np.float32)),
             Hops(none, none.view(0, 2), none.view(0, 2), none.float()),
         )
-        return Batch(none, torch.zeros(1, dtype=torch.int32), none, index, relations=relations)
+        return Batch(none, none.new_zeros(1, dtype=torch.int32), none, index, relations=relations)
 
 
 class FrozenTask(RelationTask):

@@ -169,7 +169,7 @@ class Metrics(Rows):
 
     def __init__(self, log_every: int, eval_every: int, evaluate: Evaluate) -> None:
         self.log_every, self.eval_every, self.evaluate = log_every, eval_every, evaluate
-        self.scores = torch.zeros(len(SCORES), dtype=torch.float64)
+        self.scores = torch.zeros(len(SCORES), dtype=torch.float64, device="cpu")
         self.tokens = 0
         self.rate = 0.0
         self.last: dict[str, float] = {}
@@ -187,7 +187,7 @@ class Metrics(Rows):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from saved sums; they are those of all ranks, so one rank takes them."""
         if is_first_process():
-            self.scores = torch.tensor(state_dict["scores"], dtype=torch.float64)
+            self.scores = torch.tensor(state_dict["scores"], dtype=torch.float64, device="cpu")
             self.tokens = state_dict["tokens"]
 
     def on_train_start(self, trainer: Trainer, pl_module: MaskedLMTask) -> None:  # type: ignore[override]
@@ -260,7 +260,7 @@ class Metrics(Rows):
         device = self._trainer.strategy.root_device
         total = scores.to(device) if device.type != "mps" else scores.float().to(device)
         reduced = self._trainer.strategy.reduce(total.clone(), reduce_op="sum")
-        return torch.as_tensor(reduced).double().cpu()
+        return torch.as_tensor(reduced, device=device).double().cpu()
 
     def _sum_int(self, value: int) -> int:
-        return int(self._sum(torch.tensor([float(value)], dtype=torch.float64))[0])
+        return int(self._sum(torch.tensor([float(value)], dtype=torch.float64, device="cpu"))[0])

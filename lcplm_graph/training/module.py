@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -173,7 +174,7 @@ class MaskedLMTask(LightningModule):
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         self.gradient_norm = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
-        if self._bad or not torch.isfinite(torch.tensor(self.gradient_norm)):
+        if self._bad or not math.isfinite(self.gradient_norm):
             number = self.trainer.global_step + 1
             batches = self._due_batches()
             what = f"loss in batches {self._bad}" if self._bad else "gradient"

@@ -14,7 +14,7 @@ from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder, marker_log_odds
-from lcplm_graph.process import seeded
+from lcplm_graph.process import initialised
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.training.data import DROPOUT_MASKS, Batch, Hops, Relations, keyed_generator
 from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
@@ -73,7 +73,7 @@ def with_decoder(
     split, residues = graph.held_out[0]
     sampler = PairSampler(split)
     width = pooled_dim(model.config.hidden_size, model.config.pool)
-    bank = torch.zeros(split.num_nodes, width, dtype=torch.float32)
+    bank = torch.zeros(split.num_nodes, width, dtype=torch.float32, device="cpu")
     if not resumed:
         # Before there is a new decoder: states are kept by what the encoder is made of.
         proteins = graph.sequences.select(sampler.seen)
@@ -109,7 +109,7 @@ def with_decoder(
 def give_decoder(model: GraphModel, seed: int) -> RelationDecoder:
     """Return the model's decoder; one that has none gets a new one."""
     if model.relation is None:
-        with seeded(seed):
+        with initialised(seed):
             model.add_relation_decoder(CHANNELS, MEMBERS)
     assert model.relation is not None  # it has one now
     return model.relation

@@ -156,7 +156,9 @@ class CorpusBatches:
             cu_seqlens_of([len(ids) for ids in tokens]),
             masked.labels,
             index,
-            torch.tensor(pairs, dtype=torch.int64).view(-1, 2) if self.views == 2 else None,
+            torch.tensor(pairs, dtype=torch.int64, device="cpu").view(-1, 2)
+            if self.views == 2
+            else None,
         )
 
     def _crop(self, views: list[int], epoch: int) -> list[np.ndarray]:

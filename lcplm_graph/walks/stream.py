@@ -11,7 +11,7 @@ import numpy as np
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
-from lcplm_graph.numeric import whole_number
+from lcplm_graph.numeric import real_number, whole_number
 from lcplm_graph.ops.random_walk.reference import derive_key
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
@@ -209,7 +209,9 @@ class WalkStream(WalkSource):
             raise InputError(
                 f"walks need the proteins' sequences as a SequenceStore, not {type(store).__name__}"
             )
-        if not 0.0 <= negative_rate <= 1.0:
+        if not isinstance(sampler, WalkSampler):
+            raise InputError(f"walks come from a WalkSampler, not a {type(sampler).__name__}")
+        if not 0.0 <= real_number(negative_rate, "negative_rate") <= 1.0:
             raise InputError(f"negative_rate must be between 0 and 1, not {negative_rate!r}")
         self.sampler = sampler
         self.max_tokens = whole_number(max_tokens, "max_tokens", least=0)

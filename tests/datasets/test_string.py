@@ -315,6 +315,11 @@ def test_wrong_options(string_server, options):
         StringPPI(7, **options)
 
 
+def test_a_least_score_is_a_number(string_server):
+    with pytest.raises(InputError, match="min_score must be a number, not '900'"):
+        StringPPI(7, min_score="900")
+
+
 BAD_LINKS = b"protein1 protein2 combined_score\n7.P0 7.P1 100\n7.P1 7.P2 %s\n"
 FAULTS = {
     "NaN": ("protein.links.v12.0.txt.gz", BAD_LINKS % b"NaN", "line 3"),

@@ -435,3 +435,49 @@ def test_weights_that_leave_all_bounds_end_the_training():
     with pytest.raises(TrainingError, match="weights are not finite after the last step; look"):
         # The root has no gradient at zero.
         fit_head(head, lambda _step: (0 * head.weight).sqrt().sum(), None, FitOptions(steps=1), "")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"in_channels": 0}, InputError, "in_channels must be a whole number from 1, not 0"),
+        ({"in_channels": 20.5}, InputError, "in_channels must be a whole number from 1, not 20.5"),
+        ({"channels": 0}, InputError, "channels must be a whole number from 1, not 0"),
+        ({"layers": -1}, InputError, "layers must be a whole number from 0, not -1"),
+        ({"gated": 20}, InputError, "gated=20 leaves nothing of 20 features"),
+        ({"dropout": "a"}, ConfigError, "dropout='a' must be a number"),
+        ({"conv": 3}, UnknownNameError, "a convolution is named by a text"),
+        ({"pool": "cls"}, ConfigError, "pool='cls' is of an encoder"),
+    ],
+)
+def test_heads_that_make_no_sense_are_refused(given, error, said):
+    """Some were made, with nothing inside; others ended in an error of torch."""
+    with pytest.raises(error, match=said):
+        LinkPredictor(**{"in_channels": 20, "channels": 8} | given)
+    with pytest.raises(InputError, match="num_terms must be a whole number from 1, not 0"):
+        FunctionPredictor(20, num_terms=0)
+    with pytest.raises(InputError, match="num_classes must be a whole number from 1, not 2.5"):
+        HomologyClassifier(20, num_classes=2.5)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (torch.tensor([[0, -1]]), r"name a protein outside 0..2: -1"),
+        (torch.tensor([[3, 0]]), r"name a protein outside 0..2: 3"),
+        (torch.tensor([0, 1]), r"of shape \(p, 2\), not torch.int64 of shape \(2,\)"),
+        (torch.tensor([[0.0, 1.0]]), r"not torch.float32 of shape \(1, 2\)"),
+        ([[0, 1]], "not list"),
+    ],
+)
+@pytest.mark.parametrize("head", ["link", "cross"])
+def test_pairs_of_no_protein_are_refused(head, pairs, said):
+    """-1, the number of an unknown name, was the last protein."""
+    width = 4 * 20 if head == "link" else (4 + NUM_PARTS) * 20
+    model = link_head(head, in_channels=width, conv="none").eval()
+    none = torch.empty((2, 0), dtype=torch.int64)
+    with pytest.raises(InputError, match=said):
+        model(torch.rand(3, width), none, pairs)
+    assert model(torch.rand(3, width), none, torch.empty((0, 2), dtype=torch.int64)).shape == (0,)
+    with pytest.raises(InputError, match="features are a tensor; torch.from_numpy"):
+        model(np.ones((3, width)), none, torch.tensor([[0, 1]]))

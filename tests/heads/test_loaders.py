@@ -1,5 +1,8 @@
 """Mini-batches without compiled extensions: right edges, same for any workers, honest messages."""
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 import torch
@@ -165,3 +168,23 @@ def test_masks_lists_and_all_proteins_are_asked_for():
 def test_a_split_of_another_graph_is_refused():
     with pytest.raises(InputError, match="a graph of 70 proteins and a split of 80"):
         link_loader(graph(nodes=70), make_split(graph(), "C1"), "valid", [3])
+
+
+def test_a_loader_is_sent_to_started_workers_without_shared_memory():
+    """Its generator was, and the memory gone: no batch came where workers are not forked."""
+    loader = node_loader(graph(), None, [3], shuffle=True, seed=3)
+    sent = bytes(ForkingPickler.dumps(loader.generator))
+    assert b"torch.multiprocessing" not in sent
+    again = pickle.loads(sent)
+    assert torch.equal(torch.rand(3, generator=again), torch.rand(3, generator=loader.generator))
+
+
+@pytest.mark.slow  # each worker imports torch
+def test_started_workers_give_the_same_batches():
+    found = []
+    for workers in (0, 1):
+        loader = node_loader(graph(), None, [3], shuffle=True, num_workers=workers)
+        if workers:
+            loader.multiprocessing_context = "spawn"
+        found.append([batch.n_id for batch in loader])
+    assert all(map(torch.equal, *found))

@@ -38,6 +38,13 @@ def test_out_of_range(store, index):
         store[index]
 
 
+@pytest.mark.parametrize("index", ["b", 1.5, None, slice(0, 2)])
+def test_a_store_is_asked_by_number(store, index):
+    """1.5 was protein 1; others ended in an error of Python."""
+    with pytest.raises(InputError, match="the sequence of a protein's number"):
+        store[index]
+
+
 def test_index_of(store):
     assert store.index_of(["d", "none", "a"]).tolist() == [3, -1, 0]
     assert store.index_of("b").tolist() == [1]
@@ -48,7 +55,7 @@ def test_select_by_numbers_and_by_mask(store):
     assert store.select([2, 0]).ids == ["c", "a"]
     assert list(store.select(np.array([True, False, False, True]))) == ["MKT", "MKTAY"]
     assert len(store.select([])) == 0
-    for wrong in ([4], [-1], np.array([True, False])):
+    for wrong in ([4], [-1], np.array([True, False]), 2, slice(0, 2)):
         with pytest.raises(InputError):
             store.select(wrong)
 

@@ -150,3 +150,13 @@ def test_degree_alone(request, graph, of_uniform):
     uniform = leakage_report(split, negatives="uniform")
     assert 0.40 <= matched.degree_auroc <= 0.60
     assert uniform.degree_auroc > of_uniform
+
+
+@pytest.mark.parametrize("kind", NEGATIVE_KINDS)
+def test_more_negatives_than_pairs_are_refused_before_they_are_drawn(kind):
+    """They were drawn first, which took hundreds of gigabytes."""
+    split = make_split(hub_graph(0), "random")
+    with pytest.raises(InputError, match="make fewer than 80000 pairs; lower the ratio"):
+        split.negatives("test", kind, ratio=1e9)
+    with pytest.raises(InputError, match="ratio must be a number, not '3'"):
+        split.negatives("test", kind, ratio="3")

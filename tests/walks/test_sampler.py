@@ -82,6 +82,7 @@ def test_random_access_and_epochs():
         ({"p": 0.0}, "p must"),
         ({"q": -1.0}, "q must"),
         ({"q": float("nan")}, "q must"),
+        ({"p": "1"}, "p must be a number, not '1'"),
         ({"split": make_split(weighted=False), "weighted": True}, "no edge weights"),
         ({"split": np.array([[0, 1], [1, 0]])}, "Split"),
         ({"split": None}, "held-out"),

@@ -252,6 +252,7 @@ def test_cropping_is_announced_once():
         ({"max_tokens": 100.0}, "max_tokens must be a whole number"),
         ({"negative_rate": -0.1}, "negative_rate"),
         ({"negative_rate": float("nan")}, "negative_rate"),
+        ({"negative_rate": "a"}, "negative_rate must be a number, not 'a'"),
     ],
 )
 def test_bad_options_are_refused(change, word):
@@ -279,3 +280,9 @@ def test_graphs_and_sequences_must_belong_together():
         make_stream().batch(0, 3999)
     with pytest.raises(InputError, match="counted from 0"):
         make_stream()[-1]
+
+
+def test_a_stream_is_of_a_sampler():
+    stream = make_stream()
+    with pytest.raises(InputError, match="walks come from a WalkSampler, not a WalkStream"):
+        WalkStream(stream, stream.residues, max_tokens=256)

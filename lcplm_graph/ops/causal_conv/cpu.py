@@ -57,7 +57,7 @@ def _stream_of_jobs(cu: np.ndarray) -> np.ndarray:
 def conv_op(x: Tensor, weight: Tensor, bias: Tensor, cu_seqlens: Tensor, reverse: bool) -> Tensor:
     """Return ``silu(conv(x) + bias)``, (T, E), in the dtype of `x`: float32, or bfloat16."""
     use_torch_threads()
-    out = torch.empty(x.shape, dtype=x.dtype)
+    out = x.new_empty(x.shape)
     streams = streams_of(cu_seqlens, len(x))
     conv_forward(
         (0,) * weight.shape[1], *rows(x), flat(weight.T), flat(bias),

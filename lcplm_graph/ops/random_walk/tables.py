@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import numbers
+from lcplm_graph.numeric import numbers, real_number
 
 TWO32 = 4294967296.0
 BITMAP_BYTES = 64 << 20
@@ -79,11 +79,11 @@ def make_law(
         If `p` or `q` is not within [1e-9, 1e9] or `negative_rate` not within [0, 1].
     """
     for name, value in (("p", p), ("q", q)):
-        if not 1 / MAX_BIAS <= value <= MAX_BIAS:
+        if not 1 / MAX_BIAS <= real_number(value, name) <= MAX_BIAS:
             raise InputError(
                 f"{name} must be between {1 / MAX_BIAS:g} and {MAX_BIAS:g}, not {value!r}"
             )
-    if not 0.0 <= negative_rate <= 1.0:
+    if not 0.0 <= real_number(negative_rate, "negative_rate") <= 1.0:
         raise InputError(f"negative_rate must be between 0 and 1, not {negative_rate!r}")
     bias_return, bias_far = 1.0 / p, 1.0 / q
     envelope = max(1.0, bias_far)

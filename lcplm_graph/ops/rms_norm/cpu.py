@@ -54,7 +54,7 @@ def _(x, weight, eps):
 def norm_to_bfloat16_op(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Return the normed rows, (T, d), bfloat16; without gradients."""
     use_torch_threads()
-    out, scale = torch.empty(x.shape, dtype=torch.bfloat16), float32(len(x))
+    out, scale = x.new_empty(x.shape, dtype=torch.bfloat16), float32(len(x))
     norm_forward(flat(x), flat(weight), eps, flat(out), flat(scale))
     return out
 
