@@ -8,7 +8,7 @@ from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.score import _read_pairs
+from lcplm_graph.score import read_pairs
 
 FASTA = (
     ">sp|P45985|MP2K4_HUMAN\nMKT\n>sp|Q14315|FLNC_HUMAN\nMVA\n>tr|A0A1|X_HUMAN\nMGA\n"
@@ -88,7 +88,7 @@ def test_a_file_of_biogrid(biogrid, tmp_path):
 
 
 def test_a_file_of_biogrid_is_no_plain_table(biogrid):
-    for read in (lambda path: _read_pairs(path, ()), read_labelled_table):
+    for read in (lambda path: read_pairs(path, ()), read_labelled_table):
         with pytest.raises(DataError, match=r"a file of BioGRID, .* awk -F'\\t' '\$24 \$27 !~ "):
             read(biogrid)
     text = biogrid.read_text().replace("Experimental System Type", "Type")

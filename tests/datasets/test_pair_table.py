@@ -8,7 +8,7 @@ from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.errors import DataError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.score import _read_pairs
+from lcplm_graph.score import read_pairs as read_asked
 
 ROWS = [("P1", "P2", 0.5), ("P1", "P3", 1.0)]
 WRITTEN = {
@@ -39,7 +39,7 @@ def test_tables_of_other_programs(tmp_path, text):
     path = write(tmp_path, text.replace('"a" "b"', '"protein1" "protein2"'))
     table, kind = read_pairs(path)
     assert (list(table.itertuples(index=False, name=None)), kind) == (ROWS, "score")
-    assert _read_pairs(path, ()) == [(a, b) for a, b, _ in ROWS]
+    assert read_asked(path, ()) == [(a, b) for a, b, _ in ROWS]
 
 
 @pytest.mark.parametrize("sign", [",", " ", ";", "\t"])

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcplm_graph.command import explanations
+from lcplm_graph.option_parser import explanations
 from lcplm_graph.errors import CheckpointError, ConfigError, Interrupted, LcPlmWarning
 from lcplm_graph.io import forget_warnings, read_json, write_json
 from lcplm_graph.models.architecture import PRESETS
