@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcplm_graph.option_parser import explanations
 from lcplm_graph.errors import CheckpointError, ConfigError, Interrupted, LcPlmWarning
 from lcplm_graph.io import forget_warnings, read_json, write_json
 from lcplm_graph.models.architecture import PRESETS
 from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.option_parser import explanations
 from lcplm_graph.pairs import is_in, pair_keys
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
