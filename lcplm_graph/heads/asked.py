@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.heads.interologs import Interologs
+from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.link_scores import heard, speakers
 from lcplm_graph.heads.names import KnownProteins
@@ -21,9 +23,10 @@ from lcplm_graph.heads.recipe import Blocks
 from lcplm_graph.heads.scored_pairs import ScoredPairs
 from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
-from lcplm_graph.process import one_thread, without_autocast
+from lcplm_graph.process import in_threads, one_thread, without_autocast
 
-_BLOCK = 1 << 14
+# So that what lies between the layers of a member that attends stays in the processor's cache.
+_BLOCK = 512
 # Sums of many terms end differently in their last bits for another number of rows; double precision
 # has some to spare, and what is left of the log-odds does not depend on the other pairs.
 _DIGITS = 9
@@ -109,12 +112,17 @@ class AskedProteins:
         """Return the log-odds of members without a graph, shape (members, n)."""
         speaks = speakers([recipe.classes for recipe in self.model.recipes])
         each = np.zeros((len(speaks), len(ends)))
-        with torch.inference_mode(), one_thread(), without_autocast():
-            for k, (member, h) in enumerate(zip(self.model.members, self.states, strict=True)):
-                own = speaks[k, classes - 1]
-                parts = torch.from_numpy(ends[own]).split(_BLOCK)
-                each[k, own] = torch.cat([member.decode(h, part) for part in parts]).numpy()
+        for k, (member, h) in enumerate(zip(self.model.members, self.states, strict=True)):
+            own = speaks[k, classes - 1]
+            parts = torch.from_numpy(ends[own]).split(_BLOCK)
+            each[k, own] = np.concatenate(in_threads(partial(_decoded, member, h), parts))
         return heard(each, speaks, classes).round(_DIGITS)
+
+
+def _decoded(member: LinkPredictor, h: Tensor, pairs: Tensor) -> FloatArray:
+    with torch.inference_mode(), without_autocast():  # of this thread
+        decoded: FloatArray = member.decode(h, pairs).numpy()
+        return decoded
 
 
 def states_of(model: LinkModel, blocks: Blocks) -> list[Tensor]:
