@@ -64,7 +64,7 @@ def is_saved_split(split: str) -> bool:
     >>> is_saved_split("C1"), is_saved_split("C1.json"), is_saved_split("runs/two/split")
     (False, True, True)
     """
-    from lcplm_graph.splits.make import SPLIT_KINDS
+    from lcplm_graph.splits.sets import SPLIT_KINDS
 
     path = Path(split)
     named = path.suffix or len(path.parts) > 1 or path.with_suffix(".json").exists()
@@ -78,7 +78,7 @@ def graph_split(dataset: PPIDataset, split: str, seed: int) -> Split:
     ----------
     dataset : PPIDataset
     split : str
-        One of `lcplm_graph.splits.make.SPLIT_KINDS`, or the path of a saved split.
+        One of `lcplm_graph.splits.sets.SPLIT_KINDS`, or the path of a saved split.
     seed : int
         Of a kind; a saved split is as it is.  A file that is called like a kind needs its suffix.
 

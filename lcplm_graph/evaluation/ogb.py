@@ -22,6 +22,7 @@ from lcplm_graph.heads.recipe import WITH_GRAPH, link_features
 from lcplm_graph.models.encoders import Encoder
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.splits.parts import Part
+from lcplm_graph.splits.sets import PUBLISHED
 from lcplm_graph.splits.split import Split
 
 #: OGB's K of ogbl-ppa.
@@ -105,7 +106,7 @@ def _split(dataset: OGBLPPA) -> Split:
     valid = np.unique(np.sort(_pairs(data.valid_edge), axis=1), axis=0)
     test = np.unique(np.sort(_pairs(data.test_edge), axis=1), axis=0)
     return Split(
-        "published", int(data.num_nodes), train, train, np.concatenate([valid, test]),
+        PUBLISHED, int(data.num_nodes), train, train, np.concatenate([valid, test]),
         np.repeat([Part.VALID, Part.TEST], [len(valid), len(test)]).astype(np.int8),
     )  # fmt: skip
 

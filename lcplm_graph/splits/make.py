@@ -15,9 +15,8 @@ from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 from lcplm_graph.splits.kinds import KINDS, Assignment, Request, check_real
 from lcplm_graph.splits.parts import Part, Parts
+from lcplm_graph.splits.sets import SPLIT_KINDS
 from lcplm_graph.splits.split import Split
-
-SPLIT_KINDS = (*KINDS, "cluster")
 
 
 def make_split(

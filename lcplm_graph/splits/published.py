@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from lcplm_graph.pairs import IntArray, pair_keys
 from lcplm_graph.splits.parts import PARTS, Part
+from lcplm_graph.splits.sets import PUBLISHED
 from lcplm_graph.splits.split import Labelled, Split
-
-KIND = "published"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ class PublishedSplit(Split):
         edges = {name: _edges(part) for name, part in parts.items()}
         held_out = [edges["valid"], edges["test"]]
         return cls(
-            kind=KIND,
+            kind=PUBLISHED,
             num_nodes=num_nodes,
             message=edges["train"],
             supervision=edges["train"],
@@ -63,7 +62,7 @@ class PublishedSplit(Split):
         )
 
     def labelled(
-        self, part: str | Part, kind: str = KIND, ratio: float = 1.0, seed: int = 0
+        self, part: str | Part, kind: str = PUBLISHED, ratio: float = 1.0, seed: int = 0
     ) -> Labelled:
         """Return the pairs of a part as published; `kind`, `ratio` and `seed` change nothing."""
         return self.published[Part.of(part).label]

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.numeric import edge_weights, finite
 from lcplm_graph.pairs import IntArray, as_pairs, ordered_pairs, pair_keys
 from lcplm_graph.splits.parts import Part
+
+#: Kinds of splits that are made here, and what others made.
+SPLIT_KINDS = ("random", "C1", "C2", "C3", "node", "species", "temporal", "cluster")
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,10 @@ class EdgeSets:
     info: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.kind not in (*SPLIT_KINDS, PUBLISHED):
+            # What `check` proves depends on it.
+            known = ", ".join((*SPLIT_KINDS, PUBLISHED))
+            raise UnknownNameError(f"no kind of split {self.kind!r}; there are {known}")
         if self.message_weight is not None:
             weight = edge_weights(self.message_weight, self.message, "message_weight")
             object.__setattr__(self, "message_weight", weight)

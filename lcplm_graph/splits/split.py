@@ -57,7 +57,7 @@ class Split(EdgeSets):
     Parameters
     ----------
     kind : str
-        `random`, `C1`, `C2`, `C3`, `node`, `cluster`, `species` or `temporal`.
+        `random`, `C1`, `C2`, `C3`, `node`, `cluster`, `species`, `temporal` or `published`.
     num_nodes : int
     message : ndarray, dtype=int64, shape=(m, 2)
         Walks and message passing may use these.
@@ -85,6 +85,8 @@ class Split(EdgeSets):
 
     Raises
     ------
+    UnknownNameError
+        If there is no such kind, of which `check` could not tell what to prove.
     InputError
         If an array has the wrong shape or type, or a pair is not a pair of two existing proteins.
 

@@ -29,7 +29,8 @@ from lcplm_graph.pairs import pair_graph
 from lcplm_graph.proteins.fasta import read_fasta, write_fasta
 from lcplm_graph.proteins.search import homologous_pairs
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.splits.make import SPLIT_KINDS, make_split
+from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.sets import SPLIT_KINDS
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.packing import tokenize
 from lcplm_graph.walks.sampler import WalkSampler

@@ -21,7 +21,9 @@ from lcplm_graph.errors import (
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.pairs import pair_hashes, pair_keys
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.splits.make import SPLIT_KINDS, make_split
+from lcplm_graph.splits.kinds import KINDS
+from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.sets import SPLIT_KINDS
 from lcplm_graph.splits.split import Split
 
 PLAIN_KINDS = [kind for kind in SPLIT_KINDS if kind != "cluster"]
@@ -390,3 +392,10 @@ def test_supervision_is_message_or_shares_no_pair_with_it():
         Split("random", 5, pairs, pairs[:2], [[0, 4]], [1]).check()
     for supervision in (pairs, [[0, 2], [1, 3]], []):
         Split("random", 5, pairs, supervision, [[0, 4]], [1]).check()
+
+
+def test_a_kind_that_does_not_exist_would_prove_nothing_and_is_refused():
+    edges = np.array([[0, 1]])
+    with pytest.raises(UnknownNameError, match="no kind of split 'c3'; there are random, C1"):
+        Split("c3", 2, edges, edges, edges[:0], [])
+    assert {*KINDS, "cluster"} == set(SPLIT_KINDS)
