@@ -9,7 +9,6 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lcplm_graph.command import run_command
@@ -131,7 +130,9 @@ def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], 
 
 
 def _is_embeddings(path: str) -> bool:
-    return Path(path).suffix in (".h5", ".npz", ".parquet")
+    from lcplm_graph.features.formats import WRITERS, format_of
+
+    return format_of(path) in WRITERS
 
 
 def _check_species(options: SearchOptions) -> None:

@@ -185,6 +185,11 @@ WRITERS: dict[str, Callable[[Path, Embeddings], None]] = {
 }
 
 
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return the suffix that tells the format, in small letters as the tables here have it."""
+    return Path(path).suffix.lower()
+
+
 def writer_for(path: str | os.PathLike[str]) -> Callable[[Path, Embeddings], None]:
     """Choose the writer by the suffix of a file.
 
@@ -198,7 +203,7 @@ def writer_for(path: str | os.PathLike[str]) -> Callable[[Path, Embeddings], Non
     >>> writer_for("proteins.h5").__name__
     'write_h5'
     """
-    suffix = Path(path).suffix
+    suffix = format_of(path)
     if suffix not in WRITERS:
         raise ConfigError(f"{path}: embeddings are written as {', '.join(WRITERS)}")
     return WRITERS[suffix]
@@ -214,9 +219,9 @@ def info_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """
     path = Path(path)
     try:
-        if path.suffix == ".h5" and path.is_file():
+        if format_of(path) == ".h5" and path.is_file():
             try_elsewhere(__name__, path)
-        info = _READERS[path.suffix](path)
+        info = _READERS[format_of(path)](path)
     except Exception:  # damaged files raise nearly anything, and say nothing
         return None
     return info if isinstance(info, dict) and info else None
@@ -255,7 +260,7 @@ def check_ids(path: str | os.PathLike[str], ids: list[str]) -> None:
         HDF5 takes ``/`` in a name as a folder, and ``.`` as the folder itself; neither HDF5 nor
         NumPy keeps the character NUL; NumPy gives every id of an array the room of the longest.
     """
-    suffix = Path(path).suffix
+    suffix = format_of(path)
     if suffix == ".h5":
         bad = [name for name in ids if "/" in name or "\0" in name or name == "."]
         if bad:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from lcplm_graph.apart import try_elsewhere
 from lcplm_graph.errors import ConfigError, DataError, InputError, LcPlmError
-from lcplm_graph.features.formats import info_of
+from lcplm_graph.features.formats import format_of, info_of
 from lcplm_graph.files.open import check_is_file
 from lcplm_graph.strings import string_list
 
@@ -62,13 +62,14 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
     """
     path = Path(path)
     check_is_file(path)
-    if path.suffix == ".h5":
+    suffix = format_of(path)
+    if suffix == ".h5":
         try_elsewhere(__name__, path, species or "")
     readers = {".h5": _read_h5, ".npz": _read_npz, ".parquet": _read_parquet}
-    if path.suffix not in readers:
+    if suffix not in readers:
         raise DataError(f"embeddings are read from {', '.join(readers)}", path=path)
     try:
-        found = readers[path.suffix](path, species)
+        found = readers[suffix](path, species)
     except LcPlmError:
         raise
     except Exception as error:  # damaged archives and HDF5 raise nearly anything
@@ -173,7 +174,7 @@ def _no_species(path: Path) -> ConfigError:
 def has_species(path: str | os.PathLike[str]) -> bool:
     """Tell whether this is a file of several species, as STRING's of all."""
     path = Path(path)
-    if path.suffix != ".h5":
+    if format_of(path) != ".h5":
         return False
     check_is_file(path)
     try_elsewhere(__name__, path, "")

@@ -10,7 +10,7 @@ import pytest
 
 from lcplm_graph import apart
 from lcplm_graph.errors import DataError
-from lcplm_graph.features.formats import info_of
+from lcplm_graph.features.formats import Embeddings, info_of, writer_for
 from lcplm_graph.features.precomputed import read_embeddings
 
 
@@ -75,3 +75,13 @@ def test_a_pipe_is_no_file_of_embeddings(tmp_path):
     os.mkfifo(tmp_path / "a.npz")
     with pytest.raises(DataError, match="a pipe or a device"):
         read_embeddings(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["a.H5", "a.Npz", "a.PARQUET"])
+def test_suffixes_in_capitals_are_the_same_formats(tmp_path, name):
+    values = np.ones((2, 3), np.float32)
+    own = Embeddings(["P1", "P2"], values, np.arange(2), None, {"pool": "mean"})
+    writer_for(name)(tmp_path / name, own)
+    found = read_embeddings(tmp_path / name)
+    assert list(found.ids) == ["P1", "P2"] and found.values.tolist() == own.values.tolist()
+    assert info_of(tmp_path / name) == {"pool": "mean"}
