@@ -227,7 +227,7 @@ pairs are held-out pairs of training proteins. No other data were used, none of 
 
 **Test pairs**, one negative per positive, measured after features and weights were chosen on
 validation pairs (mean AUROC of C1 to C3 there: {tried}); earlier versions of this scorer were
-measured on the same pairs:
+measured on nearly the same pairs:
 
 | class | positives | AUROC [95 %] | AP 1:10 | accuracy | ECE | AUROC, AP 1:10 without relatives |
 |---|---|---|---|---|---|---|
