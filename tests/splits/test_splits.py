@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
@@ -57,10 +57,15 @@ def keys(split, pairs):
 
 @pytest.mark.parametrize("kind", PLAIN_KINDS)
 @settings(max_examples=15, deadline=None)
+@example(seed=894, disjoint=0.0)
 @given(seed=st.integers(0, 10_000), disjoint=st.sampled_from([0.0, 0.3]))
 def test_sets_are_disjoint_canonical_and_complete(kind, seed, disjoint):
     graph = random_graph(seed)
-    split = split_of(kind, seed, graph, disjoint=disjoint)
+    try:
+        split = split_of(kind, seed, graph, disjoint=disjoint)
+    except InputError as error:  # a small species may have no pair within it, which is refused
+        assume("leaves no" not in str(error))
+        raise
     held_out, dropped, train = (
         keys(split, p) for p in (split.held_out, split.dropped, split.train)
     )
