@@ -95,7 +95,7 @@ def run_command(
     def act() -> int | None:
         chosen = parse_options(options, argv, name, description)
         written = [getattr(chosen, "out", None) if locks_out else None]
-        written += [getattr(chosen, name, None) for name in ("report", "figures")]
+        written += [getattr(chosen, option, None) for option in ("report", "figures")]
         with ExitStack() as held:
             # What two commands write at once would get mixed up.
             for path in dict.fromkeys(filter(None, written)):

@@ -98,6 +98,22 @@ def test_training_pairs_of_relatives_count_for_a_pair(scorer):
     assert (weights > 0).sum() > (weights == 1).sum() == 1
 
 
+def test_members_whose_parts_attend_are_heard_about_new_proteins_alone(scorer):
+    ids = scorer.known.store.ids
+    trained = [name for name in ids if scorer.known.known(name) in scorer._trained][:2]
+    new = [name for name in ids if scorer.known.known(name) not in scorer._trained][:2]
+    plain = [k for k, recipe in enumerate(scorer.model.recipes) if recipe.head == "link"]
+    without = replace(
+        scorer.model,
+        members=[scorer.model.members[k] for k in plain],
+        recipes=[scorer.model.recipes[k] for k in plain],
+    )
+    others = PPIScorer(without, scorer.encoder, scorer.nearest, scorer.known)
+    pairs = [tuple(trained), (trained[0], new[0]), tuple(new)]
+    same = np.isclose(scorer.score(pairs), others.score(pairs), rtol=1e-6, atol=0)
+    assert same.tolist() == [True, False, False]
+
+
 def test_names_and_sequences_are_the_same_protein(scorer):
     sequence = scorer.known.sequence("TP53")
     by_name, by_sequence = scorer.score([("TP53", "mdm2"), (sequence, "Q00987")])
