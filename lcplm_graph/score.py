@@ -1,8 +1,9 @@
 """Do two proteins interact?  A calibrated probability, from a model that ships with the package.
 
-A and B are names (STRING ids, UniProt accessions, gene names of the human training data), FASTA
-files, or sequences.  Probabilities hold where one pair that does not interact comes with each that
-does; nearest_training_identity is that of the most similar training pair, 0 if none has 30 %.
+A and B are names of human proteins (gene names and their aliases, UniProt accessions, STRING ids),
+FASTA files, or sequences; human_proteome stands for all human proteins.  Probabilities hold where
+one pair that does not interact comes with each that does; nearest_training_identity is that of the
+most similar training pair, 0 if none has 30 %.
 --details names that pair, and tells which pairs have a protein unlike anything seen in training,
 from 0 to 1 how much training pairs between relatives of the two proteins, also remote ones, speak
 for an interaction, and which pairs the network that ships has.
@@ -15,6 +16,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +26,7 @@ from lcplm_graph.models.names import Precision
 from lcplm_graph.option_parser import input_file, positional, several
 
 if TYPE_CHECKING:
+    from lcplm_graph.files.catalog import Card
     from lcplm_graph.heads.scored_pairs import ScoredPairs
 
 COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
@@ -47,14 +50,15 @@ class ScoreOptions(PageOption):
     ----------
     proteins
         Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
-        of the same file twice each pair once, none of a protein with itself.
+        of the same file twice each pair once, none of a protein with itself.  human_proteome, which
+        ships, stands for a file of all human proteins.
     pairs
         Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
         that a header calls protein1 and protein2, query and partner, or alike; - for standard
         input.
     sequences
-        FASTA files with the proteins that the table names; a name that they lack is one of the
-        human training data, which a warning says.
+        FASTA files with the proteins that the table names; a name that they lack is that of a human
+        protein, which a warning says.
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
     details
@@ -215,14 +219,33 @@ def _asked_pairs(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
 
 
 def _proteins(text: str, sequences: dict[str, str]) -> list[str]:
-    """Return what an argument names; the records of a file are added to `sequences`."""
-    if not os.path.isfile(text):
+    """Return what an argument names; records of files and datasets are added to `sequences`."""
+    store = _read_sequences([text]) if os.path.isfile(text) else _read_dataset(text)
+    if not store:
         return [text]
-    store = _read_sequences([text])
     for name, sequence in store.items():
         if sequences.setdefault(name, sequence) != sequence:
             raise DataError("another file has another sequence for this id", path=text, record=name)
     return list(store)
+
+
+def _read_dataset(name: str) -> dict[str, str]:
+    """Return the proteins of an embedded dataset of sequences; none if this is not its name."""
+    from lcplm_graph.files.download import fetch_card_file
+    from lcplm_graph.proteins.store import SequenceStore
+
+    card = _sequence_cards().get(name)
+    if card is None:
+        return {}
+    store = SequenceStore.from_fasta(fetch_card_file(card, "sequences"))
+    return dict(zip(store.ids, store, strict=True))
+
+
+@cache
+def _sequence_cards() -> dict[str, Card]:
+    from lcplm_graph.files.catalog import list_cards
+
+    return {card.name: card for card in list_cards() if card.kind == "sequences" and card.embedded}
 
 
 def _read_sequences(paths: Sequence[str]) -> dict[str, str]:

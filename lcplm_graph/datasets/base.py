@@ -117,6 +117,11 @@ class ProteinDataset(InMemoryDataset):
         """
         return self.names.row(name, "of this dataset")
 
+    @property
+    def organism(self) -> tuple[int, ...]:
+        """NCBI taxa of the proteins, where the dataset says them."""
+        return ()
+
     @cached_property
     def names(self) -> NameIndex:
         """What the proteins are called."""

@@ -177,6 +177,11 @@ class StringPPI(PPIDataset):
             warn_once(f"{len(lost)} of {len(set(wanted))} names are unknown here, as {shown}")
         return pd.DataFrame({"alias": wanted}).merge(found, how="left", on="alias")
 
+    @property
+    def organism(self) -> tuple[int, ...]:
+        """NCBI taxa of the proteins."""
+        return tuple(taxon for card in self.cards for taxon in card.organism)
+
     @cached_property
     def names(self) -> NameIndex:
         """What the proteins are called, by STRING and then by other databases."""

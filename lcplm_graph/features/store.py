@@ -223,7 +223,8 @@ def cached_embeddings(
     sequences : iterable of str
         A `SequenceStore` of any size is not read as a whole.
     pool, max_tokens, progress
-        As in `Encoder.embed`.
+        As in `Encoder.embed`.  What was embedded one by one (`max_tokens` of 1) is kept apart, as
+        others in its batch change a protein's last bits.
     root : path-like, optional
         See `FeatureStore`.
 
@@ -245,7 +246,8 @@ def cached_embeddings(
     width = pooled_dim(encoder.dim, pool)
     texts = sequences if isinstance(sequences, SequenceStore) else string_list(sequences)
     names = texts.ids if isinstance(texts, SequenceStore) else range(len(texts))
-    store = FeatureStore(f"{encoder.fingerprint()} {pool}", width, root)
+    how = " alone" if max_tokens == 1 else ""
+    store = FeatureStore(f"{encoder.fingerprint()} {pool}{how}", width, root)
     digests = wide_digests(texts)
     found, values = store.get(digests)
     missing = np.flatnonzero(~found)

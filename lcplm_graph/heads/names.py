@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lcplm_graph.errors import UnknownNameError
 from lcplm_graph.files.catalog import load_card
@@ -21,6 +25,8 @@ from lcplm_graph.proteins.store import SequenceStore
 # A shorter word that no one knows is more likely a mistyped gene name than a protein.
 _SHORT = 20
 _SHOWN = 5
+# Embedded names and sequences of all genes of an organism, by its taxon.
+_PROTEOMES = {9606: "human_proteome"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,16 @@ class KnownProteins:
         What the proteins are, for messages.
     links : ndarray, dtype=uint64, shape=(m,)
         `pair_hashes` of their known interactions, ascending.
+    organism : tuple of int
+        NCBI taxa.  Names that these proteins lack are looked up in the embedded proteome of the
+        organism, where there is one (human): gene symbols, their aliases, accessions.
     """
 
     store: SequenceStore
     names: NameIndex
     title: str = "the sequences given"
     links: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    organism: tuple[int, ...] = ()
 
     @classmethod
     def embedded(cls, name: str) -> KnownProteins:
@@ -51,12 +61,12 @@ class KnownProteins:
         if sequences is None or info is None or links is None:
             raise UnknownNameError(f"{name!r} is no dataset whose proteins ship with this package")
         store = SequenceStore.from_fasta(sequences)
-        table = first_columns(info, ("protein", "symbol", "accession")).to_pandas()
-        table = table.set_index("protein").reindex(store.ids).fillna("")
+        symbols, accessions = _columns(info, store.ids, ("protein", "symbol", "accession"))
         ends = first_columns(links, ("protein1", "protein2"))
         pairs = np.stack([store.index_of(column.to_pylist()) for column in ends.columns], axis=1)
         known = np.sort(pair_hashes(store.digests(), pairs))
-        return cls(store, NameIndex(store.ids, table["symbol"], table["accession"]), name, known)
+        names = NameIndex(store.ids, symbols, accessions)
+        return cls(store, names, name, known, card.organism)
 
     @classmethod
     def of(cls, sequences: Mapping[str, str] | SequenceStore) -> KnownProteins:
@@ -81,7 +91,40 @@ class KnownProteins:
         rows = self.names.find(name)
         if len({self.store[row] for row in rows}) > 1:
             self.names.row(name)
-        return self.store[rows[0]] if rows else None
+        if rows:
+            return self.store[rows[0]]
+        # What is longer is a sequence, which is no reason to read the proteome.
+        if len(name.strip()) >= _SHORT or self.proteome is None:
+            return None
+        return self.proteome.known(name)
+
+    @cached_property
+    def proteome(self) -> KnownProteins | None:
+        """All proteins of the organism, read when a name is looked for that these lack."""
+        # Among several species a name does not say which one is meant.
+        name = _PROTEOMES.get(self.organism[0]) if len(self.organism) == 1 else None
+        return None if name is None else read_proteome(name)
+
+    def near(self, name: str) -> str:
+        """Return ``", did you mean X?"`` with the most similar name, or nothing."""
+        in_proteome = self.proteome.names.near(name) if self.proteome else ""
+        return in_proteome or self.names.near(name)
+
+    def warn_of_aliases(self, names: Collection[str], given: KnownProteins | None = None) -> None:
+        """Count and name those that only the aliases of a gene explain."""
+        genes = {name: gene for name in names if (gene := self._gene_of_alias(name, given))}
+        if genes:
+            shown = ", ".join(f"{name} is {gene}" for name, gene in list(genes.items())[:_SHOWN])
+            shown += ", ..." if len(genes) > _SHOWN else ""
+            warn_once(f"{len(genes):,} of {len(names):,} names are other names of genes: {shown}")
+
+    def _gene_of_alias(self, name: str, given: KnownProteins | None) -> str:
+        if len(name.strip()) >= _SHORT or (given and given.known(name) is not None):
+            return ""
+        if self.names.find(name) or self.proteome is None:
+            return ""
+        names = self.proteome.names
+        return names.ids[names.find(name)[0]] if names.is_alias(name) else ""
 
     def linked(self, digests: npt.NDArray[np.uint64], ends: IntArray) -> npt.NDArray[np.bool_]:
         """Tell which pairs of sequences are known to interact.
@@ -127,12 +170,17 @@ class KnownProteins:
         lent = [] if given is None else [
             text for text in distinct if given.known(text) is None and self.known(text) is not None
         ]  # fmt: skip
+        if given is not None and lent:
+            own = set(given.store)
+            lent = [text for text in lent if found[text] not in own]
         if lent:
+            titles = [self.title, *([self.proteome.title] if self.proteome else [])]
             warn_once(
-                f"taken as proteins of {self.title}, as the sequences that were given lack them: "
-                f"{_some(lent)} ({len(lent):,} of {len(distinct):,} names); give their sequences "
-                "if other proteins are meant"
+                f"taken as proteins of {' and '.join(titles)}, as the sequences that were given "
+                f"lack them: {_some(lent)} ({len(lent):,} of {len(distinct):,} names); give their "
+                "sequences if other proteins are meant"
             )
+        self.warn_of_aliases(found, given)
         return found
 
     def sequence(self, text: str, given: KnownProteins | None = None, short: bool = True) -> str:
@@ -163,10 +211,10 @@ class KnownProteins:
         if not (letters.isascii() and letters.isalpha()):
             raise UnknownNameError(
                 f"{word[:40]!r} is neither a protein known here (an id, an accession, a gene "
-                f"name) nor a sequence of letters{self.names.near(word)}"
+                f"name) nor a sequence of letters{self.near(word)}"
             )
         if len(letters) < _SHORT:
-            near = (given.names.near(word) if given else "") or self.names.near(word)
+            near = (given.near(word) if given else "") or self.near(word)
             if given:
                 raise UnknownNameError(
                     f"{word!r} is neither among the sequences that were given nor a name known "
@@ -179,6 +227,32 @@ class KnownProteins:
             warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
         warn_of_strange(letters, f"the sequence {word[:20]}...")
         return letters
+
+
+@cache
+def read_proteome(name: str) -> KnownProteins:
+    """Read an embedded proteome, with gene symbols as ids, and accessions and aliases as names."""
+    files = (load_card(name).file(role).path for role in ("sequences", "info"))
+    sequences, info = (path for path in files if path is not None)
+    store = SequenceStore.from_fasta(sequences)
+    header = ("protein", "symbol", "accession", "entrez", "aliases")
+    _, accessions, _, aliases = _columns(info, store.ids, header)
+    rows: dict[str, list[int]] = {}
+    for row, several in enumerate(aliases):
+        for alias in filter(None, several.split("|")):
+            rows.setdefault(alias.upper(), []).append(row)
+
+    def find(words: Sequence[str]) -> dict[str, list[int]]:
+        return {word: rows[word.upper()] for word in words if word.upper() in rows}
+
+    return KnownProteins(store, NameIndex(store.ids, store.ids, accessions, more=find), name)
+
+
+def _columns(info: Path, ids: Sequence[str], header: Sequence[str]) -> list[list[str]]:
+    """Read the columns behind the first, which is an id, in the order of ids; "" where none is."""
+    table = first_columns(info, header)
+    rows = pc.index_in(pa.array(ids, pa.string()), value_set=table[header[0]])
+    return [pc.coalesce(table[name].take(rows), "").to_pylist() for name in header[1:]]
 
 
 def _some(names: Collection[str]) -> str:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from lcplm_graph.errors import CheckpointError, UnknownNameError
+from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.asked import AskedProteins, states_of
 from lcplm_graph.heads.interologs import Interologs
 from lcplm_graph.heads.link_model import LinkModel
@@ -36,6 +37,8 @@ DEFAULT = "lcplm-2m-human"
 TRAINING = "training.safetensors"
 # Features of this many proteins are kept, 12 kB each for lcplm-2m.
 _KEPT = 20_000
+# From so many on, which take minutes, features are kept on disk: a proteome is screened again.
+_WORTH_KEEPING = 500
 
 
 class PPIScorer:
@@ -215,7 +218,11 @@ class PPIScorer:
         if new and len(self._rows) + len(new) > _KEPT:
             self._rows, new = {}, sequences
         # With others in its batch a protein's features would differ in their last bits.
-        made = self.encoder.embed(new, pool, max_tokens=1, progress=progress) if new else ()
+        made: Iterable[Tensor]
+        if len(new) >= _WORTH_KEEPING:
+            made = cached_embeddings(self.encoder, new, pool, max_tokens=1, progress=progress)
+        else:
+            made = self.encoder.embed(new, pool, max_tokens=1, progress=progress) if new else ()
         self._rows.update(zip(new, made, strict=True))
         rows = [self._rows[sequence] for sequence in sequences]
         wide = torch.stack(rows) if rows else self.encoder.embed([], pool)

@@ -66,6 +66,7 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
                 path=", ".join(files),
                 record=text,
             )
+    names.warn_of_aliases(others)
     if again:
         warn_once(
             "asked for once more and answered once: "

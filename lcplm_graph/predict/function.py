@@ -42,7 +42,7 @@ class FunctionOptions(PageOption):
     ----------
     proteins
         FASTA files, - for standard input, names (gene names, UniProt accessions, STRING ids of
-        --data, or ids of --sequences), or sequences.
+        --data, where that is human of any human protein; or ids of --sequences), or sequences.
     out
         FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability, known.
     aspect

@@ -94,9 +94,9 @@ class PartnersOptions(EdgesOptions):
     Parameters
     ----------
     proteins
-        FASTA files, - for standard input, names of proteins of the graph (gene names, UniProt
-        accessions, STRING ids), or sequences; proteins of the graph are recognised by their
-        sequences.
+        FASTA files, - for standard input, names (gene names, UniProt accessions, STRING ids) of
+        proteins of the graph, or of any human protein where the graph is a human one of STRING, or
+        sequences; proteins of the graph are recognised by their sequences.
     itself
         Rank a protein among its own partners, too; the column known then says self.
     novel
@@ -131,7 +131,10 @@ def partners(options: PartnersOptions) -> None:
     check_suffix(options.out)
     dataset = load_graph(options.graph)
     store = asked_proteins(
-        options.proteins, lambda: KnownProteins(dataset.sequences, dataset.names, options.graph)
+        options.proteins,
+        lambda: KnownProteins(
+            dataset.sequences, dataset.names, options.graph, organism=dataset.organism
+        ),
     )
     given = _trained(options, dataset)
     features = link_features(given.encoder, store, progress=True)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lcplm_graph.errors import InputError, UnknownNameError
-from lcplm_graph.proteins.ids import accession_of
+from lcplm_graph.proteins.ids import Accession, accession_of
 
 Alias = Callable[[Sequence[str]], Mapping[str, Sequence[int]]]
 
@@ -59,23 +59,33 @@ class NameIndex:
                 f"a protein is named by a text, not by {type(name).__name__} {name!r:.60}"
             )
         word = name.strip()
+        asked = accession_of(word)
+        if rows := self._in_lists(word, asked):
+            return rows
+        spelt = [word, *([asked.core] if not asked.taxon else [])]
+        if self._more is None:
+            return []
+        known = self._more(list(dict.fromkeys([*spelt, word.upper()])))
+        return next((sorted(set(known[w])) for w in (*spelt, word.upper()) if w in known), [])
+
+    def is_alias(self, name: str) -> bool:
+        """Whether only `more` knows a name."""
+        word = name.strip()
+        return not self._in_lists(word, accession_of(word)) and bool(self.find(name))
+
+    def _in_lists(self, word: str, asked: Accession) -> list[int]:
         for kind in self._kinds:
             if rows := kind.find(word):
                 return rows
-        asked = accession_of(word)
         if rows := self._by_accession.find(asked.core):
             fits = [i for i in rows if not asked._replace(version="").contradicts(
                 self._accessions[i])]  # fmt: skip
             if fits:
                 return fits
-        spelt = [word, *([asked.core] if not asked.taxon else [])]
-        for kind in self._kinds[1:] if len(spelt) > 1 else []:
+        for kind in self._kinds[1:] if asked.core != word and not asked.taxon else []:
             if rows := kind.find(asked.core):
                 return rows
-        if self._more is None:
-            return []
-        known = self._more(list(dict.fromkeys([*spelt, word.upper()])))
-        return next((sorted(set(known[w])) for w in (*spelt, word.upper()) if w in known), [])
+        return []
 
     def row(self, name: str, what: str = "here") -> int:
         """Return the row of the one protein that a name means.
@@ -110,15 +120,23 @@ class NameIndex:
         word = name.strip()[:40].upper()
         known = {text.upper(): text for text in (*self.ids, *self.names)}
         close = difflib.get_close_matches(word, known, n=10)
-        # A family shares its first letter, and fingers slip later, or swap two letters.
-        close.sort(
-            key=lambda text: (
-                text[:1] != word[:1],
-                len(text) != len(word),
-                sorted(text) != sorted(word),
-            )
-        )
+        # A family shares its first letter; fingers slip later.
+        close.sort(key=lambda text: (text[:1] != word[:1], _edits(text, word)))
         return f", did you mean {known[close[0]]}?" if close else ""
+
+
+def _edits(one: str, other: str) -> int:
+    """Return how many letters were left out, put in, mistaken, or swapped with the next one."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        last, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            least = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and one[i - 2 : i] == other[j - 2 : j][::-1]:
+                least = min(least, last[j - 2] + 1)
+            row.append(least)
+    return row[-1]
 
 
 class _Kind:

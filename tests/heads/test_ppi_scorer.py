@@ -154,7 +154,10 @@ def test_a_short_id_that_is_missing_from_the_sequences_is_no_peptide(scorer):
 def test_a_human_protein_takes_no_place_of_another_in_silence(scorer, tmp_path):
     (tmp_path / "yeast.fasta").write_text(f">CDC19\n{GLOBIN}\n")
     (tmp_path / "pairs.tsv").write_text("CDC19\tCDC42\nCDC42\ttp53\n")
-    said = r"as proteins of string_human_core.*: 'CDC42', 'tp53' \(2 of 3 names\); give their"
+    said = (
+        r"as proteins of string_human_core and human_proteome.*: 'CDC42', 'tp53' \(2 of 3 names\); "
+        "give their"
+    )
     forget_warnings()
     given = ["--sequences", str(tmp_path / "yeast.fasta"), "--pairs", str(tmp_path / "pairs.tsv")]
     with pytest.warns(UserWarning, match=said):
@@ -371,3 +374,20 @@ def test_what_is_strange_about_a_sequence_is_said(scorer, text, said):
     forget_warnings()
     with pytest.warns(LcPlmWarning, match=f"the sequence {text[:20]}.*{said}"):
         scorer.score([(text, "TP53")])
+
+
+def test_features_of_many_proteins_are_kept_and_change_nothing(scorer, monkeypatch, tmp_path):
+    monkeypatch.setenv("LCPLM_DATA", str(tmp_path))
+    monkeypatch.setattr(ppi_scorer, "_WORTH_KEEPING", 3)
+    pairs = [(GLOBIN, GLOBIN[:50]), (GLOBIN[20:], GLOBIN[:70]), (GLOBIN, GLOBIN[20:])]
+    scorer._rows.clear()
+    one_by_one = [float(scorer.score([pair])[0]) for pair in pairs]
+    assert not list(tmp_path.rglob("*.safetensors"))
+    for embed in (scorer.encoder.embed, None):
+        # The second time nothing is computed.
+        if embed is None:
+            monkeypatch.setattr(scorer.encoder, "embed", lambda *a, **k: pytest.fail("embedded"))
+        scorer._rows.clear()
+        assert scorer.score(pairs).tolist() == one_by_one
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    scorer._rows.clear()

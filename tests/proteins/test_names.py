@@ -67,3 +67,18 @@ def test_what_is_no_text_names_no_protein(name):
     for ask in (index.row, index.find):
         with pytest.raises(InputError, match=f"named by a text, not by {type(name).__name__}"):
             ask(name)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("LRRK22", "LRRK2"),
+        ("TP35", "TP53"),
+        ("BRC2", "BRCA2"),
+        ("TRP", "TPR"),
+        ("MDN2", "MDM2"),
+    ],
+)
+def test_the_nearest_name_is_the_one_of_fewest_slips(typed, meant):
+    index = NameIndex(["LRRTM2", "LRRK2", "TP53", "TPR", "TP73", "BRCA1", "BCAR3", "BRCA2", "MDM2"])
+    assert index.near(typed) == f", did you mean {meant}?"
