@@ -1,4 +1,7 @@
-"""Data at the command line: ``lcplm data list | show | download | verify | kept | clear``."""
+"""Data at the command line: what there is, the sequences of human proteins, what is kept.
+
+``lcplm data list | show | sequences | download | verify | kept | clear``.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,22 @@ class ShowOptions:
     """
 
     name: str = positional(metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequencesOptions:
+    """Options of ``lcplm data sequences``.
+
+    Parameters
+    ----------
+    proteins
+        Human proteins: gene names and their aliases, UniProt accessions, STRING ids.
+    out
+        FILE.fasta; printed by default.
+    """
+
+    proteins: list[str] = positional(metavar="PROTEIN", nargs="+")
+    out: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +156,20 @@ def _show(options: ShowOptions) -> int:
     return 0
 
 
+def _sequences(options: SequencesOptions) -> int:
+    from lcplm_graph.heads.names import KnownProteins
+    from lcplm_graph.proteins.fasta import fasta_text, write_fasta
+
+    known = KnownProteins.embedded("string_human_core")
+    found = known.sequences(options.proteins, short=False)
+    if options.out is None:
+        print(fasta_text(found.keys(), found.values()), end="")
+    else:
+        write_fasta(options.out, found.keys(), found.values())
+        print(f"{len(found):,} proteins; written: {options.out}")
+    return 0
+
+
 def _download(options: DownloadOptions) -> int:
     card = load_card(options.name)
     if not card.files and options.role is None:
@@ -218,6 +251,7 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 _COMMANDS = {
     "list": Command(ListOptions, _list, "all datasets, in a table"),
     "show": Command(ShowOptions, _show, "the card of a dataset: licence, citation, files"),
+    "sequences": Command(SequencesOptions, _sequences, "human proteins by name, as FASTA"),
     "download": Command(
         DownloadOptions,
         _download,

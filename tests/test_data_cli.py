@@ -8,8 +8,11 @@ import sys
 import pytest
 
 from lcplm_graph.data import main
+from lcplm_graph.errors import LcPlmWarning
 from lcplm_graph.files import catalog
 from lcplm_graph.files.catalog import list_cards
+from lcplm_graph.io import forget_warnings
+from lcplm_graph.proteins.store import SequenceStore
 
 
 def test_list_names_every_dataset(capsys):
@@ -102,3 +105,20 @@ def test_as_a_module_without_heavy_imports():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
     command = [sys.executable, "-m", "lcplm_graph.data", "verify", "nothing"]
     assert subprocess.run(command, capture_output=True).returncode == 1
+
+
+def test_human_proteins_come_by_name_as_fasta(capsys, tmp_path):
+    out = tmp_path / "mine.fasta"
+    assert main(["sequences", "BRCA2", "9606.ENSP00000269305", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"2 proteins; written: {out}\n"
+    store = SequenceStore.from_fasta(out)
+    assert dict(zip(store.ids, store.lengths.tolist(), strict=True)) == {
+        "BRCA2": 3418,
+        "9606.ENSP00000269305": 393,
+    }
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="HER2 is ERBB2"):
+        assert main(["sequences", "HER2"]) == 0
+    assert capsys.readouterr().out.startswith(">HER2\nMELAALCRWGLLLALLPPGAASTQVCTGTD")
+    assert main(["sequences", "BRCA2", "nobody"]) == 1
+    assert "'nobody' is not a name known here" in capsys.readouterr().err

@@ -133,13 +133,29 @@ def write_fasta(
     InputError
         If they are not lists of strings of one length.
     """
+    text = fasta_text(ids, sequences, width)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def fasta_text(ids: Iterable[str], sequences: Iterable[str], width: int = 80) -> str:
+    """Return proteins as FASTA; see `write_fasta`.
+
+    Examples
+    --------
+    >>> print(fasta_text(["one"], ["MKTAYIAK"], width=5), end="")
+    >one
+    MKTAY
+    IAK
+    """
     names, texts = string_list(ids, "ids"), string_list(sequences)
     if len(names) != len(texts):
         raise InputError(f"{len(names)} ids but {len(texts)} sequences")
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for name, sequence in zip(names, texts, strict=True):
-            lines = (sequence[i : i + width] for i in range(0, len(sequence), width))
-            file.write(f">{name}\n" + "\n".join(lines) + "\n")
+    records = []
+    for name, sequence in zip(names, texts, strict=True):
+        lines = (sequence[i : i + width] for i in range(0, len(sequence), width))
+        records.append(f">{name}\n" + "\n".join(lines) + "\n")
+    return "".join(records)
 
 
 def line_of_record(path: str | os.PathLike[str], record: str, occurrence: int = 1) -> int | None:
