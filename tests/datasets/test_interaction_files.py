@@ -7,8 +7,8 @@ import pytest
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
+from lcplm_graph.heads.questions import read_pairs
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.score import read_pairs
 
 FASTA = (
     ">sp|P45985|MP2K4_HUMAN\nMKT\n>sp|Q14315|FLNC_HUMAN\nMVA\n>tr|A0A1|X_HUMAN\nMGA\n"
