@@ -56,3 +56,16 @@ def check_annotations(options: Any) -> None:
         raise ConfigError("--annotations needs --ontology, an OBO file")
     elif given := options_given(options, ("data",)):
         raise ConfigError(f"{given[0]} and --annotations both say what to learn; give one of them")
+
+
+def check_chosen(top: int | None, threshold: float) -> None:
+    """Refuse a number of rows and a least probability that leave nothing by themselves.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if top is not None and top < 1:
+        raise ConfigError(f"--top must be at least 1, not {top}")
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"--threshold {threshold}: a probability is from 0 to 1")

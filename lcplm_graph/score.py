@@ -1,33 +1,36 @@
 """Do two proteins interact?  A calibrated probability, from a model that ships with the package.
 
 A and B are names of human proteins (gene names and their aliases, UniProt accessions, STRING ids),
-FASTA files, or sequences; human_proteome stands for all human proteins.  Probabilities hold where
-one pair that does not interact comes with each that does; nearest_training_identity is that of the
-most similar training pair, 0 if none has 30 %.
---details names that pair, and tells which pairs have a protein unlike anything seen in training,
-from 0 to 1 how much training pairs between relatives of the two proteins, also remote ones, speak
-for an interaction, and which pairs the network that ships has.
+FASTA files, lists of names (one a line), or sequences; human_proteome stands for all human
+proteins.  Probabilities hold where one pair that does not interact comes with each that does;
+nearest_training_identity is that of the most similar training pair, 0 if none has 30 %.  --details
+names that pair, and tells which pairs have a protein unlike anything seen in training, from 0 to 1
+how much training pairs between relatives of the two proteins, also remote ones, speak for an
+interaction, and which pairs the network that ships has.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
-import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption, run_command
-from lcplm_graph.errors import ConfigError, DataError
+from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.option_parser import input_file, positional, several
+from lcplm_graph.options import check_chosen
 
 if TYPE_CHECKING:
-    from lcplm_graph.files.catalog import Card
+    from lcplm_graph.heads.ppi_scorer import PPIScorer
+    from lcplm_graph.heads.questions import Question
     from lcplm_graph.heads.scored_pairs import ScoredPairs
+    from lcplm_graph.proteins.store import SequenceStore
 
 COLUMNS = ("protein1", "protein2", "probability", "uncertainty", "nearest_training_identity")
 DETAILS = (
@@ -49,18 +52,26 @@ class ScoreOptions(PageOption):
     Parameters
     ----------
     proteins
-        Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
-        of the same file twice each pair once, none of a protein with itself.  human_proteome, which
-        ships, stands for a file of all human proteins.
+        Two proteins: names, sequences, or files, FASTA or lists of names: each protein of one with
+        each of the other; of the same file twice each pair once, none of a protein with itself.
+        human_proteome, which ships, stands for a file of all human proteins.
     pairs
         Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
         that a header calls protein1 and protein2, query and partner, or alike; - for standard
         input.
     sequences
-        FASTA files with the proteins that the table names; a name that they lack is that of a human
-        protein, which a warning says.
+        FASTA files with the proteins that the table or a list names, by their ids or by the gene
+        names in UniProt's headers; a name that they lack is that of a human protein, which a
+        warning says.
     out
         FILE.tsv, FILE.graphml or FILE.cx2; printed by default.
+    top
+        At most so many pairs, the most likely first; default: all, in the order of the question.
+    threshold
+        Smaller probabilities are left out.
+    skip_unknown
+        Leave out names that stand for no protein, with a warning that lists them; else they are an
+        error.
     details
         Add the nearest training pair, whether a protein is unlike anything seen in training, the
         evidence of training pairs between relatives, and whether the network that ships has it.
@@ -76,18 +87,17 @@ class ScoreOptions(PageOption):
     pairs: str | None = input_file(default=None)
     sequences: list[str] = several(default=[], metavar="FASTA", stdin=True)
     out: str | None = None
+    top: int | None = None
+    threshold: float = 0.0
+    skip_unknown: bool = False
     details: bool = False
     precision: Precision = "float32"
     scorer: str | None = None
     device: str | None = None
 
-
-class _Question(NamedTuple):
-    """Proteins that are asked about, pairs of them, and how many these are."""
-
-    proteins: list[str]
-    pairs: Iterable[tuple[str, str]]
-    total: int
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_chosen(self.top, self.threshold)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,58 +106,102 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _score(options: ScoreOptions) -> None:
-    from lcplm_graph.files.networks import Network, check_suffix, write_network, write_table
+    from lcplm_graph.files.networks import check_suffix, write_table
+    from lcplm_graph.heads.questions import of_known
 
     if options.out is not None:
         check_suffix(options.out)
-    sequences = _read_sequences(options.sequences)
+    sequences = _given(options)
     question = _question(options, sequences)
-    columns = (*COLUMNS, *DETAILS) if options.details else COLUMNS
-    answers = _answers(options, question, sequences)
-    out, count = options.out, f"{question.total:,} pairs"
-    if out is not None and options.report is None and out.lower().endswith(".tsv"):
-        # Row by row: all pairs of a proteome do not fit into memory.
-        rows = (row for answer in answers for row in answer.rows(details=options.details))
-        print(f"{count}; written: {write_table(out, columns, rows)}")
+    scorer = _scorer(options)
+    question = of_known(question, scorer.known, sequences, options.skip_unknown)
+    answers = _answers(scorer, question, sequences)
+    out = options.out
+    if out is None or options.report is not None or not out.lower().endswith(".tsv"):
+        _write(options, question, answers)
         return
-    kept = list(answers)
-    network = Network(
-        columns, [row for one in kept for row in one.rows(details=options.details)], COLUMNS[:2]
-    )
-    if out is not None:
-        print(f"{count}; written: {write_network(out, network)}")
+    chosen, columns = _Chosen(options), _columns(options)
+    # Row by row: all pairs of a proteome do not fit into memory.
+    written = write_table(out, columns, chosen.rows(answers))
+    print(f"{chosen.count_of(question.total)}; written: {written}")
+
+
+def _columns(options: ScoreOptions) -> tuple[str, ...]:
+    return (*COLUMNS, *DETAILS) if options.details else COLUMNS
+
+
+def _write(options: ScoreOptions, question: Question, answers: Iterator[ScoredPairs]) -> None:
+    """Write a network or a page, or print, all rows in memory."""
+    from lcplm_graph.files.networks import Network, write_network
+
+    chosen, kept = _Chosen(options), list(answers)
+    network = Network(_columns(options), list(chosen.rows(iter(kept))), COLUMNS[:2])
+    count = chosen.count_of(question.total)
+    if options.out is not None:
+        print(f"{count}; written: {write_network(options.out, network)}")
     else:
-        print("\t".join(columns))
+        print("\t".join(network.columns))
         for row in network.rows:
             print("\t".join(f"{x:.4f}" if isinstance(x, float) else _short(x) for x in row))
         if question.total <= _NAMED and not options.details:
             for answer in kept:
                 _name_nearest(answer)
                 _name_known(answer)
+        elif len(network.rows) < question.total:
+            print(count, file=sys.stderr)
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
 
         unlike = sum(int(answer.unlike_training.sum()) for answer in kept)
-        facts: dict[str, Any] = {"pairs": question.total, "unlike training": unlike}
+        facts: dict[str, Any] = {"pairs": count, "unlike training": unlike}
         facts |= {"scorer": options.scorer or "the one that ships"}
         print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
 
 
-def _answers(
-    options: ScoreOptions, question: _Question, sequences: dict[str, str]
-) -> Iterator[ScoredPairs]:
-    """Yield answers, some pairs at a time, with a bar where there are many."""
-    from tqdm import tqdm
+class _Chosen:
+    """The rows that --threshold and --top leave, and how many these are."""
 
+    def __init__(self, options: ScoreOptions) -> None:
+        self.options, self.count = options, 0
+
+    def rows(self, answers: Iterator[ScoredPairs]) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of a table, with --top after the last answer."""
+        details, top = self.options.details, self.options.top
+        place = COLUMNS.index("probability")
+        rows = (
+            row
+            for answer in answers
+            for row in answer.rows(details=details)
+            if row[place] >= self.options.threshold
+        )
+        # Of equal ones the first that was asked for comes first, as in a sorted list.
+        best = rows if top is None else heapq.nlargest(top, rows, key=itemgetter(place))
+        for row in best:
+            self.count += 1
+            yield row
+
+    def count_of(self, total: int) -> str:
+        """Return how many pairs are written, and of how many."""
+        pairs = f"{total:,} pairs"
+        return pairs if self.count == total else f"{self.count:,} of {pairs}"
+
+
+def _scorer(options: ScoreOptions) -> PPIScorer:
     from lcplm_graph.heads.ppi_scorer import PPIScorer
     from lcplm_graph.process import chosen_device
 
     device = chosen_device(options.device)
-    scorer = PPIScorer.from_pretrained(options.scorer, options.precision, device)
+    return PPIScorer.from_pretrained(options.scorer, options.precision, device)
+
+
+def _answers(
+    scorer: PPIScorer, question: Question, sequences: SequenceStore
+) -> Iterator[ScoredPairs]:
+    """Yield answers, some pairs at a time, with a bar where there are many."""
+    from tqdm import tqdm
+
     many = len(question.proteins) > _NAMED
-    # A word of a table that nobody knows is more likely a name than a sequence.
-    short = options.pairs is None
-    asked = scorer.asked(question.proteins, sequences, short=short, progress=many)
+    asked = scorer.asked(question.proteins, sequences, short=question.typed, progress=many)
     pairs = iter(question.pairs)
     bar = tqdm(total=question.total, unit="pair", unit_scale=True, disable=not many)
     with bar:
@@ -182,113 +236,36 @@ def _name_known(answer: ScoredPairs) -> None:
             )
 
 
-def _question(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
+def _question(options: ScoreOptions, sequences: SequenceStore) -> Question:
     question = _asked_pairs(options, sequences)
-    if options.out is None and question.total > _PRINTED:
-        raise ConfigError(f"{question.total:,} pairs are too many to print; give --out FILE.tsv")
+    shown = question.total if options.top is None else min(options.top, question.total)
+    if options.out is None and shown > _PRINTED:
+        raise ConfigError(f"{shown:,} pairs are too many to print; give --out FILE.tsv, or --top N")
     return question
 
 
-def _asked_pairs(options: ScoreOptions, sequences: dict[str, str]) -> _Question:
+def _given(options: ScoreOptions) -> SequenceStore:
+    """Return the proteins of all FASTA files: those asked about, and those that are named."""
+    from lcplm_graph.heads.questions import file_of, is_fasta
+    from lcplm_graph.proteins.store import read_fasta_files
+
+    asked = filter(is_fasta, map(file_of, options.proteins))
+    return read_fasta_files(list(dict.fromkeys([*options.sequences, *asked])))
+
+
+def _asked_pairs(options: ScoreOptions, sequences: SequenceStore) -> Question:
+    from lcplm_graph.heads.questions import all_pairs, file_of, pairs_of_table
+
     if options.pairs is not None:
         if options.proteins:
             raise ConfigError("give two proteins or --pairs, not both")
-        found = read_pairs(Path(options.pairs), sequences)
-        return _Question(list(itertools.chain.from_iterable(found)), found, len(found))
+        return pairs_of_table(Path(options.pairs), set(sequences.ids))
     if len(options.proteins) != 2:
         raise ConfigError(
-            f"give two proteins (names, FASTA files or sequences) or --pairs FILE; got "
+            f"give two proteins (names, files or sequences) or --pairs FILE; got "
             f"{len(options.proteins)}"
         )
-    files = [os.path.isfile(text) for text in options.proteins]
-    first, second = (_proteins(text, sequences) for text in options.proteins)
-    for text, is_file, other in zip(options.proteins, files, (second, first), strict=True):
-        if not is_file and text in other and any(files):
-            raise ConfigError(
-                f"{text!r} is a record of the FASTA file, too; call that otherwise, or give its "
-                "sequence"
-            )
-    if all(files) and first == second:
-        # All against all: a pair has one answer in either order, and few ask of a protein itself.
-        if len(first) == 1:
-            raise ConfigError(f"{options.proteins[0]} holds one protein; a pair needs two")
-        pairs = itertools.combinations(first, 2)
-        return _Question(first, pairs, len(first) * (len(first) - 1) // 2)
-    count = len(first) * len(second)
-    return _Question([*first, *second], itertools.product(first, second), count)
-
-
-def _proteins(text: str, sequences: dict[str, str]) -> list[str]:
-    """Return what an argument names; records of files and datasets are added to `sequences`."""
-    store = _read_sequences([text]) if os.path.isfile(text) else _read_dataset(text)
-    if not store:
-        return [text]
-    for name, sequence in store.items():
-        if sequences.setdefault(name, sequence) != sequence:
-            raise DataError("another file has another sequence for this id", path=text, record=name)
-    return list(store)
-
-
-def _read_dataset(name: str) -> dict[str, str]:
-    """Return the proteins of an embedded dataset of sequences; none if this is not its name."""
-    from lcplm_graph.files.download import fetch_card_file
-    from lcplm_graph.proteins.store import SequenceStore
-
-    card = _sequence_cards().get(name)
-    if card is None:
-        return {}
-    store = SequenceStore.from_fasta(fetch_card_file(card, "sequences"))
-    return dict(zip(store.ids, store, strict=True))
-
-
-@cache
-def _sequence_cards() -> dict[str, Card]:
-    from lcplm_graph.files.catalog import list_cards
-
-    return {card.name: card for card in list_cards() if card.kind == "sequences" and card.embedded}
-
-
-def _read_sequences(paths: Sequence[str]) -> dict[str, str]:
-    if not paths:
-        return {}
-    from lcplm_graph.proteins.store import read_fasta_files
-
-    store = read_fasta_files(paths)
-    return dict(zip(store.ids, store, strict=True))
-
-
-def read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:
-    """Read two proteins a line; what looks like a header is none if it names a protein of `given`.
-
-    Raises
-    ------
-    DataError
-        With file and line, if one has fewer than two proteins; if there is no pair.
-    """
-    from lcplm_graph.datasets.interaction_files import refuse_interactions
-    from lcplm_graph.datasets.pair_table import COMMENT, id_columns
-    from lcplm_graph.files.separators import SEPARATORS
-    from lcplm_graph.files.tables import find_separator, rows
-
-    refuse_interactions(path)
-    found, columns = [], (0, 1)
-    separator = find_separator(path, COMMENT)
-    for number, (line, cells) in enumerate(rows(path, COMMENT, separator)):
-        header = id_columns(cells) if number == 0 else None
-        if header is not None and cells[header[0]] not in given:
-            columns = header
-            continue
-        names = [cells[place] for place in columns if place < len(cells)]
-        if len(names) < 2 or not all(names):
-            raise DataError(
-                f"a line is two proteins with {SEPARATORS[separator]} between; this one is not",
-                path=path,
-                line=line,
-            )
-        found.append((names[0], names[1]))
-    if not found:
-        raise DataError("the table has no pair", path=path)
-    return found
+    return all_pairs(*map(file_of, options.proteins))
 
 
 def _short(text: str) -> str:

@@ -19,6 +19,7 @@ from lcplm_graph.option_parser import input_file, positional
 
 if TYPE_CHECKING:
     from lcplm_graph.proteins.store import SequenceStore
+    from lcplm_graph.tasks.variants import Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,11 @@ class VariantsOptions:
     all_singles
         Score all 19 substitutions at every position.
     variants
-        Score these: one a line (A123V, A1P:D2N, A23del, A23_K24insGH), or a table with a column
-        variant or mutant, and a column protein if there are several proteins.
+        Score these: one a line (A123V, p.Ala123Val, A1P:D2N, A23del, A23_K24insGH), or a table with
+        a column variant or mutant, and a column protein (or gene) if there are several proteins.
+    skip_unknown
+        Leave out variants that cannot be scored (stops, frameshifts, another residue in the
+        sequence), with a warning that counts them; else the first is an error.
     out
         FILE.tsv, with the columns protein, variant, score.
     encoder
@@ -54,6 +58,7 @@ class VariantsOptions:
     out: str
     all_singles: bool = False
     variants: str | None = input_file(default=None)
+    skip_unknown: bool = False
     encoder: str = DEFAULT_ENCODER
     method: Literal["masked", "wild-type", "pseudo-perplexity"] = "masked"
     figures: str | None = None
@@ -72,11 +77,10 @@ def score(options: VariantsOptions) -> None:
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.tasks.variant_job import VariantJob
-    from lcplm_graph.tasks.variant_table import variants_of
 
     checked_suffix(options.out, (".tsv",))
     proteins = SequenceStore.from_fasta(options.fasta)
-    chosen = None if options.variants is None else variants_of(options.variants, proteins)
+    chosen = _chosen(options, proteins)
     lm = load_masked_lm(options.encoder, chosen_device(options.device))
     job = VariantJob(
         lm=lm,
@@ -92,6 +96,16 @@ def score(options: VariantsOptions) -> None:
     print(f"written: {options.out}")
     if drawn:
         print(f"drawn: {drawn[0]}" + (f" and {len(drawn) - 1} more" if drawn[1:] else ""))
+
+
+def _chosen(options: VariantsOptions, proteins: SequenceStore) -> dict[int, list[Variant]] | None:
+    from lcplm_graph.tasks.variant_table import variants_of
+
+    if options.variants is None:
+        if options.skip_unknown:
+            raise ConfigError("--skip-unknown goes with --variants; leave it out")
+        return None
+    return variants_of(options.variants, proteins, options.skip_unknown)
 
 
 def _pictures(

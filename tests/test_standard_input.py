@@ -47,9 +47,9 @@ def test_pairs_are_scored_from_standard_input(tmp_path, send, capsys):
 
 def test_partners_of_what_is_sent(tmp_path, send, monkeypatch):
     asked = []
-    monkeypatch.setattr("lcplm_graph.datasets.load.load_graph", lambda name: None)
+    monkeypatch.setattr("lcplm_graph.datasets.load.load_graph", lambda name, min_score: None)
 
-    def stop(texts, known):
+    def stop(texts, known, skip_unknown):
         asked.extend(asked_proteins(texts, known).ids)
         raise KeyboardInterrupt
 

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
 _SOURCES = "sources.json"
 # Raised when `build` of a class changes what it makes of the same files.
-_FORMAT = 5
+_FORMAT = 6
 _NOT_KEPT = "-not-kept"
 
 PathLike = str | os.PathLike[str]

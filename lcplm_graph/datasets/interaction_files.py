@@ -22,14 +22,19 @@ import pyarrow.compute as pc
 from lcplm_graph.datasets.row_counts import GENETIC, NEGATIVE, NO_NAME, RNA, ROWS
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.tables import read_table, rows
+from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.store import SequenceStore
 
 _COMMENT = ("#",)
 _NOTHING = "-"
+_SCORES = "confidence"
 _SEARCHED = 200
 # Versions 2.5, 2.6, 2.7 and 2.8 of MITAB.
 _MITAB_WIDTHS = (15, 36, 42, 46)
 _MITAB_EXCLUDED = ((11, "genetic", GENETIC), (35, "^true$", NEGATIVE))
+# A column of ``name:score``, and the one name whose scores mean the same in each row.
+_CONFIDENCE = 14
+_MISCORE = r"(?:^|\|)intact-miscore:(?P<score>[0-9]*\.?[0-9]+)(?:\||$)"
 # The protein a chain is cut from is the one that has a sequence.
 _CHAIN = re.compile(r"-PRO_[0-9]+$")
 # In the order of trust; other names are those of genes, or of no protein.
@@ -61,6 +66,9 @@ class _Format(NamedTuple):
         How many columns there are.
     header : int
         Line of a header that may look like a row, 0 if there is none.
+    confidence : int or None
+        Column of scores that are comparable from row to row; of BioGRID's, each publication has
+        its own.
     """
 
     title: str
@@ -69,6 +77,7 @@ class _Format(NamedTuple):
     excluded: tuple[tuple[int, str, str], ...]
     width: int
     header: int = 0
+    confidence: int | None = None
 
 
 def refuse_interactions(path: Path) -> None:
@@ -104,7 +113,10 @@ def interaction_format(path: Path) -> _Format | None:
     row = next((cells for _, cells in first if not cells[0].startswith("#")), [])
     if _is_mitab(row):
         excluded = tuple(one for one in _MITAB_EXCLUDED if one[0] < len(row))
-        return _Format("a PSI-MITAB file", ((0, 2), (1, 3)), _mitab_names, excluded, len(row))
+        sides = ((0, 2), (1, 3))
+        return _Format(
+            "a PSI-MITAB file", sides, _mitab_names, excluded, len(row), confidence=_CONFIDENCE
+        )
     return None
 
 
@@ -150,7 +162,7 @@ def _mitab_names(cells: list[str]) -> list[str]:
 
 def read_interactions(
     path: Path, found: _Format, store: SequenceStore
-) -> tuple[pd.DataFrame, dict[str, int]]:
+) -> tuple[pd.DataFrame, bool, dict[str, int]]:
     """Read pairs of proteins, each under the first of its names that has a sequence.
 
     Parameters
@@ -163,7 +175,9 @@ def read_interactions(
     Returns
     -------
     table : pandas.DataFrame
-        Columns `a`, `b` (str; a name without a sequence where none has one) and `value` (1).
+        Columns `a`, `b` (str; a name without a sequence where none has one) and `value`: the
+        scores, if each row has one, else 1.
+    has_scores : bool
     counts : dict of str to int
         Rows, and those that are left out.
 
@@ -178,6 +192,7 @@ def read_interactions(
         for i, place in enumerate(side)
     }
     kinds = {what: place for place, _, what in found.excluded}
+    kinds |= {} if found.confidence is None else {_SCORES: found.confidence}
     table = read_table(path, places | kinds, [found.width], _COMMENT, skip=found.header)
     counts = {ROWS: len(table)}
     for _, pattern, what in found.excluded:
@@ -192,7 +207,26 @@ def read_interactions(
     frame = pd.DataFrame(dict(zip("ab", np.split(names, 2), strict=True)))
     nameless = (frame == "").any(axis=1)
     counts[NO_NAME] = int(nameless.sum())
-    return frame[~nameless].assign(value=np.float32(1)).reset_index(drop=True), counts
+    has_scores, values = _scores(table[_SCORES] if _SCORES in kinds else None, ~nameless, path)
+    return frame[~nameless].assign(value=values).reset_index(drop=True), has_scores, counts
+
+
+def _scores(
+    texts: pa.ChunkedArray | None, kept: pd.Series, path: Path
+) -> tuple[bool, npt.NDArray[np.float32]]:
+    """Return the scores of the rows that are kept if each has one, else ones, and which it is."""
+    ones = np.ones(int(kept.sum()), np.float32)
+    if texts is None:
+        return False, ones
+    found = pc.struct_field(pc.extract_regex(texts, _MISCORE), "score")
+    values = pc.cast(found, pa.float32()).to_numpy()[kept.to_numpy()]
+    has = (values > 0) & (values <= 1)
+    if has.any() and not has.all():
+        warn_once(
+            f"{path}: {int((~has).sum()):,} of {len(has):,} rows have no intact-miscore, so each "
+            "pair has weight 1"
+        )
+    return (True, values) if len(has) and has.all() else (False, ones)
 
 
 def _joined(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:

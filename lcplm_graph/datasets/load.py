@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lcplm_graph.datasets.base import PPIDataset
+from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.string import StringPPI
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.files.catalog import list_cards
@@ -31,7 +32,7 @@ GRAPHS: Registry[Callable[[str], PPIDataset]] = Registry(
 """Graphs by the first word of their name; each is called with the whole name."""
 
 
-def load_graph(name: str) -> PPIDataset:
+def load_graph(name: str, min_score: float | None = None) -> PPIDataset:
     """Load a graph with its sequences by what ``--graph`` takes.
 
     Parameters
@@ -39,9 +40,14 @@ def load_graph(name: str) -> PPIDataset:
     name : str
         A STRING network, ``pairs:FILE``, or ``NAME`` or ``NAME:...`` of an installed package
         that has the entry point `NAME` in the group ``lcplm_graph.datasets``.
+    min_score : float, optional
+        Keep edges of at least this score in thousandths, a whole number; of STRING and of
+        ``pairs:FILE``.
 
     Raises
     ------
+    ConfigError
+        If `min_score` is none, or the graph has no scores, or is of another package.
     UnknownNameError
         If the name is not known.
     PluginError
@@ -53,7 +59,23 @@ def load_graph(name: str) -> PPIDataset:
     7728
     """
     key = name.partition(":")[0]
+    if min_score is not None:
+        return _strong_links(key, name, float(min_score))
     return GRAPHS.make(key, name, base=PPIDataset) if key in GRAPHS else StringPPI(name)
+
+
+def _strong_links(key: str, name: str, min_score: float) -> PPIDataset:
+    if not min_score.is_integer():
+        advice = f"give {min_score * 1000:g}" if 0 < min_score < 1 else "give a whole number"
+        raise ConfigError(
+            f"--min-score {min_score:g}: scores are in thousandths here, as STRING has them; "
+            f"{advice}"
+        )
+    if key == "pairs":
+        return PairPPI(name, min_score=int(min_score))
+    if key in GRAPHS and key not in _ours():
+        raise ConfigError(f"--min-score is of STRING and pairs:FILE; {name} takes none")
+    return StringPPI(name, min_score=int(min_score))
 
 
 def is_saved_split(split: str) -> bool:

@@ -62,6 +62,7 @@ class PairPPI(PPIDataset):
     Files of BioGRID (``.tab3.txt``) and in PSI-MITAB (IntAct) are known, too: proteins are found by
     the first of their accessions that has a sequence; genetic interactions, those with RNA, those
     that were looked for and not found, and molecules that are no proteins are left out and counted.
+    IntAct's ``intact-miscore`` is the score of a pair, the highest of its rows, if each has one.
 
     STRING's own link files (``9606.protein.links.v12.0.txt.gz``, ``physical``, ``detailed``,
     ``full``) are known by their header and read as `StringPPI` does; their proteins are those of
@@ -172,11 +173,13 @@ class PairPPI(PPIDataset):
         if found := interaction_format(path):
             if self.third or self.score or self.scale != 1:
                 raise ConfigError(f"third, score and scale mean nothing for {path}: {found.title}")
-            (table, counts), kind = read_interactions(path, found, store), "none"
+            table, has_scores, counts = read_interactions(path, found, store)
+            kind = "score" if has_scores else "none"
         else:
             table, kind = read_pairs(path, self.third, self.scale, self.score)
         if self.min_score and kind != "score":
-            raise ConfigError(f"min_score is of scores, of which {path} has none")
+            why = f": {found.title} whose scores cannot be compared" if found else ""
+            raise ConfigError(f"min_score is of scores, of which {path} has none{why}")
         cleaned = _clean(table, kind, store, str(path), self.min_score)
         cleaned[2].update(counts)
         if not len(cleaned[0]):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lcplm_graph.evaluation.link import LinkOptions
     from lcplm_graph.evaluation.link_task import LinkTask
 
-_OF_A_SPLIT = ("split", "negatives", "ratio")
+_OF_A_SPLIT = ("split", "negatives", "ratio", "min_score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,8 @@ class LinkCommand(EvaluateOptions):
         Folder to write into.
     graph
         A STRING network, pairs:FILE, or with --test-pairs the published training table.
+    min_score
+        Edges of a smaller score are left out, in thousandths, as STRING has them: 700 for .7.
     valid_pairs
         Published validation table of id, id, 0 or 1; tabs, commas or blanks between.
     test_pairs
@@ -70,6 +72,7 @@ class LinkCommand(EvaluateOptions):
 
     out: str = "outputs/evaluate-link"
     graph: str = "string_human_core"
+    min_score: float | None = None
     valid_pairs: str | None = None
     test_pairs: str | None = None
     sequences: list[str] = several(default=[], metavar="FASTA")
@@ -92,8 +95,8 @@ class LinkCommand(EvaluateOptions):
         super().__post_init__()
         if self.test_pairs is not None and (given := options_given(self, _OF_A_SPLIT)):
             raise ConfigError(
-                f"{', '.join(given)} means nothing with --test-pairs: split and negatives are kept "
-                "as they are; leave it out"
+                f"{', '.join(given)} means nothing with --test-pairs: pairs, split and negatives "
+                "are kept as they are; leave it out"
             )
 
 
@@ -146,7 +149,7 @@ def _link_task(options: LinkCommand, link: LinkOptions) -> LinkTask:
             f"--sequences; {' and '.join(missing)} is missing"
         )
     if options.valid_pairs is None or options.test_pairs is None:
-        return LinkTask.of_graph(options.graph, options.split, link)
+        return LinkTask.of_graph(options.graph, options.split, link, options.min_score)
     return LinkTask.of_tables(
         options.graph.removeprefix("pairs:"),
         options.valid_pairs,

@@ -61,20 +61,23 @@ class LinkTask:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_graph(cls, graph: str, split: str, options: LinkOptions) -> LinkTask:
-        """Split a graph by a kind, or by a saved split.
+    def of_graph(
+        cls, graph: str, split: str, options: LinkOptions, min_score: float | None = None
+    ) -> LinkTask:
+        """Split a graph by a kind, or by a saved split; of the graph as `load_graph` reads it.
 
         Raises
         ------
         ConfigError
             If a saved split is of another graph.
         """
-        dataset = load_graph(graph)
+        dataset = load_graph(graph, min_score)
         made = graph_split(dataset, split, options.seed)
         published = getattr(dataset[0], "neg_edge_index", None)
         published = None if published is None else published.numpy().T
         classes = labelled_pairs(made, options, published)
-        known = {"split fingerprint": made.fingerprint[:16], "seed": options.seed}
+        known: dict[str, Any] = {"split fingerprint": made.fingerprint[:16], "seed": options.seed}
+        known |= {} if min_score is None else {"scores of at least": f"{min_score:g}"}
         return cls(graph, dataset, made, classes, facts=known)
 
     @classmethod

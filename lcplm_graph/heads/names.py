@@ -27,6 +27,8 @@ _SHORT = 20
 _SHOWN = 5
 # Embedded names and sequences of all genes of an organism, by its taxon.
 _PROTEOMES = {9606: "human_proteome"}
+#: What commands can do about unknown names.
+ADVICE = "; --skip-unknown leaves out what is not known"
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,15 @@ class KnownProteins:
     def of(cls, sequences: Mapping[str, str] | SequenceStore) -> KnownProteins:
         """Take names with their sequences: a mapping, a Series indexed by name, or a store.
 
+        Of a store the gene names in UniProt's headers are names, too.
+
         Raises
         ------
         InputError
             If it is something else.
         """
         store = as_store(sequences)
-        return cls(store, NameIndex(store.ids))
+        return cls(store, NameIndex(store.ids, store.gene_names))
 
     def known(self, name: str) -> str | None:
         """Return the sequence of a name; None if no protein has it.
@@ -152,21 +156,8 @@ class KnownProteins:
             If texts are neither, or names of several proteins.
         """
         distinct = list(dict.fromkeys(texts))
-        found: dict[str, str] = {}
-        unknown: dict[str, UnknownNameError] = {}
-        for text in distinct:
-            try:
-                found[text] = self.sequence(text, given, short)
-            except UnknownNameError as error:
-                unknown[text] = error
-        if len(unknown) > 1:
-            first = next(iter(unknown.values()))
-            raise UnknownNameError(
-                f"{len(unknown):,} of {len(distinct):,} names stand for no protein: "
-                f"{_some(unknown)}; the first: {first}"
-            )
-        for only in unknown.values():
-            raise only
+        found, unknown = self.read(distinct, given, short)
+        refuse_unknown(unknown, len(distinct))
         lent = [] if given is None else [
             text for text in distinct if given.known(text) is None and self.known(text) is not None
         ]  # fmt: skip
@@ -182,6 +173,19 @@ class KnownProteins:
             )
         self.warn_of_aliases(found, given)
         return found
+
+    def read(
+        self, texts: Iterable[str], given: KnownProteins | None = None, short: bool = True
+    ) -> tuple[dict[str, str], dict[str, UnknownNameError]]:
+        """Return the sequence that each text stands for, and why others stand for none."""
+        found: dict[str, str] = {}
+        unknown: dict[str, UnknownNameError] = {}
+        for text in dict.fromkeys(texts):
+            try:
+                found[text] = self.sequence(text, given, short)
+            except UnknownNameError as error:
+                unknown[text] = error
+        return found, unknown
 
     def sequence(self, text: str, given: KnownProteins | None = None, short: bool = True) -> str:
         """Return the sequence that a text stands for: a name, or itself.
@@ -253,6 +257,50 @@ def _columns(info: Path, ids: Sequence[str], header: Sequence[str]) -> list[list
     table = first_columns(info, header)
     rows = pc.index_in(pa.array(ids, pa.string()), value_set=table[header[0]])
     return [pc.coalesce(table[name].take(rows), "").to_pylist() for name in header[1:]]
+
+
+def refuse_unknown(unknown: Mapping[str, UnknownNameError], total: int, advice: str = "") -> None:
+    """Raise what is wrong with names that stand for no protein, if there are some.
+
+    Parameters
+    ----------
+    unknown : mapping of str to UnknownNameError
+        Of `KnownProteins.read`.
+    total : int
+        How many names there were.
+    advice : str
+        What to do, behind the sentence.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    if not unknown:
+        return
+    first = next(iter(unknown.values()))
+    if len(unknown) == 1:
+        # One of two or three is looked up again; one of many is left out.
+        advice = advice if total > _SHOWN else ""
+        raise UnknownNameError(f"{first}{advice}")
+    raise UnknownNameError(
+        f"{len(unknown):,} of {total:,} names stand for no protein: {_some(unknown)}; the first: "
+        f"{first}{advice}"
+    )
+
+
+def leave_out_unknown(unknown: Mapping[str, UnknownNameError], total: int) -> None:
+    """Name in a warning all that stand for no protein, which the caller leaves out.
+
+    Raises
+    ------
+    UnknownNameError
+        If nothing else was asked for.
+    """
+    if unknown and len(unknown) == total:
+        refuse_unknown(unknown, total)
+    if unknown:
+        names = ", ".join(name[:40] for name in unknown)
+        warn_once(f"left out, as they stand for no protein: {len(unknown):,} of {total:,}: {names}")
 
 
 def _some(names: Collection[str]) -> str:

@@ -30,6 +30,7 @@ from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.numeric import FloatArray
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.digests import sequence_digests
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_pairs
 
 SCORERS_DIR = Path(__file__).parent / "weights"
@@ -159,7 +160,7 @@ class PPIScorer:
     def asked(
         self,
         texts: Iterable[str],
-        sequences: Mapping[str, str] | None = None,
+        sequences: Mapping[str, str] | SequenceStore | None = None,
         *,
         short: bool = True,
         progress: bool = False,
@@ -170,7 +171,8 @@ class PPIScorer:
         ----------
         texts : iterable of str
             As in the pairs of `score`.
-        sequences : mapping of str to str, optional
+        sequences : mapping of str to str, or SequenceStore, optional
+            The gene names in a store's UniProt headers are names, too.
         short : bool
             Take a short word that is no name as a sequence, with a warning; else it is refused.
         progress : bool

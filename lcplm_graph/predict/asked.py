@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from lcplm_graph.heads.names import KnownProteins
     from lcplm_graph.proteins.store import SequenceStore
 
-_FASTA = {".fasta", ".fa", ".faa", *COMPRESSED_SUFFIXES}
+_FILES = {".fasta", ".fa", ".faa", ".txt", ".tsv", ".csv", *COMPRESSED_SUFFIXES}
 
 
-def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> SequenceStore:
+def asked_proteins(
+    texts: Sequence[str], known: Callable[[], KnownProteins], skip_unknown: bool = False
+) -> SequenceStore:
     """Return records of files first, then what is named, under its name, or given as a sequence.
 
     A protein that is asked for again under another name is left out, with a warning.
@@ -29,8 +31,11 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
     Parameters
     ----------
     texts : sequence of str
+        FASTA files, lists of names, names, sequences.
     known : callable
-        Makes the proteins that may be named; called where something is no file.
+        Makes the proteins that may be named; called where something is named.
+    skip_unknown : bool
+        Leave out, with a warning, names that stand for no protein.
 
     Raises
     ------
@@ -39,27 +44,26 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
     UnknownNameError
         If a text is neither file, name nor sequence.
     """
+    from lcplm_graph.heads.names import ADVICE, leave_out_unknown, refuse_unknown
     from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
-    files = [text for text in texts if os.path.isfile(text)]
+    files, others = _files_and_names(texts)
     store = read_fasta_files(files)
-    others = list(dict.fromkeys(text for text in texts if text not in files))
     if not others:
         return store
-    for text in others:
-        if os.path.exists(text) and not os.path.isdir(text):
-            check_is_file(text)  # a pipe, which it says
-        if Path(text).suffix.lower() in _FASTA:
-            raise DataError("no such file; check the path", path=text)
     names = known()
+    own, unknown = names.read(others, names)
+    if skip_unknown:
+        leave_out_unknown(unknown, len(others) + len(store))
+    else:
+        refuse_unknown(unknown, len(others), ADVICE)
     sequences = dict(zip(store.ids, store, strict=True))
     again: dict[str, str] = {}
-    for text in others:
-        own = names.sequence(text, names)
-        if (before := _same_protein(text, own, sequences, names)) is not None:
+    for text, sequence in own.items():
+        if (before := _same_protein(text, sequence, sequences, names)) is not None:
             again[text] = before
             continue
-        if sequences.setdefault(text, own) != own:
+        if sequences.setdefault(text, sequence) != sequence:
             raise DataError(
                 f"{text!r} is a protein that is known here, and a record of another sequence; call "
                 "the record otherwise, or ask for one of the two",
@@ -73,6 +77,33 @@ def asked_proteins(texts: Sequence[str], known: Callable[[], KnownProteins]) -> 
             + ", ".join(f"{text[:40]!r} is {name}" for text, name in again.items())
         )
     return SequenceStore.from_records(sequences.keys(), sequences.values())
+
+
+def _files_and_names(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the FASTA files, and what is named: on the command line, or in lists of names.
+
+    Raises
+    ------
+    DataError
+        If a text looks like a file and there is none, or a list is faulty.
+    """
+    from lcplm_graph.proteins.name_lists import names_in
+
+    lists = {text: names_in(text) for text in texts if os.path.isfile(text)}
+    files = [text for text, names in lists.items() if names is None]
+    others: list[str] = []
+    for text in texts:
+        if text not in lists:
+            _refuse_missing_file(text)
+        others += lists.get(text, [text]) or []
+    return files, list(dict.fromkeys(others))
+
+
+def _refuse_missing_file(text: str) -> None:
+    if os.path.exists(text) and not os.path.isdir(text):
+        check_is_file(text)  # a pipe, which it says
+    if Path(text).suffix.lower() in _FILES:
+        raise DataError("no such file; check the path", path=text)
 
 
 def nodes_of(dataset: PPIDataset, asked: SequenceStore) -> np.ndarray:

@@ -41,8 +41,12 @@ class FunctionOptions(PageOption):
     Parameters
     ----------
     proteins
-        FASTA files, - for standard input, names (gene names, UniProt accessions, STRING ids of
-        --data, where that is human of any human protein; or ids of --sequences), or sequences.
+        FASTA files, lists of names (one a line), - for standard input, names (gene names, UniProt
+        accessions, STRING ids of --data, where that is human of any human protein; or ids and gene
+        names of --sequences), or sequences.
+    skip_unknown
+        Leave out names that stand for no protein, with a warning that lists them; else they are an
+        error.
     out
         FILE.tsv, FILE.csv or FILE.parquet: protein, term, name, aspect, probability, known.
     aspect
@@ -90,6 +94,7 @@ class FunctionOptions(PageOption):
     proteins: list[str] = positional(metavar="PROTEIN", nargs="+", stdin=True)
     out: str
     aspect: list[Literal["MF", "BP", "CC"]] | None = several(default=None)
+    skip_unknown: bool = False
     most: int = 20
     threshold: float = 0.1
     special: bool = False
@@ -137,7 +142,7 @@ def run(options: FunctionOptions) -> None:
     from lcplm_graph.process import chosen_device
 
     suffix = checked_suffix(options.out, SUFFIXES)
-    asked = asked_proteins(options.proteins, lambda: _names(options))
+    asked = asked_proteins(options.proteins, lambda: _names(options), options.skip_unknown)
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
     print(f"encoder {shown_name(encoder)}", flush=True)
     models = list(_models(options, encoder))

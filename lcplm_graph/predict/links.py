@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption
-from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
+from lcplm_graph.options import check_chosen
 from lcplm_graph.predict.asked import asked_proteins, nodes_of
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once
@@ -42,12 +42,16 @@ class EdgesOptions(PageOption):
         string_human_core, string_human, string:TAXON and so on; or pairs:FILE, a table of two ids,
         or a file of STRING, BioGRID or IntAct, with the sequences in a FASTA file of that name
         beside it.
+    min_score
+        Edges of a smaller score are left out, in thousandths, as STRING has them: 700 for .7.
     encoder
         A name or path, see load_encoder.
     precision
         What the encoder computes with, see lcplm embed.
     top
         At most so many rows: partners of each protein, or edges in all.
+    threshold
+        Smaller probabilities are left out.
     conv
         Convolution of the model, or none; default: GraphSAGE, and what lies between two proteins.
     steps
@@ -68,9 +72,11 @@ class EdgesOptions(PageOption):
 
     out: str
     graph: str = "string_human_core"
+    min_score: float | None = None
     encoder: str = DEFAULT_ENCODER
     precision: Precision = "float32"
     top: int = 1000
+    threshold: float = 0.0
     conv: str | None = None
     steps: int | None = None
     members: int = 4
@@ -83,8 +89,7 @@ class EdgesOptions(PageOption):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_training_options(self, _OF_TRAINING)
-        if self.top < 1:
-            raise ConfigError(f"--top must be at least 1, not {self.top}")
+        check_chosen(self.top, self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +99,13 @@ class PartnersOptions(EdgesOptions):
     Parameters
     ----------
     proteins
-        FASTA files, - for standard input, names (gene names, UniProt accessions, STRING ids) of
-        proteins of the graph, or of any human protein where the graph is a human one of STRING, or
-        sequences; proteins of the graph are recognised by their sequences.
+        FASTA files, lists of names (one a line), - for standard input, names (gene names, UniProt
+        accessions, STRING ids) of proteins of the graph, or of any human protein where the graph is
+        a human one of STRING, or sequences; proteins of the graph are recognised by their
+        sequences.
+    skip_unknown
+        Leave out names that stand for no protein, with a warning that lists them; else they are an
+        error.
     itself
         Rank a protein among its own partners, too; the column known then says self.
     novel
@@ -105,6 +114,7 @@ class PartnersOptions(EdgesOptions):
 
     proteins: list[str] = positional(metavar="PROTEIN", nargs="+", stdin=True)
     top: int = 20
+    skip_unknown: bool = False
     itself: bool = False
     novel: bool = False
 
@@ -129,12 +139,13 @@ def partners(options: PartnersOptions) -> None:
     from lcplm_graph.pairs import adjacency
 
     check_suffix(options.out)
-    dataset = load_graph(options.graph)
+    dataset = load_graph(options.graph, options.min_score)
     store = asked_proteins(
         options.proteins,
         lambda: KnownProteins(
             dataset.sequences, dataset.names, options.graph, organism=dataset.organism
         ),
+        options.skip_unknown,
     )
     given = _trained(options, dataset)
     features = link_features(given.encoder, store, progress=True)
@@ -152,6 +163,8 @@ def partners(options: PartnersOptions) -> None:
         known = set() if own < 0 else set(indices[indptr[own] : indptr[own + 1]].tolist())
         sure = zip(best.pairs[:, 1].tolist(), best.probability, best.spread, strict=True)
         for rank, (node, probability, spread) in enumerate(sure, 1):
+            if probability < options.threshold:
+                break  # the others are less likely
             known_edge = "self" if node == own else "yes" if node in known else "no"
             numbers = float(probability), float(spread)
             rows.append((name, rank, names[node], symbols[node], *numbers, known_edge))
@@ -170,7 +183,7 @@ def edges(options: EdgesOptions) -> None:
     from lcplm_graph.heads.inference import new_edges
 
     check_suffix(options.out)
-    given = _trained(options, load_graph(options.graph))
+    given = _trained(options, load_graph(options.graph, options.min_score))
     _warn_of_unlike(given.model, given.features, given.dataset.sequences.ids)
     scores = given.model.on(given.features, given.split, given.relatives)
     found = new_edges(scores, options.top, progress=True)
@@ -179,6 +192,7 @@ def edges(options: EdgesOptions) -> None:
     rows = [
         (rank, names[i], names[j], symbols[i], symbols[j], float(probability), float(spread))
         for rank, ((i, j), probability, spread) in enumerate(each, 1)
+        if probability >= options.threshold
     ]
     columns = (
         "rank", "protein1", "protein2", "symbol1", "symbol2", "probability", "uncertainty",
@@ -196,7 +210,7 @@ def _write(options: EdgesOptions, network: Network, given: _Trained, title: str,
 
         facts = {
             "asked": what,
-            "graph": options.graph,
+            "graph": _graph_of(options),
             "encoder": given.encoder.name,
             "table": options.out,
             "training pairs": len(given.split.train),
@@ -226,7 +240,7 @@ def _trained(options: EdgesOptions, dataset: PPIDataset) -> _Trained:
     from lcplm_graph.splits.make import make_split
 
     encoder = load_in_precision(options.encoder, options.precision, chosen_device(options.device))
-    print(f"{options.graph}, encoder {shown_name(encoder)}", flush=True)
+    print(f"{_graph_of(options)}, encoder {shown_name(encoder)}", flush=True)
     split = make_split(dataset, "C1", seed=options.seed, valid=0.1, test=0.0)
     features = link_features(encoder, dataset.sequences, progress=True)
     saved = None
@@ -258,7 +272,7 @@ def _fitted(
         "encoder": encoder.name,
         "fingerprint": encoder.fingerprint(),
         "precision": encoder.precision,
-        "graph": options.graph,
+        "graph": _graph_of(options),
         "split": split.fingerprint,
         "seed": options.seed,
     }
@@ -274,6 +288,11 @@ def _fitted(
         LinkModel, dataset.sequences, fit, decides,
         lambda: LinkModel.fit(features, split, options=fit, facts=facts, relatives=near, **made),
     )  # fmt: skip
+
+
+def _graph_of(options: EdgesOptions) -> str:
+    least = "" if options.min_score is None else f", scores of {options.min_score:g} or more"
+    return f"{options.graph}{least}"
 
 
 def _warn_of_unlike(model: LinkModel, features: dict[str, Tensor], names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,9 @@ from lcplm_graph.proteins.fasta import SCHEMA, line_of_record, read_fasta
 from lcplm_graph.proteins.ids import match_by_accession
 from lcplm_graph.proteins.residues import check_columns, checked_residues
 from lcplm_graph.strings import string_list
+
+# Other fields of UniProt's headers, such as PE=1, may follow; a gene name has no blanks.
+_GENE = re.compile(r"(?:^|\s)GN=(\S+)")
 
 Text = TypeVar("Text", str, list[str])
 
@@ -194,6 +198,23 @@ class SequenceStore:
         return self._table["id"].to_pylist()
 
     @cached_property
+    def descriptions(self) -> list[str]:
+        """What the headers say behind the identifiers, in order."""
+        return self._table["description"].to_pylist()
+
+    @property
+    def gene_names(self) -> list[str]:
+        """Gene names of UniProt's headers (``GN=TP53``), in order; empty where there is none.
+
+        Examples
+        --------
+        >>> SequenceStore.from_records(["P1"], ["MKT"], ["Some protein OX=9606 GN=ABC1"]).gene_names
+        ['ABC1']
+        """
+        found = (_GENE.search(text) for text in self.descriptions)
+        return [match[1] if match else "" for match in found]
+
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Residues per protein, int64 of shape (n,)."""
         return pc.binary_length(self._table["sequence"]).to_numpy().astype(np.int64)
@@ -306,6 +327,7 @@ def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:
         As `SequenceStore.from_fasta`, and if an id has two sequences.
     """
     sequences: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path in paths:
         store = SequenceStore.from_fasta(path)
         for name, sequence in zip(store.ids, store, strict=True):
@@ -313,7 +335,8 @@ def read_fasta_files(paths: Sequence[str | os.PathLike[str]]) -> SequenceStore:
                 raise DataError(
                     "another FASTA file has another sequence under this id", path=path, record=name
                 )
-    return SequenceStore.from_records(sequences.keys(), sequences.values())
+        texts |= dict(zip(store.ids, store.descriptions, strict=True))
+    return SequenceStore.from_records(sequences.keys(), sequences.values(), texts.values())
 
 
 def _check_present(table: pa.Table) -> None:

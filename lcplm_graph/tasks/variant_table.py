@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import DataError, UnknownNameError
 from lcplm_graph.files.tables import numbered_lines
+from lcplm_graph.io import warn_once
+from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tasks.variants import Variant, parse_variant
 
-VARIANT_COLUMNS = ("variant", "mutant", "mutation")
-PROTEIN_COLUMNS = ("protein", "id", "protein_id")
+VARIANT_COLUMNS = ("variant", "mutant", "mutation", "hgvsp", "hgvs_pro", "protein_change")
+PROTEIN_COLUMNS = ("protein", "id", "protein_id", "gene", "symbol", "uniprot", "accession")
+_SHOWN = 3
 
 
 class Row(NamedTuple):
@@ -31,9 +34,9 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     Parameters
     ----------
     path : path-like
-        Plain or compressed.  A table has a column `variant` (or `mutant`), and for several
-        proteins a column `protein`; other columns are not read.  A file of one column needs no
-        header; lines that begin with # are left out.
+        Plain or compressed.  A table has a column `variant` (see `VARIANT_COLUMNS`), and for
+        several proteins a column `protein` (see `PROTEIN_COLUMNS`); others are not read.  A file
+        of one column needs no header; lines that begin with # are left out.
 
     Raises
     ------
@@ -88,14 +91,19 @@ def _cells(text: str, separator: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([text], delimiter=separator))]
 
 
-def variants_of(path: str | os.PathLike[str], proteins: SequenceStore) -> dict[int, list[Variant]]:
+def variants_of(
+    path: str | os.PathLike[str], proteins: SequenceStore, skip_unknown: bool = False
+) -> dict[int, list[Variant]]:
     """Read variants and check each against its protein.
 
     Parameters
     ----------
     path : path-like
-        As `read_rows`.
+        As `read_rows`.  A variant may begin with its protein, ``P04637:p.Arg175His``.
     proteins : SequenceStore
+        A table names them by their ids, accessions, or the gene names in UniProt's headers.
+    skip_unknown : bool
+        Leave out, with a warning that counts them, variants that cannot be scored.
 
     Returns
     -------
@@ -108,28 +116,53 @@ def variants_of(path: str | os.PathLike[str], proteins: SequenceStore) -> dict[i
         With the line: a protein that is not there, a table without proteins for several
         sequences, or what `parse_variant` finds.
     """
-    number_of = {name: i for i, name in enumerate(proteins.ids)}
+    names = NameIndex(proteins.ids, proteins.gene_names)
     sequences: dict[int, str] = {}
     result: dict[int, list[Variant]] = {}
-    for row in read_rows(path):
-        number = 0 if row.protein is None else number_of.get(row.protein)
-        if row.protein is None and len(proteins) > 1:
-            raise DataError(
-                f"there are {len(proteins)} proteins, so the table needs a column protein",
-                path=path,
-                line=row.line,
-            )
-        if number is None:
-            raise DataError(
-                f"protein {row.protein!r} is not among the sequences, which are called "
-                f"{', '.join(proteins.ids[:3])}{', ...' if len(proteins) > 3 else ''}",
-                path=path,
-                line=row.line,
-            )
-        sequence = sequences.setdefault(number, proteins[number])
+    faults: list[str] = []
+    rows = list(read_rows(path))
+    for row in rows:
         try:
-            variant = parse_variant(row.text, sequence)
-        except DataError as error:
-            raise DataError(str(error), path=path, line=row.line) from None
+            number, text = _protein_of(row, names)
+            sequence = sequences.setdefault(number, proteins[number])
+            variant = parse_variant(text, sequence)._replace(name=row.text)
+        except (DataError, UnknownNameError) as error:
+            if not skip_unknown:
+                raise DataError(str(error), path=path, line=row.line) from None
+            faults.append(f"line {row.line}, {error}")
+            continue
         result.setdefault(number, []).append(variant)
+    if faults and not result:
+        raise DataError(f"none of {len(rows):,} variants can be scored; {faults[0]}", path=path)
+    if faults:
+        shown = "; ".join(faults[:_SHOWN]) + ("; ..." if len(faults) > _SHOWN else "")
+        left = f"{len(faults):,} of {len(rows):,} variants left out"
+        warn_once(f"{path}: {left}, as they cannot be scored: {shown}")
     return result
+
+
+def _protein_of(row: Row, names: NameIndex) -> tuple[int, str]:
+    """Return the number of a row's protein, and its variant without the protein before it."""
+    reference, mark, change = row.text.partition(":p.")
+    if not mark or reference.startswith("p."):
+        reference, change = "", row.text
+    # RefSeq's may have the gene behind, NP_000537.3(TP53).
+    named = [name for name in (row.protein, reference.partition("(")[0]) if name]
+    rows = [_row(name, names) for name in named]
+    if len(set(rows)) > 1:
+        raise DataError(f"variant {row.text!r} is of another protein than {row.protein!r}")
+    if not rows and len(names.ids) > 1:
+        raise DataError(f"there are {len(names.ids)} proteins, so the table needs a column protein")
+    return (rows[0] if rows else 0), change
+
+
+def _row(name: str, names: NameIndex) -> int:
+    found = names.find(name)
+    if len(found) == 1:
+        return found[0]
+    what = "is not among" if not found else "is a name of several of"
+    shown = ", ".join(names.ids[:3]) + (", ..." if len(names.ids) > 3 else "")
+    raise DataError(
+        f"protein {name!r} {what} the sequences, which are called {shown}; call it so, or leave "
+        "it out where it is the one protein"
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,16 @@ _FORMS = (
     re.compile(_SPAN + r"(?P<what>delins|ins)(?P<new>[A-Z]+)"),
     re.compile(_SPAN + r"(?P<what>del|dup)"),
 )
+
+
+_THREE = {
+    "Ala": "A", "Arg": "R", "Asn": "N", "Asp": "D", "Cys": "C", "Gln": "Q", "Glu": "E", "Gly": "G",
+    "His": "H", "Ile": "I", "Leu": "L", "Lys": "K", "Met": "M", "Phe": "F", "Pro": "P", "Ser": "S",
+    "Thr": "T", "Trp": "W", "Tyr": "Y", "Val": "V", "Sec": "U", "Pyl": "O", "Xaa": "X",
+}  # fmt: skip
+_CODE = re.compile("|".join(_THREE))
+# What ends a protein early or late, which a likelihood of the rest says nothing about.
+_TRUNCATES = re.compile(r"Ter|\*|fs|ext")
 
 
 class Edit(NamedTuple):
@@ -73,9 +83,9 @@ def parse_variant(text: str, sequence: str) -> Variant:
     Parameters
     ----------
     text : str
-        ``A123V``; several joined by ``:`` as in ProteinGym, ``A1P:D2N``; and HGVS's forms with
-        one-letter codes, ``A23del``, ``A23_K27del``, ``A23_K24insGH``, ``A23_K27delinsGH``,
-        ``A23_K27dup``.  Positions count from 1.
+        ``A123V``; several joined by ``:`` as in ProteinGym, ``A1P:D2N``; and HGVS's forms,
+        ``A23del``, ``A23_K27del``, ``A23_K24insGH``, ``A23_K27delinsGH``, ``A23_K27dup``, with one
+        or three letters, ``p.Ala123Val``, ``p.(Ala123Val)``.  Positions count from 1.
     sequence : str
         The wild type.
 
@@ -91,9 +101,11 @@ def parse_variant(text: str, sequence: str) -> Variant:
     'MRVAY'
     >>> parse_variant("K2_T3insGG", "MKTAY").apply("MKTAY")
     'MKGGTAY'
+    >>> parse_variant("p.(Lys2Arg)", "MKTAY").apply("MKTAY")
+    'MRTAY'
     """
     sequence = sequence.upper()
-    edits = [_parse_edit(part.strip(), sequence) for part in text.removeprefix("p.").split(":")]
+    edits = [_parse_edit(_in_letters(part.strip()), sequence) for part in text.split(":")]
     edits.sort()
     for left, right in itertools.pairwise(edits):
         if right.start < left.stop or right.start == left.start:
@@ -104,13 +116,18 @@ def parse_variant(text: str, sequence: str) -> Variant:
     return variant
 
 
+def _in_letters(text: str) -> str:
+    """Return HGVS's form of a change with one letter for each residue, without its marks."""
+    text = text.removeprefix("p.")
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+    return _CODE.sub(lambda code: _THREE[code[0]], text)
+
+
 def _parse_edit(text: str, sequence: str) -> Edit:
     found = next((m for form in _FORMS if (m := form.fullmatch(text))), None)
     if found is None:
-        raise DataError(
-            f"variant {text!r} is not understood; write A123V, A23del, A23_K27del, A23_K24insGH, "
-            "A23_K27delinsGH or A23_K27dup, with one-letter codes, and join several with ':'"
-        )
+        _refuse_form(text)
     part = found.groupdict()
     first, last = int(part["i"]), int(part.get("j") or part["i"])
     for letter, position in ((part["a"], first), (part.get("b") or part["a"], last)):
@@ -132,6 +149,21 @@ def _parse_edit(text: str, sequence: str) -> Edit:
     if what == "dup":
         return Edit(last, last, sequence[first - 1 : last])
     return Edit(first - 1, last, new)
+
+
+def _refuse_form(text: str) -> NoReturn:
+    if text.startswith(("c.", "g.", "n.", "m.")):
+        raise DataError(
+            f"variant {text!r} is of DNA or RNA; write what it changes in the protein, as A123V"
+        )
+    if _TRUNCATES.search(text):
+        raise DataError(
+            f"variant {text!r} ends the protein elsewhere, which is not scored; leave it out"
+        )
+    raise DataError(
+        f"variant {text!r} is not understood; write A123V or p.Ala123Val, A23del, A23_K27del, "
+        "A23_K24insGH, A23_K27delinsGH or A23_K27dup, and join several with ':'"
+    )
 
 
 def _check_residue(text: str, letter: str, position: int, sequence: str) -> None:

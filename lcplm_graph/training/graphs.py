@@ -67,7 +67,7 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
             f"{given[0]} means nothing with a saved split ({options.split}), which is as it is; "
             "leave it out"
         )
-    dataset = load_graph(options.graph)
+    dataset = load_graph(options.graph, options.min_score)
     split = graph_split(dataset, options.split, options.split_seed)
     sampler = WalkSampler(
         split, options.walk_length, options.p, options.q, options.weighted, options.seed

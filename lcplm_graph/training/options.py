@@ -144,6 +144,9 @@ class Stage2Options(TrainOptions):
         string_human_core (embedded), string_human and other STRING networks, string:<taxon>,
         several species with commas between them (string:9606,10090), or pairs:FILE with a FASTA
         file beside it.
+    min_score
+        Edges of a smaller score are left out, in thousandths, as STRING has them: 700 for .7; of
+        one graph in memory.
     encoder
         Where to start: a shipped encoder, a folder, a hub id, random:<preset>, or esm2:<folder or
         hub id> for an ESM-2-G.
@@ -224,6 +227,7 @@ class Stage2Options(TrainOptions):
     split: str = DEFAULT_KIND
     split_seed: int = 0
     eval_pairs: int = 500
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -290,6 +294,8 @@ class Stage2Options(TrainOptions):
             raise ConfigError(
                 f"graph is {self.graph!r}; give species with commas between them, each once"
             )
+        if self.min_score is not None:
+            raise ConfigError("--min-score is of one graph; several species are read whole")
         if self.relation in ("decoder", "frozen"):
             raise ConfigError(
                 f"--relation {self.relation} needs one graph in memory; give --relation marker for "

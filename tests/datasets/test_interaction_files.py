@@ -7,8 +7,8 @@ import pytest
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.errors import ConfigError, DataError, LcPlmWarning
+from lcplm_graph.heads.questions import read_pairs
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.score import read_pairs
 
 FASTA = (
     ">sp|P45985|MP2K4_HUMAN\nMKT\n>sp|Q14315|FLNC_HUMAN\nMVA\n>tr|A0A1|X_HUMAN\nMGA\n"
@@ -143,3 +143,30 @@ def test_a_file_of_intact(tmp_path, width, header):
     assert dataset.report.get("negative_interactions") == (1 if width > 35 else None)
     with pytest.raises(ConfigError, match="mean nothing for .*human.txt: a PSI-MITAB file"):
         PairPPI(path, root=tmp_path / "root", third="score")
+
+
+def test_the_miscore_is_the_score_of_a_pair(tmp_path):
+    p1, p2, p3 = "uniprotkb:P45985", "uniprotkb:Q14315", "uniprotkb:P42771"
+    rows = [mitab_row(p1, p2), mitab_row(p2, p1), mitab_row(p1, p3)]
+    rows[1] = rows[1].replace("intact-miscore:0.56", "intact-miscore:0.81")
+    path = tmp_path / "i.txt"
+    path.write_text("\n".join(rows) + "\n")
+    (tmp_path / "i.fasta").write_text(FASTA)
+    data = PairPPI(path, root=tmp_path / "root")[0]
+    assert sorted(set(data.edge_weight.tolist())) == pytest.approx([0.56, 0.81])
+    strong = PairPPI(path, root=tmp_path / "root", min_score=600)
+    assert edges(strong) == {("sp|P45985|MP2K4_HUMAN", "sp|Q14315|FLNC_HUMAN")}
+    assert strong.report["below_score"] == 2
+    rows[2] = rows[2].replace("intact-miscore", "other")
+    path.write_text("\n".join(rows) + "\n")
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="1 of 3 rows have no intact-miscore"):
+        data = PairPPI(path, root=tmp_path / "root")[0]
+    assert set(data.edge_weight.tolist()) == {1.0}
+    with pytest.raises(ConfigError, match="has none: a PSI-MITAB file whose scores cannot"):
+        PairPPI(path, root=tmp_path / "root", min_score=600)
+
+
+def test_scores_of_biogrid_are_not_compared(biogrid, tmp_path):
+    with pytest.raises(ConfigError, match="has none: a file of BioGRID whose scores cannot"):
+        PairPPI(biogrid, root=tmp_path / "root", min_score=700)

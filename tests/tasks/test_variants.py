@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lcplm_graph.errors import DataError
+from lcplm_graph.errors import DataError, LcPlmWarning
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.masked_lm import load_masked_lm
@@ -55,8 +56,11 @@ def test_forms_of_variants(text, changed):
         ("F15L", "at position 15, but the protein has 14 residues"),
         ("M0L", "at position 0, but the protein has 14 residues"),
         ("K2J", "puts in 'J', which is not an amino acid"),
-        ("K2*", "is not understood"),
-        ("Lys2Arg", "is not understood"),
+        ("K2*", "ends the protein elsewhere"),
+        ("Lys2", "is not understood"),
+        ("p.Lys2Ter", "ends the protein elsewhere, which is not scored; leave it out"),
+        ("p.Lys2ArgfsTer7", "ends the protein elsewhere"),
+        ("c.5A>G", "is of DNA or RNA"),
         ("2R", "is not understood"),
         ("K2R:K2A", "changes position 2 twice"),
         ("K2_A4del:T3V", "changes position 3 twice"),
@@ -235,3 +239,49 @@ def test_all_variants_that_are_written_are_announced(lm, tmp_path):
         job.run(tmp_path / "out.tsv", progress=False)
     rows = len((tmp_path / "out.tsv").read_text().splitlines()) - 1
     assert str(job).startswith(f"{rows} variants") and rows == 5 * 19
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("p.Lys2Arg", "K2R"),
+        ("p.(Lys2Arg)", "K2R"),
+        ("Lys2_Thr3delinsGlyAla", "K2_T3delinsGA"),
+        ("p.Lys2=", "K2="),
+        ("p.Met1Leu:p.Lys2Arg", "M1L:K2R"),
+    ],
+)
+def test_three_letters_are_one(text, same):
+    assert parse_variant(text, "MKTAY").edits == parse_variant(same, "MKTAY").edits
+
+
+def test_tables_of_geneticists(tmp_path):
+    store = SequenceStore.from_records(
+        ["sp|P04637|P53_HUMAN", "sp|P0A|OTHER"], ["MKTAY", "MVLSP"], ["GN=TP53", "GN=OTH"]
+    )
+    table = tmp_path / "v.tsv"
+    table.write_text(
+        "gene\tHGVSp\tclass\nTP53\tp.Lys2Arg\tx\nP04637\tK2A\tx\nOTH\tp.Val2Leu\tx\n"
+        "TP53\tP04637:p.Lys2Glu\tx\n"
+    )
+    found = variants_of(table, store)
+    assert [v.name for v in found[0]] == ["p.Lys2Arg", "K2A", "P04637:p.Lys2Glu"]
+    assert [v.name for v in found[1]] == ["p.Val2Leu"]
+    (tmp_path / "l.txt").write_text("P04637.2(TP53):p.Lys2Arg\nOTH:p.Val2Leu\n")
+    assert {k: len(v) for k, v in variants_of(tmp_path / "l.txt", store).items()} == {0: 1, 1: 1}
+    table.write_text("gene\tvariant\nTP53\tP0A:p.Lys2Arg\n")
+    with pytest.raises(DataError, match="line 2: variant .* is of another protein than 'TP53'"):
+        variants_of(table, store)
+
+
+def test_variants_that_cannot_be_scored_are_left_out_if_asked(tmp_path):
+    store = SequenceStore.from_records(["a"], ["MKTAY"])
+    table = tmp_path / "v.txt"
+    table.write_text("K2R\nK2*\nT2R\nX9:p.K2R\nK2A\n")
+    forget_warnings()
+    with pytest.warns(LcPlmWarning, match="3 of 5 variants left out, .*: line 2, .*; line 3, "):
+        found = variants_of(table, store, skip_unknown=True)
+    assert [v.name for v in found[0]] == ["K2R", "K2A"]
+    table.write_text("K2*\n")
+    with pytest.raises(DataError, match="none of 1 variants can be scored; line 1"):
+        variants_of(table, store, skip_unknown=True)
