@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.option_parser import positional, several
+from lcplm_graph.options import check_counts
 
 if TYPE_CHECKING:
     from lcplm_graph.finetuning.model import PropertyModel
@@ -56,6 +57,9 @@ class PredictPropertyOptions:
     per_residue: bool = False
     max_tokens: int = 4096
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self, "max_tokens", typed=True)
 
 
 def _predict(options: PredictPropertyOptions) -> None:

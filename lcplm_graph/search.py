@@ -15,7 +15,7 @@ from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
 from lcplm_graph.option_parser import positional
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.features.precomputed import Precomputed
@@ -63,8 +63,7 @@ class SearchOptions:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1:
-            raise ConfigError(f"--top must be at least 1, not {self.top}")
+        check_counts(self, "top", typed=True)
 
 
 def search(options: SearchOptions) -> None:

@@ -23,6 +23,7 @@ from lcplm_graph.files.download import fetch_card_file
 from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import Annotations, evidence_codes
 from lcplm_graph.go.ontology import Ontology, aspect_code
+from lcplm_graph.options import check_count
 from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
@@ -332,8 +333,7 @@ def _check_options(
         raise ConfigError(f"`temporal` is two rising dates yyyymmdd, not {temporal}")
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise ConfigError(f"valid={valid} and test={test} leave nothing to train on")
-    if min_proteins < 1:
-        raise ConfigError(f"`min_proteins` is at least 1, not {min_proteins}")
+    check_count(min_proteins, "min_proteins")
 
 
 def _fingerprint(data: Data) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 from lcplm_graph.option_parser import several
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.evaluation.link import LinkOptions
@@ -90,6 +90,9 @@ class LinkCommand(EvaluateOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_counts(self, "steps", "members", typed=True)
+        check_counts(self, "resamples", least=2, typed=True)
+        check_counts(self, "ranked", least=0, typed=True)
         if self.test_pairs is not None and (given := options_given(self, _OF_A_SPLIT)):
             raise ConfigError(
                 f"{', '.join(given)} means nothing with --test-pairs: split and negatives are kept "

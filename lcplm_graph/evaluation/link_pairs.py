@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.fit_link import FEWEST, large_classes, validation
+from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.published import PublishedSplit
@@ -48,10 +49,8 @@ class LinkOptions:
     def __post_init__(self) -> None:
         if not 0 < self.ratio < math.inf:
             raise ConfigError(f"ratio must be a number above 0, not {self.ratio}")
-        if self.ranked < 0:
-            raise ConfigError(f"ranked must be 0 or more, not {self.ranked}")
-        if self.resamples < 2:
-            raise ConfigError(f"resamples must be at least 2, not {self.resamples}")
+        check_counts(self, "ranked", least=0)
+        check_counts(self, "resamples", least=2)
 
 
 class ClassPairs(NamedTuple):

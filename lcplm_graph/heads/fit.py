@@ -21,6 +21,7 @@ from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
+from lcplm_graph.options import check_counts
 from lcplm_graph.process import on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import checked_seed
 
@@ -63,9 +64,7 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         checked_seed(self.seed)
-        for name in ("steps", "batch_size", "every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "steps", "batch_size", "every")
         if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
             raise ConfigError(
                 f"lr must be above 0 and weight_decay not negative, not "

@@ -25,6 +25,7 @@ from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, CROSS, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.models.names import CONFIG, WEIGHTS
+from lcplm_graph.options import check_count
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -106,8 +107,7 @@ class LinkModel:
         InputError
             If features are not finite, or not one row for each protein.
         """
-        if members < 1:
-            raise ConfigError(f"members must be at least 1, not {members}")
+        check_count(members, "members")
         if head == CROSS:
             raise ConfigError(
                 f"{CROSS} cannot take the place of all heads: it is among them where all pairs are "

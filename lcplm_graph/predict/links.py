@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lcplm_graph.command import PageOption
-from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
+from lcplm_graph.options import check_counts
 from lcplm_graph.predict.asked import asked_proteins, nodes_of
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once
@@ -83,8 +83,7 @@ class EdgesOptions(PageOption):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_training_options(self, _OF_TRAINING)
-        if self.top < 1:
-            raise ConfigError(f"--top must be at least 1, not {self.top}")
+        check_counts(self, "top", "steps", "members", typed=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.numeric import whole_number
 
 FloatArray = npt.NDArray[np.float32]
 Engine = Literal["exact", "faiss", "usearch"]
@@ -75,8 +76,7 @@ class EmbeddingIndex:
         neighbours : ndarray, dtype=int64, shape=(q, min(top, n))
         cosine : ndarray, dtype=float32, of the same shape
         """
-        if top < 1:
-            raise InputError(f"top must be at least 1, not {top}")
+        top = whole_number(top, "top")
         queries = _embeddings(queries)
         if queries.shape[1] != self.units.shape[1]:
             raise InputError(
