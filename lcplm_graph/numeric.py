@@ -108,6 +108,24 @@ def real_number(value: Any, what: str) -> float:
     return value  # type: ignore[return-value]  # NumPy's numbers, too
 
 
+def flag(value: Any, what: str) -> bool:
+    """Return True or False as it is; "no" would be taken for True.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> flag(np.True_, "weighted")
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{what} must be True or False, not {value!r:.60}")
+    return bool(value)
+
+
 def is_number(text: str) -> bool:
     """Tell whether a cell of a table reads as a number, NaN and infinity included."""
     try:

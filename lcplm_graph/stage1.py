@@ -107,13 +107,9 @@ def train(options: Stage1Options) -> None:
     LcPlmError
         If the corpus, an option or a checkpoint is not usable; the message says what to do.
     """
-    import torch
+    from lcplm_graph.training.stage import run_stage
 
-    from lcplm_graph.process import default_dtype, on_cpu
-    from lcplm_graph.training.resume import claimed
-
-    with default_dtype(torch.float32), on_cpu(), claimed(options) as checkpoint:
-        _train(options, checkpoint)
+    run_stage(options, _train)
 
 
 def _train(options: Stage1Options, checkpoint: Path | None) -> None:

@@ -32,13 +32,9 @@ def train(options: Stage2Options) -> None:
         If the graph, the encoder, an option or a checkpoint is not usable; the message says what
         to do.
     """
-    import torch
+    from lcplm_graph.training.stage import run_stage
 
-    from lcplm_graph.process import default_dtype, on_cpu
-    from lcplm_graph.training.resume import claimed
-
-    with default_dtype(torch.float32), on_cpu(), claimed(options) as checkpoint:
-        _train(options, checkpoint)
+    run_stage(options, _train)
 
 
 def _train(options: Stage2Options, checkpoint: Path | None) -> None:

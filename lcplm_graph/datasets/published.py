@@ -27,6 +27,7 @@ from lcplm_graph.datasets.row_counts import (
 from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import flag
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.store import read_fasta_files
 from lcplm_graph.splits.parts import PARTS
@@ -216,7 +217,7 @@ class PublishedPairs:
             pairs = by_sequence.shared_pairs(one, other)
             found[f"pairs_of_{one}_and_{other}"] = len(pairs)
             found[f"proteins_of_{one}_and_{other}"] = len(by_sequence.shared_proteins(one, other))
-            if len(pairs) and not allow_leakage:
+            if not flag(allow_leakage, "allow_leakage") and len(pairs):
                 a, b = (self.sequences.ids[first_of[i]] for i in pairs[0])
                 raise LeakageError(
                     f"{len(pairs)} pairs of {other} are pairs of {one} too (by id or by sequence), "

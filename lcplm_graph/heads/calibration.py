@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lcplm_graph.callers import callers_random
 from lcplm_graph.errors import InputError
 from lcplm_graph.numeric import FloatArray, finite, numbers, one_each
 
@@ -131,7 +132,8 @@ def _platt(score: FloatArray, label: npt.NDArray[np.bool_]) -> tuple[float, floa
     if spread == 0 or label.all() or not label.any():
         return 0.0, prior
     # Imported here: a model that is only used is not calibrated again.
-    from sklearn.linear_model import LogisticRegression
+    with callers_random():
+        from sklearn.linear_model import LogisticRegression
 
     middle = float(score.mean())
     model = LogisticRegression(C=1e6).fit((score[:, None] - middle) / spread, label)

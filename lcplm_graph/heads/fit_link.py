@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lcplm_graph.callers import callers_random, for_training
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
+from lcplm_graph.heads.trainable import check_trainable, trained_on
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.process import one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
@@ -36,6 +38,7 @@ def message_graph(split: Split) -> tuple[Tensor, Tensor | None]:
     return torch.from_numpy(np.ascontiguousarray(both.T)), edge_weight
 
 
+@for_training()
 def fit_link(
     model: LinkPredictor,
     x: Tensor,
@@ -60,8 +63,8 @@ def fit_link(
     split : Split
     options : FitOptions
     structure : PairStructure, optional
-        Of the split's message edges, to be shared by several models; only with
-        ``model.between``.
+        Of the split's message edges, to be shared by several models that read it (made with
+        ``structure=True``).
 
     Returns
     -------
@@ -71,7 +74,8 @@ def fit_link(
     Raises
     ------
     InputError
-        If `x` has not one row per protein, or there is nothing to train on.
+        If `x` has not one row per protein or is not on the CPU, there is nothing to train on, or
+        `structure` is for a head that does not read it.
     TrainingError
         If the loss is not finite.
     """
@@ -79,7 +83,9 @@ def fit_link(
         raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
     if not len(split.supervision):
         raise InputError("the split has no supervision pairs to train on")
-    return _LinkFit(model, x, split, options, structure).run()
+    check_trainable(model)
+    model.check_reads(structure)
+    return _LinkFit(model, trained_on(x), split, options, structure).run()
 
 
 class _LinkFit:
@@ -159,7 +165,8 @@ class _LinkFit:
         return self.model.embed(self.x[nodes], self.edge_index[:, :0], known=known), ends
 
     def _score(self) -> float:
-        from sklearn.metrics import average_precision_score
+        with callers_random():
+            from sklearn.metrics import average_precision_score
 
         h = self.model.embed(self.x, self.edge_index, self.edge_weight)
         reached = [

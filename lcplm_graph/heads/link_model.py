@@ -13,6 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from lcplm_graph.callers import for_training
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
@@ -24,6 +25,7 @@ from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, CROSS, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
 from lcplm_graph.heads.saved import HeadFiles
+from lcplm_graph.heads.trainable import check_on_cpu, trained_on
 from lcplm_graph.models.names import CONFIG, WEIGHTS
 from lcplm_graph.options import check_count
 from lcplm_graph.seeds import derived_seed
@@ -61,6 +63,7 @@ class LinkModel:
         return f"{type(self).__name__}({len(self.members)} members: {kinds})"
 
     @classmethod
+    @for_training()
     def fit(
         cls,
         features: Blocks | Tensor,
@@ -113,7 +116,7 @@ class LinkModel:
                 f"{CROSS} cannot take the place of all heads: it is among them where all pairs are "
                 "of new proteins"
             )
-        blocks = as_blocks(features)
+        blocks = {name: trained_on(block) for name, block in as_blocks(features).items()}
         kinds = kinds or serving(_kinds(split, conv), blocks)
         if (decoder, head) != (Recipe.decoder, Recipe.head):
             # Members of other kinds have neither.
@@ -248,7 +251,7 @@ def as_blocks(features: Blocks | Tensor) -> Blocks:
     Raises
     ------
     InputError
-        If a block is no tensor of two axes, or holds NaN or infinite numbers.
+        If a block is no tensor of two axes on the CPU, or holds NaN or infinite numbers.
     """
     blocks = {BASE: features} if isinstance(features, Tensor) else features
     if not isinstance(blocks, Mapping):
@@ -260,6 +263,7 @@ def as_blocks(features: Blocks | Tensor) -> Blocks:
         if not isinstance(block, Tensor) or block.dim() != 2:
             found = getattr(block, "shape", type(block).__name__)
             raise InputError(f"features {name!r} are no tensor of shape (n, d) but {found}")
+        check_on_cpu(block, f"features {name!r}")
         wrong = int((~torch.isfinite(block)).any(dim=1).sum())
         if wrong:
             raise InputError(
