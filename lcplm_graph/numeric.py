@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lcplm_graph.errors import DataError, InputError
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 
 
 def numbers(values: Any, what: str) -> FloatArray:

@@ -19,7 +19,7 @@ from lcplm_graph.options import check_counts, options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.features.precomputed import Precomputed
-    from lcplm_graph.tasks.search import FloatArray
+    from lcplm_graph.numeric import Float32Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def _read(path: str, species: str | None) -> Precomputed:
     return read_embeddings(path, species if several else None)
 
 
-def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
+def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], Float32Array]:
     if _is_embeddings(options.query):
         _refuse_encoder_options(options)
         given = _read(options.query, options.species)
@@ -106,7 +106,7 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
     return _embedded(options, info)
 
 
-def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
+def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], Float32Array]:
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore

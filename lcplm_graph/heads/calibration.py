@@ -110,7 +110,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Undo `as_dict`; models of versions before 0.3 have no `low` and `high`."""
+        """Undo `as_dict`; models of 0.2 have no `low` and `high`."""
         ends = {name: tuple(values[name]) for name in ("low", "high") if name in values}
         return cls(tuple(values["slope"]), tuple(values["offset"]), **ends)
 

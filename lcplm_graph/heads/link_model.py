@@ -230,7 +230,7 @@ class LinkModel:
             recipes = [Recipe.of(values) for values in config["members"]]
             members = [_member(recipe, weights, n) for n, recipe in enumerate(recipes)]
             calibration = Calibration.from_dict(config["calibration"])
-            # Models of versions before 0.4 look at no relatives.
+            # Models of 0.2 look at no relatives.
             weight = tuple(map(float, config.get("interolog_weight", NO_WEIGHT)))
             if len(weight) != len(NO_WEIGHT) or not np.isfinite(weight).all():
                 raise ValueError(f"{len(weight)} weights of interologs, not one for each class")
