@@ -92,8 +92,9 @@ def _predict(options: PredictPropertyOptions) -> None:
 
 def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[Any], Any]:
     """Return columns of names, and sequences or pairs."""
+    from lcplm_graph.files.compressed import suffix_of
     from lcplm_graph.finetuning.examples import Columns, read_proteins
-    from lcplm_graph.finetuning.table import SUFFIXES, read_table_file, suffix_of
+    from lcplm_graph.finetuning.table import SUFFIXES, read_table_file
     from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
     if suffix_of(options.input) not in SUFFIXES:
