@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import fuzz_parsers as plain
 import h5py
 import lmdb
 import numpy as np
+import plain_parsers as plain
 import pyarrow as pa
 import pyarrow.parquet as pq
 from biotite.structure.io import pdbx

@@ -11,7 +11,7 @@ from lcplm_graph.option_parser import several
 from lcplm_graph.options import check_counts, options_given
 
 if TYPE_CHECKING:
-    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_pairs import LinkOptions
     from lcplm_graph.evaluation.link_task import LinkTask
 
 _OF_A_SPLIT = ("split", "negatives", "ratio")
@@ -102,7 +102,7 @@ class LinkCommand(EvaluateOptions):
 
 def run(options: LinkCommand) -> None:
     """Evaluate, print the table and write it."""
-    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_pairs import LinkOptions
     from lcplm_graph.heads.fit_link import LINK_FIT
 
     ranked = (0 if options.test_pairs else 100) if options.ranked is None else options.ranked

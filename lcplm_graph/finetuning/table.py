@@ -174,6 +174,8 @@ def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
+            if separator == " " and cells and not cells[-1]:
+                cells.pop()  # blanks at the end of a line separate nothing
             if any(cells):
                 yield begins, cells
             begins = reader.line_num + 1

@@ -81,7 +81,7 @@ def test_the_only_column_left_holds_the_labels(tmp_path):
 def test_what_separates_columns_is_read_from_the_lines(suffix, sign, tmp_path):
     content = text(lambda i, _: i / 2)
     (tmp_path / "plain.csv").write_text(content)
-    (tmp_path / f"t{suffix}").write_text(content.replace(",", sign))
+    (tmp_path / f"t{suffix}").write_text(content.replace(",", sign).replace("\n", " \n"))
     found = read_table_file(tmp_path / f"t{suffix}").columns
     assert found == read_table_file(tmp_path / "plain.csv").columns
 
