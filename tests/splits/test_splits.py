@@ -127,6 +127,13 @@ def test_temporal_holds_out_the_newest():
         assert found == {p for p, year in first.items() if low <= year < high}
 
 
+@pytest.mark.parametrize("kind", ["random", "C1", "C2", "C3", "node", "species", "temporal"])
+def test_a_fraction_of_nothing_holds_nothing_out(kind):
+    for part, other in (("valid", "test"), ("test", "valid")):
+        counts = split_of(kind, graph=random_graph(4), **{part: 0, other: 0.3}).counts()
+        assert counts[part] == 0 < counts[other]
+
+
 def test_weights_follow_their_pairs():
     graph = random_graph(5)
     split = split_of("C3", graph=graph)
@@ -275,6 +282,8 @@ def test_self_loops_are_counted():
         ("species", {"taxon": [1, 2]}, InputError, r"shape \(2,\)"),
         ("temporal", {"time": [1.0]}, InputError, "per column"),
         ("temporal", {"valid_from": 9, "test_from": 5}, ConfigError, "lies after"),
+        ("temporal", {"valid_from": 3, "valid": 0}, ConfigError, "valid=0 holds nothing out and"),
+        ("temporal", {"test_from": 3, "test": 0}, ConfigError, "test=0 holds nothing out and"),
         ("cluster", {}, InputError, "needs `sequences`"),
         ("C3", {"test": 0.001, "valid": 0.0}, InputError, "leaves no test pair"),
     ],
