@@ -20,12 +20,11 @@ from lcplm_graph.heads.trainable import check_trainable, trained_on
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.process import one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
+from lcplm_graph.splits.classes import large_classes
 from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/notebook/evaluation.md.
 LINK_FIT = FitOptions(steps=200, batch_size=4096, every=50, lr=5e-3)
-#: A class of pairs counts if it has at least this many positives and negatives.
-FEWEST = 20
 # Seeds of negatives for each seed of a fit.
 _EPOCHS = 1_000_003
 
@@ -192,15 +191,13 @@ def validation(
     if not len(split.positives("valid")):
         return []
     part = split.labelled("valid", kind, ratio, seed)
-    return list(large_classes(split, part).values()) or [part]
+    return list(by_large_class(split, part).values()) or [part]
 
 
-def large_classes(split: Split, part: Labelled) -> dict[int, Labelled]:
+def by_large_class(split: Split, part: Labelled) -> dict[int, Labelled]:
     """Return the pairs of each class (1, 2, 3 for C1, C2, C3) that has enough of both labels."""
-    of_class, (pairs, labels) = split.classify(part.pairs), part
-    classes = [(number, of_class == number) for number in (1, 2, 3)]
+    (pairs, labels), classes = part, split.classify(part.pairs)
     return {
         number: Labelled(pairs[own], labels[own])
-        for number, own in classes
-        if min(labels[own].sum(), (~labels[own]).sum()) >= FEWEST
+        for number, own in large_classes(labels, classes).items()
     }

@@ -20,8 +20,9 @@ from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.numeric import Float32Array
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.tasks.marginals import check_length
-from lcplm_graph.tasks.passes import COLUMNS, IntArray, Stream, run_passes
+from lcplm_graph.tasks.passes import COLUMNS, Stream, run_passes
 from lcplm_graph.tokens.vocabulary import (
     EDGE,
     STANDARD_RESIDUES,

@@ -16,8 +16,9 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.numeric import Float32Array
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.tasks.parts import Parts
-from lcplm_graph.tasks.passes import COLUMNS, IntArray, Stream, run_passes
+from lcplm_graph.tasks.passes import COLUMNS, Stream, run_passes
 from lcplm_graph.tokens.vocabulary import MASK, encode_protein
 
 _KEPT_TOKENS = 1 << 18

@@ -22,8 +22,6 @@ from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, LAST_RESIDUE
 
-IntArray = npt.NDArray[np.int64]
-
 COLUMNS = slice(FIRST_RESIDUE, LAST_RESIDUE + 1)
 """Token ids of `lcplm_graph.tokens.vocabulary.RESIDUES`, in its order: the columns of a table."""
 

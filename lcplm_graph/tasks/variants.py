@@ -20,6 +20,7 @@ from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.numeric import Float32Array
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.tasks.marginals import (
     check_length,
     log_likelihood,
@@ -28,7 +29,6 @@ from lcplm_graph.tasks.marginals import (
     wild_type_marginals,
 )
 from lcplm_graph.tasks.parts import Parts
-from lcplm_graph.tasks.passes import IntArray
 from lcplm_graph.tokens.vocabulary import RESIDUES, STANDARD_RESIDUES
 
 Method = Literal["masked", "wild-type", "pseudo-perplexity"]
