@@ -176,6 +176,7 @@ class PublishedPairs:
         *,
         allow_leakage: bool = False,
     ) -> None:
+        allow_leakage = flag(allow_leakage, "allow_leakage")
         given = zip(PARTS, (train, valid, test), strict=True)
         paths = {part.label: path for part, path in given}
         tables = {part: read_labelled_table(path) for part, path in paths.items()}
@@ -217,7 +218,7 @@ class PublishedPairs:
             pairs = by_sequence.shared_pairs(one, other)
             found[f"pairs_of_{one}_and_{other}"] = len(pairs)
             found[f"proteins_of_{one}_and_{other}"] = len(by_sequence.shared_proteins(one, other))
-            if not flag(allow_leakage, "allow_leakage") and len(pairs):
+            if len(pairs) and not allow_leakage:
                 a, b = (self.sequences.ids[first_of[i]] for i in pairs[0])
                 raise LeakageError(
                     f"{len(pairs)} pairs of {other} are pairs of {one} too (by id or by sequence), "
