@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import fuzz_parsers as plain
+import plain_parsers as plain
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fuzz_core import Reader, Refused

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import fuzz_parsers as plain
 import h5py
 import lmdb
 import numpy as np
+import plain_parsers as plain
 import pyarrow as pa
 import pyarrow.parquet as pq
 from biotite.structure.io import pdbx
@@ -34,8 +34,8 @@ from lcplm_graph.evaluation.variants import Assay, read_assays, site_independent
 from lcplm_graph.features.precomputed import read_embeddings
 from lcplm_graph.finetuning.examples import Columns, read_examples
 from lcplm_graph.finetuning.table import read_table_file
+from lcplm_graph.heads.questions import read_pairs
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.score import read_pairs
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tasks.structures import read_chains
 from lcplm_graph.tasks.variant_table import read_rows, variants_of

@@ -20,7 +20,7 @@ from torch_geometric.data import Data
 from lcplm_graph import StringPPI
 from lcplm_graph.evaluation.baselines import LinkBaseline
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
-from lcplm_graph.evaluation.link import LinkOptions, labelled_pairs
+from lcplm_graph.evaluation.link_pairs import LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.heads.fit_link import LINK_FIT

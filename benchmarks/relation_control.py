@@ -33,9 +33,9 @@ from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.relation import RelationDecoder
 from lcplm_graph.models.zero_shot import stream_states
 from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.classes import FEWEST
 from lcplm_graph.splits.split import Labelled, Split
 from lcplm_graph.training.fit_decoder import fit_decoder, fit_decoder_on, new_decoder
-from lcplm_graph.training.walks import FEWEST
 
 OWN = "stage 2, its own decoder"
 STREAM = "stage 2, in streams"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from lcplm_graph import StringPPI, load_encoder
 from lcplm_graph.evaluation.guard import check_encoder
-from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
+from lcplm_graph.evaluation.link import evaluate_link
+from lcplm_graph.evaluation.link_pairs import LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_auroc, draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.fit_link import LINK_FIT

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lcplm_graph import PairPPI, StringPPI, load_encoder
-from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
+from lcplm_graph.evaluation.link import evaluate_link
+from lcplm_graph.evaluation.link_pairs import LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.scorers import link_scorers
 from lcplm_graph.heads.fit_link import LINK_FIT

@@ -20,7 +20,7 @@ from lcplm_graph.option_parser import positional
 from lcplm_graph.options import options_given
 
 if TYPE_CHECKING:
-    from lcplm_graph.tasks.passes import FloatArray
+    from lcplm_graph.numeric import Float32Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def contacts(options: ContactsOptions) -> None:
 
 def _proteins(
     options: ContactsOptions,
-) -> tuple[list[str], list[str], FloatArray | None]:
+) -> tuple[list[str], list[str], Float32Array | None]:
     """Names, sequences, and true contacts where there is a structure."""
     from lcplm_graph.proteins.store import SequenceStore
     from lcplm_graph.tasks.structures import contacts_between, read_chain
@@ -163,7 +163,7 @@ def _same(given: str, resolved: str) -> bool:
 
 
 def _write(
-    options: ContactsOptions, sequences: list[str], scores: FloatArray, known: FloatArray | None
+    options: ContactsOptions, sequences: list[str], scores: Float32Array, known: Float32Array | None
 ) -> None:
     import itertools
 

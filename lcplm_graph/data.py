@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lcplm_graph.command import Command, run_subcommand
-from lcplm_graph.errors import LcPlmError
+from lcplm_graph.errors import ConfigError, LcPlmError
 from lcplm_graph.files.catalog import Card, CardFile, list_cards, load_card
 from lcplm_graph.files.download import (
     check_file,
@@ -116,11 +116,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0; 1 if a file is missing or broken or cannot be fetched; 2 for a wrong command line.
     """
-    description = (
-        "What data there is, and getting it.\n"
-        f"Files are kept in {data_root()}; set LCPLM_DATA to keep them elsewhere."
-    )
+    description = f"What data there is, and getting it.\n{_where_kept()}"
     return run_subcommand("data", _COMMANDS, argv, description)
+
+
+def _where_kept() -> str:
+    try:
+        return f"Files are kept in {data_root()}; set LCPLM_DATA to keep them elsewhere."
+    except ConfigError as error:  # what lists data needs no folder
+        reason = str(error)
+        return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _list(options: ListOptions) -> int:

@@ -15,6 +15,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
+from lcplm_graph.options import check_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,9 @@ class EmbedOptions:
     precision: Precision = "float32"
     engine: Literal["local", "ray"] = "local"
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self, "max_tokens", "workers", typed=True)
 
 
 def embed(options: EmbedOptions) -> None:

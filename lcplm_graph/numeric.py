@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lcplm_graph.errors import DataError, InputError
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 
 
 def numbers(values: Any, what: str) -> FloatArray:
@@ -106,6 +107,24 @@ def real_number(value: Any, what: str) -> float:
     if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
         raise InputError(f"{what} must be a number, not {value!r:.60}")
     return value  # type: ignore[return-value]  # NumPy's numbers, too
+
+
+def flag(value: Any, what: str) -> bool:
+    """Return True or False as it is; "no" would be taken for True.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> flag(np.True_, "weighted")
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{what} must be True or False, not {value!r:.60}")
+    return bool(value)
 
 
 def is_number(text: str) -> bool:

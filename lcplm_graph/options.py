@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from numbers import Integral
 from typing import Any
 
 from lcplm_graph.errors import ConfigError
@@ -37,6 +38,54 @@ def options_given(options: Any, names: Sequence[str]) -> list[str]:
     return written
 
 
+def check_counts(options: Any, *names: str, least: int = 1, typed: bool = False) -> None:
+    """Refuse options that count something and are no whole number from `least`; None passes.
+
+    Parameters
+    ----------
+    options : dataclass
+    *names : str
+        Of its fields.
+    least : int
+    typed : bool
+        Name them as they are typed, ``--top``: classes that command lines alone make.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first one.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> check_counts(SimpleNamespace(steps=5, epochs=None), "steps", "epochs")
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None:
+            check_count(value, f"--{name.replace('_', '-')}" if typed else name, least)
+
+
+def check_count(value: Any, what: str, least: int = 1) -> None:
+    """Refuse what is no whole number from `least`.
+
+    Parameters
+    ----------
+    value : object
+    what : str
+        What it is called, for the message.
+    least : int
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ConfigError(f"{what} must be a whole number, not {value!r:.60}")
+    if value < least:
+        raise ConfigError(f"{what} must be at least {least}, not {value}")
+
+
 def check_annotations(options: Any) -> None:
     """Refuse annotation files without an ontology, and what goes with them where there are none.
 
@@ -58,14 +107,12 @@ def check_annotations(options: Any) -> None:
         raise ConfigError(f"{given[0]} and --annotations both say what to learn; give one of them")
 
 
-def check_chosen(top: int | None, threshold: float) -> None:
-    """Refuse a number of rows and a least probability that leave nothing by themselves.
+def check_threshold(threshold: float) -> None:
+    """Refuse a least probability that is none.
 
     Raises
     ------
     ConfigError
     """
-    if top is not None and top < 1:
-        raise ConfigError(f"--top must be at least 1, not {top}")
     if not 0 <= threshold <= 1:
         raise ConfigError(f"--threshold {threshold}: a probability is from 0 to 1")

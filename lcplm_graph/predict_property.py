@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.option_parser import positional, several
+from lcplm_graph.options import check_counts
 
 if TYPE_CHECKING:
     from lcplm_graph.finetuning.model import PropertyModel
@@ -57,6 +58,9 @@ class PredictPropertyOptions:
     max_tokens: int = 4096
     device: str | None = None
 
+    def __post_init__(self) -> None:
+        check_counts(self, "max_tokens", typed=True)
+
 
 def _predict(options: PredictPropertyOptions) -> None:
     from lcplm_graph.finetuning.answers import PREDICTION, as_frame, residue_frame
@@ -88,8 +92,9 @@ def _predict(options: PredictPropertyOptions) -> None:
 
 def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[Any], Any]:
     """Return columns of names, and sequences or pairs."""
+    from lcplm_graph.files.compressed import suffix_of
     from lcplm_graph.finetuning.examples import Columns, read_proteins
-    from lcplm_graph.finetuning.table import SUFFIXES, read_table_file, suffix_of
+    from lcplm_graph.finetuning.table import SUFFIXES, read_table_file
     from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
     if suffix_of(options.input) not in SUFFIXES:

@@ -108,15 +108,26 @@ def chosen_device(name: str | torch.device | None) -> torch.device:
     ConfigError
         If there is no such device here.
     """
-    if name is None:
-        return default_device()
+    return default_device() if name is None else checked_device(name)
+
+
+def checked_device(name: str | torch.device) -> torch.device:
+    """Return the device of a name, after a first tensor on it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device here, or it is one that computes nothing.
+    """
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         # torch built without CUDA raises an assertion of its own.
         reason = str(error).splitlines()[0]
         raise ConfigError(f"there is no device {str(name)!r} here ({reason})") from error
+    if device.type == "meta":
+        raise ConfigError("device 'meta' holds no numbers to compute with; give cpu, cuda, ...")
     return device
 
 

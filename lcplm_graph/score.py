@@ -24,7 +24,7 @@ from lcplm_graph.command import PageOption, run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.option_parser import input_file, positional, several
-from lcplm_graph.options import check_chosen
+from lcplm_graph.options import check_counts, check_threshold
 
 if TYPE_CHECKING:
     from lcplm_graph.heads.ppi_scorer import PPIScorer
@@ -97,7 +97,8 @@ class ScoreOptions(PageOption):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_chosen(self.top, self.threshold)
+        check_counts(self, "top", typed=True)
+        check_threshold(self.threshold)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

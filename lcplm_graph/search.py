@@ -15,11 +15,11 @@ from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool, Precision
 from lcplm_graph.option_parser import positional
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 
 if TYPE_CHECKING:
     from lcplm_graph.features.precomputed import Precomputed
-    from lcplm_graph.tasks.search import FloatArray
+    from lcplm_graph.numeric import Float32Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,7 @@ class SearchOptions:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if self.top < 1:
-            raise ConfigError(f"--top must be at least 1, not {self.top}")
+        check_counts(self, "top", typed=True)
 
 
 def search(options: SearchOptions) -> None:
@@ -98,7 +97,7 @@ def _read(path: str, species: str | None) -> Precomputed:
     return read_embeddings(path, species if several else None)
 
 
-def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
+def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], Float32Array]:
     if _is_embeddings(options.query):
         _refuse_encoder_options(options)
         given = _read(options.query, options.species)
@@ -107,7 +106,7 @@ def _queries(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], F
     return _embedded(options, info)
 
 
-def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], FloatArray]:
+def _embedded(options: SearchOptions, info: dict[str, Any]) -> tuple[list[str], Float32Array]:
     from lcplm_graph.models.precision import load_in_precision
     from lcplm_graph.process import chosen_device
     from lcplm_graph.proteins.store import SequenceStore

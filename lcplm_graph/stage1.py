@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 from lcplm_graph.training.options import TEMPERATURE, TrainOptions
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class Stage1Options(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.eval_tokens < 1 or (self.max_length is not None and self.max_length < 1):
-            raise ConfigError("eval_tokens and max_length must be at least 1")
+        check_counts(self, "eval_tokens", "max_length")
         if self.contrastive < 0 or (self.contrastive and self.clusters is None):
             raise ConfigError(
                 f"contrastive is {self.contrastive}; it must not be negative, and above 0 it needs "
@@ -108,13 +107,9 @@ def train(options: Stage1Options) -> None:
     LcPlmError
         If the corpus, an option or a checkpoint is not usable; the message says what to do.
     """
-    import torch
+    from lcplm_graph.training.stage import run_stage
 
-    from lcplm_graph.process import default_dtype, on_cpu
-    from lcplm_graph.training.resume import claimed
-
-    with default_dtype(torch.float32), on_cpu(), claimed(options) as checkpoint:
-        _train(options, checkpoint)
+    run_stage(options, _train)
 
 
 def _train(options: Stage1Options, checkpoint: Path | None) -> None:

@@ -32,21 +32,18 @@ def train(options: Stage2Options) -> None:
         If the graph, the encoder, an option or a checkpoint is not usable; the message says what
         to do.
     """
-    import torch
+    from lcplm_graph.training.stage import run_stage
 
-    from lcplm_graph.process import default_dtype, on_cpu
-    from lcplm_graph.training.resume import claimed
-
-    with default_dtype(torch.float32), on_cpu(), claimed(options) as checkpoint:
-        _train(options, checkpoint)
+    run_stage(options, _train)
 
 
 def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     from lcplm_graph.io import warn_once
     from lcplm_graph.training.esm2_graph import load_for_graph
+    from lcplm_graph.training.frozen_task import frozen_task
     from lcplm_graph.training.graphs import open_graphs
     from lcplm_graph.training.plots import draw_loss
-    from lcplm_graph.training.run import run_training
+    from lcplm_graph.training.run import Run, run_training
     from lcplm_graph.training.summary import summary
 
     relation = options.trained_relation
@@ -61,8 +58,10 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
         "encoder_fingerprint": encoder.fingerprint(),
         **graph.facts,
     }
-    make = _frozen if relation == "frozen" else _on_walks
-    run = make(options, graph, model, encoder, relation, checkpoint is not None)
+    if relation == "frozen":
+        run = Run(*frozen_task(options, graph, model, encoder))
+    else:
+        run = _on_walks(options, graph, model, encoder, resumed=checkpoint is not None)
 
     def finish(folder: Path) -> None:
         graph.save_split(folder)
@@ -82,28 +81,15 @@ def _train(options: Stage2Options, checkpoint: Path | None) -> None:
     )
 
 
-def _frozen(
-    options: Stage2Options,
-    graph: TrainGraph,
-    model: GraphModel,
-    encoder: Encoder,
-    relation: str,
-    resumed: bool,
-) -> Run:
-    from lcplm_graph.training.frozen_task import frozen_task
-    from lcplm_graph.training.run import Run
-
-    return Run(*frozen_task(options, graph, model, encoder))
-
-
 def _on_walks(
     options: Stage2Options,
     graph: TrainGraph,
     model: GraphModel,
     encoder: Encoder,
-    relation: str,
+    *,
     resumed: bool,
 ) -> Run:
+    """Make a run that trains residues and markers on walks, and a decoder if one is asked for."""
     from lcplm_graph.training.esm2_graph import freeze_first
     from lcplm_graph.training.metrics import RELATION_COLUMNS
     from lcplm_graph.training.module import MaskedLMTask
@@ -111,7 +97,7 @@ def _on_walks(
     from lcplm_graph.training.run import Run
     from lcplm_graph.training.walks import HeldOutWalks, WalkBatches, growing
 
-    by_decoder = relation == "decoder"
+    by_decoder = options.trained_relation == "decoder"
     source = WalkBatches(
         graph.stream,
         max_tokens=options.walk_batch_tokens,

@@ -16,6 +16,7 @@ from lcplm_graph.command import run_command
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import input_file, positional
+from lcplm_graph.options import check_counts
 
 if TYPE_CHECKING:
     from lcplm_graph.proteins.store import SequenceStore
@@ -64,6 +65,9 @@ class VariantsOptions:
     figures: str | None = None
     max_tokens: int = 4096
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self, "max_tokens", typed=True)
 
 
 def score(options: VariantsOptions) -> None:

@@ -149,7 +149,7 @@ def test_a_folder_does_not_take_the_place_of_a_file(tmp_path) -> None:
 @pytest.mark.parametrize("write", [staged_files, whole_folder])
 def test_files_of_two_writers_at_once_belong_to_one_of_them(tmp_path, monkeypatch, write):
     replace = os.replace
-    monkeypatch.setattr("lcplm_graph.io.os.replace", lambda *a: (replace(*a), time.sleep(0.01)))
+    monkeypatch.setattr("os.replace", lambda *a: (replace(*a), time.sleep(0.01)))
     run = multiprocessing.get_context("fork").Process
     writers = [run(target=_write_folders, args=(tmp_path / "m", x, write)) for x in "xy"]
     for writer in writers:

@@ -167,7 +167,7 @@ def test_it_learns_which_families_interact(table: Path, tmp_path: Path, monkeypa
         (["--max-tokens", "100"], "walk_tokens is 256, but a batch of 100 tokens has 50 for walks"),
         (["--walk-share", "0.99", "--walk-tokens", "100"], "tokens of a batch, fewer than 10"),
         (["--freeze", "99"], "--freeze 99 is more than the"),
-        (["--walk-length", "0"], "the length of a walk must be a whole number from 1"),
+        (["--walk-length", "0"], "walk_length must be at least 1, not 0"),
         (["--p", "0"], "p must"),
         (["--encoder", "composition"], "cannot be trained here; give an LC-PLM"),
         (["--encoder", "lcplm-none"], "no encoder 'lcplm-none' ships"),

@@ -12,7 +12,7 @@ import torch
 from lcplm_graph import StringPPI
 from lcplm_graph.evaluation.comparison import Comparison, over_members, over_pairs
 from lcplm_graph.evaluation.guard import check_encoder
-from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, labelled_pairs
+from lcplm_graph.evaluation.link_pairs import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc, average_precision
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit_link import LINK_FIT, message_graph

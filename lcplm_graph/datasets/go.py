@@ -23,6 +23,7 @@ from lcplm_graph.files.download import fetch_card_file
 from lcplm_graph.go import labels as go_labels
 from lcplm_graph.go.annotations import Annotations, evidence_codes
 from lcplm_graph.go.ontology import Ontology, aspect_code
+from lcplm_graph.options import check_count
 from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.seeds import checked_seed
@@ -130,11 +131,7 @@ class GOFunction(ProteinDataset):
             )
         if annotations is None or ontology is None:
             raise ConfigError("give the name of a dataset, or both `annotations` and `ontology`")
-        _check_options(temporal, later_annotations, valid, test, min_proteins)
-        if split not in ("random", "cluster"):
-            raise UnknownNameError(f"no split {split!r} of proteins; known: random, cluster")
-        if split == "cluster" and (temporal is not None or later_annotations is not None):
-            raise ConfigError("a time split has its own test set; leave out split='cluster'")
+        _check_options(temporal, later_annotations, split, valid, test, min_proteins)
         names = [aspect] if isinstance(aspect, str) else list(aspect)
         self.aspects = sorted({aspect_code(part) for part in names})
         codes = evidence_codes(evidence)
@@ -147,19 +144,23 @@ class GOFunction(ProteinDataset):
         self._translate = getattr(graph, "translate", None)
         # Its nodes, their sequences and edges, all as its transform makes them.
         self._graph = None if graph is None else graph_and_sequences(graph, edges=True)
-        options = {
-            "format": _FORMAT,
-            "options": [self.aspects, self.evidence, self.exclude, min_proteins],
-            "parts": [temporal, valid, test, seed, split],
-            "graph": None if self._graph is None else _fingerprint(self._graph[0]),
-        }
         self.inputs = {
             "annotations": as_paths(annotations),
             "later": as_paths(later_annotations),
             "ontology": as_paths(ontology),
             "sequences": as_paths(sequences),
         }
-        super().__init__(cache_of_files("GOFunction", self.inputs, options, root, hooks), **hooks)
+        cache = cache_of_files("GOFunction", self.inputs, self._options(), root, hooks)
+        super().__init__(cache, **hooks)
+
+    def _options(self) -> dict[str, Any]:
+        """Return all that decides about what is built, beside the files."""
+        return {
+            "format": _FORMAT,
+            "options": [self.aspects, self.evidence, self.exclude, self.min_proteins],
+            "parts": [self.temporal, self.valid, self.test, self.seed, self.split_kind],
+            "graph": None if self._graph is None else _fingerprint(self._graph[0]),
+        }
 
     @cached_property
     def ontology(self) -> Ontology:
@@ -324,16 +325,24 @@ def _from_card(
 
 
 def _check_options(
-    temporal: tuple[int, int] | None, later: Any, valid: float, test: float, min_proteins: int
+    temporal: tuple[int, int] | None,
+    later: Any,
+    split: str,
+    valid: float,
+    test: float,
+    min_proteins: int,
 ) -> None:
+    if split not in ("random", "cluster"):
+        raise UnknownNameError(f"no split {split!r} of proteins; known: random, cluster")
+    if split == "cluster" and (temporal is not None or later is not None):
+        raise ConfigError("a time split has its own test set; leave out split='cluster'")
     if temporal is not None and later is not None:
         raise ConfigError("`temporal` and `later_annotations` both make a time split; give one")
     if temporal is not None and not 19000101 <= temporal[0] < temporal[1] <= 29991231:
         raise ConfigError(f"`temporal` is two rising dates yyyymmdd, not {temporal}")
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise ConfigError(f"valid={valid} and test={test} leave nothing to train on")
-    if min_proteins < 1:
-        raise ConfigError(f"`min_proteins` is at least 1, not {min_proteins}")
+    check_count(min_proteins, "min_proteins")
 
 
 def _fingerprint(data: Data) -> str:

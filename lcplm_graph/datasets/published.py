@@ -27,6 +27,7 @@ from lcplm_graph.datasets.row_counts import (
 from lcplm_graph.errors import DataError, LeakageError
 from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
+from lcplm_graph.numeric import flag
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.store import read_fasta_files
 from lcplm_graph.splits.parts import PARTS
@@ -175,6 +176,7 @@ class PublishedPairs:
         *,
         allow_leakage: bool = False,
     ) -> None:
+        allow_leakage = flag(allow_leakage, "allow_leakage")
         given = zip(PARTS, (train, valid, test), strict=True)
         paths = {part.label: path for part, path in given}
         tables = {part: read_labelled_table(path) for part, path in paths.items()}

@@ -8,6 +8,7 @@ from lcplm_graph.command import PageOption
 from lcplm_graph.evaluate.shared import finish
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
+from lcplm_graph.options import check_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,10 @@ class ContactsCommand(PageOption):
     most: int | None = None
     max_tokens: int = 4096
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "least", "most", "max_tokens", typed=True)
 
 
 def run(options: ContactsCommand) -> None:

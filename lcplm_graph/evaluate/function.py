@@ -8,7 +8,7 @@ from typing import Literal
 
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 from lcplm_graph.option_parser import several
-from lcplm_graph.options import check_annotations
+from lcplm_graph.options import check_annotations, check_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,8 @@ class FunctionCommand(EvaluateOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_counts(self, "steps", "min_proteins", typed=True)
+        check_counts(self, "resamples", least=2, typed=True)
         check_annotations(self)
 
 

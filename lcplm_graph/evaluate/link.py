@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluate.shared import EvaluateOptions, finish, loaded
 from lcplm_graph.option_parser import several
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 
 if TYPE_CHECKING:
-    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_pairs import LinkOptions
     from lcplm_graph.evaluation.link_task import LinkTask
 
 _OF_A_SPLIT = ("split", "negatives", "ratio", "min_score")
@@ -93,6 +93,9 @@ class LinkCommand(EvaluateOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_counts(self, "steps", "members", typed=True)
+        check_counts(self, "resamples", least=2, typed=True)
+        check_counts(self, "ranked", least=0, typed=True)
         if self.test_pairs is not None and (given := options_given(self, _OF_A_SPLIT)):
             raise ConfigError(
                 f"{', '.join(given)} means nothing with --test-pairs: pairs, split and negatives "
@@ -102,7 +105,7 @@ class LinkCommand(EvaluateOptions):
 
 def run(options: LinkCommand) -> None:
     """Evaluate, print the table and write it."""
-    from lcplm_graph.evaluation.link import LinkOptions
+    from lcplm_graph.evaluation.link_pairs import LinkOptions
     from lcplm_graph.heads.fit_link import LINK_FIT
 
     ranked = (0 if options.test_pairs else 100) if options.ranked is None else options.ranked

@@ -8,7 +8,7 @@ from lcplm_graph.command import PageOption
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.evaluate.shared import finish
 from lcplm_graph.option_parser import several
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,7 @@ class OgbCommand(PageOption):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("hits", "members"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "hits", "members", "steps", typed=True)
         of_heads = ("steps", "members", "seed")
         if self.encoder is None and (given := options_given(self, of_heads)):
             raise ConfigError(

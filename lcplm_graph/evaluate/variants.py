@@ -9,6 +9,7 @@ from lcplm_graph.command import PageOption
 from lcplm_graph.evaluate.shared import finish
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
+from lcplm_graph.options import check_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,10 @@ class VariantsCommand(PageOption):
     method: Literal["masked", "wild-type", "pseudo-perplexity"] = "masked"
     max_tokens: int = 4096
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "max_tokens", typed=True)
 
 
 def run(options: VariantsCommand) -> None:

@@ -17,14 +17,14 @@ from lcplm_graph.evaluation.report import Report
 from lcplm_graph.figures import draw_forest
 from lcplm_graph.files.open import check_is_folder
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import Float32Array
 from lcplm_graph.tasks.contacts import contact_map, protein_layout
-from lcplm_graph.tasks.passes import FloatArray
 from lcplm_graph.tasks.precision import RANGES, density, nearness, precision_at
 from lcplm_graph.tasks.structures import Chain, contacts_between, is_structure, read_chains
 
 SHARES = {"pl": 1, "pl2": 2, "pl5": 5}
 # From the name of a chain to scores of its pairs, shape (L, L).
-Scores = Callable[[str], FloatArray]
+Scores = Callable[[str], Float32Array]
 
 
 def chains_of(
@@ -145,7 +145,7 @@ def _contact_maps(
 
 
 def _precisions(
-    part: str, known: dict[str, FloatArray], maps: dict[str, Scores]
+    part: str, known: dict[str, Float32Array], maps: dict[str, Scores]
 ) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
     """Measure chance and every map: by title and share of L, a value a chain; NaN without pairs."""
     chance = np.array([density(truth, part) for truth in known.values()])

@@ -29,6 +29,7 @@ from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import pair_graph
 from lcplm_graph.process import initialised, without_autocast
 from lcplm_graph.proteins.search import shown_method
@@ -74,6 +75,9 @@ class FunctionOptions:
     resamples: int = 100
     seed: int = 0
     fit: FitOptions = field(default_factory=lambda: FUNCTION_FIT)
+
+    def __post_init__(self) -> None:
+        check_counts(self, "resamples", least=2)
 
 
 def evaluate_function(

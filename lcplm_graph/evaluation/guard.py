@@ -7,6 +7,7 @@ from typing import Any
 
 from lcplm_graph.errors import LeakageError
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.numeric import flag
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.leakage import saw_edges
 from lcplm_graph.splits.split import Split
@@ -46,7 +47,7 @@ def check_encoder(
     count = saw_edges(seen, sequences.digests(), split.held_out)
     if not count:
         return ""
-    if not allow_leakage:
+    if not flag(allow_leakage, "allow_leakage"):
         raise LeakageError(
             f"{encoder.name} was trained by stage 2 on {count} of the {len(split.held_out)} "
             f"held-out pairs of this {split.kind} split; give the split of its own training "

@@ -26,6 +26,7 @@ from lcplm_graph.files.open import check_is_file
 from lcplm_graph.files.tables import rows
 from lcplm_graph.io import warn_once
 from lcplm_graph.models.encoders import Encoder, load_encoder
+from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.search import homologous_pairs, shown_method
 
@@ -66,6 +67,9 @@ class HomologyOptions:
     resamples: int = 1000
     seed: int = 0
     progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_counts(self, "resamples", least=2)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from lcplm_graph.evaluation.link_pairs import (
     ClassPairs,
     LinkOptions,
     calibration_pairs,
-    labelled_pairs,
 )
 from lcplm_graph.evaluation.metrics import (
     auroc,
@@ -33,8 +32,6 @@ from lcplm_graph.process import in_threads
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled, Split
-
-__all__ = ["ClassPairs", "LinkOptions", "evaluate_link", "labelled_pairs"]
 
 HITS = (20, 50, 100)
 

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
-from lcplm_graph.heads.fit_link import FEWEST, large_classes, validation
+from lcplm_graph.heads.fit_link import by_large_class, validation
+from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.seeds import checked_seed
+from lcplm_graph.splits.classes import FEWEST
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -48,10 +50,8 @@ class LinkOptions:
     def __post_init__(self) -> None:
         if not 0 < self.ratio < math.inf:
             raise ConfigError(f"ratio must be a number above 0, not {self.ratio}")
-        if self.ranked < 0:
-            raise ConfigError(f"ranked must be 0 or more, not {self.ranked}")
-        if self.resamples < 2:
-            raise ConfigError(f"resamples must be at least 2, not {self.resamples}")
+        check_counts(self, "ranked", least=0)
+        check_counts(self, "resamples", least=2)
 
 
 class ClassPairs(NamedTuple):
@@ -129,7 +129,7 @@ def _published_classes(split: PublishedSplit) -> list[ClassPairs]:
 
 
 def _by_class(split: Split, part: Labelled) -> list[ClassPairs]:
-    return [ClassPairs(f"C{n}", *own) for n, own in large_classes(split, part).items()]
+    return [ClassPairs(f"C{n}", *own) for n, own in by_large_class(split, part).items()]
 
 
 def _share_of(published: IntArray | None, share: float, seed: int) -> IntArray:

@@ -14,7 +14,8 @@ from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.load import graph_split, load_graph
 from lcplm_graph.datasets.published import PublishedPairs, facts
 from lcplm_graph.evaluation.guard import LEAKED, check_encoder
-from lcplm_graph.evaluation.link import ClassPairs, LinkOptions, evaluate_link, labelled_pairs
+from lcplm_graph.evaluation.link import evaluate_link
+from lcplm_graph.evaluation.link_pairs import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.maps import draw_embeddings
 from lcplm_graph.evaluation.plots import draw_auroc, draw_reliability, draw_roc_pr
 from lcplm_graph.evaluation.report import Report, best_rows

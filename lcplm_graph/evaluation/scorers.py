@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scipy import sparse
 from torch import Tensor
 
 from lcplm_graph.evaluation.baselines import LINK_BASELINES, LinkBaseline
@@ -97,9 +98,7 @@ def link_scorers(
     Scorer
         Trained, one after the other.
     """
-    for name in LINK_BASELINES if serves_known_proteins(split) else LINK_BASELINES[:1]:
-        baseline = LinkBaseline(name, split.message, split.num_nodes)
-        yield Scorer(SHOWN.get(name, name), baseline.score, baseline.rows)
+    yield from _baselines(split)
     near = relatives(dataset.sequences, progress=fit.progress) if homologues else None
     if near is not None:
         evidence = Interologs(near, split.message)
@@ -110,33 +109,51 @@ def link_scorers(
             x, split, members=members, options=fit, conv=conv, decoder=decoder, head=head
         )
 
-    def trained(x: Blocks | Tensor) -> Scorer:
-        return model_scorer(fitted(x, "none").on(x, split))
+    def trained(name: str, x: Blocks | Tensor) -> Scorer:
+        return replace(model_scorer(fitted(x, "none").on(x, split)), name=name)
 
     def features(used: Encoder, **options: Any) -> Tensor:
         return AddProteinFeatures(used, progress=fit.progress, **options)(dataset).x
 
     for name, key in PLAIN.items():
-        yield replace(trained(features(load_encoder(key))), name=name)
+        yield trained(name, features(load_encoder(key)))
     twin = random_twin(encoder) if untrained else None
     if twin is not None:
-        yield replace(trained(features(twin, pool=pool)), name="random-init encoder")
+        yield trained("random-init encoder", features(twin, pool=pool))
     blocks = link_features(
         encoder, dataset.sequences, pool=pool, parts=not serves_known_proteins(split),
         progress=fit.progress,
     )  # fmt: skip
     name = shown_name(encoder)
     if plain_name(encoder, pool) is None:
-        yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
+        yield replace(trained(f"encoder {name}", blocks), encoder=True)
     if context:
         # In walks an encoder has other features, which no other block goes with.
         blocks = {BASE: features(encoder, pool=pool, context=context, split=split)}
         name = f"{name} in {context}"
-        yield replace(trained(blocks), name=f"encoder {name}", encoder=True)
-    model, title = fitted(blocks, conv), f"link model ({name})"
+        yield replace(trained(f"encoder {name}", blocks), encoder=True)
+    yield from _link_models(fitted(blocks, conv), blocks, split, near, fit.seed, name)
+
+
+def _baselines(split: Split) -> Iterator[Scorer]:
+    for name in LINK_BASELINES if serves_known_proteins(split) else LINK_BASELINES[:1]:
+        baseline = LinkBaseline(name, split.message, split.num_nodes)
+        yield Scorer(SHOWN.get(name, name), baseline.score, baseline.rows)
+
+
+def _link_models(
+    model: LinkModel,
+    blocks: Blocks,
+    split: Split,
+    near: sparse.csr_array | None,
+    seed: int,
+    name: str,
+) -> Iterator[Scorer]:
+    """Yield the link model, and the same with interologs where relatives were searched."""
+    title = f"link model ({name})"
     yield replace(model_scorer(model.on(blocks, split)), name=title, encoder=True)
     if near is not None:
-        scores = model.judged(blocks, split, near, fit.seed).on(blocks, split, near)
+        scores = model.judged(blocks, split, near, seed).on(blocks, split, near)
         yield replace(model_scorer(scores), name=f"{title} + {INTEROLOGS}", encoder=True)
 
 

@@ -23,8 +23,8 @@ from lcplm_graph.evaluation.bootstrap import mean_of_some
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.files.open import check_is_folder, open_stream
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import Float32Array
 from lcplm_graph.proteins.fasta import read_fasta
-from lcplm_graph.tasks.passes import FloatArray
 from lcplm_graph.tasks.variants import (
     Method,
     Variant,
@@ -116,20 +116,20 @@ def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def spearman(scores: FloatArray, measured: npt.NDArray[np.floating]) -> float:
+def spearman(scores: Float32Array, measured: npt.NDArray[np.floating]) -> float:
     """Return Spearman's rank correlation; 0 where all scores are equal."""
     if np.ptp(scores) == 0 or np.ptp(measured) == 0:
         return 0.0
     return float(spearmanr(scores, measured).statistic)
 
 
-def composition_scores(assay: Assay) -> FloatArray:
+def composition_scores(assay: Assay) -> Float32Array:
     """Score substitutions by how frequent both residues are in the wild type itself."""
     counts = np.array([assay.sequence.count(letter) for letter in STANDARD_RESIDUES]) + 1.0
     return _from_table(assay, np.tile(np.log(counts / counts.sum()), (len(assay.sequence), 1)))
 
 
-def site_independent_scores(assay: Assay, path: Path) -> FloatArray:
+def site_independent_scores(assay: Assay, path: Path) -> Float32Array:
     """Score substitutions by the frequencies in the columns of an alignment.
 
     Parameters
@@ -154,7 +154,7 @@ def site_independent_scores(assay: Assay, path: Path) -> FloatArray:
     return _from_table(assay, table)
 
 
-def _from_table(assay: Assay, table: np.ndarray) -> FloatArray:
+def _from_table(assay: Assay, table: np.ndarray) -> Float32Array:
     def effect(position: int, new: str) -> float:
         old = assay.sequence[position]
         if old not in STANDARD_RESIDUES or new not in STANDARD_RESIDUES:

@@ -27,7 +27,7 @@ from lcplm_graph.features.plan import BatchPlan
 from lcplm_graph.locks import sole_writer
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder
 from lcplm_graph.models.pooling import pooled_dim
-from lcplm_graph.numeric import whole_number
+from lcplm_graph.numeric import flag, whole_number
 from lcplm_graph.proteins.shards import content_sha256, store_sequences
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -90,6 +90,8 @@ class EmbedJob:
         max_tokens: int = MAX_TOKENS,
         overwrite: bool = True,
     ) -> None:
+        per_residue, half = flag(per_residue, "per_residue"), flag(half, "half")
+        overwrite = flag(overwrite, "overwrite")
         self.encoder = encoder = as_encoder(encoder)
         self.out, self.per_residue = Path(out), per_residue
         pool = encoder.chosen_pool(pool)

@@ -21,6 +21,7 @@ import torch
 from lcplm_graph.errors import BackendError, ConfigError
 from lcplm_graph.features.engines import Engine, Recipe
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.options import check_count
 from lcplm_graph.process import default_device, keep_freed_memory, use_torch_threads
 
 # A task takes seconds on a processor, and its values some ten MB of the object store.
@@ -61,8 +62,8 @@ def ray_engine(workers: int | None = None) -> Engine:
     the workers through Ray's object store, once per machine; they need this package, not the
     encoder's files.
     """
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be at least 1, not {workers}")
+    if workers is not None:
+        check_count(workers, "workers")
     ray = _ray()
 
     def engine(

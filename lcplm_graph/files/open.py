@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
-import lzma
 import os
-import re
 import stat
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-import pyarrow as pa
+from typing import Any
 
 from lcplm_graph.errors import DataError
+from lcplm_graph.files.compressed import compression_of, decompressed, pull
 
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\0": "xz",
-}  # fmt: skip
-#: What names of files end in that are compressed so; their content decides.
-COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
-# A file of zstd may begin with one of sixteen frames to skip; pzstd writes such files.
-_ZSTD_SKIP = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _OTHER = {
     b"PK\x03\x04": "a zip archive",
     b"7z\xbc\xaf": "a 7z archive",
@@ -40,7 +28,7 @@ _OTHER = {
 # What old and new files of Excel begin with; the new ones are zip archives that list their parts.
 _OFFICE = (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"[Content_Types].xml")
 _BOM = b"\xef\xbb\xbf"
-_HEAD, _PACKED = 4096, 1 << 16
+_HEAD, _WHOLE = 4096, 1 << 20
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script", b"<title", b"<meta")
 
 
@@ -90,16 +78,7 @@ class TextStream(io.RawIOBase):
         return len(text)
 
     def _pull(self, size: int) -> bytes:
-        try:
-            data: bytes = self._source.read(size)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowInvalid) as error:
-            if self._compression is None:
-                raise DataError(f"cannot be read ({error})", path=self._path) from error
-            raise DataError(
-                f"the {self._compression} archive is truncated or damaged; fetch it again "
-                f"({error})",
-                path=self._path,
-            ) from error
+        data = pull(self._source, size, self._path, self._compression)
         self._ended = not data
         return data
 
@@ -119,37 +98,6 @@ class TextStream(io.RawIOBase):
             raise DataError(message, path=self._path, line=line)
         self._lines += text.count(b"\n")
         return text
-
-
-class _XzStream:
-    """Bytes of an xz archive, of which `lzma.LZMAFile` takes one with any rubbish behind it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._decoder: lzma.LZMADecompressor | None = None
-
-    def read(self, size: int) -> bytes:
-        """Read up to `size` bytes; none at the end."""
-        while True:
-            packed = b""
-            if self._decoder is None or self._decoder.eof:
-                packed = self._next_stream(self._decoder)
-                if not packed:
-                    return b""
-                self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
-            elif self._decoder.needs_input:
-                packed = self._file.read(_PACKED)
-                if not packed:
-                    raise EOFError("the end is missing")
-            if data := self._decoder.decompress(packed, size):
-                return data
-
-    def _next_stream(self, ended: lzma.LZMADecompressor | None) -> bytes:
-        """Return the begin of the next of joined archives; zeros may stand between them."""
-        rest = ended.unused_data.lstrip(b"\0") if ended else b""
-        while not rest and (packed := self._file.read(_PACKED)):
-            rest = packed.lstrip(b"\0")
-        return rest
 
 
 @contextmanager
@@ -173,16 +121,21 @@ def open_stream(path: str | os.PathLike[str]) -> Iterator[TextStream]:
         If the file is missing, a pipe, empty, a web page, a Git LFS pointer, binary, or damaged.
     """
     path = check_is_file(path)
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise DataError(f"cannot be opened ({error.strerror})", path=path) from error
-    with file:
-        head = file.read(8)
-        file.seek(0)
-        compression = _compression_of(head)
-        with _decompressed(file, path, compression) as source:
-            yield TextStream(source, path, compression)
+    with decompressed(path) as (source, compression):
+        yield TextStream(source, path, compression)
+
+
+def read_binary(path: str | os.PathLike[str]) -> bytes:
+    """Return all of a file that is no text, decompressed as `open_stream` does.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a pipe, or damaged.
+    """
+    path = check_is_file(path)
+    with decompressed(path) as (source, compression):
+        return b"".join(iter(lambda: pull(source, _WHOLE, path, compression), b""))
 
 
 def check_is_file(path: str | os.PathLike[str]) -> Path:
@@ -253,27 +206,6 @@ def error_page(head: bytes) -> str:
     return "a web page" if b"<html" in text or b"<!doctype html" in text else "an XML document"
 
 
-def _compression_of(head: bytes) -> str | None:
-    if _ZSTD_SKIP.match(head):
-        return "zstd"
-    return next((kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)), None)
-
-
-@contextmanager
-def _decompressed(file: IO[bytes], path: Path, compression: str | None) -> Iterator[Any]:
-    if compression is None:
-        yield file
-    elif compression == "gzip":
-        # Python's reader accepts what tapes and disks pad archives with: zeros at the end.
-        with gzip.GzipFile(fileobj=file) as stream:
-            yield stream
-    elif compression == "xz":
-        yield _XzStream(file)
-    else:
-        with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, compression) as stream:
-            yield stream
-
-
 def _check_content(head: bytes, path: Path) -> None:
     if not head:
         raise DataError("the file is empty; fetch it again", path=path)
@@ -288,7 +220,7 @@ def _check_content(head: bytes, path: Path) -> None:
         raise DataError("the text is UTF-32; convert it to UTF-8", path=path, line=1)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError("the text is UTF-16; convert it to UTF-8", path=path, line=1)
-    if inner := _compression_of(head):
+    if inner := compression_of(head):
         raise DataError(f"the archive holds another {inner} archive; unpack it first", path=path)
     if head.startswith(_OFFICE[0]) or (head.startswith(b"PK") and _OFFICE[1] in head):
         message = "this is a workbook of Excel or alike, not text; save its sheet as CSV first"

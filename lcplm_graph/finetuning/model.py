@@ -35,7 +35,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.unlike import warn_of_unlike
 from lcplm_graph.pairs import IntArray, ordered_pairs
-from lcplm_graph.process import initialised, reused_memory, without_autocast
+from lcplm_graph.process import checked_device, initialised, reused_memory, without_autocast
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.strings import string_list, string_pairs
 from lcplm_graph.tokens.packing import PackedTokens
@@ -403,7 +403,7 @@ class PropertyModel(nn.Module):
                 f"{files.property}: not what lcplm finetune writes ({reason})"
             ) from error
         load_head(model.head, files.head)
-        return model.to(device or "cpu").eval()
+        return model.to(checked_device(device or "cpu")).eval()
 
 
 def _texts(proteins: Iterable[str]) -> list[str]:

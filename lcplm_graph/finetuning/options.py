@@ -9,7 +9,7 @@ from typing import Literal
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 from lcplm_graph.seeds import checked_seed
 
 Task = Literal["regression", "binary", "multiclass", "multilabel", "residue", "pair"]
@@ -153,9 +153,7 @@ class FinetuneOptions:
     resume: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self, "epochs", self.epochs is None or self.epochs >= 1, "at least 1")
-        for name in ("patience", "batch_size", "max_tokens", "rank"):
-            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        check_counts(self, "epochs", "patience", "batch_size", "max_tokens", "rank", "eval_every")
         for name in ("head_lr", "clip", "checkpoint_minutes"):
             _check(self, name, getattr(self, name) > 0, "above 0")
         for name in ("head_lr", "clip", "checkpoint_minutes", "weight_decay"):
@@ -168,7 +166,6 @@ class FinetuneOptions:
         _check(self, "identity", 0 < self.identity <= 1, "above 0 and at most 1")
         _check(self, "dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         _check(self, "lr", self.lr is None or 0 < self.lr < math.inf, "above 0, finite")
-        _check(self, "eval_every", self.eval_every is None or self.eval_every >= 1, "at least 1")
         if self.valid + self.test >= 1:
             raise ConfigError(
                 f"valid and test are {self.valid} and {self.test}, which leaves nothing to train on"

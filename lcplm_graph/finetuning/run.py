@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from lcplm_graph.callers import callers_generators, for_training
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.finetuning.adapt import prepare, save_and_merge
 from lcplm_graph.finetuning.baselines import Answers, baseline_answers
@@ -72,7 +73,7 @@ def finetune(options: FinetuneOptions) -> Report:
         After SIGTERM or Ctrl-C, when everything is saved.
     """
     chosen_device(options.device)  # a wrong name is refused before a table is read
-    with on_cpu(), claimed(options) as checkpoint:
+    with callers_generators(), for_training(), on_cpu(), claimed(options) as checkpoint:
         data = read_data(options)
         if unused := options.unused(data.partition.kind, data.target.kind):
             warn_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import COMPRESSED_SUFFIXES, check_is_file, open_stream
+from lcplm_graph.files.compressed import COMPRESSED_SUFFIXES, suffix_of
+from lcplm_graph.files.open import check_is_file, open_stream
+from lcplm_graph.files.separators import LOOKED_AT
+from lcplm_graph.files.tables import find_separator, rows
 
+# What such names promise; the content decides, where it can.
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
 SUFFIXES = (*_SEPARATORS, *_PARQUET)
@@ -88,28 +93,16 @@ def is_nothing(cell: str) -> bool:
     return cell.lower() in _NOTHING
 
 
-def suffix_of(path: str | os.PathLike[str]) -> str:
-    """Return the suffix that says the format, without that of a compression.
-
-    Examples
-    --------
-    >>> suffix_of("a.tsv.gz")
-    '.tsv'
-    """
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    while suffixes and suffixes[-1] in COMPRESSED_SUFFIXES:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
 def read_table_file(path: str | os.PathLike[str]) -> Table:
     """Read a table with a header.
 
     Parameters
     ----------
     path : path-like
-        ``.csv`` or ``.tsv``, plain or compressed (gzip, zstd, bz2, xz), or ``.parquet``.  Lists in
-        Parquet become text: words with ``;`` between, numbers with blanks.
+        ``.csv`` or ``.tsv``, plain or compressed (gzip, zstd, bz2, xz), or ``.parquet``.  Columns
+        of text are separated by what the first lines say (tabs, commas, semicolons, blanks), and
+        by what the name says where they leave a choice or there is one column.  Lists in Parquet
+        become text: words with ``;`` between, numbers with blanks.
 
     Raises
     ------
@@ -127,10 +120,21 @@ def read_table_file(path: str | os.PathLike[str]) -> Table:
             path=path,
         )
     check_is_file(path)
-    table = _parquet(path) if suffix in _PARQUET else _text(path, _SEPARATORS[suffix])
+    table = _parquet(path) if suffix in _PARQUET else _text(path, _separator(path, suffix))
     if not len(table):
         raise DataError("the table has a header and no row", path=path)
     return table
+
+
+def _separator(path: Path, suffix: str) -> str:
+    """Return what separates columns: what cuts all first lines alike, else what the name says."""
+    try:
+        found = find_separator(path)
+        first = itertools.islice(rows(path, separator=found), LOOKED_AT)
+        widths = {len(cells) for _, cells in first}
+    except DataError:  # what is wrong with the file is told by who reads it
+        return _SEPARATORS[suffix]
+    return found if len(widths) == 1 else _SEPARATORS[suffix]
 
 
 def _text(path: Path, separator: str) -> Table:
@@ -162,11 +166,16 @@ def _rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError("not UTF-8; convert the file's encoding", path=path, line=line) from None
     limit = csv.field_size_limit(max(len(text), csv.field_size_limit()))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True,
+        skipinitialspace=separator == " ",  # any number of blanks is one
+    )  # fmt: skip
     begins = 1
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
+            if separator == " " and cells and not cells[-1]:
+                cells.pop()  # blanks at the end of a line separate nothing
             if any(cells):
                 yield begins, cells
             begins = reader.line_num + 1

@@ -106,6 +106,11 @@ class Head(nn.Module):
         if isinstance(x, np.ndarray) and x.dtype.kind == "f":
             raise InputError("features are a tensor; torch.from_numpy makes one of an array")
         features = x if isinstance(x, Tensor) else self._encode(x)
+        if features.device != self.gnn.scale.device:
+            raise InputError(
+                f"features are on {features.device} and this head is on {self.gnn.scale.device}; "
+                "move one of them"
+            )
         if features.dim() != 2 or features.shape[1] != self.in_channels:
             raise InputError(
                 f"this head was made for features of width {self.in_channels}, got "

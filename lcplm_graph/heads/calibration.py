@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lcplm_graph.callers import callers_random
 from lcplm_graph.errors import InputError
 from lcplm_graph.numeric import FloatArray, finite, numbers, one_each
 
@@ -109,7 +110,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Undo `as_dict`; models of versions before 0.3 have no `low` and `high`."""
+        """Undo `as_dict`; models of 0.2 have no `low` and `high`."""
         ends = {name: tuple(values[name]) for name in ("low", "high") if name in values}
         return cls(tuple(values["slope"]), tuple(values["offset"]), **ends)
 
@@ -131,7 +132,8 @@ def _platt(score: FloatArray, label: npt.NDArray[np.bool_]) -> tuple[float, floa
     if spread == 0 or label.all() or not label.any():
         return 0.0, prior
     # Imported here: a model that is only used is not calibrated again.
-    from sklearn.linear_model import LogisticRegression
+    with callers_random():
+        from sklearn.linear_model import LogisticRegression
 
     middle = float(score.mean())
     model = LogisticRegression(C=1e6).fit((score[:, None] - middle) / spread, label)

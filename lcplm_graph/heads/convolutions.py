@@ -95,6 +95,12 @@ class Scale(nn.BatchNorm1d):
         mean: Any = self.running_mean
         return mean.dtype
 
+    @property
+    def device(self) -> torch.device:
+        """Where the head is that it belongs to."""
+        mean: Any = self.running_mean
+        return mean.device
+
     def fit(self, x: Tensor) -> None:
         """Take mean and spread from `x`, shape (n, width), and keep them from now on."""
         self.fitted = False

@@ -119,11 +119,13 @@ class CrossAttentionPredictor(LinkPredictor):
 
     def decode(self, h: Tensor, pairs: Tensor, structure: Tensor | None = None) -> Tensor:
         """Return the log-odds of pairs from states, as `LinkPredictor.decode` does."""
+        self.check_reads(structure)
         pairs = checked_pairs(pairs, len(h))
         return self._score(h[pairs[:, 0]], h[pairs[:, 1]])
 
     def row(self, h: Tensor, node: int, others: Tensor, structure: Tensor | None = None) -> Tensor:
         """Return the log-odds of one node with others, as `decode` does."""
+        self.check_reads(structure)
         return self._score(h[node].expand(len(others), -1), h[others])
 
     def _score(self, a: Tensor, b: Tensor) -> Tensor:

@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from lcplm_graph.callers import callers_random, for_training
 from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
+from lcplm_graph.heads.trainable import check_trainable, trained_on
+from lcplm_graph.options import check_counts
 from lcplm_graph.process import on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import checked_seed
 
@@ -63,9 +66,7 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         checked_seed(self.seed)
-        for name in ("steps", "batch_size", "every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "steps", "batch_size", "every")
         if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
             raise ConfigError(
                 f"lr must be above 0 and weight_decay not negative, not "
@@ -80,6 +81,7 @@ class FitOptions:
         return replace(self, steps=steps, seed=seed, progress=True)
 
 
+@for_training()
 def fit_function(
     model: FunctionPredictor,
     x: Tensor,
@@ -103,13 +105,15 @@ def fit_function(
     Raises
     ------
     InputError
-        If `train` or `valid` is no mask over the proteins, or nothing is in `train`.
+        If `train` or `valid` is no mask over the proteins, nothing is in `train`, or features are
+        on a device that heads are not trained on.
     TrainingError
         If the loss is not finite.
     """
     _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no protein is in the training part")
+    x, edge_index = trained_on(x), trained_on(edge_index, "edges")
     batches = _row_batches(train, options)
 
     def logits(rows: Tensor) -> Tensor:
@@ -125,7 +129,8 @@ def fit_function(
     valid_rows = valid.nonzero()[:, 0]
 
     def score() -> float:
-        from sklearn.metrics import average_precision_score
+        with callers_random():
+            from sklearn.metrics import average_precision_score
 
         predicted = finite_logits(logits(valid_rows)).sigmoid().numpy()
         return float(average_precision_score(labels[valid].numpy().ravel(), predicted.ravel()))
@@ -133,6 +138,7 @@ def fit_function(
     return fit_head(model, loss, score if bool(valid.any()) else None, options, "validation AP")
 
 
+@for_training()
 def fit_homology(
     model: HomologyClassifier,
     x: Tensor,
@@ -158,6 +164,7 @@ def fit_homology(
     _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no domain is in the training part")
+    x = trained_on(x)
 
     def loss(_step: int) -> Tensor:
         return F.cross_entropy(model(x[train]), classes[train])
@@ -223,7 +230,8 @@ def fit_head(
     TrainingError
         If the loss, or what is learned, is not finite.
     """
-    with seeded_dropout(options.seed), one_thread(), on_cpu(), without_autocast():
+    check_trainable(model)
+    with for_training(), seeded_dropout(options.seed), one_thread(), on_cpu(), without_autocast():
         _loop(model, loss, score, options, what)
     return model.eval()
 

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lcplm_graph.callers import callers_random, for_training
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.fit import FitOptions, finite_logits, fit_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.structure import PairStructure
+from lcplm_graph.heads.trainable import check_trainable, trained_on
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.process import one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
+from lcplm_graph.splits.classes import large_classes
 from lcplm_graph.splits.split import Labelled, Split
 
 #: Chosen on validation pairs alone, see docs/notebook/evaluation.md.
 LINK_FIT = FitOptions(steps=200, batch_size=4096, every=50, lr=5e-3)
-#: A class of pairs counts if it has at least this many positives and negatives.
-FEWEST = 20
 # Seeds of negatives for each seed of a fit.
 _EPOCHS = 1_000_003
 
@@ -36,6 +37,7 @@ def message_graph(split: Split) -> tuple[Tensor, Tensor | None]:
     return torch.from_numpy(np.ascontiguousarray(both.T)), edge_weight
 
 
+@for_training()
 def fit_link(
     model: LinkPredictor,
     x: Tensor,
@@ -60,8 +62,8 @@ def fit_link(
     split : Split
     options : FitOptions
     structure : PairStructure, optional
-        Of the split's message edges, to be shared by several models; only with
-        ``model.between``.
+        Of the split's message edges, to be shared by several models that read it (made with
+        ``structure=True``).
 
     Returns
     -------
@@ -71,7 +73,8 @@ def fit_link(
     Raises
     ------
     InputError
-        If `x` has not one row per protein, or there is nothing to train on.
+        If `x` has not one row per protein or is not on the CPU, there is nothing to train on, or
+        `structure` is for a head that does not read it.
     TrainingError
         If the loss is not finite.
     """
@@ -79,7 +82,9 @@ def fit_link(
         raise InputError(f"{len(x)} rows of features for a graph of {split.num_nodes} proteins")
     if not len(split.supervision):
         raise InputError("the split has no supervision pairs to train on")
-    return _LinkFit(model, x, split, options, structure).run()
+    check_trainable(model)
+    model.check_reads(structure)
+    return _LinkFit(model, trained_on(x), split, options, structure).run()
 
 
 class _LinkFit:
@@ -159,7 +164,8 @@ class _LinkFit:
         return self.model.embed(self.x[nodes], self.edge_index[:, :0], known=known), ends
 
     def _score(self) -> float:
-        from sklearn.metrics import average_precision_score
+        with callers_random():
+            from sklearn.metrics import average_precision_score
 
         h = self.model.embed(self.x, self.edge_index, self.edge_weight)
         reached = [
@@ -185,15 +191,13 @@ def validation(
     if not len(split.positives("valid")):
         return []
     part = split.labelled("valid", kind, ratio, seed)
-    return list(large_classes(split, part).values()) or [part]
+    return list(by_large_class(split, part).values()) or [part]
 
 
-def large_classes(split: Split, part: Labelled) -> dict[int, Labelled]:
+def by_large_class(split: Split, part: Labelled) -> dict[int, Labelled]:
     """Return the pairs of each class (1, 2, 3 for C1, C2, C3) that has enough of both labels."""
-    of_class, (pairs, labels) = split.classify(part.pairs), part
-    classes = [(number, of_class == number) for number in (1, 2, 3)]
+    (pairs, labels), classes = part, split.classify(part.pairs)
     return {
         number: Labelled(pairs[own], labels[own])
-        for number, own in classes
-        if min(labels[own].sum(), (~labels[own]).sum()) >= FEWEST
+        for number, own in large_classes(labels, classes).items()
     }

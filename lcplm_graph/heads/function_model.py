@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from lcplm_graph.callers import for_training
 from lcplm_graph.errors import InputError
 from lcplm_graph.go.ontology import Ontology
 from lcplm_graph.heads.convolutions import no_edges
@@ -72,6 +73,7 @@ class FunctionModel:
         )
 
     @classmethod
+    @for_training()
     def fit(
         cls,
         features: Tensor,

@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from lcplm_graph.callers import callers_random
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.search import homologous_pairs
 from lcplm_graph.strings import string_list
@@ -99,7 +100,8 @@ def best_weight(labels: Any, scores: Scores, transferred: Scores) -> float:
     float
         0 if there is nothing to choose by.
     """
-    from sklearn.metrics import average_precision_score
+    with callers_random():
+        from sklearn.metrics import average_precision_score
 
     truth = np.asarray(labels, bool)
     if not truth.any():

@@ -16,7 +16,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link_model import LinkModel, as_blocks
 from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.recipe import BASE, Blocks
-from lcplm_graph.numeric import FloatArray
+from lcplm_graph.numeric import FloatArray, whole_number
 from lcplm_graph.pairs import IntArray, adjacency, as_nodes
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.split import Split
@@ -92,7 +92,7 @@ def partners_of(
     InputError
         If `nodes` are not one for each protein, or one is not in the graph.
     """
-    _check_top(top)
+    top = whole_number(top, "top")
     own, new = as_blocks(graph), as_blocks(features)
     count, more = split.num_nodes, len(new[BASE])
     asked = count + np.arange(more)
@@ -134,7 +134,7 @@ def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) ->
     Candidates
         i < j.
     """
-    _check_top(top)
+    top = whole_number(top, "top")
     split = scores.split
     indptr, indices = adjacency(split.known, split.num_nodes)
 
@@ -193,8 +193,3 @@ def _known_nodes(nodes: IntArray, asked: IntArray, count: int) -> IntArray:
     found = asked.copy()
     found[~is_new] = as_nodes(given[~is_new], count)
     return found
-
-
-def _check_top(top: int) -> None:
-    if top < 1:
-        raise InputError(f"top must be at least 1, not {top}")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from lcplm_graph.callers import callers_random
 from lcplm_graph.errors import InputError
 from lcplm_graph.heads.calibration import class_masks
 from lcplm_graph.numeric import FloatArray
@@ -136,7 +137,8 @@ def _weight(scores: FloatArray, evidence: FloatArray, label: npt.NDArray[np.bool
     if min(spread) == 0 or label.all() or not label.any():
         return 0.0
     # Imported here: a model that is only used does not choose again.
-    from sklearn.linear_model import LogisticRegression
+    with callers_random():
+        from sklearn.linear_model import LogisticRegression
 
     columns = np.stack([scores, evidence], axis=1) / spread
     of_scores, of_evidence = LogisticRegression().fit(columns, label).coef_[0]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lcplm_graph.errors import InputError
 from lcplm_graph.heads.base import Head, checked_pairs
 from lcplm_graph.heads.decoders import StructureBranch, make_decoder
 from lcplm_graph.models.encoders import Encoder
+from lcplm_graph.numeric import flag
 
 
 class LinkPredictor(Head):
@@ -64,7 +66,7 @@ class LinkPredictor(Head):
     ) -> None:
         super().__init__(in_channels, channels, layers, conv, dropout, encoder, pool, gated=gated)
         self.decoder = make_decoder(decoder, channels, dropout)
-        self.between = StructureBranch(dropout) if structure else None
+        self.between = StructureBranch(dropout) if flag(structure, "structure") else None
 
     def forward(
         self,
@@ -83,6 +85,11 @@ class LinkPredictor(Head):
         pairs : Tensor, dtype=int64, shape=(p, 2)
         structure : Tensor, shape=(p, WIDTH), optional
             From `PairStructure`; without it that part is silent.
+
+        Raises
+        ------
+        InputError
+            As `decode`.
         """
         return self.decode(self.embed(x, edge_index, edge_weight), pairs, structure)
 
@@ -92,7 +99,8 @@ class LinkPredictor(Head):
         Raises
         ------
         InputError
-            If `pairs` are not whole numbers of shape (p, 2), or name a protein that has no state.
+            If `pairs` are not whole numbers of shape (p, 2), or name a protein that has no state,
+            or `structure` is given to a head that does not read it.
         """
         pairs = checked_pairs(pairs, len(h))
         logits = self.decoder(h[pairs[:, 0]], h[pairs[:, 1]])
@@ -102,7 +110,20 @@ class LinkPredictor(Head):
         """Return the log-odds of one node with others, int64 of shape (n,), as `decode` does."""
         return self._with(self.decoder(h[node][None], h[others]), structure)
 
+    def check_reads(self, structure: object) -> None:
+        """Refuse a pair structure if the head has no part that reads it.
+
+        Raises
+        ------
+        InputError
+        """
+        if structure is not None and self.between is None:
+            raise InputError(
+                "this head does not read `structure`; make it with structure=True, or leave it out"
+            )
+
     def _with(self, logits: Tensor, structure: Tensor | None) -> Tensor:
+        self.check_reads(structure)
         if self.between is None or structure is None:
             return logits
         return logits + self.between(structure)

@@ -13,6 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from lcplm_graph.callers import for_training
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.calibration import Calibration
 from lcplm_graph.heads.fit import FitOptions
@@ -24,7 +25,9 @@ from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, CROSS, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
 from lcplm_graph.heads.saved import HeadFiles
+from lcplm_graph.heads.trainable import check_on_cpu, trained_on
 from lcplm_graph.models.names import CONFIG, WEIGHTS
+from lcplm_graph.options import check_count
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -60,6 +63,7 @@ class LinkModel:
         return f"{type(self).__name__}({len(self.members)} members: {kinds})"
 
     @classmethod
+    @for_training()
     def fit(
         cls,
         features: Blocks | Tensor,
@@ -106,14 +110,13 @@ class LinkModel:
         InputError
             If features are not finite, or not one row for each protein.
         """
-        if members < 1:
-            raise ConfigError(f"members must be at least 1, not {members}")
+        check_count(members, "members")
         if head == CROSS:
             raise ConfigError(
                 f"{CROSS} cannot take the place of all heads: it is among them where all pairs are "
                 "of new proteins"
             )
-        blocks = as_blocks(features)
+        blocks = {name: trained_on(block) for name, block in as_blocks(features).items()}
         kinds = kinds or serving(_kinds(split, conv), blocks)
         if (decoder, head) != (Recipe.decoder, Recipe.head):
             # Members of other kinds have neither.
@@ -227,7 +230,7 @@ class LinkModel:
             recipes = [Recipe.of(values) for values in config["members"]]
             members = [_member(recipe, weights, n) for n, recipe in enumerate(recipes)]
             calibration = Calibration.from_dict(config["calibration"])
-            # Models of versions before 0.4 look at no relatives.
+            # Models of 0.2 look at no relatives.
             weight = tuple(map(float, config.get("interolog_weight", NO_WEIGHT)))
             if len(weight) != len(NO_WEIGHT) or not np.isfinite(weight).all():
                 raise ValueError(f"{len(weight)} weights of interologs, not one for each class")
@@ -248,7 +251,7 @@ def as_blocks(features: Blocks | Tensor) -> Blocks:
     Raises
     ------
     InputError
-        If a block is no tensor of two axes, or holds NaN or infinite numbers.
+        If a block is no tensor of two axes on the CPU, or holds NaN or infinite numbers.
     """
     blocks = {BASE: features} if isinstance(features, Tensor) else features
     if not isinstance(blocks, Mapping):
@@ -260,6 +263,7 @@ def as_blocks(features: Blocks | Tensor) -> Blocks:
         if not isinstance(block, Tensor) or block.dim() != 2:
             found = getattr(block, "shape", type(block).__name__)
             raise InputError(f"features {name!r} are no tensor of shape (n, d) but {found}")
+        check_on_cpu(block, f"features {name!r}")
         wrong = int((~torch.isfinite(block)).any(dim=1).sum())
         if wrong:
             raise InputError(

@@ -96,7 +96,7 @@ class LinkScores:
         with torch.inference_mode(), one_thread(), without_autocast():
             each = np.stack(
                 [
-                    _in_blocks(partial(member.decode, h), ends, between)
+                    _in_blocks(partial(member.decode, h), ends, _read_by(member, between))
                     for member, h in zip(self.members, self.states, strict=True)
                 ]
             )
@@ -139,7 +139,8 @@ class LinkScores:
         with torch.inference_mode(), one_thread(), without_autocast():
             for k, (member, h) in enumerate(zip(self.members, self.states, strict=True)):
                 if says[k]:
-                    each[k] = _in_blocks(partial(member.row, h, protein), chosen, between)
+                    beside = _read_by(member, between)
+                    each[k] = _in_blocks(partial(member.row, h, protein), chosen, beside)
         mean = heard(each, self._speaks, classes).mean(axis=0)
         if self.interologs is None:
             return mean
@@ -178,6 +179,10 @@ def heard(each: FloatArray, speaks: npt.NDArray[np.bool_], classes: IntArray) ->
         if own.any() and not says.all():
             each[np.ix_(~says, own)] = each[np.ix_(says, own)].mean(axis=0)
     return each
+
+
+def _read_by(member: LinkPredictor, between: Tensor | None) -> Tensor | None:
+    return None if member.between is None else between
 
 
 def _in_blocks(

@@ -15,7 +15,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.cpu_loaders import CpuGenerator, CpuLinkLoader, CpuNodeLoader
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.neighbor_sampler import NeighborSampler
-from lcplm_graph.numeric import edge_weights
+from lcplm_graph.numeric import edge_weights, flag, whole_number
 from lcplm_graph.pairs import as_nodes
 from lcplm_graph.process import on_cpu
 from lcplm_graph.splits.split import Split
@@ -53,7 +53,8 @@ def node_loader(
     Raises
     ------
     InputError
-        If `nodes` name a protein outside the graph, or are a mask of another length.
+        If `nodes` name a protein outside the graph, or are a mask of another length, or a number
+        of things is none.
     """
     if data.get("edge_weight") is not None:
         edge_weights(data.edge_weight, data.edge_index.T, highest=float("inf"))
@@ -65,9 +66,9 @@ def node_loader(
             transform=lists,
             node_sampler=sampler,
             input_nodes=_asked(nodes, sampler.num_nodes),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            num_workers=num_workers,
+            batch_size=whole_number(batch_size, "batch_size"),
+            shuffle=flag(shuffle, "shuffle"),
+            num_workers=whole_number(num_workers, "num_workers", 0),
             generator=CpuGenerator("cpu").manual_seed(seed),
         )
 
@@ -110,7 +111,7 @@ def link_loader(
     Raises
     ------
     InputError
-        If the split is of another graph.
+        If the split is of another graph, or a number of things is none.
 
     Notes
     -----
@@ -137,9 +138,9 @@ def link_loader(
             link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),
             edge_label_index=torch.from_numpy(np.ascontiguousarray(pairs.T)),
             edge_label=label,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            num_workers=num_workers,
+            batch_size=whole_number(batch_size, "batch_size"),
+            shuffle=flag(shuffle, "shuffle"),
+            num_workers=whole_number(num_workers, "num_workers", 0),
             generator=CpuGenerator("cpu").manual_seed(seed),
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lcplm_graph.callers import for_training
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, fit_link
 from lcplm_graph.heads.kinds import link_head
@@ -18,6 +19,7 @@ from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
 
+@for_training()
 def fit_link_members(
     x: Tensor,
     split: Split,
@@ -69,6 +71,7 @@ def fit_members(
 
     def train(number: int) -> LinkPredictor:
         head, x = heads[number]
-        return fit_link(head, x, split, replace(options, seed=seeds[number]), between)
+        own = None if head.between is None else between
+        return fit_link(head, x, split, replace(options, seed=seeds[number]), own)
 
     return in_threads(train, range(len(seeds)))

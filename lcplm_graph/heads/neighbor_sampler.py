@@ -55,8 +55,8 @@ class NeighborSampler(BaseSampler):
         index = edge_index.cpu().numpy()
         if index.size and (index.min() < 0 or index.max() >= num_nodes):
             raise InputError(f"edge_index names proteins outside 0..{num_nodes - 1}")
-        if not num_neighbors or any(n < -1 or n == 0 for n in num_neighbors):
-            raise InputError(f"num_neighbors are numbers above 0 or -1, not {num_neighbors}")
+        if not _are_fanouts(num_neighbors):
+            raise InputError(f"num_neighbors are whole numbers above 0 or -1, not {num_neighbors}")
         self.order = np.lexsort((index[0], index[1]))
         self.sources = index[0][self.order].astype(np.int64)
         self.indptr = np.zeros(num_nodes + 1, np.int64)
@@ -111,6 +111,14 @@ class NeighborSampler(BaseSampler):
             num_sampled_nodes=per_hop.tolist(),
             num_sampled_edges=edges_per_hop.tolist(),
         )
+
+
+def _are_fanouts(numbers: Any) -> bool:
+    whole = isinstance(numbers, list | tuple) and len(numbers) > 0
+    return whole and all(
+        isinstance(n, int | np.integer) and not isinstance(n, bool) and (n > 0 or n == -1)
+        for n in numbers
+    )
 
 
 def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:

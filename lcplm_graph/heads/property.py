@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lcplm_graph.heads.convolutions import Scale
 from lcplm_graph.heads.decoders import HadamardMlpDecoder
 from lcplm_graph.heads.dropout import Dropout
+from lcplm_graph.numeric import flag
 from lcplm_graph.process import default_dtype
 
 
@@ -46,7 +47,8 @@ class PropertyHead(nn.Module):
         paired: bool = False,
     ) -> None:
         super().__init__()
-        self.width, self.outputs, self.channels, self.paired = width, outputs, channels, paired
+        self.width, self.outputs, self.channels = width, outputs, channels
+        self.paired = flag(paired, "paired")
         self.scale = Scale(width)
         self.hidden: nn.Module = nn.Identity()
         if channels:

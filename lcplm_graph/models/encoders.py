@@ -28,7 +28,7 @@ from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.names import CONFIG
 from lcplm_graph.models.network import Network, read_network
 from lcplm_graph.models.shipped import check_spelling, shipped_encoders, shipped_folder
-from lcplm_graph.process import initialised, on_cpu
+from lcplm_graph.process import checked_device, initialised, on_cpu
 from lcplm_graph.registry import Registry
 from lcplm_graph.tokens.packing import PackedTokens
 
@@ -257,9 +257,8 @@ def _on_device(encoder: Encoder, device: str | torch.device | None) -> Encoder:
     if device is None:
         return encoder
     try:
-        return encoder.to(device)
-    except (RuntimeError, AssertionError) as error:
-        # torch built without CUDA raises an assertion of its own.
+        return encoder.to(checked_device(device))
+    except RuntimeError as error:  # such as too little memory
         raise ConfigError(
             f"device {str(device)!r} cannot be used here: {first_line(error)}"
         ) from error

@@ -11,6 +11,7 @@ from torch import Tensor
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.esm2 import esm2_masked_lm
+from lcplm_graph.process import checked_device
 from lcplm_graph.tokens.packing import PackedTokens
 
 
@@ -60,7 +61,7 @@ def load_masked_lm(
     """
     text = str(name)
     if text.startswith("esm2:"):
-        return esm2_masked_lm(text, "float32", options).to(device or "cpu")
+        return esm2_masked_lm(text, "float32", options).to(checked_device(device or "cpu"))
     encoder = load_encoder(name, device, **options)
     if not hasattr(encoder, "logits"):
         raise ConfigError(

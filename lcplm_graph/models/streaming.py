@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lcplm_graph.errors import InputError
 from lcplm_graph.models.attached import is_plain
 from lcplm_graph.models.bimamba import BiMamba, Layer, MambaDirection, low_dtype
 from lcplm_graph.models.entrances import Entrances
+from lcplm_graph.numeric import whole_number
 
 
 def can_stream(layer: nn.Module) -> bool:
@@ -48,8 +48,7 @@ def stream_layer(
     entrances : Entrances, optional
         Where proteins of streams begin and end.
     """
-    if window < 1:
-        raise InputError(f"a window needs at least 1 token, not {window}")
+    window = whole_number(window, "window")
     mixer: BiMamba = layer.mixer
     fwd, rev = mixer.mamba_fwd, mixer.mamba_rev
     x = layer.normed(hidden)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lcplm_graph.errors import DataError
-from lcplm_graph.files.open import COMPRESSED_SUFFIXES, check_is_file
+from lcplm_graph.files.compressed import COMPRESSED_SUFFIXES
+from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import warn_once
 
 if TYPE_CHECKING:

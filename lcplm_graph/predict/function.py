@@ -13,7 +13,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional, several
-from lcplm_graph.options import check_annotations
+from lcplm_graph.options import check_annotations, check_counts, check_threshold
 from lcplm_graph.predict.asked import asked_proteins
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once
@@ -116,10 +116,8 @@ class FunctionOptions(PageOption):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.most < 1:
-            raise ConfigError(f"--most {self.most}: give at least 1 term a protein")
-        if not 0 <= self.threshold <= 1:
-            raise ConfigError(f"--threshold {self.threshold}: a probability is from 0 to 1")
+        check_counts(self, "most", "min_proteins", "steps", typed=True)
+        check_threshold(self.threshold)
         refuse_training_options(self, _OF_TRAINING)
         check_annotations(self)
         if self.save_head is not None and len(self.aspect or []) > 1:

@@ -10,7 +10,7 @@ from lcplm_graph.command import PageOption
 from lcplm_graph.models.names import Precision
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
 from lcplm_graph.option_parser import positional
-from lcplm_graph.options import check_chosen
+from lcplm_graph.options import check_counts, check_threshold
 from lcplm_graph.predict.asked import asked_proteins, nodes_of
 from lcplm_graph.predict.saved_head import check_encoder, refuse_training_options
 from lcplm_graph.predict.trained_once import trained_once
@@ -89,7 +89,8 @@ class EdgesOptions(PageOption):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_training_options(self, _OF_TRAINING)
-        check_chosen(self.top, self.threshold)
+        check_counts(self, "top", "steps", "members", typed=True)
+        check_threshold(self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)

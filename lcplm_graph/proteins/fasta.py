@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import DataError, InputError
-from lcplm_graph.files.open import COMPRESSED_SUFFIXES, TextStream, open_stream
+from lcplm_graph.files.compressed import COMPRESSED_SUFFIXES
+from lcplm_graph.files.open import TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import RESIDUES

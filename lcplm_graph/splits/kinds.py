@@ -110,26 +110,31 @@ def temporal_pairs(
     """Hold out the newest pairs.
 
     `time` has one number per column of `edge_index` (a release, a year); the earlier one of a
-    pair's two directions counts. Without cuts they are set so that the fractions are reached;
-    pairs of one time always stay together.
+    pair's two directions counts. Without cuts they are set so that the fractions are reached,
+    and None for a fraction of 0; pairs of one time always stay together.
     """
     when = _pair_times(request, time)
-    for name, cut in (("valid_from", valid_from), ("test_from", test_from)):
-        if cut is not None:
-            check_real(cut, name)
-    if test_from is None:
+    given = {"valid": (valid_from, request.valid), "test": (test_from, request.test)}
+    for name, (cut, share) in given.items():
+        if cut is None:
+            continue
+        check_real(cut, f"{name}_from")
+        if not share:
+            raise ConfigError(f"{name}=0 holds nothing out and {name}_from={cut} does; leave one")
+    if test_from is None and request.test:
         test_from = float(np.quantile(when, 1 - request.test, method="higher"))
-    if valid_from is None:
-        before = when[when < test_from]
+    before = when if test_from is None else when[when < test_from]
+    if valid_from is None and request.valid:
         share = request.valid / max(1 - request.test, 1e-9)
         valid_from = (
             float(np.quantile(before, 1 - share, method="higher")) if len(before) else test_from
         )
-    if valid_from > test_from:
+    if None not in (valid_from, test_from) and valid_from > test_from:  # type: ignore[operator]
         raise ConfigError(f"valid_from ({valid_from}) lies after test_from ({test_from})")
     part = np.full(len(when), Part.TRAIN, np.int8)
-    part[when >= valid_from] = Part.VALID if request.valid > 0 else Part.TRAIN
-    part[when >= test_from] = Part.TEST
+    for cut, number in ((valid_from, Part.VALID), (test_from, Part.TEST)):
+        if cut is not None:
+            part[when >= cut] = number
     return Assignment(part, info={"valid_from": valid_from, "test_from": test_from})
 
 

@@ -13,8 +13,6 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.pairs import IntArray, degrees, is_in, pair_hashes, pair_keys
 from lcplm_graph.splits.split import DISJOINT_KINDS, Split
 
-__all__ = ["LeakageReport", "leakage_report", "pair_hashes", "saw_edges"]
-
 
 @dataclass(frozen=True)
 class LeakageReport:

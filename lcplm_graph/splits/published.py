@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.pairs import IntArray, pair_keys
+from lcplm_graph.pairs import IntArray, ordered_pairs, pair_keys
 from lcplm_graph.splits.parts import PARTS, Part
 from lcplm_graph.splits.sets import PUBLISHED
 from lcplm_graph.splits.split import Labelled, Split
 
+# Names of arrays in the file of a saved split, by part and column.
+_SAVED, _COLUMNS = "published_{}_{}", ("pairs", "labels")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PublishedSplit(Split):
     """A split whose negatives were published with it.
 
@@ -60,6 +63,31 @@ class PublishedSplit(Split):
             info=info or {},
             published=parts,
         )
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        arrays = super()._arrays()
+        for name, part in self.published.items():
+            arrays |= {_SAVED.format(name, column): part[i] for i, column in enumerate(_COLUMNS)}
+        return arrays
+
+    @classmethod
+    def _of_arrays(cls, header: Mapping[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Split:
+        parts = {}
+        for label in (part.label for part in PARTS):
+            found = [arrays.pop(_SAVED.format(label, column), None) for column in _COLUMNS]
+            pairs, labels = found
+            if pairs is None or labels is None:
+                raise ValueError(
+                    f"the labelled {label} pairs are missing, which versions until 0.2 left out; "
+                    "make the split of its tables again"
+                )
+            if labels.shape != (len(pairs),) or labels.dtype != bool:
+                raise ValueError(f"{len(pairs)} {label} pairs have labels of shape {labels.shape}")
+            parts[label] = Labelled(ordered_pairs(pairs, header["num_nodes"]), labels)
+        return cls(
+            kind=header["kind"], num_nodes=header["num_nodes"], info=header["info"],
+            published=parts, **arrays,
+        )  # fmt: skip
 
     def labelled(
         self, part: str | Part, kind: str = PUBLISHED, ratio: float = 1.0, seed: int = 0

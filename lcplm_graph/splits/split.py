@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from lcplm_graph.io import atomic_path, json_bytes
 from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.splits.negatives import sample_negatives
 from lcplm_graph.splits.parts import Part
-from lcplm_graph.splits.sets import EdgeSets
+from lcplm_graph.splits.sets import PUBLISHED, EdgeSets
 from lcplm_graph.strings import string_list
 
 #: Kinds whose held-out pairs must not share a protein with training.
@@ -243,13 +243,6 @@ class Split(EdgeSets):
             If the disk is full or the folder may not be written.
         """
         json_path, npz_path = _paths(path)
-        arrays = {
-            name: getattr(self, name)
-            for name in ("message", "supervision", "held_out", "held_out_part", "dropped")
-        }
-        for name in ("message_weight", "node_part"):
-            if getattr(self, name) is not None:
-                arrays[name] = getattr(self, name)
         header = {
             "format": _FORMAT,
             "kind": self.kind,
@@ -262,12 +255,26 @@ class Split(EdgeSets):
         # Both are whole before one takes the place of what is there.
         with atomic_path(json_path) as new_json, atomic_path(npz_path) as new_npz:
             new_json.write_bytes(written)
-            np.savez_compressed(new_npz, allow_pickle=False, **arrays)
+            np.savez_compressed(new_npz, allow_pickle=False, **self._arrays())
         return json_path
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what is saved beside kind and number of proteins."""
+        names = ("message", "supervision", "held_out", "held_out_part", "dropped")
+        beside = ("message_weight", "node_part")
+        given = [name for name in beside if getattr(self, name) is not None]
+        return {name: getattr(self, name) for name in (*names, *given)}
+
+    @classmethod
+    def _of_arrays(cls, header: Mapping[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Split:
+        """Make a split of what was saved."""
+        return cls(
+            kind=header["kind"], num_nodes=header["num_nodes"], info=header["info"], **arrays
+        )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Split:
-        """Read what `save` wrote.
+        """Read what `save` wrote; a published split is a `PublishedSplit` again.
 
         Raises
         ------
@@ -279,9 +286,7 @@ class Split(EdgeSets):
             header = json.loads(json_path.read_text(encoding="utf-8"))
             with np.load(npz_path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            split = cls(
-                kind=header["kind"], num_nodes=header["num_nodes"], info=header["info"], **arrays
-            )
+            split = _class_of(header["kind"])._of_arrays(header, arrays)
             expected = header["fingerprint"]
         except FileNotFoundError as error:
             raise DataError(
@@ -292,6 +297,15 @@ class Split(EdgeSets):
         if split.fingerprint != expected:
             raise DataError("the pairs are not those that the JSON file describes", path=npz_path)
         return split
+
+
+def _class_of(kind: str) -> type[Split]:
+    if kind != PUBLISHED:
+        return Split
+    # Imported here: it is made of the class above.
+    from lcplm_graph.splits.published import PublishedSplit
+
+    return PublishedSplit
 
 
 class _Names:

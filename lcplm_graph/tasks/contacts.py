@@ -19,8 +19,10 @@ from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import Float32Array
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.tasks.marginals import check_length
-from lcplm_graph.tasks.passes import COLUMNS, FloatArray, IntArray, Stream, run_passes
+from lcplm_graph.tasks.passes import COLUMNS, Stream, run_passes
 from lcplm_graph.tokens.vocabulary import (
     EDGE,
     STANDARD_RESIDUES,
@@ -80,7 +82,7 @@ def pair_layouts(lm: MaskedLM, a: str, b: str) -> tuple[Layout, Layout]:
 
 def categorical_jacobian(
     lm: MaskedLM, layout: Layout, *, max_tokens: int = MAX_TOKENS, bar: tqdm | None = None
-) -> FloatArray:
+) -> Float32Array:
     """Return the change of logits for each replaced residue.
 
     Parameters
@@ -132,7 +134,7 @@ def _replaced(layout: Layout) -> Iterator[Stream]:
 
 def contact_map(
     lm: MaskedLM, sequence: str, *, max_tokens: int = MAX_TOKENS, bar: tqdm | None = None
-) -> FloatArray:
+) -> Float32Array:
     """Return APC-corrected contact scores of a protein.
 
     Parameters
@@ -160,7 +162,7 @@ def contact_map(
 
 def interface_map(
     lm: MaskedLM, a: str, b: str, *, max_tokens: int = MAX_TOKENS, bar: tqdm | None = None
-) -> FloatArray:
+) -> Float32Array:
     """Return APC-corrected contact scores between two proteins, shape (len(a), len(b)).
 
     The proteins stand in one stream, ``[BON] a [EON] [EDGE] [BON] b [EON]``, in the order given.
@@ -172,14 +174,14 @@ def interface_map(
     return average_product_corrected(coupling(there, back))
 
 
-def centred(jacobian: FloatArray) -> FloatArray:
+def centred(jacobian: Float32Array) -> Float32Array:
     """Take the mean along each of the four axes off, in place."""
     for axis in range(4):
         jacobian -= jacobian.mean(axis=axis, keepdims=True)
     return jacobian
 
 
-def coupling(there: FloatArray, back: FloatArray) -> FloatArray:
+def coupling(there: Float32Array, back: Float32Array) -> Float32Array:
     """Return the Frobenius norm over residues of the mean of a Jacobian and its transpose.
 
     Parameters
@@ -199,7 +201,7 @@ def coupling(there: FloatArray, back: FloatArray) -> FloatArray:
     return scores
 
 
-def average_product_corrected(scores: FloatArray) -> FloatArray:
+def average_product_corrected(scores: Float32Array) -> Float32Array:
     """Take off what a row and a column have of their own (Dunn et al. 2008).
 
     Examples

@@ -15,14 +15,16 @@ from tqdm import tqdm
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import Float32Array
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.tasks.parts import Parts
-from lcplm_graph.tasks.passes import COLUMNS, FloatArray, IntArray, Stream, run_passes
+from lcplm_graph.tasks.passes import COLUMNS, Stream, run_passes
 from lcplm_graph.tokens.vocabulary import MASK, encode_protein
 
 _KEPT_TOKENS = 1 << 18
 
 
-def wild_type_marginals(lm: MaskedLM, sequence: str) -> FloatArray:
+def wild_type_marginals(lm: MaskedLM, sequence: str) -> Float32Array:
     """Return log-probabilities of all residues from one pass over the unchanged protein.
 
     Parameters
@@ -57,7 +59,7 @@ def masked_marginals(
     max_tokens: int = MAX_TOKENS,
     bar: tqdm | None = None,
     parts: Parts | None = None,
-) -> FloatArray:
+) -> Float32Array:
     """Return log-probabilities of residues at positions that are masked one at a time.
 
     Parameters
@@ -151,7 +153,7 @@ def pseudo_perplexity(lm: MaskedLM, sequence: str, *, max_tokens: int = MAX_TOKE
     return float(np.exp(-total / (len(encode_protein(sequence)) - 2)))
 
 
-def own(table: FloatArray, sequence: str) -> FloatArray:
+def own(table: Float32Array, sequence: str) -> Float32Array:
     """Return the column of each position's own residue, shape (L,)."""
     letters = encode_protein(sequence)[1:-1] - COLUMNS.start
     if letters.min() < 0 or letters.max() >= table.shape[1]:

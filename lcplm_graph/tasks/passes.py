@@ -17,13 +17,10 @@ from tqdm import tqdm
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.masked_lm import MaskedLM
-from lcplm_graph.numeric import whole_number
+from lcplm_graph.numeric import Float32Array, whole_number
 from lcplm_graph.process import reused_memory
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import FIRST_RESIDUE, LAST_RESIDUE
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 COLUMNS = slice(FIRST_RESIDUE, LAST_RESIDUE + 1)
 """Token ids of `lcplm_graph.tokens.vocabulary.RESIDUES`, in its order: the columns of a table."""
@@ -49,7 +46,7 @@ def run_passes(
     max_tokens: int = MAX_TOKENS,
     log_probabilities: bool = True,
     bar: tqdm | None = None,
-) -> Iterator[FloatArray]:
+) -> Iterator[Float32Array]:
     """Yield the predictions of each stream, in order.
 
     Parameters
@@ -76,7 +73,7 @@ def run_passes(
                 bar.update(sum(len(stream.ids) for stream in batch))
 
 
-def _run_batch(lm: MaskedLM, batch: list[Stream], log_probabilities: bool) -> list[FloatArray]:
+def _run_batch(lm: MaskedLM, batch: list[Stream], log_probabilities: bool) -> list[Float32Array]:
     packed = pack([stream.ids for stream in batch])
     starts = packed.cu_seqlens[:-1].tolist()
     at = np.concatenate([stream.at + start for stream, start in zip(batch, starts, strict=True)])

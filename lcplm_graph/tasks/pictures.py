@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from lcplm_graph.figures import new_figure, panels, save
-from lcplm_graph.tasks.passes import FloatArray
+from lcplm_graph.numeric import Float32Array
 from lcplm_graph.tokens.vocabulary import STANDARD_RESIDUES
 
 LETTERS = "GPAVLIMFWYCHSTNQDEKR"
@@ -17,7 +17,7 @@ _PER_ROW, _ROWS = 100, 12
 
 
 def draw_heat_map(
-    path: str | os.PathLike[str], sequence: str, scores: FloatArray, title: str
+    path: str | os.PathLike[str], sequence: str, scores: Float32Array, title: str
 ) -> None:
     """Draw scores of single substitutions: residues upwards, positions to the right.
 
@@ -65,10 +65,10 @@ def draw_heat_map(
 
 def draw_map(
     path: str | os.PathLike[str],
-    scores: FloatArray,
+    scores: Float32Array,
     title: str,
     labels: tuple[str, str],
-    known: FloatArray | None = None,
+    known: Float32Array | None = None,
     *,
     between: bool = False,
 ) -> None:

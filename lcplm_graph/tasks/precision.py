@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.tasks.passes import FloatArray
+from lcplm_graph.numeric import Float32Array
 
 RANGES = {"short": (6, 12), "medium": (12, 24), "long": (24, None)}
 """Separations along the chain, from and up to, as in CASP."""
 
 
 def precision_at(
-    scores: npt.NDArray[np.floating], known: FloatArray, count: int, part: str = "long"
+    scores: npt.NDArray[np.floating], known: Float32Array, count: int, part: str = "long"
 ) -> float:
     """Return the share of contacts among the `count` best-scored pairs of a range.
 
@@ -46,19 +46,19 @@ def precision_at(
     return float((truth[above].sum() + left * truth[level].mean()) / count)
 
 
-def density(known: FloatArray, part: str = "long") -> float:
+def density(known: Float32Array, part: str = "long") -> float:
     """Return the share of contacts among all pairs of a range: what chance reaches."""
     _, truth = _pairs(known, known, part)
     return float(truth.mean()) if len(truth) else float("nan")
 
 
-def nearness(length: int) -> FloatArray:
+def nearness(length: int) -> Float32Array:
     """Return the score that knows the separation only: minus ``|i - j|``."""
     index = np.arange(length, dtype=np.float32)
     return -np.abs(index[:, None] - index[None])
 
 
-def long_range_line(scores: FloatArray, known: FloatArray) -> str:
+def long_range_line(scores: Float32Array, known: Float32Array) -> str:
     """Return one line with long-range P@L beside its baselines."""
     length = len(scores)
     own = precision_at(scores, known, length)
@@ -70,8 +70,8 @@ def long_range_line(scores: FloatArray, known: FloatArray) -> str:
 
 
 def _pairs(
-    scores: npt.NDArray[np.floating], known: FloatArray, part: str
-) -> tuple[npt.NDArray[np.floating], FloatArray]:
+    scores: npt.NDArray[np.floating], known: Float32Array, part: str
+) -> tuple[npt.NDArray[np.floating], Float32Array]:
     low, high = RANGES[part]
     rows, columns = np.triu_indices(len(known), low)
     inside = np.isfinite(known[rows, columns])

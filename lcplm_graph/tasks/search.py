@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.numeric import Float32Array, whole_number
 
-FloatArray = npt.NDArray[np.float32]
 Engine = Literal["exact", "faiss", "usearch"]
 _BLOCK = 1024
 
@@ -40,7 +40,7 @@ class EmbeddingIndex:
     [[0]]
     """
 
-    def __init__(self, values: FloatArray, engine: Engine = "exact") -> None:
+    def __init__(self, values: Float32Array, engine: Engine = "exact") -> None:
         values = _embeddings(values)
         if not len(values):
             raise InputError("there is no embedding to search in")
@@ -60,8 +60,8 @@ class EmbeddingIndex:
         return len(self.units)
 
     def search(
-        self, queries: FloatArray, top: int = 10
-    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        self, queries: Float32Array, top: int = 10
+    ) -> tuple[npt.NDArray[np.int64], Float32Array]:
         """Return the nearest of each query and their cosines, best first.
 
         Parameters
@@ -75,8 +75,7 @@ class EmbeddingIndex:
         neighbours : ndarray, dtype=int64, shape=(q, min(top, n))
         cosine : ndarray, dtype=float32, of the same shape
         """
-        if top < 1:
-            raise InputError(f"top must be at least 1, not {top}")
+        top = whole_number(top, "top")
         queries = _embeddings(queries)
         if queries.shape[1] != self.units.shape[1]:
             raise InputError(
@@ -90,20 +89,20 @@ class EmbeddingIndex:
         return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
     def _exact(
-        self, units: FloatArray, top: int
-    ) -> Iterator[tuple[npt.NDArray[np.int64], FloatArray]]:
+        self, units: Float32Array, top: int
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Float32Array]]:
         for start in range(0, len(units), _BLOCK):
             cosine = units[start : start + _BLOCK] @ self.units.T
             order = np.argsort(-cosine, axis=1, kind="stable")[:, :top]
             yield order.astype(np.int64), np.take_along_axis(cosine, order, axis=1)
 
-    def _directions(self, values: FloatArray) -> FloatArray:
+    def _directions(self, values: Float32Array) -> Float32Array:
         standard = (values.astype(np.float32) - self.mean) * self.scale
         length = np.linalg.norm(standard, axis=1, keepdims=True)
         return standard / np.maximum(length, 1e-12)
 
 
-def _embeddings(values: Any) -> FloatArray:
+def _embeddings(values: Any) -> Float32Array:
     """Take an array or tensor of one embedding a row, all numbers finite."""
     array = np.asarray(values)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
@@ -116,7 +115,7 @@ def _embeddings(values: Any) -> FloatArray:
     return array
 
 
-def _make_index(units: FloatArray, engine: Engine) -> Any:
+def _make_index(units: Float32Array, engine: Engine) -> Any:
     if engine == "exact":
         return None
     try:
@@ -127,7 +126,7 @@ def _make_index(units: FloatArray, engine: Engine) -> Any:
         flat = module.IndexFlatIP(units.shape[1])
         flat.add(units)
 
-        def by_faiss(queries: FloatArray, top: int) -> Any:
+        def by_faiss(queries: Float32Array, top: int) -> Any:
             cosine, neighbours = flat.search(queries, top)
             return neighbours.astype(np.int64), cosine
 
@@ -135,7 +134,7 @@ def _make_index(units: FloatArray, engine: Engine) -> Any:
     graph = module.Index(ndim=units.shape[1], metric="ip", dtype="f32")
     graph.add(np.arange(len(units)), units)
 
-    def by_usearch(queries: FloatArray, top: int) -> Any:
+    def by_usearch(queries: Float32Array, top: int) -> Any:
         found = [graph.search(query, top) for query in queries]
         neighbours = np.stack([np.asarray(f.keys).astype(np.int64) for f in found])
         return neighbours, np.stack([1 - np.asarray(f.distances, np.float32) for f in found])

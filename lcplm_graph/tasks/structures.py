@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import itertools
 import os
@@ -14,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, DataError
-from lcplm_graph.files.open import check_is_file
+from lcplm_graph.files.compressed import suffix_of
+from lcplm_graph.files.open import check_is_file, open_stream, read_binary
 from lcplm_graph.io import warn_once
 
 CONTACT_ANGSTROM = 8.0
@@ -50,7 +50,8 @@ def read_chains(path: str | os.PathLike[str]) -> list[Chain]:
     Parameters
     ----------
     path : path-like
-        ``.pdb``, ``.ent``, ``.cif``, ``.mmcif`` or ``.bcif``, also with ``.gz``.
+        ``.pdb``, ``.ent``, ``.cif``, ``.mmcif`` or ``.bcif``, also compressed
+        (gzip, zstd, bz2, xz).
 
     Raises
     ------
@@ -109,7 +110,7 @@ def contacts_between(
 
 def is_structure(path: Path) -> bool:
     """Whether a file's name is that of a structure."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower() in SUFFIXES
+    return suffix_of(path) in SUFFIXES
 
 
 def _atoms(path: Path) -> Any:
@@ -122,11 +123,10 @@ def _atoms(path: Path) -> Any:
         ) from None
     if not is_structure(path):
         raise DataError(f"structures are read from {', '.join(SUFFIXES)}", path=path)
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    suffix = suffix_of(path)
     chosen: dict[str, Any] = {"model": 1, "altloc": "occupancy"}
+    raw = read_binary(path) if suffix == ".bcif" else _text(path)
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         if suffix in (".pdb", ".ent"):
             atoms = pdb.get_structure(pdb.PDBFile.read(io.StringIO(raw.decode())), **chosen)
         elif suffix == ".bcif":
@@ -137,6 +137,11 @@ def _atoms(path: Path) -> Any:
         text = " ".join(str(error).split())
         raise DataError(f"not readable as a structure ({text})", path=path) from error
     return atoms[struc.filter_amino_acids(atoms)]
+
+
+def _text(path: Path) -> bytes:
+    with open_stream(path) as stream:
+        return stream.read()
 
 
 def _chain(name: str, atoms: Any, path: Path) -> Chain | None:

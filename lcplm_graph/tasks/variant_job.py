@@ -15,10 +15,10 @@ from tqdm import tqdm
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import Float32Array
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tasks.marginals import check_length, masked_marginals, wild_type_marginals
 from lcplm_graph.tasks.parts import Parts
-from lcplm_graph.tasks.passes import FloatArray
 from lcplm_graph.tasks.pictures import draw_heat_map
 from lcplm_graph.tasks.variants import (
     Method,
@@ -116,7 +116,7 @@ class VariantJob:
         parts.remove()
         return drawn
 
-    def _write(self, writer: Any, number: int, bar: tqdm, parts: Parts) -> FloatArray:
+    def _write(self, writer: Any, number: int, bar: tqdm, parts: Parts) -> Float32Array:
         name, sequence = self.proteins.ids[number], self.proteins[number]
         variants = self._wanted(number)
         if variants is None:
@@ -132,7 +132,7 @@ class VariantJob:
         writer.writerows((name, variant, f"{score:.6g}") for variant, score in rows)
         return grid
 
-    def _all_singles(self, sequence: str, bar: tqdm, parts: Parts) -> FloatArray:
+    def _all_singles(self, sequence: str, bar: tqdm, parts: Parts) -> Float32Array:
         if self.method == "pseudo-perplexity":
             names = single_substitutions(sequence)
             variants = [parse_variant(name, sequence) for name in names]
@@ -150,7 +150,7 @@ class VariantJob:
             )
         return single_scores(table, sequence)
 
-    def _draw(self, path: Path, number: int, grid: FloatArray) -> None:
+    def _draw(self, path: Path, number: int, grid: Float32Array) -> None:
         title = f"{self.proteins.ids[number]}, {self.method}, {self.lm.name}"
         draw_heat_map(path, self.proteins[number], grid, title)
 
@@ -161,7 +161,7 @@ class VariantJob:
         return None if self.variants is None else self.variants[number]
 
 
-def _single_rows(sequence: str, grid: FloatArray) -> Iterator[tuple[str, float]]:
+def _single_rows(sequence: str, grid: Float32Array) -> Iterator[tuple[str, float]]:
     skipped = 0
     for position, (letter, row) in enumerate(zip(sequence, grid, strict=True), 1):
         if letter not in STANDARD_RESIDUES:
@@ -177,7 +177,7 @@ def _single_rows(sequence: str, grid: FloatArray) -> Iterator[tuple[str, float]]
         )
 
 
-def _grid(sequence: str, variants: Sequence[Variant], scores: FloatArray) -> FloatArray:
+def _grid(sequence: str, variants: Sequence[Variant], scores: Float32Array) -> Float32Array:
     """Scores of the single substitutions among some variants, NaN elsewhere."""
     grid = np.full((len(sequence), len(STANDARD_RESIDUES)), np.nan, np.float32)
     for variant, score in zip(variants, scores, strict=True):

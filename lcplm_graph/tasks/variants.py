@@ -19,6 +19,8 @@ from tqdm import tqdm
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.masked_lm import MaskedLM
+from lcplm_graph.numeric import Float32Array
+from lcplm_graph.pairs import IntArray
 from lcplm_graph.tasks.marginals import (
     check_length,
     log_likelihood,
@@ -27,7 +29,6 @@ from lcplm_graph.tasks.marginals import (
     wild_type_marginals,
 )
 from lcplm_graph.tasks.parts import Parts
-from lcplm_graph.tasks.passes import FloatArray, IntArray
 from lcplm_graph.tokens.vocabulary import RESIDUES, STANDARD_RESIDUES
 
 Method = Literal["masked", "wild-type", "pseudo-perplexity"]
@@ -188,7 +189,7 @@ def score_variants(
     max_tokens: int = MAX_TOKENS,
     bar: tqdm | None = None,
     parts: Parts | None = None,
-) -> FloatArray:
+) -> Float32Array:
     """Score variants of one protein.
 
     Parameters
@@ -244,7 +245,7 @@ def score_variants(
     return scores
 
 
-def single_scores(table: FloatArray, sequence: str) -> FloatArray:
+def single_scores(table: Float32Array, sequence: str) -> Float32Array:
     """Return the scores of all single substitutions, from the marginals of all positions.
 
     Parameters
@@ -318,7 +319,7 @@ def _positions(variants: Sequence[Variant]) -> IntArray:
     return np.array(sorted({edit.start for v in variants for edit in v.edits}), np.int64)
 
 
-def _difference(row_of: dict[int, FloatArray], variant: Variant, sequence: str) -> float:
+def _difference(row_of: dict[int, Float32Array], variant: Variant, sequence: str) -> float:
     """Sum of ``log p(new) - log p(old)`` over the edits."""
     return sum(
         float(row_of[e.start][RESIDUES.index(e.new)])

@@ -10,11 +10,12 @@ from torch import Tensor
 from lcplm_graph.models.encoders import length_sorted_batches
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.relation import RelationDecoder
+from lcplm_graph.splits.classes import large_classes
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.packing import pack
 from lcplm_graph.tokens.vocabulary import CLS, EOS
 from lcplm_graph.training.esm2_graph import GraphModel
-from lcplm_graph.training.walks import Pairs, large_classes
+from lcplm_graph.training.walks import Pairs
 from lcplm_graph.walks.residues import ResidueTable
 
 PAIR_AUROC = "valid_pair_auroc"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ TRAIN_COLUMNS = (
 RELATION_COLUMNS = ("relation_loss", "relation_accuracy")
 PAIR_COLUMNS = ("pair_loss", "pair_accuracy")
 CONTRASTIVE_COLUMNS = ("contrastive_loss", "contrastive_accuracy")
+CHANCE = {
+    "relation_loss": math.log(2), "relation_auroc": 0.5, "pair_loss": math.log(2),
+    "pair_auroc": 0.5,
+}  # fmt: skip
+"""What a guess reaches: half of the relations and of the pairs are edges."""
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 """Maps (input_ids, cu_seqlens) to logits (T, V)."""

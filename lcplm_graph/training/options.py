@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_counts, options_given
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 
@@ -121,9 +121,7 @@ class TrainOptions:
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{name} must be a finite number, not {value}")
-        for name in ("steps", "max_tokens", "accumulate", "nodes", "log_every", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_counts(self, "steps", "max_tokens", "accumulate", "nodes", "log_every", "eval_every")
         for name in ("lr", "clip", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
@@ -231,6 +229,7 @@ class Stage2Options(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_counts(self, "walk_length", "walk_tokens", "eval_pairs")
         if not 0 < self.walk_share < 1 or self._no_rate() or self.pair_weight < 0:
             raise ConfigError(
                 "walk_share must be between 0 and 1, decoder_lr above 0 and pair_weight not "
@@ -248,11 +247,10 @@ class Stage2Options(TrainOptions):
         self._check_walk_tokens()
         if self.several_species:
             self._check_species(self.graph.split(","))
-        if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0 or self.eval_pairs < 1:
+        if not 0 <= self.relation_rate <= 1 or self.relation_weight < 0:
             raise ConfigError(
-                "relation_rate must be between 0 and 1, relation_weight not negative and "
-                f"eval_pairs at least 1, not {self.relation_rate}, {self.relation_weight} and "
-                f"{self.eval_pairs}"
+                "relation_rate must be between 0 and 1 and relation_weight not negative, not "
+                f"{self.relation_rate} and {self.relation_weight}"
             )
 
     @property

@@ -11,16 +11,10 @@ from matplotlib.figure import Figure
 
 from lcplm_graph.figures import COLOURS, label_ends, new_figure, panels, save
 from lcplm_graph.training.manifest import METRICS
-from lcplm_graph.training.metrics import read_metrics
+from lcplm_graph.training.metrics import CHANCE, read_metrics
 
 _SMOOTHING = 0.05
 _COLUMNS = 3
-_CHANCE = {
-    "relation_loss": math.log(2),
-    "relation_auroc": 0.5,
-    "pair_loss": math.log(2),
-    "pair_auroc": 0.5,
-}
 
 
 def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
@@ -60,8 +54,8 @@ def draw_loss(folder: Path, floors: Mapping[str, float] | None = None) -> Path:
             axis.plot(steps, values, "o-", color=COLOURS[1], markersize=4, label="held out")
         for name, level in (floors or {}).items() if column == "residue_loss" else ():
             axis.axhline(level, color=_grey(name), linestyle="--", label=f"{name} floor")
-        if column in _CHANCE:
-            axis.axhline(_CHANCE[column], color="0.6", linestyle=":", label="chance")
+        if column in CHANCE:
+            axis.axhline(CHANCE[column], color="0.6", linestyle=":", label="chance")
         if column == "relation_auroc":
             # A narrower axis would make a trend of sampling noise.
             low, high = axis.get_ylim()

@@ -15,6 +15,8 @@ from lcplm_graph.models.modeling import LcPlmForMaskedLM
 from lcplm_graph.models.pooling import pool_residues, pool_spans, pooled_dim
 from lcplm_graph.models.relation import Dropout, RelationDecoder, marker_log_odds
 from lcplm_graph.process import initialised
+from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.packing import PackedTokens
 from lcplm_graph.training.data import DROPOUT_MASKS, Batch, Hops, Relations, keyed_generator
 from lcplm_graph.training.esm2_graph import GraphModel, freeze_first
@@ -27,6 +29,7 @@ from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.training.relations import PairSampler, RelationBatches
 from lcplm_graph.training.run import Run
 from lcplm_graph.training.walks import HeldOutWalks, WalkBatches
+from lcplm_graph.walks.residues import ResidueTable
 
 MOMENTUM = 0.02
 """Share that a step's states have in the running statistics."""
@@ -62,24 +65,18 @@ def with_decoder(
     ConfigError
         If the graph is of several species on disk: their proteins have no bank.
     """
-    if len(graph.held_out) != 1 or graph.sequences is None:
-        raise ConfigError(
-            "the relation decoder needs one graph in memory; give --relation marker for several "
-            "species"
-        )
+    split, residues, sequences = _in_memory(graph)
     walks, held_out = run.source, run.evaluate
     assert isinstance(walks, WalkBatches)
     assert isinstance(held_out, HeldOutWalks)
-    split, residues = graph.held_out[0]
-    sampler = PairSampler(split)
-    width = pooled_dim(model.config.hidden_size, model.config.pool)
+    sampler, pool = PairSampler(split), model.config.pool
+    width = pooled_dim(model.config.hidden_size, pool)
     bank = torch.zeros(split.num_nodes, width, dtype=torch.float32, device="cpu")
     if not resumed:
         # Before there is a new decoder: states are kept by what the encoder is made of.
-        proteins = graph.sequences.select(sampler.seen)
-        bank[torch.from_numpy(sampler.seen)] = cached_embeddings(
-            encoder.eval(), proteins, model.config.pool, progress=True
-        )
+        proteins = sequences.select(sampler.seen)
+        states = cached_embeddings(encoder.eval(), proteins, pool, progress=True)
+        bank[torch.from_numpy(sampler.seen)] = states
     decoder = give_decoder(model, options.seed)
     give_marker_steps(model, options.marker_step)
     if not resumed:
@@ -104,6 +101,15 @@ def with_decoder(
         evaluate=evaluate,
         columns=(*run.columns, *PAIR_COLUMNS, *pairs.columns),
     )
+
+
+def _in_memory(graph: TrainGraph) -> tuple[Split, ResidueTable, SequenceStore]:
+    if len(graph.held_out) != 1 or graph.sequences is None:
+        raise ConfigError(
+            "the relation decoder needs one graph in memory; give --relation marker for several "
+            "species"
+        )
+    return *graph.held_out[0], graph.sequences
 
 
 def give_decoder(model: GraphModel, seed: int) -> RelationDecoder:

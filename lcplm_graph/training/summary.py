@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lcplm_graph.tokens.vocabulary import STANDARD_RESIDUES
 from lcplm_graph.training.manifest import METRICS, MODEL
-from lcplm_graph.training.metrics import read_metrics
+from lcplm_graph.training.metrics import CHANCE, read_metrics
 
 UNIFORM = math.log(len(STANDARD_RESIDUES))
 """Nats per masked residue of a guess that takes all 20 residues for equally likely."""
@@ -16,10 +16,14 @@ UNIFORM = math.log(len(STANDARD_RESIDUES))
 _MEASURED = {
     "valid_mask_only_loss": ("loss", "nats per masked residue", ("uniform", UNIFORM)),
     "valid_residue_loss": ("loss", "nats per residue", ("uniform", UNIFORM)),
-    "valid_relation_loss": ("loss", "nats per relation marker", ("chance", math.log(2))),
-    "valid_relation_auroc": ("AUROC of relation markers", "", ("chance", 0.5)),
-    "valid_pair_loss": ("loss", "nats per pair", ("chance", math.log(2))),
-    "valid_pair_auroc": ("AUROC of pairs", "", ("chance", 0.5)),
+    "valid_relation_loss": (
+        "loss",
+        "nats per relation marker",
+        ("chance", CHANCE["relation_loss"]),
+    ),
+    "valid_relation_auroc": ("AUROC of relation markers", "", ("chance", CHANCE["relation_auroc"])),
+    "valid_pair_loss": ("loss", "nats per pair", ("chance", CHANCE["pair_loss"])),
+    "valid_pair_auroc": ("AUROC of pairs", "", ("chance", CHANCE["pair_auroc"])),
 }
 
 

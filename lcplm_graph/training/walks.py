@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.models.relation import marker_log_odds
+from lcplm_graph.splits.classes import large_classes
 from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.masking import IGNORE, is_relation, mask_tokens
 from lcplm_graph.tokens.packing import pack
@@ -22,8 +23,6 @@ from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.stream import WalkSource
 
 MASK_RATE = 0.15
-# An AUROC of fewer pairs of a kind says nothing.
-FEWEST = 20
 AUROC = "valid_relation_auroc"
 COLUMNS = (
     "valid_residue_loss", "valid_residue_accuracy",
@@ -140,16 +139,6 @@ def held_out_pairs(split: Split, count: int) -> Pairs:
     is_edge = np.arange(len(nodes)) < len(positives)
     order = rng.permutation(len(nodes))
     return Pairs(nodes[order], is_edge[order])
-
-
-def large_classes(is_edge: np.ndarray, classes: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the mask of each class (1, 2, 3) that has enough pairs of both kinds for an AUROC."""
-    masks = {number: classes == number for number in (1, 2, 3)}
-    return {
-        number: own
-        for number, own in masks.items()
-        if np.bincount(is_edge[own], minlength=2).min() >= FEWEST
-    }
 
 
 class HeldOutWalks:

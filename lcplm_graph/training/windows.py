@@ -182,7 +182,7 @@ class CorpusBatches:
         """
         epoch, first = 0, 0
         while index - first >= self._starts_of(epoch)[-1]:
-            first += int(self._starts_of(epoch)[-1])
+            first += self.batches_in(epoch)
             epoch += 1
         starts = self._starts_of(epoch)
         window = int(np.searchsorted(starts, index - first, side="right")) - 1

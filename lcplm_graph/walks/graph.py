@@ -10,7 +10,7 @@ import numpy as np
 
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.io import atomic_path
-from lcplm_graph.numeric import map_array
+from lcplm_graph.numeric import flag, map_array
 from lcplm_graph.ops.random_walk.tables import WalkGraph, make_graph
 from lcplm_graph.splits.split import Split
 
@@ -44,7 +44,7 @@ def walk_graph(split: Split, *, weighted: bool = False, adjacency_bits: bool = F
             f"walks take a Split, not a {type(split).__name__}, so that they cannot see held-out "
             "edges; make one by dataset.split(...)"
         )
-    if weighted and split.message_weight is None:
+    if flag(weighted, "weighted") and split.message_weight is None:
         raise InputError("this split has no edge weights; walk with weighted=False")
     return make_graph(
         split.num_nodes,

@@ -7,7 +7,7 @@ from os import PathLike
 
 import numpy as np
 
-from lcplm_graph.numeric import whole_number
+from lcplm_graph.numeric import flag, whole_number
 from lcplm_graph.ops.random_walk import random_walk
 from lcplm_graph.ops.random_walk.tables import WalkGraph, WalkLaw, make_law
 from lcplm_graph.seeds import checked_seed
@@ -86,7 +86,7 @@ class WalkSampler:
     ) -> None:
         self.graph = graph
         self.length = whole_number(length, "the length of a walk")
-        self.p, self.q, self.weighted = p, q, bool(weighted)
+        self.p, self.q, self.weighted = p, q, flag(weighted, "weighted")
         self._law = make_law(p=p, q=q, weighted=weighted)
         self.seed = checked_seed(seed)
 

@@ -7,8 +7,8 @@ import pytest
 from lcplm_graph.datasets.pair_table import read_pairs
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.errors import DataError, LcPlmWarning
+from lcplm_graph.heads.questions import read_pairs as read_asked
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.score import read_pairs as read_asked
 
 ROWS = [("P1", "P2", 0.5), ("P1", "P3", 1.0)]
 WRITTEN = {

@@ -261,7 +261,7 @@ def test_what_cannot_be_asked_is_refused_before_work(kinds, capsys):
     for more, sentence in (
         (["--out", str(kinds / "x.txt")], "should end in one of .tsv, .csv, .parquet"),
         (["--threshold", "2"], "a probability is from 0 to 1"),
-        (["--most", "0"], "at least 1 term"),
+        (["--most", "0"], "--most must be at least 1, not 0"),
         (["--head", str(kinds / "nothing")], "no saved function model, function.json is missing"),
         (bare, "goa.tsv brings no sequences to train on; give --sequences"),
     ):

@@ -16,13 +16,8 @@ from lcplm_graph.errors import ConfigError, InputError, LcPlmWarning, LeakageErr
 from lcplm_graph.evaluation import scorers
 from lcplm_graph.evaluation.bootstrap import bootstrap_pairs
 from lcplm_graph.evaluation.guard import check_encoder
-from lcplm_graph.evaluation.link import (
-    ClassPairs,
-    LinkOptions,
-    evaluate_link,
-    labelled_pairs,
-    probability_metrics,
-)
+from lcplm_graph.evaluation.link import evaluate_link, probability_metrics
+from lcplm_graph.evaluation.link_pairs import ClassPairs, LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.metrics import auroc
 from lcplm_graph.evaluation.scorers import Scorer, link_scorers, model_scorer
 from lcplm_graph.finetuning.metrics import measure

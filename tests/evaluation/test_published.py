@@ -10,7 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from lcplm_graph import evaluate
 from lcplm_graph.datasets.published import PublishedPairs, read_labelled_table
 from lcplm_graph.errors import DataError, LeakageError
-from lcplm_graph.evaluation.link import LinkOptions, evaluate_link, labelled_pairs
+from lcplm_graph.evaluation.link import evaluate_link
+from lcplm_graph.evaluation.link_pairs import LinkOptions, labelled_pairs
 from lcplm_graph.evaluation.link_task import LinkTask
 from lcplm_graph.evaluation.scorers import Scorer
 from lcplm_graph.heads.recipe import link_features

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import pytest
 
+from lcplm_graph.data import main as data_command
 from lcplm_graph.errors import ChecksumError, ConfigError, DataError, DownloadError, LcPlmWarning
 from lcplm_graph.files import transport
 from lcplm_graph.files.download import cache_root, check_file, data_root, fetch, is_offline
@@ -448,6 +449,8 @@ def test_a_home_that_is_not_known_is_one_sentence(monkeypatch):
     monkeypatch.setenv("LCPLM_DATA", "~nobody-of-this-name/data")
     with pytest.raises(ConfigError, match=r"know the home of ~nobody.*; set LCPLM_DATA"):
         data_root()
+    # What lists and explains needs no folder.
+    assert data_command(["list"]) == 0
     monkeypatch.delenv("LCPLM_DATA")
 
     def unknown(*_):

@@ -76,6 +76,23 @@ def test_the_only_column_left_holds_the_labels(tmp_path):
     assert read(tmp_path / "t.csv").label_names == ("melting point",)
 
 
+@pytest.mark.parametrize(("suffix", "sign"), [(".csv", ";"), (".csv", "\t"), (".tsv", ","),
+                                              (".tsv", "  ")])  # fmt: skip
+def test_what_separates_columns_is_read_from_the_lines(suffix, sign, tmp_path):
+    content = text(lambda i, _: i / 2)
+    (tmp_path / "plain.csv").write_text(content)
+    (tmp_path / f"t{suffix}").write_text(content.replace(",", sign).replace("\n", " \n"))
+    found = read_table_file(tmp_path / f"t{suffix}").columns
+    assert found == read_table_file(tmp_path / "plain.csv").columns
+
+
+def test_one_column_and_cells_with_blanks_stay_what_they_are(tmp_path):
+    (tmp_path / "t.csv").write_text("protein sequence\nMKTA\nMKV\n")
+    assert list(read_table_file(tmp_path / "t.csv").columns) == ["protein sequence"]
+    (tmp_path / "t.csv").write_text('my id,found in\nP1,"a\nb c"\nP2,d\n')
+    assert read_table_file(tmp_path / "t.csv").columns["found in"] == ["a\nb c", "d"]
+
+
 def test_one_protein_in_two_spellings_is_one(tmp_path):
     twice = [*SEQUENCES, SEQUENCES[0].lower() + "*"]
     (tmp_path / "t.csv").write_text(text(lambda i, _: i, twice))

@@ -358,7 +358,7 @@ def test_partners_of_a_new_protein_are_its_group():
     assert everything - new == known
     for name in ("pairs", "probability"):
         np.testing.assert_array_equal(getattr(both[0][0], name), getattr(both[1][0], name))
-    with pytest.raises(InputError, match="top must be at least 1"):
+    with pytest.raises(InputError, match="top must be a whole number from 1, not 0"):
         next(partners_of(model, x, split, torch.eye(8)[3:4], top=0))
 
 

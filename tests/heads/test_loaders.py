@@ -113,6 +113,27 @@ def test_the_split_of_another_graph_is_refused():
         link_loader(data, split, "train", [2])
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be a whole number from 1, not 0"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number from 1, not 2.5"),
+        ({"num_workers": -1}, "num_workers must be a whole number from 0, not -1"),
+        ({"shuffle": "no"}, "shuffle must be True or False, not 'no'"),
+        ({"num_neighbors": [0]}, "num_neighbors are whole numbers above 0 or -1"),
+        ({"num_neighbors": [2.5]}, "num_neighbors are whole numbers above 0 or -1"),
+        ({"num_neighbors": 3}, "num_neighbors are whole numbers above 0 or -1"),
+    ],
+)
+def test_numbers_of_loaders_that_make_nothing_are_refused(options, message):
+    data = graph()
+    split = make_split(data, "C1", seed=0)
+    with pytest.raises(InputError, match=message):
+        node_loader(data, None, **{"num_neighbors": [2], **options})
+    with pytest.raises(InputError, match=message):
+        link_loader(data, split, "train", **{"num_neighbors": [2], **options})
+
+
 def test_every_neighbour_is_equally_likely():
     star = torch.stack([torch.arange(1, 11), torch.zeros(10, dtype=torch.int64)])
     counts = np.zeros(11)

@@ -23,8 +23,10 @@ from lcplm_graph.pairs import pair_hashes, pair_keys
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.kinds import KINDS
 from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.parts import PARTS
+from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.sets import SPLIT_KINDS
-from lcplm_graph.splits.split import Split
+from lcplm_graph.splits.split import Labelled, Split
 
 PLAIN_KINDS = [kind for kind in SPLIT_KINDS if kind != "cluster"]
 
@@ -125,6 +127,37 @@ def test_temporal_holds_out_the_newest():
     for part, low, high in (("train", 0, 2015), ("valid", 2015, 2020), ("test", 2020, 9999)):
         found = {tuple(p) for p in split.positives(part).tolist()}
         assert found == {p for p, year in first.items() if low <= year < high}
+
+
+def test_a_published_split_is_saved_with_its_negatives(tmp_path):
+    pairs = np.array([[0, 1], [2, 3], [1, 4], [4, 4]])
+    parts = {
+        part.label: Labelled((pairs + part) % 7, np.array([True, False, True, True]))
+        for part in PARTS
+    }
+    split = PublishedSplit.of(parts, 7, {"from": "tables"})
+    assert repr(split).startswith("PublishedSplit('published', 7 proteins; pairs: 2 message, ")
+    for cls in (Split, PublishedSplit):
+        found = cls.load(split.save(tmp_path / "s"))
+        assert isinstance(found, PublishedSplit)
+        assert found.fingerprint == split.fingerprint
+        assert found.info == split.info
+        for name, part in parts.items():
+            np.testing.assert_array_equal(found.labelled(name).pairs, part.pairs)
+            np.testing.assert_array_equal(found.labelled(name).labels, part.labels)
+    # As saved by 0.2, without the labelled pairs.
+    with np.load(tmp_path / "s.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files if "published" not in name}
+    np.savez(tmp_path / "s.npz", **arrays)
+    with pytest.raises(DataError, match="the labelled train pairs are missing, which versions"):
+        Split.load(tmp_path / "s.json")
+
+
+@pytest.mark.parametrize("kind", ["random", "C1", "C2", "C3", "node", "species", "temporal"])
+def test_a_fraction_of_nothing_holds_nothing_out(kind):
+    for part, other in (("valid", "test"), ("test", "valid")):
+        counts = split_of(kind, graph=random_graph(4), **{part: 0, other: 0.3}).counts()
+        assert counts[part] == 0 < counts[other]
 
 
 def test_weights_follow_their_pairs():
@@ -275,6 +308,8 @@ def test_self_loops_are_counted():
         ("species", {"taxon": [1, 2]}, InputError, r"shape \(2,\)"),
         ("temporal", {"time": [1.0]}, InputError, "per column"),
         ("temporal", {"valid_from": 9, "test_from": 5}, ConfigError, "lies after"),
+        ("temporal", {"valid_from": 3, "valid": 0}, ConfigError, "valid=0 holds nothing out and"),
+        ("temporal", {"test_from": 3, "test": 0}, ConfigError, "test=0 holds nothing out and"),
         ("cluster", {}, InputError, "needs `sequences`"),
         ("C3", {"test": 0.001, "valid": 0.0}, InputError, "leaves no test pair"),
     ],

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +26,12 @@ from lcplm_graph.tasks.contacts import (
     protein_layout,
 )
 from lcplm_graph.tasks.precision import density, nearness, precision_at
-from lcplm_graph.tasks.structures import contacts_between, read_chain, read_chains
+from lcplm_graph.tasks.structures import (
+    contacts_between,
+    is_structure,
+    read_chain,
+    read_chains,
+)
 from lcplm_graph.tokens.vocabulary import STANDARD_RESIDUES, encode_protein
 
 SEQUENCE = "MKTAYIAKQ"
@@ -214,6 +223,22 @@ def test_files_of_one_name_are_all_read(tmp_path):
         "target1/ranked_0.pdb_A",
         "target2/ranked_0.pdb_A",
     ]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_structures_are_unpacked_whatever_they_are_compressed_by(pack, structure, tmp_path):
+    suffix = {gzip.compress: ".gz", bz2.compress: ".BZ2", lzma.compress: ".xz"}[pack]
+    (tmp_path / f"s.pdb{suffix}").write_bytes(pack(structure.read_bytes()))
+    assert [c.sequence for c in read_chains(tmp_path / f"s.pdb{suffix}")] == [
+        c.sequence for c in read_chains(structure)
+    ]
+    assert is_structure(tmp_path / f"s.bcif{suffix}")
+    (tmp_path / f"cut.pdb{suffix}").write_bytes(pack(structure.read_bytes())[:-20])
+    with pytest.raises(DataError, match="archive is truncated or damaged; fetch it again"):
+        read_chains(tmp_path / f"cut.pdb{suffix}")
+    (tmp_path / f"cut.bcif{suffix}").write_bytes(pack(b"\0" * 9999)[:-20])
+    with pytest.raises(DataError, match="archive is truncated or damaged; fetch it again"):
+        read_chains(tmp_path / f"cut.bcif{suffix}")
 
 
 def test_wrong_structures_get_one_sentence(structure, tmp_path):

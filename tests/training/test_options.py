@@ -43,6 +43,9 @@ def test_print_config_is_a_config(capsys, tmp_path) -> None:
     ("change", "text"),
     [
         ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": 2.5}, "steps must be a whole number, not 2.5"),
+        ({"walk_tokens": 0}, "walk_tokens must be at least 1, not 0"),
+        ({"eval_pairs": 0}, "eval_pairs must be at least 1, not 0"),
         ({"lr": 0.0}, "lr must be above 0"),
         ({"warmup": -1}, "warmup must not be negative"),
         ({"relation_rate": 1.5}, "relation_rate must be between 0 and 1"),

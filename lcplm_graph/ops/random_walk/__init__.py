@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lcplm_graph.backends import choose_kernel
 from lcplm_graph.errors import InputError
+from lcplm_graph.numeric import whole_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,9 +83,8 @@ def random_walk(
     >>> sorted(nodes[:, 0].tolist()), bool((abs(np.diff(nodes)) == 1).all())
     ([0, 1, 2], True)
     """
-    first, count, length = map(operator.index, (first, count, length))
-    if length < 1:
-        raise InputError(f"length must be at least 1 node, not {length}")
+    first, count = map(operator.index, (first, count))
+    length = whole_number(length, "length")
     if first < 0 or count < 0 or first + count >= 1 << 63:
         raise InputError(f"walks are counted from 0 to 2**63 - 1; asked for {count} from {first}")
     if law.weighted and not len(graph.weight) and len(graph.indices):

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import numbers, real_number
+from lcplm_graph.numeric import flag, numbers, real_number
 
 TWO32 = 4294967296.0
 BITMAP_BYTES = 64 << 20
@@ -88,7 +88,7 @@ def make_law(
     bias_return, bias_far = 1.0 / p, 1.0 / q
     envelope = max(1.0, bias_far)
     return WalkLaw(
-        weighted=bool(weighted),
+        weighted=flag(weighted, "weighted"),
         second_order=not (p == 1.0 and q == 1.0),
         bias_return=bias_return,
         bias_far=bias_far,
