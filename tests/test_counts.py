@@ -17,6 +17,7 @@ from lcplm_graph.evaluate.variants import VariantsCommand
 from lcplm_graph.evaluation.function import FunctionOptions
 from lcplm_graph.evaluation.homology import HomologyOptions
 from lcplm_graph.evaluation.link_pairs import LinkOptions
+from lcplm_graph.finetuning.model import HeadOptions
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.options import check_counts
@@ -65,6 +66,12 @@ def test_what_counts_nothing_is_refused(options) -> None:
         for wrong in (0, -1):
             with pytest.raises(ConfigError, match=f"^{name} must be at least [12], not {wrong}$"):
                 options(**{**needed, field: wrong})
+
+
+def test_a_head_may_have_no_hidden_layer_but_not_less() -> None:
+    assert HeadOptions(channels=0).channels == 0
+    with pytest.raises(ConfigError, match="channels must be at least 0, not -1"):
+        HeadOptions(channels=-1)
 
 
 def test_counts_are_whole_numbers_of_python_or_numpy() -> None:
