@@ -19,8 +19,7 @@ from fuzz_apart import forked
 from fuzz_core import Reader, Refused
 from torch_geometric.data import Data
 
-from lcplm_graph.datasets.cache import _SOURCES as SOURCES
-from lcplm_graph.datasets.cache import DATA, REPORT, Built, DiskCache
+from lcplm_graph.datasets.cache import DATA, REPORT, SOURCES, Built, DiskCache
 from lcplm_graph.evaluation.bootstrap import Interval
 from lcplm_graph.evaluation.comparison import Comparison
 from lcplm_graph.features.formats import WRITERS, Embeddings, info_of

@@ -26,7 +26,7 @@ from fuzz_core import Reader
 
 from lcplm_graph.datasets import tape
 from lcplm_graph.datasets.aliases import read_aliases, read_symbols
-from lcplm_graph.datasets.homology import _from_scope, _read_labels
+from lcplm_graph.datasets.homology import read_scope, read_scope_labels
 from lcplm_graph.datasets.published import read_labelled_table
 from lcplm_graph.evaluation.homology import read_known
 from lcplm_graph.evaluation.map_labels import read_labels
@@ -197,7 +197,7 @@ def _alignment(path: Path) -> Any:
 
 
 def _domains(path: Path) -> Any:
-    return sorted(map(str, _from_scope(path, [])[0].keys()))
+    return sorted(map(str, read_scope(path, [])[0].keys()))
 
 
 def _map_labels(path: Path) -> Any:
@@ -254,6 +254,6 @@ TABLES = (
     Reader("bcif", (_written(".bcif", _write_bcif),), _chains, suffix=".bcif"),
     Reader("alignment", (ALIGNED,), _alignment),
     Reader("scope", (SCOPE,), _domains),
-    Reader("labels of domains", (DOMAINS,), lambda path: len(_read_labels(path))),
+    Reader("labels of domains", (DOMAINS,), lambda path: len(read_scope_labels(path))),
     Reader("mmcif", (CIF,), _chains, suffix=".cif"),
 )

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from lcplm_graph.embed import EmbedOptions
 from lcplm_graph.errors import ConfigError
@@ -17,13 +18,16 @@ from lcplm_graph.evaluate.variants import VariantsCommand
 from lcplm_graph.evaluation.function import FunctionOptions
 from lcplm_graph.evaluation.homology import HomologyOptions
 from lcplm_graph.evaluation.link_pairs import LinkOptions
+from lcplm_graph.finetuning.model import HeadOptions
 from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.heads.fit import FitOptions
+from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.options import check_counts
 from lcplm_graph.predict.function import FunctionOptions as PredictFunctionOptions
 from lcplm_graph.predict.links import EdgesOptions
 from lcplm_graph.predict_property import PredictPropertyOptions
 from lcplm_graph.search import SearchOptions
+from lcplm_graph.splits.split import Split
 from lcplm_graph.stage1 import Stage1Options
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.variants import VariantsOptions
@@ -65,6 +69,18 @@ def test_what_counts_nothing_is_refused(options) -> None:
         for wrong in (0, -1):
             with pytest.raises(ConfigError, match=f"^{name} must be at least [12], not {wrong}$"):
                 options(**{**needed, field: wrong})
+
+
+def test_negatives_of_a_calibration_are_drawn_at_least_once() -> None:
+    split = Split("random", 3, [[0, 1]], [[0, 1]], [[1, 2]], [0])
+    with pytest.raises(ConfigError, match="draws must be at least 1, not 0"):
+        LinkModel([], []).judged(torch.rand(3, 2), split, draws=0)
+
+
+def test_a_head_may_have_no_hidden_layer_but_not_less() -> None:
+    assert HeadOptions(channels=0).channels == 0
+    with pytest.raises(ConfigError, match="channels must be at least 0, not -1"):
+        HeadOptions(channels=-1)
 
 
 def test_counts_are_whole_numbers_of_python_or_numpy() -> None:

@@ -30,6 +30,7 @@ from lcplm_graph.heads.structure import WIDTH, PairStructure
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.process import chosen_device
 from lcplm_graph.splits.split import Split
+from lcplm_graph.training.fit_decoder import fit_decoder, new_decoder
 from lcplm_graph.training.options import Stage2Options
 from lcplm_graph.training.stage import run_stage
 from lcplm_graph.walks.sampler import WalkSampler
@@ -73,6 +74,7 @@ def test_heads_are_trained_whatever_the_mode_of_torch_is() -> None:
     with torch.no_grad():
         fit_link(LinkPredictor(8, conv="none"), x, split, few)
         fit_homology(HomologyClassifier(8, num_classes=2), x, classes, train, ~train, few)
+        fit_decoder(new_decoder(8, seed=0), x, split, steps=1, seed=0)
 
 
 def test_features_elsewhere_and_devices_without_numbers_are_one_sentence() -> None:

@@ -7,19 +7,19 @@ import re
 import numpy as np
 from fuzz_core import Refused
 
-from lcplm_graph.datasets.pair_table import _VALUE_HEADER, _says_id, id_columns, is_header
-from lcplm_graph.datasets.published import _EMPTY
+from lcplm_graph.datasets.pair_table import VALUE_HEADER, id_columns, is_header, says_id
+from lcplm_graph.datasets.published import NO_LABEL_CELLS
 from plain_parsers.lines import rows, separated
 
 
 def places(found: list[list[str]]) -> tuple[int, int, int, bool]:
     """Where ids and value are, -1 if there is none, and whether the first line is a header."""
     first = found[0]
-    ids = [i for i, cell in enumerate(first) if _says_id(cell)]
+    ids = [i for i, cell in enumerate(first) if says_id(cell)]
     if len(first) in (2, 3) and (is_header(first) or len(ids) != 2 or ids == [0, 1]):
         place = (0, 1, 2 if len(first) == 3 else -1, is_header(first))
     else:
-        values = [i for i, x in enumerate(first) if i not in ids and _VALUE_HEADER.fullmatch(x)]
+        values = [i for i, x in enumerate(first) if i not in ids and VALUE_HEADER.fullmatch(x)]
         if len(ids) != 2 or len(values) > 1:
             raise Refused(first)
         place = (*ids, *(values or [-1]), True)
@@ -64,7 +64,7 @@ def labelled(content: bytes) -> tuple[list[tuple[str, str]], list[int]]:
             raise Refused(cells)
         third = 2 if free else third
         label = cells[third] if 0 <= third < len(cells) else ""
-        if label.lower() in _EMPTY:
+        if label.lower() in NO_LABEL_CELLS:
             continue
         if label not in ("0", "1", "0.0", "1.0"):
             raise Refused(cells)

@@ -15,16 +15,24 @@ def table(content: bytes, promised: str) -> dict[str, list[str]] | None:
     if '"' in text:
         return None
     lines = counted(content)
-    sign = (sign_of(lines) if lines else None) or promised
-    looked = [line.split("\t") if sign == "\t" else cut(line, sign) for line in lines[:100]]
-    if None in looked or len({len(cells or ()) for cells in looked}) != 1:
-        sign = promised
+    sign = likely_sign(lines, promised)
     found = [[cell.strip() for cell in _split(line, sign)] for line in text.split("\n")]
     header, *body = [cells for cells in found if any(cells)] or [[]]
     right = all(header) and len(set(header)) == len(header) and body
     if not right or any(len(cells) != len(header) for cells in body):
         raise Refused(header)
     return {name: [cells[i] for cells in body] for i, name in enumerate(header)}
+
+
+def likely_sign(lines: list[str], otherwise: str) -> str:
+    """Tell what cuts the first 100 lines, and not the first alone."""
+    sign = sign_of(lines) if lines else None
+    if sign is None or sign == "\t":
+        return sign or otherwise
+    looked = [cut(line, sign) for line in lines[:100]]
+    if None in looked or (len(looked) > 1 and {len(cells) for cells in looked[1:]} == {1}):
+        return otherwise
+    return sign
 
 
 def _split(line: str, sign: str) -> list[str]:
@@ -38,8 +46,10 @@ def variants(content: bytes) -> list[tuple[str | None, str]] | None:
         return None
     lines = [line for line in text.split("\n") if line.strip()]
     lines = [line for line in lines if not line.lstrip().startswith("#")]
-    separator = "\t" if lines and "\t" in lines[0] else ","
-    found = [[cell.strip() for cell in line.split(separator)] for line in lines]
+    sign = likely_sign(lines, ",")
+    if sign == " " and any("\t" in line for line in lines):
+        raise Refused("a tab among blanks")
+    found = [[cell.strip() for cell in _split(line, sign)] for line in lines]
     names = [cell.lower() for cell in found[0]] if found else []
     place = next((names.index(n) for n in ("variant", "mutant", "mutation") if n in names), None)
     protein = next((names.index(n) for n in ("protein", "id", "protein_id") if n in names), None)

@@ -39,7 +39,8 @@ from lcplm_graph.proteins.store import SequenceStore
 
 logger = logging.getLogger(__name__)
 DATA, SEQUENCES, REPORT = "data.pt", "sequences.arrow", "report.json"
-_SOURCES = "sources.json"
+#: Which raw files the others were made of.
+SOURCES = "sources.json"
 # Raised when `build` of a class changes what it makes of the same files.
 _FORMAT = 6
 _NOT_KEPT = "-not-kept"
@@ -151,7 +152,7 @@ class DiskCache:
         What was made of raw files that were replaced since is made again.
         """
         files = [self.folder / name for name in (DATA, SEQUENCES, REPORT)]
-        sources = self.folder / _SOURCES
+        sources = self.folder / SOURCES
         now = {str(path): file_state(path) for path in raw if path.is_file()}
         with locked_folder(self.folder):
             if not again and all(path.exists() for path in files) and _same(sources, now):

@@ -95,7 +95,7 @@ class RemoteHomology(ProteinDataset):
         """Make labels and masks, the sequences, and counts."""
         source = self.inputs["source"][0]
         data, store, report = (
-            _from_tape(source) if self._is_tape else _from_scope(source, self.inputs["labels"])
+            _from_tape(source) if self._is_tape else read_scope(source, self.inputs["labels"])
         )
         data.y, data.protein_id, data.num_nodes = data.fold, store.ids, len(store)
         report["domains"] = len(store)
@@ -123,13 +123,33 @@ def _from_tape(source: Path) -> tuple[Data, SequenceStore, dict[str, Any]]:
     return data, store, {"repeated_ids": int((repeats > 0).sum())}
 
 
-def _from_scope(source: Path, labels: Sequence[Path]) -> tuple[Data, SequenceStore, dict[str, Any]]:
+def read_scope(source: Path, labels: Sequence[Path]) -> tuple[Data, SequenceStore, dict[str, Any]]:
+    """Read domains of SCOPe: FASTA with the family in each header, or a table of labels beside it.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+    labels : sequence of pathlib.Path
+        None or one, see `read_scope_labels`.
+
+    Returns
+    -------
+    data : Data
+        Numbers of the levels, and masks of the parts where a table tells them.
+    sequences : SequenceStore
+    report : dict of str to int
+
+    Raises
+    ------
+    DataError
+        If a family is none, or as `read_scope_labels`.
+    """
     store = SequenceStore.from_fasta(source)
     family = pd.Series(store.table["description"].to_pandas()).str.partition(" ")[0]
     split: pd.Series | None = None
     report: dict[str, Any] = {"without_label": 0, "labels_without_sequence": 0}
     if labels:
-        table = _read_labels(labels[0])
+        table = read_scope_labels(labels[0])
         where = store.match(table["domain"], str(labels[0]))
         report["labels_without_sequence"] = int((where < 0).sum())
         table, where = table[where >= 0].reset_index(drop=True), where[where >= 0]
@@ -171,7 +191,14 @@ def _number_levels(family: pd.Series) -> Data:
     return data
 
 
-def _read_labels(path: Path) -> pd.DataFrame:
+def read_scope_labels(path: Path) -> pd.DataFrame:
+    """Read a table of domains, their part, and their family where it has that column.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a part is none, or a domain is there twice.
+    """
     line, header = next(rows(path), (1, []))
     lacking = [name for name in ("domain", "split") if name not in header]
     if lacking:

@@ -29,7 +29,8 @@ _ID_HEADER = re.compile(
 )
 # Human genes that are called like columns.
 _GENES = ("ID1", "ID2")
-_VALUE_HEADER = re.compile(
+#: What the column of a score or a label is called.
+VALUE_HEADER = re.compile(
     r"(is_?)?(label|class|score|combined_score|weight|y|target|interact(s|ion|ing)?|value|"
     r"probability|prob|confidence|edge)s?",
     re.IGNORECASE,
@@ -194,7 +195,7 @@ def _by_header(
             path=path,
             line=line,
         )
-    wanted = (lambda name: name == score) if score is not None else _VALUE_HEADER.fullmatch
+    wanted = (lambda name: name == score) if score is not None else VALUE_HEADER.fullmatch
     values = [i for i, name in enumerate(cells) if i not in ids and wanted(name)]
     if score is not None and len(values) != 1:
         message = f"no column {score!r}" if not values else f"several columns {score!r}"
@@ -229,19 +230,20 @@ def id_columns(cells: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _id_places(cells: Sequence[str]) -> list[int]:
-    return [place for place, cell in enumerate(cells) if _says_id(cell)]
+    return [place for place, cell in enumerate(cells) if says_id(cell)]
 
 
-def _says_id(cell: str) -> bool:
+def says_id(cell: str) -> bool:
+    """Tell whether a cell of a header says that ids stand below it."""
     return bool(_ID_HEADER.fullmatch(cell)) and cell not in _GENES
 
 
 def is_header(cells: Sequence[str]) -> bool:
     """Tell whether the first line of a table of two ids, and a label or a score, is a header."""
-    named = all(_says_id(cell) for cell in cells[:2])
+    named = all(says_id(cell) for cell in cells[:2])
     if len(cells) == 2:
         return named
-    return not is_number(cells[2]) and (named or bool(_VALUE_HEADER.fullmatch(cells[2])))
+    return not is_number(cells[2]) and (named or bool(VALUE_HEADER.fullmatch(cells[2])))
 
 
 def _numbers(table: pa.Table, path: Path) -> np.ndarray:

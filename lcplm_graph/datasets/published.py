@@ -34,7 +34,8 @@ from lcplm_graph.splits.parts import PARTS
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.split import Labelled
 
-_EMPTY = ("", "na", "nan", "none", "null", "?", "-")
+#: What stands where a row has no label.
+NO_LABEL_CELLS = ("", "na", "nan", "none", "null", "?", "-")
 # Left out, whereas pairs of one id with itself are kept, as published.
 _TWO_NAMES = "self_pairs_under_two_names"
 
@@ -126,7 +127,7 @@ def _cells(
         raise DataError("an id is empty", path=path, line=line)
     place = 2 if free else layout.value
     text = cells[place] if place is not None and place < len(cells) else ""
-    if text.lower() in _EMPTY:
+    if text.lower() in NO_LABEL_CELLS:
         return a, b, None
     if text not in ("0", "1", "0.0", "1.0"):
         raise DataError(f"the label is 0 or 1, here it is {text!r}", path=path, line=line)

@@ -27,7 +27,7 @@ from lcplm_graph.features.transform import AddProteinFeatures
 from lcplm_graph.heads.convolutions import no_edges
 from lcplm_graph.heads.fit import FitOptions, fit_function
 from lcplm_graph.heads.function import FunctionPredictor
-from lcplm_graph.heads.homologues import AnnotatedProteins, best_weight, mixed
+from lcplm_graph.heads.homologues import AnnotatedProteins, Scores, best_weight, mixed
 from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import pair_graph
@@ -36,7 +36,6 @@ from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 
-Scores = npt.NDArray[np.floating]
 COLUMNS = {
     "aspect": "aspect",
     "model": "model",

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lcplm_graph.datasets.go import GOFunction
 from lcplm_graph.evaluation.function_task import FunctionTask
-from lcplm_graph.evaluation.page import write_page
+from lcplm_graph.evaluation.page import MOST_SHOWN, write_page
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.heads.fit import FitOptions
@@ -23,7 +23,6 @@ from lcplm_graph.proteins.search import shown_method
 from lcplm_graph.proteins.store import SequenceStore
 
 COLUMNS = ("protein", "term", "name", "aspect", "probability", "known")
-_SHOWN = 200
 
 
 def train_terms(
@@ -155,7 +154,7 @@ def write_terms_page(
 
     Of many rows the surest are shown, as in the table, protein by protein.
     """
-    surest = table.sort_values("probability", ascending=False, kind="stable")[:_SHOWN]
+    surest = table.sort_values("probability", ascending=False, kind="stable")[:MOST_SHOWN]
     shown = surest.sort_index()  # protein by protein
     notes = [
         "Terms that follow from a more special one, at least half as likely, are not shown.",

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from lcplm_graph.evaluation.page import write_page
+from lcplm_graph.evaluation.page import MOST_SHOWN, write_page
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.figures import COLOURS, new_figure, panels, save
 from lcplm_graph.files.networks import Network
 
-_SHOWN = 200
 _BINS = 20
 _SYMBOLS = {"partner": "symbol", "protein1": "symbol1", "protein2": "symbol2"}
 _NOTES = [
@@ -47,7 +46,7 @@ def write_network_page(
     """
     at = {name: number for number, name in enumerate(network.columns)}
     probability = np.array([row[at["probability"]] for row in network.rows], float)
-    order = np.argsort(-probability, kind="stable")[:_SHOWN]
+    order = np.argsort(-probability, kind="stable")[:MOST_SHOWN]
     rows = [dict(zip(network.columns, network.rows[i], strict=True)) for i in order]
     rows = [row | {"rank": str(row["rank"])} if "rank" in row else row for row in rows]
     rows = [row | _symbols(network, row) for row in rows]

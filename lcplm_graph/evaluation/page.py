@@ -22,6 +22,8 @@ from lcplm_graph.strings import without_secrets
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _NARROW = 700  # pixels
+#: So many predictions a page shows, the surest; the table beside it has all.
+MOST_SHOWN = 200
 _LONG_WORD = re.compile(r"([A-Za-z]{40})[A-Za-z]{21,}")
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 

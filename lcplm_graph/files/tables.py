@@ -150,6 +150,29 @@ def find_separator(path: Path, comment: Sequence[str] = ()) -> str:
     return separator_of(first, path)
 
 
+def separator_or(path: Path, otherwise: str, comment: Sequence[str] = ()) -> str:
+    """Tell what separates the columns of a table that may have a single one, as text or header.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    otherwise : str
+        What is returned where the first lines do not say, or where only the first one is cut: the
+        name of a single column may hold a blank.  What is wrong with the file is told by who
+        reads it.
+    comment : sequence of str
+        As in `rows`.
+    """
+    try:
+        found = find_separator(path, comment)
+        first = itertools.islice(rows(path, comment, found), LOOKED_AT)
+        widths = [len(cells) for _, cells in first]
+    except DataError:
+        return otherwise
+    only_the_first = len(widths) > 1 and max(widths[1:]) == 1
+    return otherwise if only_the_first and found != "\t" else found
+
+
 def _texts(path: Path, comment: Sequence[str]) -> Iterator[tuple[int, str]]:
     for numbers, lines in _line_blocks(path, comment):
         yield from zip(numbers.tolist(), lines.to_pylist(), strict=True)

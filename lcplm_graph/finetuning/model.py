@@ -34,6 +34,7 @@ from lcplm_graph.models.evaluating import evaluating
 from lcplm_graph.models.folder import ModelFolder, Record, model_folder
 from lcplm_graph.models.pooling import pool_residues, pooled_dim
 from lcplm_graph.models.unlike import warn_of_unlike
+from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import IntArray, ordered_pairs
 from lcplm_graph.process import checked_device, initialised, reused_memory, without_autocast
 from lcplm_graph.proteins.store import SequenceStore
@@ -62,6 +63,9 @@ class HeadOptions:
 
     channels: int = 128
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_counts(self, "channels", least=0)
 
 
 class PropertyModel(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,7 @@ import pyarrow.parquet as pq
 from lcplm_graph.errors import DataError
 from lcplm_graph.files.compressed import COMPRESSED_SUFFIXES, suffix_of
 from lcplm_graph.files.open import check_is_file, open_stream
-from lcplm_graph.files.separators import LOOKED_AT
-from lcplm_graph.files.tables import find_separator, rows
+from lcplm_graph.files.tables import separator_or
 
 # What such names promise; the content decides, where it can.
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -120,21 +118,14 @@ def read_table_file(path: str | os.PathLike[str]) -> Table:
             path=path,
         )
     check_is_file(path)
-    table = _parquet(path) if suffix in _PARQUET else _text(path, _separator(path, suffix))
+    table = (
+        _parquet(path)
+        if suffix in _PARQUET
+        else _text(path, separator_or(path, _SEPARATORS[suffix]))
+    )
     if not len(table):
         raise DataError("the table has a header and no row", path=path)
     return table
-
-
-def _separator(path: Path, suffix: str) -> str:
-    """Return what separates columns: what cuts all first lines alike, else what the name says."""
-    try:
-        found = find_separator(path)
-        first = itertools.islice(rows(path, separator=found), LOOKED_AT)
-        widths = {len(cells) for _, cells in first}
-    except DataError:  # what is wrong with the file is told by who reads it
-        return _SEPARATORS[suffix]
-    return found if len(widths) == 1 else _SEPARATORS[suffix]
 
 
 def _text(path: Path, separator: str) -> Table:

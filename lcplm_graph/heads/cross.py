@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,9 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.heads.base import checked_pairs
 from lcplm_graph.heads.dropout import Dropout
 from lcplm_graph.heads.link import LinkPredictor
+from lcplm_graph.heads.recipe import Recipe
 from lcplm_graph.models.pooling import NUM_PARTS
+from lcplm_graph.numeric import flag, whole_number
 from lcplm_graph.process import default_dtype
 
 
@@ -32,13 +33,17 @@ class CrossAttentionPredictor(LinkPredictor):
         Width of the state of a part.
     attention_heads : int
     dropout : float
-    **without_graph
-        `conv` "none", no `structure`, nothing `gated`, as by default; `decoder` is not used.
+    conv, decoder, structure, gated
+        As `Recipe` names them for every head: without a graph, and with the decoder left as it is,
+        since it has one of its own.
 
     Raises
     ------
     ConfigError
-        If the width is of other features, or the graph is asked for.
+        If the width is of other features, the graph or another decoder is asked for, or `channels`
+        cannot be shared out to the attention heads.
+    InputError
+        If a width is none.
 
     References
     ----------
@@ -64,17 +69,26 @@ class CrossAttentionPredictor(LinkPredictor):
         channels: int = 64,
         attention_heads: int = 4,
         dropout: float = 0.3,
-        **without_graph: Any,
+        conv: str = "none",
+        decoder: str = Recipe.decoder,
+        structure: bool = False,
+        gated: int = 0,
     ) -> None:
+        in_channels = whole_number(in_channels, "in_channels")
         dim, rest = divmod(in_channels, 2 + NUM_PARTS)
         if rest:
             raise ConfigError(
                 f"features of width {in_channels} are not mean, spread and {NUM_PARTS} parts; "
                 "embed with pooling mean_std_max_min_parts"
             )
-        conv = without_graph.get("conv", "none")
-        if conv != "none" or without_graph.get("structure") or without_graph.get("gated"):
+        if conv != "none" or flag(structure, "structure") or gated:
             raise ConfigError("attention between proteins uses no graph; give conv none")
+        if decoder != Recipe.decoder:
+            raise ConfigError(f"attention between proteins leaves decoder {decoder!r} unused")
+        if whole_number(channels, "channels") % whole_number(attention_heads, "attention_heads"):
+            raise ConfigError(
+                f"{channels} channels cannot be shared out to {attention_heads} attention heads"
+            )
         super().__init__(in_channels, channels=channels, conv="none", decoder="dot")
         self.channels, self.dim, self.attention_heads = channels, dim, attention_heads
         self.gnn.project = nn.Sequential(nn.Linear(2 * dim, channels), nn.GELU(), Dropout(dropout))

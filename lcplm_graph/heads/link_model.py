@@ -149,7 +149,13 @@ class LinkModel:
             Of the negatives.
         draws : int
             How often negatives are drawn; their chance then counts less.
+
+        Raises
+        ------
+        ConfigError
+            If they are to be drawn less than once.
         """
+        check_count(draws, "draws")
         plain = replace(self, interolog_weight=NO_WEIGHT)
         scores, valid = plain.on(features, split), _valid_pairs(split, seed, draws)
         if valid is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from lcplm_graph.errors import DataError, UnknownNameError
-from lcplm_graph.files.tables import numbered_lines
+from lcplm_graph.files.separators import cells_of
+from lcplm_graph.files.tables import numbered_lines, separator_or
 from lcplm_graph.io import warn_once
 from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
@@ -29,14 +29,15 @@ class Row(NamedTuple):
 
 
 def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
-    """Read a list of variants, or a tab- or comma-separated table with a header.
+    """Read a list of variants, or a table with a header.
 
     Parameters
     ----------
     path : path-like
-        Plain or compressed.  A table has a column `variant` (see `VARIANT_COLUMNS`), and for
-        several proteins a column `protein` (see `PROTEIN_COLUMNS`); others are not read.  A file
-        of one column needs no header; lines that begin with # are left out.
+        Plain or compressed.  Tabs, commas, semicolons or blanks stand between columns, as the first
+        lines say.  A table has a column `variant` (see `VARIANT_COLUMNS`), and for several proteins
+        a column `protein` (see `PROTEIN_COLUMNS`); others are not read.  A file of one column needs
+        no header; lines that begin with # are left out.
 
     Raises
     ------
@@ -44,17 +45,15 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
         If a column is missing, a line has too few columns, or there is no variant.
     """
     path, columns = Path(path), None
-    found = False
+    found, separator = False, separator_or(path, ",", ("#",))
     for line, text in numbered_lines(path):
         if text.lstrip().startswith("#"):
             continue
         if columns is None:
-            separator = "\t" if "\t" in text else ","
-            cells = _cells(text, separator)
-            columns = _columns(cells, path, line)
+            columns = _columns(_cells(text, separator, path, line), path, line)
             if columns.header:
                 continue
-        cells = _cells(text, separator)
+        cells = _cells(text, separator, path, line)
         if len(cells) != columns.width:
             message = f"{len(cells)} columns, the first line has {columns.width}"
             raise DataError(message, path=path, line=line)
@@ -87,8 +86,11 @@ def _columns(cells: list[str], path: Path, line: int) -> _Columns:
     return _Columns(variant is not None, variant or 0, protein, len(cells))
 
 
-def _cells(text: str, separator: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([text], delimiter=separator))]
+def _cells(text: str, separator: str, path: Path, line: int) -> list[str]:
+    try:
+        return cells_of(text, separator)
+    except ValueError as error:
+        raise DataError(str(error), path=path, line=line) from None
 
 
 def variants_of(

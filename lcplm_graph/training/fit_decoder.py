@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import AdamW
 from tqdm import tqdm
 
+from lcplm_graph.callers import for_training
 from lcplm_graph.models.relation import Dropout, RelationDecoder
 from lcplm_graph.process import initialised, on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import derived_seed
@@ -35,6 +36,7 @@ def new_decoder(width: int, seed: int) -> RelationDecoder:
         return RelationDecoder(width, CHANNELS, MEMBERS)
 
 
+@for_training()
 def fit_decoder(
     decoder: RelationDecoder, bank: Tensor, split: Split, *, steps: int, seed: int
 ) -> RelationDecoder:
@@ -59,6 +61,7 @@ def fit_decoder(
     return _fit(decoder, bank, _of_split(split, steps, seed), steps, seed)
 
 
+@for_training()
 def fit_decoder_on(
     decoder: RelationDecoder, states: Tensor, labels: np.ndarray, *, steps: int, seed: int
 ) -> RelationDecoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import warnings
 from pathlib import Path
@@ -143,6 +144,14 @@ def test_the_random_head_before_training_is_never_kept(proteins, tmp_path):
     rows = read_metrics(out / "metrics.csv")
     assert rows[0]["step"] == 0 and np.isfinite(rows[0]["valid_aupr"])
     assert made.facts["best step"] > 0
+
+
+def test_a_run_heeds_no_mode_of_torch_and_leaves_the_generators(proteins, tmp_path):
+    labels = table(tmp_path / "t.tsv", proteins, "binary")
+    before = random.getstate(), torch.get_rng_state().tolist()
+    with torch.inference_mode():
+        run(labels, tmp_path / "run", "composition", mode="head")
+    assert (random.getstate(), torch.get_rng_state().tolist()) == before
 
 
 def test_a_head_learns_what_composition_says(proteins, tmp_path):

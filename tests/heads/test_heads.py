@@ -68,6 +68,12 @@ class TestCross(LinkHeadCase):
         for more in ({"conv": "GraphSAGE"}, {"structure": True}, {"gated": 4}):
             with pytest.raises(ConfigError, match="uses no graph"):
                 link_head("cross", in_channels=20, **more)
+        with pytest.raises(ConfigError, match="leaves decoder 'dot' unused"):
+            link_head("cross", in_channels=20, decoder="dot")
+        with pytest.raises(ConfigError, match="10 channels cannot be shared out to 4 attention"):
+            link_head("cross", in_channels=20, channels=10)
+        with pytest.raises(TypeError, match="unexpected keyword argument 'layers'"):
+            link_head("cross", in_channels=20, layers=3)
 
     def test_a_part_of_the_partner_counts(self, head, graph):
         x = graph[0].clone()

@@ -137,6 +137,15 @@ def test_tables_of_variants(tmp_path):
     }
 
 
+@pytest.mark.parametrize("sign", [";", "\t", "  "])
+def test_what_separates_columns_is_read_from_the_lines(sign, tmp_path):
+    store = SequenceStore.from_records(["a", "b"], ["MKTAY", "GGSGG"])
+    table = tmp_path / "v.csv"
+    table.write_text("# mine\nprotein,mutant\nb,S3A\na,K2R\n".replace(",", sign))
+    found = variants_of(table, store)
+    assert {i: [v.name for v in vs] for i, vs in found.items()} == {1: ["S3A"], 0: ["K2R"]}
+
+
 def test_the_last_cell_of_a_row_may_be_empty(tmp_path):
     store = SequenceStore.from_records(["p1"], ["MKTAY"])
     table = tmp_path / "v.tsv"
