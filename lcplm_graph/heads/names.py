@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from lcplm_graph.errors import UnknownNameError
-from lcplm_graph.files.catalog import load_card
+from lcplm_graph.files.catalog import list_cards, load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray, is_in, pair_hashes
 from lcplm_graph.proteins.fasta import warn_of_strange
 from lcplm_graph.proteins.mappings import as_store
 from lcplm_graph.proteins.names import NameIndex
-from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
 # A shorter word that no one knows is more likely a mistyped gene name than a protein.
 _SHORT = 20
@@ -183,6 +185,28 @@ class KnownProteins:
             warn_once(f"{word!r} is not a name known here{near}; taken as a sequence")
         warn_of_strange(letters, f"the sequence {word[:20]}...")
         return letters
+
+
+def sequences_of(sources: Sequence[str]) -> SequenceStore:
+    """Join FASTA files and datasets that ship, such as ``string_human_core``.
+
+    Of a dataset the gene names are those of `SequenceStore.gene_names`.
+
+    Raises
+    ------
+    DataError
+        As `read_fasta_files`.
+    """
+    shipped = {card.name for card in list_cards() if card.embedded and card.kind == "ppi"}
+    names = [text for text in sources if text in shipped and not os.path.isfile(text)]
+    store = read_fasta_files([text for text in sources if text not in names])
+    for name in names:
+        known = KnownProteins.embedded(name)
+        genes = [f"GN={gene}" if gene else "" for gene in known.names.names]
+        ours = SequenceStore.from_records(known.store.ids, known.store, genes)
+        more = ours.select(np.isin(ours.ids, store.ids, invert=True))
+        store = SequenceStore(pa.concat_tables([store.table, more.table]))
+    return store
 
 
 def refuse_unknown(unknown: Mapping[str, UnknownNameError], total: int, advice: str = "") -> None:
