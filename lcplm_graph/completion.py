@@ -39,6 +39,14 @@ class _Option:
     flag: bool
 
 
+@dataclass(frozen=True)
+class _Words:
+    """What a command knows: its options, and what may stand without one."""
+
+    options: list[_Option]
+    placed: tuple[str, ...]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     return run_command("completion", CompletionOptions, _print, argv, str(__doc__))
@@ -49,12 +57,12 @@ def _print(options: CompletionOptions) -> None:
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[options.shell](known), end="")
 
 
-def _all_options() -> dict[str, list[_Option]]:
+def _all_options() -> dict[str, _Words]:
     from lcplm_graph.__main__ import COMMANDS, module_of
 
     modules = [importlib.import_module(module_of(name)) for name in COMMANDS]
     classes = option_classes([module.main for module in modules])
-    return {name: _options_of(cls) for name, cls in classes.items()}
+    return {name: _Words(_options_of(cls), _placed(cls)) for name, cls in classes.items()}
 
 
 def _options_of(cls: type) -> list[_Option]:
@@ -69,6 +77,16 @@ def _options_of(cls: type) -> list[_Option]:
     return [*found, *(_Option(name, text, (), name == "--help") for name, text in more)]
 
 
+def _placed(cls: type) -> tuple[str, ...]:
+    hints = get_type_hints(cls)
+    found: list[str] = []
+    for one in fields(cls):
+        if one.metadata.get("positional"):
+            words = one.metadata.get("words")
+            found += words() if words else _choices(hints[one.name])
+    return tuple(found)
+
+
 def _no(one: Field[Any]) -> str:
     """Return ``no-`` for what is done by default, since only that changes anything."""
     return "no-" if one.default is True else ""
@@ -80,7 +98,7 @@ def _choices(hint: Any) -> tuple[str, ...]:
     return next((found for part in get_args(hint) if (found := _choices(part))), ())
 
 
-def _families(known: dict[str, list[_Option]]) -> dict[str, list[str]]:
+def _families(known: dict[str, _Words]) -> dict[str, list[str]]:
     """Return the second words by first word."""
     found: dict[str, list[str]] = {}
     for first, _, second in (name.partition(" ") for name in known):
@@ -88,12 +106,12 @@ def _families(known: dict[str, list[_Option]]) -> dict[str, list[str]]:
     return found
 
 
-def _bash(known: dict[str, list[_Option]]) -> str:
+def _bash(known: dict[str, _Words]) -> str:
     families = _families(known)
     lines = [
         "_lcplm() {",
         '  local cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"',
-        '  local command="${COMP_WORDS[1]}" words=""',
+        '  local command="${COMP_WORDS[1]}" words="" placed=""',
         "  COMPREPLY=()",
         "  if (( COMP_CWORD == 1 )); then",
         f'    COMPREPLY=($(compgen -W "{" ".join(families)} --version --help" -- "$cur")); return',
@@ -110,10 +128,10 @@ def _bash(known: dict[str, list[_Option]]) -> str:
                 '      command="$command ${COMP_WORDS[2]}" ;;',
             ]
     lines += ["  esac", '  case "$command $prev" in']
-    for name, options in known.items():
+    for name, words in known.items():
         lines += [
             f'    "{name} {option.name}") words="{" ".join(option.choices)}" ;;'
-            for option in options
+            for option in words.options
             if option.choices
         ]
     lines += [
@@ -124,12 +142,16 @@ def _bash(known: dict[str, list[_Option]]) -> str:
         '  case "$command" in',
     ]
     lines += [
-        f'    "{name}") words="{" ".join(option.name for option in options)}" ;;'
-        for name, options in known.items()
+        f'    "{name}") words="{" ".join(option.name for option in words.options)}"'
+        f' placed="{" ".join(words.placed)}" ;;'
+        for name, words in known.items()
     ]
     lines += [
         "  esac",
-        '  if [[ "$cur" == -* ]]; then COMPREPLY=($(compgen -W "$words" -- "$cur")); return; fi',
+        '  if [[ "$cur" != -* ]]; then words="$placed"; fi',
+        '  if [[ "$cur" == -* || -n "$placed" ]]; then',
+        '    COMPREPLY=($(compgen -W "$words" -- "$cur")); return',
+        "  fi",
         # Names of files may have spaces.
         "  local IFS=$'\\n'",
         '  COMPREPLY=($(compgen -f -- "$cur"))',
@@ -139,11 +161,11 @@ def _bash(known: dict[str, list[_Option]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _zsh(known: dict[str, list[_Option]]) -> str:
+def _zsh(known: dict[str, _Words]) -> str:
     return f"autoload -U +X bashcompinit && bashcompinit\n{_bash(known)}"
 
 
-def _fish(known: dict[str, list[_Option]]) -> str:
+def _fish(known: dict[str, _Words]) -> str:
     from lcplm_graph.__main__ import COMMANDS
 
     families = _families(known)
@@ -152,14 +174,16 @@ def _fish(known: dict[str, list[_Option]]) -> str:
         f"complete -c lcplm -n __fish_use_subcommand -f -a {name} -d {shlex.quote(COMMANDS[name])}"
         for name in families
     ]
-    for name, options in known.items():
+    for name, words in known.items():
         first, _, second = name.partition(" ")
         seen = f"__fish_seen_subcommand_from {first}"
         if second:
             none = f"{seen}; and not __fish_seen_subcommand_from {' '.join(families[first])}"
             lines.append(f"complete -c lcplm -n '{none}' -f -a {second}")
             seen += f"; and __fish_seen_subcommand_from {second}"
-        for option in options:
+        if words.placed:
+            lines.append(f"complete -c lcplm -n '{seen}' -f -a '{' '.join(words.placed)}'")
+        for option in words.options:
             values = f" -x -a '{' '.join(option.choices)}'" if option.choices else " -r"
             lines.append(
                 f"complete -c lcplm -n '{seen}' -l {option.name[2:]}"

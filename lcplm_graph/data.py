@@ -30,6 +30,10 @@ class ListOptions:
     """``lcplm data list`` has no options."""
 
 
+def _names() -> list[str]:
+    return [card.name for card in list_cards()]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShowOptions:
     """Options of ``lcplm data show``.
@@ -40,7 +44,7 @@ class ShowOptions:
         A name from ``lcplm data list``, as string:7227.
     """
 
-    name: str = positional(metavar="NAME")
+    name: str = positional(metavar="NAME", words=_names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,7 @@ class ClearOptions:
         As `lcplm data kept` lists them; `made` for all that can be made again.
     """
 
-    kinds: list[str] = positional(metavar="KIND", nargs="+")
+    kinds: list[str] = positional(metavar="KIND", nargs="+", words=lambda: ["made", *KINDS])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

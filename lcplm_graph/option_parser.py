@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -18,7 +18,12 @@ _LONGEST = 500
 
 
 def positional(
-    *, metavar: str, nargs: str | None = None, default: Any = MISSING, stdin: bool = False
+    *,
+    metavar: str,
+    nargs: str | None = None,
+    default: Any = MISSING,
+    stdin: bool = False,
+    words: Callable[[], Sequence[str]] | None = None,
 ) -> Any:
     """Make a dataclass field that is given by its place, not by ``--name``.
 
@@ -32,8 +37,11 @@ def positional(
         Required if left out.
     stdin : bool
         Whether it is an input file, for which ``-`` stands for standard input.
+    words : callable, optional
+        What may stand there, for the completion of shells; choices of a type are known.
     """
-    return _field(default, {"positional": True, "metavar": metavar, "nargs": nargs, "stdin": stdin})
+    metadata = {"positional": True, "metavar": metavar, "nargs": nargs, "stdin": stdin}
+    return _field(default, metadata | {"words": words})
 
 
 def several(

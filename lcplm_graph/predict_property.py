@@ -39,7 +39,8 @@ class PredictPropertyOptions:
     id
         Column of names in a table.
     sequences
-        FASTA files; the columns of sequences then hold their ids.
+        FASTA files, or human_proteome for all human proteins by gene name; the columns of sequences
+        then hold their ids, accessions, or gene names (of UniProt's headers).
     per_residue
         Of a model of residues: a row for each residue, with all probabilities.
     max_tokens
@@ -95,7 +96,8 @@ def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[A
     from lcplm_graph.files.compressed import suffix_of
     from lcplm_graph.finetuning.examples import Columns, read_proteins
     from lcplm_graph.finetuning.table import SUFFIXES, read_table_file
-    from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+    from lcplm_graph.heads.names import sequences_of
+    from lcplm_graph.proteins.store import SequenceStore
 
     if suffix_of(options.input) not in SUFFIXES:
         if model.paired:
@@ -108,7 +110,7 @@ def _read(options: PredictPropertyOptions, model: PropertyModel) -> tuple[list[A
         store = SequenceStore.from_fasta(options.input)
         return [store.ids], store
     table = read_table_file(options.input)
-    known = read_fasta_files(options.sequences) if options.sequences else None
+    known = sequences_of(options.sequences) if options.sequences else None
     found = read_proteins(table, Columns(options.sequence, (), options.id), known)
     if found.paired != model.paired:
         wanted = "pairs, so the table needs two columns" if model.paired else "single proteins"

@@ -59,6 +59,9 @@ class ScoreOptions(PageOption):
         Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
         that a header calls protein1 and protein2, query and partner, or alike; - for standard
         input.
+    label
+        Column of the table with 0 (does not interact) and 1 (does), by an assay for example: how
+        well the probabilities agree with it is printed.
     sequences
         FASTA files with the proteins that the table or a list names, by their ids or by the gene
         names in UniProt's headers; a name that they lack is that of a human protein, which a
@@ -85,6 +88,7 @@ class ScoreOptions(PageOption):
 
     proteins: list[str] = positional(metavar="A B", nargs="*", default=[], stdin=True)
     pairs: str | None = input_file(default=None)
+    label: str | None = None
     sequences: list[str] = several(default=[], metavar="FASTA", stdin=True)
     out: str | None = None
     top: int | None = None
@@ -99,6 +103,8 @@ class ScoreOptions(PageOption):
         super().__post_init__()
         check_counts(self, "top", typed=True)
         check_threshold(self.threshold)
+        if self.label is not None and self.pairs is None:
+            raise ConfigError("--label is a column of --pairs; give that table, too")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,16 +113,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _score(options: ScoreOptions) -> None:
+    from lcplm_graph.evaluation.assay import agreement
     from lcplm_graph.files.networks import check_suffix, write_table
     from lcplm_graph.heads.questions import of_known
 
     if options.out is not None:
         check_suffix(options.out)
     sequences = _given(options)
-    question = _question(options, sequences)
+    labels = _labels(options)
+    question = _question(options, sequences, labels)
     scorer = _scorer(options)
     question = of_known(question, scorer.known, sequences, options.skip_unknown)
     answers = _answers(scorer, question, sequences)
+    if labels is not None:
+        kept = list(answers)
+        print(agreement(labels, kept), file=sys.stderr if options.out is None else sys.stdout)
+        answers = iter(kept)
     out = options.out
     if out is None or options.report is not None or not out.lower().endswith(".tsv"):
         _write(options, question, answers)
@@ -237,8 +249,18 @@ def _name_known(answer: ScoredPairs) -> None:
             )
 
 
-def _question(options: ScoreOptions, sequences: SequenceStore) -> Question:
-    question = _asked_pairs(options, sequences)
+def _labels(options: ScoreOptions) -> dict[tuple[str, str], bool] | None:
+    from lcplm_graph.heads.questions import read_labels
+
+    if options.pairs is None or options.label is None:
+        return None
+    return read_labels(Path(options.pairs), options.label)
+
+
+def _question(
+    options: ScoreOptions, sequences: SequenceStore, labels: dict[tuple[str, str], bool] | None
+) -> Question:
+    question = _asked_pairs(options, sequences, labels)
     shown = question.total if options.top is None else min(options.top, question.total)
     if options.out is None and shown > _PRINTED:
         raise ConfigError(f"{shown:,} pairs are too many to print; give --out FILE.tsv, or --top N")
@@ -254,13 +276,15 @@ def _given(options: ScoreOptions) -> SequenceStore:
     return read_fasta_files(list(dict.fromkeys([*options.sequences, *asked])))
 
 
-def _asked_pairs(options: ScoreOptions, sequences: SequenceStore) -> Question:
+def _asked_pairs(
+    options: ScoreOptions, sequences: SequenceStore, labels: dict[tuple[str, str], bool] | None
+) -> Question:
     from lcplm_graph.heads.questions import all_pairs, file_of, pairs_of_table
 
     if options.pairs is not None:
         if options.proteins:
             raise ConfigError("give two proteins or --pairs, not both")
-        return pairs_of_table(Path(options.pairs), set(sequences.ids))
+        return pairs_of_table(Path(options.pairs), set(sequences.ids), labels)
     if len(options.proteins) != 2:
         raise ConfigError(
             f"give two proteins (names, files or sequences) or --pairs FILE; got "

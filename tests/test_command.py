@@ -212,7 +212,9 @@ def test_completion_knows_commands_options_and_choices(capsys, tmp_path) -> None
     assert lcplm(["completion", "bash"]) == 0
     script = capsys.readouterr().out
     asked = [["em"], ["predict", ""], ["embed", "--po"], ["embed", "--pool", "mean_"],
-             ["evaluate", "link", "--no-h"], ["embed", f"{tmp_path}/m"]]  # fmt: skip
+             ["evaluate", "link", "--no-h"], ["embed", f"{tmp_path}/m"],
+             ["completion", ""], ["data", "clear", "he"], ["data", "clear", "heads", "wa"],
+             ["data", "show", "string_human_"], ["completion", "--he"]]  # fmt: skip
     for words in asked:
         quoted = " ".join(f'"{word}"' for word in words)
         script += f"COMP_WORDS=(lcplm {quoted}); COMP_CWORD={len(words)}; _lcplm\n"
@@ -224,6 +226,7 @@ def test_completion_knows_commands_options_and_choices(capsys, tmp_path) -> None
     assert lines[2:] == [
         "--pool", "mean_std mean_std_max_min mean_std_max_min_parts", "--no-homologues",
         f"{tmp_path}/my proteins.fasta",
+        "bash zsh fish", "heads", "walks", "string_human_core", "--help",
     ]  # fmt: skip
     assert done.stderr.split()[-1] == "1"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from lcplm_graph import StringPPI, predict, score
 from lcplm_graph.errors import LcPlmWarning, UnknownNameError
@@ -127,3 +128,32 @@ def test_a_threshold_is_a_probability(tmp_path, capsys, command):
 def test_a_list_that_is_missing_is_called_so(tmp_path, known):
     with pytest.raises(Exception, match="no such file"):
         asked_proteins([str(tmp_path / "genes.txt")], lambda: known)
+
+
+def test_an_assay_is_compared_with_the_scores(tmp_path, capsys):
+    table = tmp_path / "assay.tsv"
+    rows = ["TP53\tMDM2\t1", "RNF7\tCUL2\t1", "RBX1\tCUL1\t1", "GRB2\tRB1\t0", "TP53\tRB1\t0"]
+    table.write_text("\n".join(["mine\tother\tbinds", *rows]) + "\n")
+    assert score.main(["--pairs", str(table), "--label", "binds"]) == 0
+    out, err = capsys.readouterr()
+    # RNF7 and CUL2 are a training pair.
+    assert "4 labelled pairs, 2 of which interact (left out: 1 that the scorer" in err
+    by_pair = {
+        tuple(row.split("\t")[:2]): float(row.split("\t")[2]) for row in out.splitlines()[1:]
+    }
+    assert list(by_pair) == [tuple(row.split("\t")[:2]) for row in rows]
+    measured = [
+        (int(row[-1]), by_pair[tuple(row.split("\t")[:2])]) for row in rows if "RNF7" not in row
+    ]
+    area = roc_auc_score(*zip(*measured, strict=True))
+    assert f"AUROC {area:.3f}" in err and "(by chance 0.500)" in err
+    for column, rest, said in (
+        ("label", [], "no column 'label'; the header has mine, other, binds"),
+        ("binds", ["TP53\tRB1\t1"], "line 7: this pair was there with the other label"),
+        ("binds", ["TP53\tRB1\tyes"], "line 7: a line has 0 or 1"),
+    ):
+        table.write_text("\n".join(["mine\tother\tbinds", *rows, *rest]) + "\n")
+        assert score.main(["--pairs", str(table), "--label", column]) == 1
+        assert said in capsys.readouterr().err
+    assert score.main(["TP53", "MDM2", "--label", "binds"]) == 1
+    assert "--label is a column of --pairs" in capsys.readouterr().err

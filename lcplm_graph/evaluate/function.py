@@ -100,4 +100,6 @@ def run(options: FunctionCommand) -> None:
     )
     report = task.evaluate(options.aspect, encoder, chosen)
     draw_function(report, options.out)
-    finish(report, "fmax", options.out, options.report)
+    files = [*(options.annotations or []), *(options.later_annotations or [])]
+    files += filter(None, (options.ontology, options.sequences))
+    finish(report, "fmax", options.out, options.report, files=files)

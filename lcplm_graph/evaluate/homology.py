@@ -39,9 +39,10 @@ def run(options: HomologyCommand) -> None:
     from lcplm_graph.evaluation.homology import HomologyOptions
     from lcplm_graph.evaluation.homology_task import HomologyTask
 
-    task = HomologyTask(options.source, RemoteHomology(options.source, options.labels))
+    dataset = RemoteHomology(options.source, options.labels)
+    task = HomologyTask(options.source, dataset)
     encoder, pool = loaded(options)
     chosen = HomologyOptions(pool=pool, level=options.level, seed=options.seed, progress=True)
     report = task.evaluate(encoder, chosen, options.known)
     task.draw(options.out, report, encoder, chosen)
-    finish(report, "top1", options.out, options.report)
+    finish(report, "top1", options.out, options.report, files=dataset.raw_paths)

@@ -134,7 +134,8 @@ def run(options: LinkCommand) -> None:
     )
     task.draw(options.out, encoder, pool, report, curves)
     sections = {"Leakage": task.leakage()} if options.report else {}
-    finish(report, "auroc", options.out, options.report, sections)
+    files = task.dataset.raw_paths
+    finish(report, "auroc", options.out, options.report, sections, files)
 
 
 def _link_task(options: LinkCommand, link: LinkOptions) -> LinkTask:

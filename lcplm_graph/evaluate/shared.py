@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,16 @@ def finish(
     out: str,
     page: str | None,
     sections: Mapping[str, Mapping[str, Any]] | None = None,
+    files: Iterable[str | os.PathLike[str]] = (),
 ) -> None:
-    """Save and print a report; write a page about `metric` where one is asked for."""
+    """Save and print a report; write a page about `metric` where one is asked for.
+
+    Command, versions, and sha256 of the `files` it is about go into ``results.json`` with it.
+    """
+    from lcplm_graph.provenance import command_line, file_checksums, package_versions
+
+    report.made = {"command": command_line(), "versions": package_versions()}
+    report.made |= {"sha256": found} if (found := file_checksums(files)) else {}
     path = report.save(out)
     print(report)
     print(f"\nwritten: {path.parent}/results.json and pictures")

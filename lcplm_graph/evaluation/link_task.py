@@ -141,6 +141,7 @@ class LinkTask:
         report.facts = {
             "graph": self.name,
             "encoder": encoder.name,
+            "encoder sha256": encoder.fingerprint()[:16],
             "precision": encoder.precision,
             **report.facts,
             **self.facts,

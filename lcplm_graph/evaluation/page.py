@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 import lcplm_graph
 from lcplm_graph.evaluation.report import Report, best_rows, group_of, shown, value_of
 from lcplm_graph.io import atomic_path
-from lcplm_graph.strings import without_secrets
+from lcplm_graph.provenance import command_line
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _NARROW = 700  # pixels
@@ -89,7 +87,7 @@ def write_page(
         facts={key: shown(value) for key, value in report.facts.items()},
         notes=report.notes,
         figures={text: (_embedded(Path(f)), _is_large(Path(f))) for text, f in pictures.items()},
-        command=shlex.join(command or ["lcplm", *_own_words()]),
+        command=command_line(command),
         version=lcplm_graph.__version__,
         day=date.today().isoformat(),
     )
@@ -182,8 +180,3 @@ def _is_large(path: Path) -> bool:
     """Whether a picture is moved sideways on a narrow screen rather than made small."""
     size = path.read_bytes()[16:20]  # where a PNG has its width
     return path.suffix == ".png" and int.from_bytes(size, "big") > _NARROW
-
-
-def _own_words() -> list[str]:
-    name = Path(sys.argv[0]).stem
-    return [*([] if name in ("lcplm", "__main__") else [name]), *map(without_secrets, sys.argv[1:])]

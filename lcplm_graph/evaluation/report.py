@@ -34,6 +34,8 @@ class Report:
         Sentences below the table.
     figures : dict of str to path-like
         Pictures of the results by caption.
+    made : dict
+        Command, versions and files, for ``results.json``.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         cells = [[shown(row.get(key)) for key in self.columns] for row in self.rows]
@@ -59,6 +62,7 @@ class Report:
             "rows": _plain(self.rows),
             "notes": self.notes,
         }
+        content |= {"made": _plain(self.made)} if self.made else {}
         write_json(path, content)
         return path
 

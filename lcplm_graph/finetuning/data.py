@@ -20,10 +20,11 @@ from lcplm_graph.finetuning.options import FinetuneOptions
 from lcplm_graph.finetuning.partition import Leakage, Partition, divide, leakage
 from lcplm_graph.finetuning.table import read_table_file
 from lcplm_graph.finetuning.target import Kind, Target
+from lcplm_graph.heads.names import sequences_of
 from lcplm_graph.io import sha256_of
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.pairs import pair_hashes
-from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
+from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.leakage import saw_edges
 
 
@@ -67,7 +68,7 @@ def _read(options: FinetuneOptions) -> Examples:
     task: Kind | None = "binary" if options.task == "pair" else options.task
     table = read_table_file(options.table)
     columns = Columns(options.sequence, options.label, options.id, options.part)
-    known = read_fasta_files(options.sequences) if options.sequences else None
+    known = sequences_of(options.sequences) if options.sequences else None
     examples = read_examples(table, columns, task, known, options.split == "column")
     if options.task == "pair" and not examples.proteins.paired:
         raise ConfigError(

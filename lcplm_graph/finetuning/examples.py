@@ -13,15 +13,19 @@ from lcplm_graph.finetuning.table import Table
 from lcplm_graph.finetuning.target import Kind
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray
+from lcplm_graph.proteins.names import NameIndex
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.vocabulary import encode_residues, normal_form
 
 LEAST_ROWS = 10
+# Names are shorter than most sequences.
+_SHORT = 25
 _ONE = ("sequence", "seq", "protein_sequence", "aa_seq", "mutated_sequence", "primary", "protein")
 _PAIRS = (
     ("sequence1", "sequence2"), ("sequence_1", "sequence_2"), ("sequence_a", "sequence_b"),
     ("seq1", "seq2"), ("seq_1", "seq_2"), ("seq_a", "seq_b"), ("protein1", "protein2"),
-    ("protein_1", "protein_2"), ("protein_a", "protein_b"), ("id1", "id2"),
+    ("protein_1", "protein_2"), ("protein_a", "protein_b"), ("id1", "id2"), ("gene1", "gene2"),
+    ("gene_a", "gene_b"), ("bait", "prey"), ("query", "partner"),
 )  # fmt: skip
 _LABEL = (
     "label", "labels", "target", "y", "value", "score", "class", "property", "log_fluorescence",
@@ -233,7 +237,10 @@ def _checked(table: Table, name: str, cells: Sequence[str]) -> list[str]:
         try:
             encode_residues(cell)
         except SequenceError as error:
-            raise table.error(str(error), row, name) from None
+            what = str(error)
+            if len(cell) < _SHORT:
+                what += f" ({cell!r}: if it is an id, give --sequences FASTA)"
+            raise table.error(what, row, name) from None
         texts.append(normal_form(cell))
     return texts
 
@@ -241,11 +248,26 @@ def _checked(table: Table, name: str, cells: Sequence[str]) -> list[str]:
 def _named(table: Table, name: str, known: SequenceStore) -> list[str]:
     cells = table.columns[name]
     found = known.match(cells, str(table.path))
+    if (found < 0).any():
+        found = _by_gene_name(cells, found, known)
     missing = np.flatnonzero(found < 0)
     if len(missing):
         row = int(missing[0])
-        raise table.error(f"there is no sequence for the id {cells[row]!r:.60}", row, name)
+        lost = len({cells[i] for i in missing.tolist()})
+        more = f" (nor for {lost - 1:,} more of {len(set(cells)):,} ids)" if lost > 1 else ""
+        raise table.error(f"there is no sequence for the id {cells[row]!r:.60}{more}", row, name)
     return [normal_form(known[int(i)]) for i in found]
+
+
+def _by_gene_name(cells: Sequence[str], found: IntArray, known: SequenceStore) -> IntArray:
+    """Fill in what is -1 where one protein has this gene name in its UniProt header."""
+    names = NameIndex(known.ids, known.gene_names)
+    filled = found.copy()
+    for place in np.flatnonzero(found < 0).tolist():
+        rows = names.find(cells[place])
+        if len(rows) == 1:
+            filled[place] = rows[0]
+    return filled
 
 
 def _names(

@@ -44,7 +44,8 @@ class FinetuneOptions:
     part
         Column of train, valid and test, for --split column.
     sequences
-        FASTA files; the columns of sequences then hold their ids.
+        FASTA files, or human_proteome for all human proteins by gene name; the columns of sequences
+        then hold their ids, accessions, or gene names (of UniProt's headers).
     level
         Of TAPE's files: ss3 or ss8; fold, superfamily or family.
     encoder

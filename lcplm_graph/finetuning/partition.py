@@ -148,9 +148,11 @@ def _spelled(part: str) -> str:
 def _checked(partition: Partition) -> Partition:
     for name, rows in partition.rows.items():
         if not len(rows):
+            left = partition.facts.get("rows_left_out", 0)
+            why = f" ({left:,} pairs join two parts, which it leaves out)" if left else ""
             raise ConfigError(
-                f"the {partition.kind} split leaves no row for {name}; more rows, other fractions "
-                "(--valid, --test) or another --split are needed"
+                f"the {partition.kind} split leaves no row for {name}{why}; more rows, other "
+                "fractions (--valid, --test) or another --split (random) are needed"
             )
     return partition
 

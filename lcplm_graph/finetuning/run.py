@@ -40,10 +40,11 @@ from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import chosen_device, initialised, keep_freed_memory, on_cpu
+from lcplm_graph.provenance import package_versions
 from lcplm_graph.training.checkpoints import FOLDER, keep_newest, step_of
 from lcplm_graph.training.data import TrainData
 from lcplm_graph.training.manifest import METRICS as METRICS_FILE
-from lcplm_graph.training.manifest import MODEL, begin_session, end_session, package_versions
+from lcplm_graph.training.manifest import MODEL, begin_session, end_session
 from lcplm_graph.training.metrics import MetricsCsv
 from lcplm_graph.training.resume import claimed, refuse_other_data
 from lcplm_graph.training.trainer import make_trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -13,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lcplm_graph.errors import UnknownNameError
-from lcplm_graph.files.catalog import load_card
+from lcplm_graph.files.catalog import list_cards, load_card
 from lcplm_graph.files.tables import first_columns
 from lcplm_graph.io import warn_once
 from lcplm_graph.pairs import IntArray, is_in, pair_hashes
 from lcplm_graph.proteins.fasta import warn_of_strange
 from lcplm_graph.proteins.mappings import as_store
 from lcplm_graph.proteins.names import NameIndex
-from lcplm_graph.proteins.store import SequenceStore
+from lcplm_graph.proteins.store import SequenceStore, read_fasta_files
 
 # A shorter word that no one knows is more likely a mistyped gene name than a protein.
 _SHORT = 20
@@ -59,6 +60,8 @@ class KnownProteins:
     def embedded(cls, name: str) -> KnownProteins:
         """Read sequences, names and links of an embedded dataset, without making its graph."""
         card = load_card(name)
+        if card.kind == "sequences" and card.embedded:
+            return read_proteome(name)
         sequences, info, links = (card.file(x).path for x in ("sequences", "info", "links"))
         if sequences is None or info is None or links is None:
             raise UnknownNameError(f"{name!r} is no dataset whose proteins ship with this package")
@@ -257,6 +260,30 @@ def _columns(info: Path, ids: Sequence[str], header: Sequence[str]) -> list[list
     table = first_columns(info, header)
     rows = pc.index_in(pa.array(ids, pa.string()), value_set=table[header[0]])
     return [pc.coalesce(table[name].take(rows), "").to_pylist() for name in header[1:]]
+
+
+def sequences_of(sources: Sequence[str]) -> SequenceStore:
+    """Join FASTA files and datasets that ship, such as ``string_human_core``.
+
+    Of a dataset the gene names are those of `SequenceStore.gene_names`.
+
+    Raises
+    ------
+    DataError
+        As `read_fasta_files`.
+    """
+    shipped = {
+        card.name for card in list_cards() if card.embedded and card.kind in ("ppi", "sequences")
+    }
+    names = [text for text in sources if text in shipped and not os.path.isfile(text)]
+    store = read_fasta_files([text for text in sources if text not in names])
+    for name in names:
+        known = KnownProteins.embedded(name)
+        genes = [f"GN={gene}" if gene else "" for gene in known.names.names]
+        ours = SequenceStore.from_records(known.store.ids, known.store, genes)
+        more = ours.select(np.isin(ours.ids, store.ids, invert=True))
+        store = SequenceStore(pa.concat_tables([store.table, more.table]))
+    return store
 
 
 def refuse_unknown(unknown: Mapping[str, UnknownNameError], total: int, advice: str = "") -> None:

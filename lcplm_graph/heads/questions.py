@@ -20,6 +20,8 @@ from lcplm_graph.heads.names import ADVICE, KnownProteins, leave_out_unknown, re
 from lcplm_graph.proteins.name_lists import names_in
 from lcplm_graph.proteins.store import SequenceStore
 
+_LABELS = {"0": False, "1": True, "0.0": False, "1.0": True}
+
 
 class Question(NamedTuple):
     """Proteins that are asked about, pairs of them, and how many these are.
@@ -129,10 +131,44 @@ def of_known(
     return Question(list(found), pairs, len(pairs), question.typed)
 
 
-def pairs_of_table(path: Path, given: Collection[str]) -> Question:
-    """Ask for the pairs of a table, see `read_pairs`."""
-    found = read_pairs(path, given)
+def pairs_of_table(
+    path: Path, given: Collection[str], labels: Collection[tuple[str, str]] | None = None
+) -> Question:
+    """Ask for the pairs of a table, see `read_pairs`, or for those that were read with labels."""
+    found = read_pairs(path, given) if labels is None else list(labels)
     return Question(list(itertools.chain.from_iterable(found)), found, len(found))
+
+
+def read_labels(path: Path, column: str) -> dict[tuple[str, str], bool]:
+    """Read two proteins a line, and 0 or 1 from a named column of a table with a header.
+
+    The proteins are the columns that `id_columns` finds, else the first two.
+
+    Raises
+    ------
+    DataError
+        With file and line: no such column, a label that is neither 0 nor 1, a pair with both.
+    """
+    separator = find_separator(path, COMMENT)
+    table = rows(path, COMMENT, separator)
+    line, header = next(table)
+    if column not in header:
+        raise DataError(
+            f"no column {column!r}; the header has {', '.join(header)}", path=path, line=line
+        )
+    a, b = id_columns(header) or (0, 1)
+    place = header.index(column)
+    found: dict[tuple[str, str], bool] = {}
+    for line, cells in table:
+        if len(cells) != len(header) or cells[place] not in _LABELS:
+            what = f"0 or 1 in the column {column!r}, and as many columns as the header"
+            raise DataError(f"a line has {what}; this one has not", path=path, line=line)
+        pair, label = (cells[a], cells[b]), _LABELS[cells[place]]
+        if found.setdefault(pair, label) != label:
+            raise DataError("this pair was there with the other label", path=path, line=line)
+    if not found:
+        raise DataError("the table has no pair", path=path)
+    return found
 
 
 def read_pairs(path: Path, given: Collection[str]) -> list[tuple[str, str]]:

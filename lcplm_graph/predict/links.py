@@ -208,6 +208,7 @@ def _write(options: EdgesOptions, network: Network, given: _Trained, title: str,
     print(f"{len(network.rows):,} rows; written: {write_network(options.out, network)}")
     if options.report is not None:
         from lcplm_graph.evaluation.network_page import write_network_page
+        from lcplm_graph.provenance import file_checksums
 
         facts = {
             "asked": what,
@@ -216,6 +217,8 @@ def _write(options: EdgesOptions, network: Network, given: _Trained, title: str,
             "table": options.out,
             "training pairs": len(given.split.train),
         }
+        sums = file_checksums(given.dataset.raw_paths)
+        facts |= {f"sha256 of {name}": digest for name, digest in sums.items()}
         print(f"report: {write_network_page(options.report, network, title, facts)}")
 
 

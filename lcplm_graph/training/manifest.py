@@ -5,23 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from platform import platform, python_version
+from platform import platform
 from typing import Any
 
 import torch
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from lcplm_graph import __version__
 from lcplm_graph.io import atomic_path, write_json
+from lcplm_graph.provenance import package_versions
 from lcplm_graph.strings import without_secrets
 from lcplm_graph.training.options import RunOptions
 from lcplm_graph.training.resume import CONFIG, MANIFEST, read_manifest, stored_options
 
 METRICS, MODEL = "metrics.csv", "model"
-_PACKAGES = ("torch", "lightning", "transformers", "numba", "numpy", "pyarrow")
 
 
 @rank_zero_only
@@ -51,14 +49,6 @@ def end_session(folder: Path) -> None:
     """Note that the run is finished."""
     path = folder / MANIFEST
     write_json(path, {**read_manifest(path), "finished": _now()})
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of what a result may depend on."""
-    found = {"python": python_version(), "lcplm-graph": __version__}
-    for package in _PACKAGES:
-        found[package] = version(package)
-    return found
 
 
 def _now() -> str:

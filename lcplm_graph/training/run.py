@@ -18,6 +18,7 @@ from lcplm_graph.io import whole_folder, written
 from lcplm_graph.models.checkpoints import first_line
 from lcplm_graph.models.folder import ModelFolder, Record
 from lcplm_graph.process import keep_freed_memory
+from lcplm_graph.provenance import package_versions
 from lcplm_graph.training.checkpoints import (
     FOLDER,
     checkpoints_in,
@@ -31,7 +32,6 @@ from lcplm_graph.training.manifest import (
     MODEL,
     begin_session,
     end_session,
-    package_versions,
 )
 from lcplm_graph.training.metrics import TRAIN_COLUMNS, Evaluate, Metrics, MetricsCsv
 from lcplm_graph.training.module import MaskedLMTask

@@ -12,6 +12,7 @@ from lcplm_graph.errors import ConfigError, DataError
 from lcplm_graph.finetuning.examples import Columns, read_examples
 from lcplm_graph.finetuning.partition import divide
 from lcplm_graph.finetuning.table import read_table_file
+from lcplm_graph.heads.names import sequences_of
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.tokens.masking import IGNORE
 
@@ -174,3 +175,27 @@ def test_unknown_suffixes_parts_and_empty_parts(tmp_path):
     found = read(tmp_path / "t.csv", part_column=True)
     with pytest.raises(ConfigError, match="no row for train"):
         divide(found, "column", valid=0.1, test=0.1, identity=0.3, seed=0)
+
+
+def test_pairs_are_named_by_genes(tmp_path):
+    store = SequenceStore.from_records(
+        [f"sp|P{i:05}|X" for i in range(ROWS)], SEQUENCES, [f"GN=G{i}" for i in range(ROWS)]
+    )
+    path = tmp_path / "t.tsv"
+    rows = [f"G{i}\tP{(i + 1) % ROWS:05}\t{i % 2}" for i in range(ROWS)]
+    path.write_text("\n".join(["bait\tprey\tbinds", *rows]) + "\n")
+    found = read(path, known=store).proteins
+    assert [found.sequences[i] for i in found.rows[:, 0]] == SEQUENCES
+    path.write_text(path.read_text().replace("G1\t", "H1\t").replace("G2\t", "H2\t"))
+    with pytest.raises(DataError, match=r"line 3, .* id 'H1' \(nor for 1 more of 12 ids\)"):
+        read(path, known=store)
+    with pytest.raises(DataError, match=r"\('G0': if it is an id, give --sequences FASTA\)"):
+        read(path)
+
+
+def test_human_proteins_that_ship_are_sequences(tmp_path):
+    (tmp_path / "v.fasta").write_text(">v1\nMKTAYIAK\n")
+    store = sequences_of([str(tmp_path / "v.fasta"), "string_human_core"])
+    assert len(store) == 7729 and store.ids[0] == "v1" and "TP53" in store.gene_names
+    store = sequences_of([str(tmp_path / "v.fasta"), "human_proteome"])
+    assert len(store) == 17600 and len(store[store.gene_names.index("BRCA2")]) == 3418
