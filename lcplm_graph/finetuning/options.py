@@ -9,7 +9,7 @@ from typing import Literal
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.options import options_given
+from lcplm_graph.options import check_choices, options_given
 from lcplm_graph.seeds import checked_seed
 
 Task = Literal["regression", "binary", "multiclass", "multilabel", "residue", "pair"]
@@ -153,6 +153,7 @@ class FinetuneOptions:
     resume: str | None = None
 
     def __post_init__(self) -> None:
+        check_choices(self)
         _check(self, "epochs", self.epochs is None or self.epochs >= 1, "at least 1")
         for name in ("patience", "batch_size", "max_tokens", "rank"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
+from lcplm_graph.numeric import whole_number
+from lcplm_graph.strings import one_of
 
 FloatArray = npt.NDArray[np.float32]
 Engine = Literal["exact", "faiss", "usearch"]
@@ -28,7 +30,7 @@ class EmbeddingIndex:
     Raises
     ------
     ConfigError
-        If the engine is not installed.
+        If there is no such engine, or it is not installed.
     InputError
         If there are no embeddings, or all are equal, so that no feature tells them apart.
 
@@ -75,8 +77,7 @@ class EmbeddingIndex:
         neighbours : ndarray, dtype=int64, shape=(q, min(top, n))
         cosine : ndarray, dtype=float32, of the same shape
         """
-        if top < 1:
-            raise InputError(f"top must be at least 1, not {top}")
+        top = whole_number(top, "top")
         queries = _embeddings(queries)
         if queries.shape[1] != self.units.shape[1]:
             raise InputError(
@@ -117,6 +118,7 @@ def _embeddings(values: Any) -> FloatArray:
 
 
 def _make_index(units: FloatArray, engine: Engine) -> Any:
+    one_of(engine, "engine", get_args(Engine))
     if engine == "exact":
         return None
     try:
