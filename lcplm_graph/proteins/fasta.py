@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.open import COMPRESSED_SUFFIXES, TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import RESIDUES
 
@@ -131,11 +132,16 @@ def write_fasta(
     Raises
     ------
     InputError
-        If they are not lists of strings of one length.
+        If they are not lists of strings of one length, an id holds a line break, or `width` is no
+        whole number from 1.
     """
     names, texts = string_list(ids, "ids"), string_list(sequences)
+    width = whole_number(width, "width")
     if len(names) != len(texts):
         raise InputError(f"{len(names)} ids but {len(texts)} sequences")
+    broken = next((name for name in names if not name or "\n" in name or "\r" in name), None)
+    if broken is not None:
+        raise InputError(f"the id {broken!r:.60} is empty or holds a line break; rename it")
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for name, sequence in zip(names, texts, strict=True):
             lines = (sequence[i : i + width] for i in range(0, len(sequence), width))
