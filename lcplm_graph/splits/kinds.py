@@ -209,7 +209,7 @@ def check_real(value: Any, name: str) -> None:
 def _taxa(values: Any, name: str) -> list[int]:
     if isinstance(values, str | bytes) or not np.iterable(values):
         raise InputError(f"`{name}` must be a list of taxa, not {values!r:.60}")
-    found: list[int] = _whole(list(values), f"`{name}`").tolist()
+    found: list[int] = _whole(list(values), name).tolist()
     return found
 
 
@@ -217,7 +217,7 @@ def _node_values(values: Any, request: Request, name: str) -> npt.NDArray[np.int
     values = getattr(request.data, name, None) if values is None else values
     if values is None:
         raise InputError(f"this graph has no `{name}`; give `{name}`, one integer per protein")
-    array = _whole(values, f"`{name}`")
+    array = _whole(values, name)
     if array.shape != (request.graph.num_nodes,):
         raise InputError(f"`{name}` has shape {array.shape}, not ({request.graph.num_nodes},)")
     return array

@@ -147,5 +147,5 @@ def test_species_are_whole_numbers(taxa):
     # 2.5 was the species 2.
     with pytest.raises(InputError, match="must be a list of"):
         make_split(graph(), "species", taxon=np.arange(NODES) % 4, **{"test_taxa": [3], **taxa})
-    with pytest.raises(InputError, match="`taxon` must be a list of whole numbers"):
+    with pytest.raises(InputError, match="taxon must be a list of whole numbers"):
         make_split(graph(), "species", taxon=np.arange(NODES) % 4 + 0.5, test_taxa=[3])
