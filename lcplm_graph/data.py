@@ -167,12 +167,12 @@ def _show(options: ShowOptions) -> int:
 
 def _sequences(options: SequencesOptions) -> int:
     from lcplm_graph.heads.names import KnownProteins
-    from lcplm_graph.proteins.fasta import fasta_text, write_fasta
+    from lcplm_graph.proteins.fasta import fasta_records, write_fasta
 
     known = KnownProteins.embedded("string_human_core")
     found = known.sequences(options.proteins, short=False)
     if options.out is None:
-        print(fasta_text(found.keys(), found.values()), end="")
+        sys.stdout.writelines(fasta_records(found.keys(), found.values()))
     else:
         write_fasta(options.out, found.keys(), found.values())
         print(f"{len(found):,} proteins; written: {options.out}")

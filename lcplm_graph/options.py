@@ -5,9 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.strings import one_of
+
+
+def check_choices(options: Any) -> None:
+    """Refuse an option that is not one of the words of its type, as `Literal["a", "b"] | None`.
+
+    Command lines do so themselves; in Python a word that means nothing was taken for another one.
+
+    Parameters
+    ----------
+    options : dataclass
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    for name, hint in get_type_hints(type(options)).items():
+        kinds = [hint, *get_args(hint)]
+        words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+        value = getattr(options, name)
+        if words and not (value is None and type(None) in kinds):
+            one_of(value, name, words)
 
 
 def options_given(options: Any, names: Sequence[str]) -> list[str]:

@@ -61,7 +61,7 @@ def ordered_pairs(pairs: Any, num_nodes: int, what: str = "pairs") -> IntArray:
     >>> ordered_pairs([[2, 1], [1, 1]], 3).tolist()
     [[2, 1], [1, 1]]
     """
-    array = np.asarray(pairs)
+    array = _as_array(pairs, what)
     if array.size == 0:
         return np.empty((0, 2), np.int64)
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
@@ -79,7 +79,7 @@ def as_nodes(nodes: Any, num_nodes: int, what: str = "nodes") -> IntArray:
     InputError
         If the shape is wrong or a node does not exist.
     """
-    array = np.asarray(nodes)
+    array = _as_array(nodes, what)
     if array.size == 0:
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -87,6 +87,19 @@ def as_nodes(nodes: Any, num_nodes: int, what: str = "nodes") -> IntArray:
             f"{what} must be integers of shape (n,), not {array.dtype} of shape {array.shape}"
         )
     return _existing(array, num_nodes, what)
+
+
+def _as_array(values: Any, what: str) -> npt.NDArray[Any]:
+    """Return numbers of nodes as an array, from tensors of any device, too."""
+    if "sparse" in str(getattr(values, "layout", "")):
+        raise InputError(
+            f"{what} is a sparse matrix ({values.layout}); torch_geometric.utils.to_edge_index "
+            "makes a list of edges of it"
+        )
+    try:
+        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except (TypeError, ValueError) as error:  # rows of unequal length
+        raise InputError(f"{what} must be whole numbers in an array: {error}") from error
 
 
 def _existing(array: npt.NDArray[Any], num_nodes: int, what: str) -> IntArray:
@@ -133,13 +146,10 @@ def single_graph(data: Any, *, edges: bool = True) -> Any:
     Raises
     ------
     InputError
-        If there is no `edge_index` or `num_nodes`, or nodes are of several kinds.
+        If there is no `edge_index` or `num_nodes`, nodes are of several kinds, or there are
+        several graphs.
     """
-    # PyG's datasets in memory (told by `indices`, as importing PyG takes a second) have the
-    # attributes of their graph, too, but those before the transform.
-    is_dataset = hasattr(type(data), "indices") or not hasattr(data, "edge_index")
-    if is_dataset and hasattr(data, "__getitem__") and not _has_kinds(data):
-        data = data[0]
+    data = _only_graph(data)
     if _has_kinds(data):
         raise InputError(
             f"this is {type(data).__name__}, a graph of several kinds of nodes or edges; give a "
@@ -148,8 +158,36 @@ def single_graph(data: Any, *, edges: bool = True) -> Any:
     if getattr(data, "num_nodes", None) is None:
         raise InputError(f"this is {type(data).__name__}, not a graph of proteins")
     if edges and getattr(data, "edge_index", None) is None:
-        raise InputError("these proteins have no graph: `edge_index` is missing")
+        held = getattr(data, "adj_t", None) is not None
+        advice = "; ToSparseTensor(remove_edge_index=False) keeps it beside `adj_t`" if held else ""
+        raise InputError(f"these proteins have no graph: `edge_index` is missing{advice}")
     return data
+
+
+def _only_graph(data: Any) -> Any:
+    """Return the graph of a dataset; what is none of both stays as it is."""
+    if hasattr(data, "adj") and hasattr(data, "nodes"):
+        raise InputError(
+            "this is a graph of NetworkX; lcplm_graph.datasets.memory.from_networkx makes a "
+            "dataset of it"
+        )
+    # PyG's datasets in memory (told by `indices`, as importing PyG takes a second) have the
+    # attributes of their graph, too, but those before the transform.
+    is_dataset = hasattr(type(data), "indices") or not hasattr(data, "edge_index")
+    holds_others = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if not is_dataset or not holds_others or _has_kinds(data):
+        return data
+    if isinstance(data, str | bytes) or hasattr(data, "dtype"):
+        return data
+    if not len(data):
+        raise InputError(f"this {type(data).__name__} holds no graph")
+    first = data[0]
+    if len(data) > 1 and hasattr(first, "num_nodes"):
+        raise InputError(
+            f"this {type(data).__name__} holds {len(data)} graphs; give one of them, or all as one "
+            "(torch_geometric.data.Batch.from_data_list)"
+        )
+    return first
 
 
 def _has_kinds(data: Any) -> bool:
@@ -175,7 +213,7 @@ def pair_graph(data: Any) -> PairGraph:
     unique, row = np.unique(keys[~loops], return_inverse=True)
     weight = None
     if getattr(data, "edge_weight", None) is not None:
-        given = edge_weights(data.edge_weight, np.asarray(data.edge_index).T).astype(np.float32)
+        given = edge_weights(data.edge_weight, _columns(data.edge_index).T).astype(np.float32)
         weight = np.zeros(len(unique), np.float32)
         np.maximum.at(weight, row, given[~loops])
     return PairGraph(keys_to_pairs(unique, num_nodes), weight, num_nodes)
@@ -189,13 +227,23 @@ def rows_of_columns(data: Any, graph: PairGraph) -> IntArray:
 
 
 def _column_keys(data: Any) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-    index = np.asarray(data.edge_index).T
+    index = _columns(data.edge_index).T
     loops = index[:, 0] == index[:, 1]
     keys = np.full(len(index), -1, np.int64)
     keys[~loops] = pair_keys(
         as_pairs(index[~loops], int(data.num_nodes), "edge_index"), int(data.num_nodes)
     )
     return keys, loops
+
+
+def _columns(edge_index: Any) -> npt.NDArray[Any]:
+    array = _as_array(edge_index, "edge_index")
+    if array.ndim != 2 or len(array) != 2 or (array.size and array.dtype.kind not in "iu"):
+        raise InputError(
+            f"edge_index must be whole numbers of shape (2, m), not {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    return array
 
 
 def degrees(pairs: IntArray, num_nodes: int) -> IntArray:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lcplm_graph.errors import InputError
+from lcplm_graph.errors import InputError, UnknownNameError
 
 # Paths make one slash of two.
 _USER = re.compile(r"(\w+:/+)[^\s/?#@'\"]+@")
@@ -85,6 +85,25 @@ def string_list(values: Any, what: str = "sequences", records: Sequence[str] = (
         # Of NumPy, or an enumeration, whose own __str__ gives another text.
         strings[i] = str.__str__(text)
     return strings
+
+
+def one_of(value: Any, what: str, choices: Iterable[str]) -> str:
+    """Return a word that is one of several as it is.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is not, with those that there are.
+
+    Examples
+    --------
+    >>> one_of("exact", "engine", ("exact", "faiss"))
+    'exact'
+    """
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise UnknownNameError(f"no {what} {value!r:.60}; choose one of {', '.join(choices)}")
+    return value
 
 
 def string_pairs(values: Any, what: str = "pairs") -> list[tuple[str, str]]:

@@ -78,7 +78,8 @@ def _undirected(data: Data) -> Data:
         if others:
             raise InputError(
                 f"this graph has {', '.join(others)}, and edges in one direction, repeated "
-                "or not sorted; make it undirected first (torch_geometric.transforms.ToUndirected)"
+                "or not sorted; make it undirected first (torch_geometric.transforms.ToUndirected("
+                "reduce='max'))"
             )
         new.edge_index = edge_index
     new.edge_weight = edge_weight
@@ -246,22 +247,26 @@ def to_networkx(dataset: PPIDataset) -> nx.Graph:
 def to_dataframe(dataset: PPIDataset) -> pd.DataFrame:
     """Make an edge list, each pair once, with the columns protein1, protein2, weight.
 
-    Of the graph as the dataset's `transform` makes it.
+    Of the graph as the dataset's `transform` makes it; without `edge_weight` all weights are 1.
+
+    Raises
+    ------
+    InputError
+        If it is no graph with `protein_id`, or its weights are not one number in [0, 1] for each
+        edge.
     """
     return _edge_list(single_graph(dataset))
 
 
 def _edge_list(data: Data) -> pd.DataFrame:
-    low, high = data.edge_index.numpy()
-    once = low < high
+    if getattr(data, "protein_id", None) is None:
+        raise InputError("this graph has no protein_id: its proteins have no names")
+    # A transform may have left an edge in one direction, whichever it is.
+    graph = pair_graph(data)
     ids = np.asarray(data.protein_id, dtype=object)
-    return pd.DataFrame(
-        {
-            "protein1": ids[low[once]],
-            "protein2": ids[high[once]],
-            "weight": data.edge_weight.numpy()[once],
-        }
-    )
+    weight = np.ones(len(graph.pairs), np.float32) if graph.weight is None else graph.weight
+    columns = {"protein1": ids[graph.pairs[:, 0]], "protein2": ids[graph.pairs[:, 1]]}
+    return pd.DataFrame({**columns, "weight": weight})
 
 
 def _weights(values: Any, a: Sequence[str], b: Sequence[str], scale: float) -> np.ndarray:

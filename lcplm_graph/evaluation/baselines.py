@@ -11,8 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from lcplm_graph.errors import InputError, UnknownNameError
+from lcplm_graph.evaluation.metrics import truth_matrix
 from lcplm_graph.heads.structure import adamic_adar
-from lcplm_graph.numeric import FloatArray, finite
+from lcplm_graph.numeric import FloatArray, finite, whole_number
 from lcplm_graph.pairs import IntArray, adjacency, as_nodes, ordered_pairs
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
@@ -114,11 +115,16 @@ def naive_frequency(train_labels: Any, count: int) -> FloatArray:
     -------
     ndarray, dtype=float64, shape=(count, terms)
 
+    Raises
+    ------
+    InputError
+        If labels are not true or false, or there is no training protein.
+
     References
     ----------
     .. [1] Radivojac et al., Nature Methods 10, 221 (2013), "Naive".
     """
-    train_labels = _sparse(train_labels)
+    train_labels, count = truth_matrix(train_labels), whole_number(count, "count", 0)
     if not train_labels.shape[0]:
         raise InputError("there is no training protein to count terms of")
     frequency = np.asarray(train_labels.sum(axis=0), np.float64).ravel() / train_labels.shape[0]
@@ -148,10 +154,16 @@ def nearest_neighbour_transfer(
     Raises
     ------
     InputError
-        If a feature is not finite or a protein's are all zero, or there are too few neighbours.
+        If a feature is not finite or a protein's are all zero, there are too few neighbours, labels
+        are not true or false, or there is not one row of them for each training protein.
     """
     train, test = _directions(train_features), _directions(features)
-    if not 1 <= neighbours <= len(train):
+    labels, neighbours = truth_matrix(train_labels), whole_number(neighbours, "neighbours")
+    if train.shape[1] != test.shape[1]:
+        raise InputError(f"features of widths {train.shape[1]} and {test.shape[1]}")
+    if labels.shape[0] != len(train):
+        raise InputError(f"{labels.shape[0]} rows of labels for {len(train)} training proteins")
+    if neighbours > len(train):
         raise InputError(f"{neighbours} neighbours cannot be taken from {len(train)} proteins")
     rows, columns, values = [], [], []
     for start in range(0, len(test), 1024):
@@ -168,7 +180,7 @@ def nearest_neighbour_transfer(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
         shape=(len(test), len(train)),
     )
-    return _as_dense(weight @ _sparse(train_labels))
+    return _as_dense(weight @ labels)
 
 
 def standardised(features: Any, train: Any) -> FloatArray:
@@ -182,24 +194,31 @@ def standardised(features: Any, train: Any) -> FloatArray:
     features : array_like, float, shape=(n, d)
     train : array_like, bool, shape=(n,)
 
+    Raises
+    ------
+    InputError
+        If `train` is no mask of the proteins, or features are not finite.
+
     Examples
     --------
     >>> standardised([[1, 5], [3, 5], [3, 6]], [True, True, False]).tolist()
     [[-1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
     """
-    array = np.asarray(features, np.float64)
-    mean, spread = array[train].mean(0), array[train].std(0)
+    array, chosen = finite(features, "features"), np.asarray(train)
+    if chosen.dtype != bool or array.ndim != 2 or chosen.shape != array.shape[:1]:
+        # Whole numbers would name rows.
+        raise InputError(
+            f"train must be a mask of {len(np.atleast_1d(array))} proteins (bool), not "
+            f"{chosen.dtype} of shape {chosen.shape}"
+        )
+    mean, spread = array[chosen].mean(0), array[chosen].std(0)
     return np.where(spread > _CONSTANT, (array - mean) / np.maximum(spread, _CONSTANT), 0.0)
-
-
-def _sparse(labels: Any) -> sparse.csr_array:
-    """Return labels as numbers; a tuple of rows is no description of a sparse array."""
-    rows = labels if sparse.issparse(labels) else np.asarray(labels, np.float64)
-    return sparse.csr_array(rows).astype(np.float64)
 
 
 def _directions(features: Any) -> FloatArray:
     array = finite(features, "features")
+    if array.ndim != 2:
+        raise InputError(f"features must be of shape (proteins, width), not {array.shape}")
     length = np.linalg.norm(array, axis=1, keepdims=True)
     if (length == 0).any():
         raise InputError(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.evaluation.metrics import checked
-from lcplm_graph.numeric import FloatArray, finite, one_each
+from lcplm_graph.numeric import FloatArray, finite, one_each, real_number, whole_number
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.seeds import checked_seed
 
@@ -67,14 +67,19 @@ def bootstrap_pairs(
     Raises
     ------
     InputError
-        If hardly any resample has both classes: there are too few proteins.
+        If hardly any resample has both classes: there are too few proteins; or there is not one
+        pair for each label.
     """
     each = np.atleast_2d(finite(scores, "scores"))
     label, score = checked(labels, each.mean(axis=0))
-    proteins, ends = np.unique(pairs, return_inverse=True)
-    ends = ends.reshape(-1, 2)
+    ends = np.asarray(pairs)
+    if ends.ndim != 2 or ends.shape[1] != 2:
+        # Reshaped, rows of first and second proteins would be other pairs.
+        raise InputError(f"pairs must be of shape (n, 2), not {ends.shape}")
     if len(ends) != len(label):
         raise InputError(f"{len(ends)} pairs for {len(label)} labels")
+    proteins, ends = np.unique(ends, return_inverse=True)
+    ends = ends.reshape(-1, 2)
 
     def values() -> Iterator[float]:
         for k, drawn in enumerate(_draws(len(proteins), resamples, seed)):
@@ -184,7 +189,7 @@ def bootstrap_proteins(
 
 def _draws(count: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     """Yield how often each protein is drawn; resample k depends on the seed and k alone."""
-    if count < 2 or resamples < 2:
+    if whole_number(count, "count", 0) < 2 or whole_number(resamples, "resamples", 0) < 2:
         raise InputError(f"{resamples} resamples of {count} proteins make no interval")
     for k in range(resamples):
         rng = np.random.default_rng([checked_seed(seed), k])
@@ -192,7 +197,7 @@ def _draws(count: int, resamples: int, seed: int) -> Iterator[FloatArray]:
 
 
 def _interval(value: float, draws: Iterator[float], resamples: int, level: float) -> Interval:
-    if not 0 < level < 1:
+    if not 0 < real_number(level, "level") < 1:
         raise InputError(f"level={level} must be between 0 and 1")
     found = np.fromiter(draws, np.float64)
     if 2 * len(found) < resamples:

@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.evaluation.metrics import BoolArray, checked
+from lcplm_graph.evaluation.metrics import BoolArray, checked, truth_matrix
 from lcplm_graph.go.ontology import ROOTS
 from lcplm_graph.numeric import FloatArray, finite
 from lcplm_graph.pairs import IntArray
@@ -183,6 +183,11 @@ def information_content(labels: Any, parents: Any) -> FloatArray:
         ``parents[t, p]`` is true if p is a parent of t. A term without parents is measured
         against all proteins.
 
+    Raises
+    ------
+    InputError
+        If one of them is not true or false everywhere, or parents are not of these terms.
+
     References
     ----------
     .. [1] Clark & Radivojac, Bioinformatics 29, i53 (2013).
@@ -193,9 +198,8 @@ def information_content(labels: Any, parents: Any) -> FloatArray:
     >>> information_content(labels, [[0, 0], [1, 0]]).tolist()
     [0.0, 1.0]
     """
-    have = sparse.csc_array(_dense(labels).astype(np.int64))
-    sparse_or_not = parents if sparse.issparse(parents) else np.asarray(parents)
-    above = sparse.csr_array(sparse_or_not).astype(np.int64)
+    have = truth_matrix(labels).tocsc().astype(np.int64)
+    above = truth_matrix(parents, "parents").astype(np.int64)
     if above.shape != (have.shape[1], have.shape[1]):
         raise InputError(f"parents has shape {above.shape} for {have.shape[1]} terms")
     # A protein has all parents of a term if it has as many of them as there are.
@@ -250,13 +254,20 @@ def select_terms(
         Namespace of each column.
     aspect : str
 
+    Raises
+    ------
+    InputError
+        If there is no such namespace, or not one for each term.
+
     Examples
     --------
     >>> select_terms(["GO:0003674", "GO:0005488", "GO:0005575"], ["MF", "MF", "CC"], "MF").tolist()
     [1]
     """
-    if aspect not in ROOTS:
+    if not isinstance(aspect, str) or aspect not in ROOTS:
         raise InputError(f"no namespace {aspect!r}; choose one of {', '.join(ROOTS)}")
+    if len(aspects) != len(terms):
+        raise InputError(f"{len(aspects)} namespaces for {len(terms)} terms")
     return np.flatnonzero(
         (np.asarray(aspects) == aspect) & ~np.isin(np.asarray(terms), list(ROOTS.values()))
     )
@@ -335,7 +346,10 @@ def _matrices(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
 
 
 def _dense(labels: Any) -> npt.NDArray[Any]:
-    return labels.toarray() if sparse.issparse(labels) else np.asarray(labels)
+    try:
+        return labels.toarray() if sparse.issparse(labels) else np.asarray(labels)
+    except ValueError as error:  # rows of unequal length
+        raise InputError(f"labels must be of shape (proteins, terms): {error}") from error
 
 
 def _per_term(values: FloatArray, needed: str) -> PerTerm:

@@ -29,6 +29,7 @@ from lcplm_graph.models.encoders import Encoder, load_encoder
 from lcplm_graph.options import check_counts
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.proteins.search import homologous_pairs, shown_method
+from lcplm_graph.strings import one_of
 
 Floats = npt.NDArray[np.floating]
 COLUMNS = {
@@ -139,6 +140,7 @@ def evaluate_homology(
     InputError
         If there is no training domain, only one class, or no held-out set.
     """
+    one_of(options.level, "level", ("fold", "superfamily", "family"))
     data = dataset[0]
     classes = data[options.level].numpy()
     train = data.train_mask.numpy() & (classes >= 0)

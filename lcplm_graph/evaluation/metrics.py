@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import FloatArray, finite, one_each, whole_number
+from lcplm_graph.numeric import FloatArray, finite, one_each, real_number, whole_number
 from lcplm_graph.pairs import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -85,7 +86,7 @@ def precision_at_recall(
     Parameters and errors are those of `average_precision`; `recall` is within 0..1.
     """
     label, score = checked(labels, scores)
-    if not 0 < recall <= 1:
+    if not 0 < real_number(recall, "recall") <= 1:
         raise InputError(f"recall={recall} must be above 0 and at most 1")
     weight = _at_ratio(label, _both_classes(label, weights), ratio)
     true, false = (found[1:] for found in _curve(label, score, weight))
@@ -110,9 +111,10 @@ def hits_at_k(positive_scores: Any, negative_scores: Any, k: int) -> float:
     .. [1] Hu et al., Open Graph Benchmark, NeurIPS 2020.
     """
     positive, negative = (finite(s, "scores").ravel() for s in (positive_scores, negative_scores))
-    if k < 1 or len(negative) < k:
+    k = whole_number(k, "k")
+    if len(negative) < k:
         raise InputError(
-            f"Hits@{k} needs at least {max(k, 1)} negatives, there are {len(negative)}; "
+            f"Hits@{k} needs at least {k} negatives, there are {len(negative)}; "
             "draw more, or choose a smaller K"
         )
     if not len(positive):
@@ -191,6 +193,34 @@ def _bins_of(probability: FloatArray, bins: int) -> IntArray:
     return np.minimum((probability * bins).astype(np.int64), bins - 1)
 
 
+def truth_matrix(values: Any, what: str = "labels") -> sparse.csr_array:
+    """Return a table of what is true, such as terms of proteins, as a sparse array of 1 and 0.
+
+    Parameters
+    ----------
+    values : array_like or sparse array, bool, shape=(rows, columns)
+        A tuple of rows is no description of a sparse array.
+    what : str
+        What they are, in the plural, for messages.
+
+    Returns
+    -------
+    sparse.csr_array, dtype=float64
+
+    Raises
+    ------
+    InputError
+        If there are not two axes, or a value is neither true nor false.
+    """
+    table = values if sparse.issparse(values) else finite(values, what)
+    if table.ndim != 2:
+        raise InputError(f"{what} must be of two axes, not of shape {table.shape}")
+    found = sparse.csr_array(table).astype(np.float64)
+    if not np.isin(found.data, (0, 1)).all():
+        raise InputError(f"{what} must be true or false (1 or 0)")
+    return found
+
+
 def checked(labels: Any, scores: Any) -> tuple[BoolArray, FloatArray]:
     """Return labels as bool and scores as float64 of one shape.
 
@@ -243,7 +273,7 @@ def _both_classes(label: BoolArray, weights: Any) -> FloatArray:
 def _at_ratio(label: BoolArray, weight: FloatArray, ratio: float | None) -> FloatArray:
     if ratio is None:
         return weight
-    if not ratio > 0:
-        raise InputError(f"ratio={ratio} must be above 0")
+    if not 0 < real_number(ratio, "ratio") < np.inf:
+        raise InputError(f"ratio={ratio} must be above 0, and finite")
     factor = ratio * weight[label].sum() / weight[~label].sum()
     return np.where(label, weight, weight * factor)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError
-from lcplm_graph.numeric import FloatArray, finite, numbers, one_each
+from lcplm_graph.numeric import FloatArray, finite, numbers, one_each, whole_number
 from lcplm_graph.pairs import IntArray, adjacency
 
 #: Given proteins (b,), scores of each against every protein, shape (b, num_nodes).
@@ -158,12 +158,14 @@ def top_k_hits(scores: Any, reference: Any, truth: Any, k: int = 1) -> FloatArra
     Raises
     ------
     InputError
-        If there are fewer than `k` references or a score is not finite.
+        If there are fewer than `k` references, a score is not finite, scores are not one for each
+        query and reference, or classes are numbers here and texts there.
     """
     score = finite(scores, "scores")
-    same = one_each(truth, "truth")[:, None] == one_each(reference, "reference")[None, :]
-    if not 1 <= k <= score.shape[1]:
-        raise InputError(f"Top-{k} needs at least {max(k, 1)} references, not {score.shape[1]}")
+    same = _same_class(score, reference, truth)
+    k = whole_number(k, "k")
+    if k > score.shape[1]:
+        raise InputError(f"Top-{k} needs at least {k} references, not {score.shape[1]}")
     limit = -np.partition(-score, k - 1, axis=1)[:, k - 1 : k]
     sure = ((score > limit) & same).any(axis=1)
     tied, places = score == limit, k - (score > limit).sum(axis=1)
@@ -186,17 +188,40 @@ def sensitivity_to_first_false_positive(scores: Any, reference: Any, truth: Any)
     ndarray, dtype=float64, shape=(q,)
         NaN for a query whose class has no reference; take `numpy.nanmean` and state how many.
 
+    Raises
+    ------
+    InputError
+        If scores are not one for each query and reference, or classes are numbers here and texts
+        there.
+
     References
     ----------
     .. [1] Söding & Remmert, Current Opinion in Structural Biology 21, 404 (2011).
     """
     score = numbers(scores, "scores")
     counted = ~np.isnan(score)
-    same = one_each(truth, "truth")[:, None] == one_each(reference, "reference")[None, :]
-    same &= counted
+    same = _same_class(score, reference, truth) & counted
     wrong = np.where(counted & ~same, score, -np.inf).max(axis=1, keepdims=True)
     found, relatives = (same & (score > wrong)).sum(axis=1), same.sum(axis=1)
     return np.where(relatives > 0, found / np.maximum(relatives, 1), np.nan)
+
+
+def _same_class(score: FloatArray, reference: Any, truth: Any) -> npt.NDArray[np.bool_]:
+    """Tell which references are of a query's class, shape (q, r)."""
+    asked, known = one_each(truth, "truth"), one_each(reference, "reference")
+    if score.shape != (len(asked), len(known)):
+        raise InputError(
+            f"scores of shape {score.shape} for {len(asked)} queries and {len(known)} references"
+        )
+    texts = [array.dtype.kind in "US" for array in (asked, known) if len(array)]
+    if len(set(texts)) > 1 or (all(texts) and asked.dtype.kind != known.dtype.kind):
+        # They would be equal nowhere.
+        raise InputError(
+            f"classes of queries are {asked.dtype}, those of references {known.dtype}; give both "
+            "as numbers or both as texts"
+        )
+    same: npt.NDArray[np.bool_] = asked[:, None] == known[None, :]
+    return same
 
 
 def _rank_block(

@@ -9,7 +9,7 @@ from typing import Literal
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.names import Pool
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.options import check_counts, options_given
+from lcplm_graph.options import check_choices, check_counts, options_given
 from lcplm_graph.seeds import checked_seed
 
 Task = Literal["regression", "binary", "multiclass", "multilabel", "residue", "pair"]
@@ -154,6 +154,7 @@ class FinetuneOptions:
     resume: str | None = None
 
     def __post_init__(self) -> None:
+        check_choices(self)
         check_counts(self, "epochs", "patience", "batch_size", "max_tokens", "rank", "eval_every")
         for name in ("head_lr", "clip", "checkpoint_minutes"):
             _check(self, name, getattr(self, name) > 0, "above 0")

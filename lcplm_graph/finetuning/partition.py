@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.clusters import cluster_parts
 from lcplm_graph.splits.kinds import share_groups
 from lcplm_graph.splits.parts import PARTS, Part
+from lcplm_graph.strings import one_of
 
 SplitKind = Literal["homology", "random", "column"]
 _SPELLINGS = {
@@ -93,6 +94,7 @@ def divide(
     DataError
         If a part of the table is called neither train, valid nor test.
     """
+    one_of(kind, "split", get_args(SplitKind))
     rng = np.random.default_rng(seed)
     rows = examples.proteins.rows
     facts: dict[str, Any] = {"split": kind}

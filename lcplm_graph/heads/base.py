@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.convolutions import GraphEncoder
+from lcplm_graph.heads.edges import checked_edges
 from lcplm_graph.models.encoders import MAX_TOKENS, Encoder, as_encoder, length_sorted_batches
 from lcplm_graph.models.pooling import pooled_dim
 from lcplm_graph.numeric import edge_weights, whole_number
@@ -96,8 +97,15 @@ class Head(nn.Module):
             Used by those convolutions that know weights; finite and not negative.
         known : Tensor, dtype=bool, shape=(n,), optional
             Proteins with message edges, where `edge_index` does not tell.
+
+        Raises
+        ------
+        InputError
+            If the features are not of the width that it was made for, an edge names a protein that
+            does not exist, or weights are not one number for each edge.
         """
         features = self._features(x)
+        edge_index = checked_edges(edge_index, len(features))
         if edge_weight is not None:
             edge_weight = _checked_weight(edge_weight, edge_index).to(self.gnn.scale.dtype)
         return self.gnn(features, edge_index, edge_weight, known)

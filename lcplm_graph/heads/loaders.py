@@ -16,7 +16,7 @@ from lcplm_graph.heads.cpu_loaders import CpuGenerator, CpuLinkLoader, CpuNodeLo
 from lcplm_graph.heads.fit_link import message_graph
 from lcplm_graph.heads.neighbor_sampler import NeighborSampler
 from lcplm_graph.numeric import edge_weights, flag, whole_number
-from lcplm_graph.pairs import as_nodes
+from lcplm_graph.pairs import as_nodes, single_graph
 from lcplm_graph.process import on_cpu
 from lcplm_graph.splits.split import Split
 
@@ -35,8 +35,8 @@ def node_loader(
 
     Parameters
     ----------
-    data : Data
-        Its `edge_index` is what messages take.
+    data : Data or dataset
+        Its `edge_index` is what messages take; of a dataset as its `transform` makes it.
     nodes : Tensor or None
         Indices or mask of the proteins to be asked for; None for all.
     num_neighbors, seed
@@ -53,9 +53,11 @@ def node_loader(
     Raises
     ------
     InputError
-        If `nodes` name a protein outside the graph, or are a mask of another length, or a number
-        of things is none.
+        If `nodes` name a protein outside the graph, or are a mask of another length; if it is no
+        graph; or a number is none.
     """
+    data = single_graph(data)
+    numbers = _numbers(batch_size, num_workers)
     if data.get("edge_weight") is not None:
         edge_weights(data.edge_weight, data.edge_index.T, highest=float("inf"))
     sampler = NeighborSampler(data.edge_index, int(data.num_nodes or 0), num_neighbors, seed)
@@ -66,9 +68,8 @@ def node_loader(
             transform=lists,
             node_sampler=sampler,
             input_nodes=_asked(nodes, sampler.num_nodes),
-            batch_size=whole_number(batch_size, "batch_size"),
             shuffle=flag(shuffle, "shuffle"),
-            num_workers=whole_number(num_workers, "num_workers", 0),
+            **numbers,
             generator=CpuGenerator("cpu").manual_seed(seed),
         )
 
@@ -90,7 +91,7 @@ def link_loader(
 
     Parameters
     ----------
-    data : Data
+    data : Data or dataset
         Features and ids of the graph that was split; its edges are replaced by the message edges,
         which keep their attributes.
     split : Split
@@ -111,13 +112,17 @@ def link_loader(
     Raises
     ------
     InputError
-        If the split is of another graph, or a number of things is none.
+        If the split is of another graph, or it is none; or a number is none.
 
     Notes
     -----
     Where supervision pairs are message edges too, the batch's own pairs are among its messages;
     make the split with ``disjoint=0.3`` to keep the two apart.
     """
+    data = single_graph(data)
+    numbers = _numbers(batch_size, num_workers)
+    if not isinstance(split, Split):
+        raise InputError(f"the split is a Split, as dataset.split() gives it, not {split!r:.60}")
     if data.num_nodes != split.num_nodes:
         raise InputError(
             f"a graph of {data.num_nodes} proteins and a split of {split.num_nodes}; give the "
@@ -138,11 +143,17 @@ def link_loader(
             link_sampler=NeighborSampler(edge_index, split.num_nodes, num_neighbors, seed),
             edge_label_index=torch.from_numpy(np.ascontiguousarray(pairs.T)),
             edge_label=label,
-            batch_size=whole_number(batch_size, "batch_size"),
             shuffle=flag(shuffle, "shuffle"),
-            num_workers=whole_number(num_workers, "num_workers", 0),
+            **numbers,
             generator=CpuGenerator("cpu").manual_seed(seed),
         )
+
+
+def _numbers(batch_size: int, num_workers: int) -> dict[str, int]:
+    return {
+        "batch_size": whole_number(batch_size, "batch_size"),
+        "num_workers": whole_number(num_workers, "num_workers", 0),
+    }
 
 
 def _with_edges(data: Data, edge_index: Tensor, num_nodes: int) -> Data:
@@ -165,6 +176,7 @@ def _with_edges(data: Data, edge_index: Tensor, num_nodes: int) -> Data:
 
 def _rows_of(edges: Tensor, among: Tensor, num_nodes: int) -> Tensor:
     """Return for each edge its column among others, of either direction."""
+    among = among.long()  # in int32 the keys of large graphs are others
     keys = among[0] * num_nodes + among[1]
     order = keys.argsort(stable=True)
     rows = edges.new_full((edges.shape[1],), -1)

@@ -5,6 +5,7 @@ PyG's own samplers need ``pyg-lib`` or ``torch-sparse``, which have to be compil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch_geometric.sampler import (
 )
 
 from lcplm_graph.errors import InputError
+from lcplm_graph.heads.edges import checked_edges
 from lcplm_graph.pairs import as_nodes, mix
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splitmix import GOLDEN, mix64
@@ -49,19 +51,12 @@ class NeighborSampler(BaseSampler):
     def __init__(
         self, edge_index: Tensor, num_nodes: int, num_neighbors: list[int], seed: int = 0
     ) -> None:
-        if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or len(edge_index) != 2:
-            found = getattr(edge_index, "shape", type(edge_index).__name__)
-            raise InputError(f"edge_index must be a tensor of shape (2, m), not {found}")
-        index = edge_index.cpu().numpy()
-        if index.size and (index.min() < 0 or index.max() >= num_nodes):
-            raise InputError(f"edge_index names proteins outside 0..{num_nodes - 1}")
-        if not _are_fanouts(num_neighbors):
-            raise InputError(f"num_neighbors are whole numbers above 0 or -1, not {num_neighbors}")
+        index = checked_edges(edge_index, num_nodes).cpu().numpy()
         self.order = np.lexsort((index[0], index[1]))
         self.sources = index[0][self.order].astype(np.int64)
         self.indptr = np.zeros(num_nodes + 1, np.int64)
         np.cumsum(np.bincount(index[1], minlength=num_nodes), out=self.indptr[1:])
-        self.num_nodes, self.num_neighbors = num_nodes, list(num_neighbors)
+        self.num_nodes, self.num_neighbors = num_nodes, _fanouts(num_neighbors)
         self.seed = checked_seed(seed)
 
     def __repr__(self) -> str:
@@ -113,12 +108,18 @@ class NeighborSampler(BaseSampler):
         )
 
 
-def _are_fanouts(numbers: Any) -> bool:
-    whole = isinstance(numbers, list | tuple) and len(numbers) > 0
-    return whole and all(
-        isinstance(n, int | np.integer) and not isinstance(n, bool) and (n > 0 or n == -1)
-        for n in numbers
-    )
+def _fanouts(numbers: Any) -> list[int]:
+    """Return numbers of neighbours, one for each layer, if they are such."""
+    if isinstance(numbers, Tensor | np.ndarray):
+        numbers = numbers.tolist()
+    whole = isinstance(numbers, Sequence) and len(numbers) > 0 and all(
+        isinstance(n, int | np.integer) and not isinstance(n, bool) for n in numbers
+    )  # fmt: skip
+    if not whole or any(n < -1 or n == 0 for n in numbers):
+        raise InputError(
+            f"num_neighbors is a list of numbers above 0 or -1, one for each layer, not {numbers}"
+        )
+    return [int(n) for n in numbers]
 
 
 def _batch_state(seed: int, nodes: np.ndarray) -> np.uint64:

@@ -21,6 +21,7 @@ from lcplm_graph.errors import DataError, InputError
 from lcplm_graph.files.compressed import COMPRESSED_SUFFIXES
 from lcplm_graph.files.open import TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.vocabulary import RESIDUES
 
@@ -132,31 +133,35 @@ def write_fasta(
     Raises
     ------
     InputError
-        If they are not lists of strings of one length.
+        If they are not lists of strings of one length, an id holds a line break, or `width` is no
+        whole number from 1.
     """
-    text = fasta_text(ids, sequences, width)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.writelines(fasta_records(ids, sequences, width))
 
 
-def fasta_text(ids: Iterable[str], sequences: Iterable[str], width: int = 80) -> str:
-    """Return proteins as FASTA; see `write_fasta`.
+def fasta_records(
+    ids: Iterable[str], sequences: Iterable[str], width: int = 80
+) -> Iterator[str]:
+    """Yield each protein as text of FASTA; see `write_fasta`.
 
     Examples
     --------
-    >>> print(fasta_text(["one"], ["MKTAYIAK"], width=5), end="")
+    >>> print(*fasta_records(["one"], ["MKTAYIAK"], width=5), end="")
     >one
     MKTAY
     IAK
     """
     names, texts = string_list(ids, "ids"), string_list(sequences)
+    width = whole_number(width, "width")
     if len(names) != len(texts):
         raise InputError(f"{len(names)} ids but {len(texts)} sequences")
-    records = []
+    broken = next((name for name in names if not name or "\n" in name or "\r" in name), None)
+    if broken is not None:
+        raise InputError(f"the id {broken!r:.60} is empty or holds a line break; rename it")
     for name, sequence in zip(names, texts, strict=True):
         lines = (sequence[i : i + width] for i in range(0, len(sequence), width))
-        records.append(f">{name}\n" + "\n".join(lines) + "\n")
-    return "".join(records)
+        yield f">{name}\n" + "\n".join(lines) + "\n"
 
 
 def line_of_record(path: str | os.PathLike[str], record: str, occurrence: int = 1) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -212,9 +212,9 @@ def check_real(value: Any, name: str) -> None:
 
 
 def _taxa(values: Any, name: str) -> list[int]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or not np.iterable(values):
         raise InputError(f"`{name}` must be a list of taxa, not {values!r:.60}")
-    found: list[int] = finite(list(values), name).astype(np.int64).tolist()
+    found: list[int] = _whole(list(values), name).tolist()
     return found
 
 
@@ -222,9 +222,17 @@ def _node_values(values: Any, request: Request, name: str) -> npt.NDArray[np.int
     values = getattr(request.data, name, None) if values is None else values
     if values is None:
         raise InputError(f"this graph has no `{name}`; give `{name}`, one integer per protein")
-    array = finite(values, name)
+    array = _whole(values, name)
     if array.shape != (request.graph.num_nodes,):
         raise InputError(f"`{name}` has shape {array.shape}, not ({request.graph.num_nodes},)")
+    return array
+
+
+def _whole(values: Any, what: str) -> npt.NDArray[np.int64]:
+    """Return numbers of species, which a cut fraction would make another one's."""
+    array = finite(values, what)
+    if array.ndim != 1 or (array != np.rint(array)).any():
+        raise InputError(f"{what} must be a list of whole numbers")
     return array.astype(np.int64)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import InputError, UnknownNameError
-from lcplm_graph.numeric import edge_weights, finite
+from lcplm_graph.numeric import edge_weights, finite, whole_number
 from lcplm_graph.pairs import IntArray, as_pairs, ordered_pairs, pair_keys
 from lcplm_graph.splits.parts import Part
 
@@ -42,6 +42,7 @@ class EdgeSets:
             # What `check` proves depends on it.
             known = ", ".join((*SPLIT_KINDS, PUBLISHED))
             raise UnknownNameError(f"no kind of split {self.kind!r}; there are {known}")
+        object.__setattr__(self, "num_nodes", whole_number(self.num_nodes, "num_nodes", 0))
         if self.message_weight is not None:
             weight = edge_weights(self.message_weight, self.message, "message_weight")
             object.__setattr__(self, "message_weight", weight)
@@ -54,10 +55,13 @@ class EdgeSets:
         self._sort("held_out", "held_out_part", np.int8)
         self._sort("dropped")
         if self.node_part is not None:
-            node_part = finite(self.node_part, "node_part").astype(np.int8)
+            node_part = finite(self.node_part, "node_part")
             if node_part.shape != (self.num_nodes,):
                 raise InputError(f"node_part has shape {node_part.shape}, not ({self.num_nodes},)")
-            object.__setattr__(self, "node_part", node_part)
+            if not np.isin(node_part, list(Part)).all():
+                values = ", ".join(f"{part.value} ({part.name.lower()})" for part in Part)
+                raise InputError(f"node_part may hold {values} only")
+            object.__setattr__(self, "node_part", node_part.astype(np.int8))
 
     def _sort(self, name: str, companion: str | None = None, dtype: type = np.int8) -> None:
         pairs = as_pairs(getattr(self, name), self.num_nodes, name)

@@ -8,6 +8,7 @@ zero-shot prediction of the effects of mutations on protein function").
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -82,11 +83,12 @@ def masked_marginals(
     Raises
     ------
     InputError
-        If a position is beyond the protein, or the protein is too long for the model.
+        If positions are no whole numbers, one is beyond the protein, or the protein is too long
+        for the model.
     """
     check_length(lm, sequence)
     ids = encode_protein(sequence)
-    wanted = np.arange(len(ids) - 2) if positions is None else np.asarray(positions, np.int64)
+    wanted = np.arange(len(ids) - 2) if positions is None else _whole(positions)
     if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(ids) - 2):
         raise InputError(
             f"positions run from 0 to {len(ids) - 3} in a protein of {len(ids) - 2} residues, "
@@ -108,6 +110,17 @@ def masked_marginals(
             bar.update(len(ids) * len(chosen))
         tables.append(table)
     return np.concatenate(tables)
+
+
+def _whole(positions: Any) -> IntArray:
+    """Return positions as an array; a mask or fractions would be other positions."""
+    array = np.asarray(positions)
+    if array.size and (array.ndim != 1 or array.dtype.kind not in "iu"):
+        raise InputError(
+            f"positions are whole numbers of shape (n,), not {array.dtype} of shape {array.shape}; "
+            "np.flatnonzero makes them of a mask"
+        )
+    return array.astype(np.int64).reshape(-1)
 
 
 def log_likelihood(

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.numeric import Float32Array
+from lcplm_graph.strings import one_of
 
 RANGES = {"short": (6, 12), "medium": (12, 24), "long": (24, None)}
 """Separations along the chain, from and up to, as in CASP."""
@@ -29,6 +30,11 @@ def precision_at(
     -------
     float
         Among equal scores at the border the share that chance would give; NaN without a pair.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such part.
 
     Examples
     --------
@@ -72,7 +78,7 @@ def long_range_line(scores: Float32Array, known: Float32Array) -> str:
 def _pairs(
     scores: npt.NDArray[np.floating], known: Float32Array, part: str
 ) -> tuple[npt.NDArray[np.floating], Float32Array]:
-    low, high = RANGES[part]
+    low, high = RANGES[one_of(part, "range of separations", RANGES)]
     rows, columns = np.triu_indices(len(known), low)
     inside = np.isfinite(known[rows, columns])
     if high is not None:

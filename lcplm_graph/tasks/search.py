@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.numeric import Float32Array, whole_number
+from lcplm_graph.strings import one_of
 
 Engine = Literal["exact", "faiss", "usearch"]
 _BLOCK = 1024
@@ -28,7 +29,7 @@ class EmbeddingIndex:
     Raises
     ------
     ConfigError
-        If the engine is not installed.
+        If there is no such engine, or it is not installed.
     InputError
         If there are no embeddings, or all are equal, so that no feature tells them apart.
 
@@ -116,6 +117,7 @@ def _embeddings(values: Any) -> Float32Array:
 
 
 def _make_index(units: Float32Array, engine: Engine) -> Any:
+    one_of(engine, "engine", get_args(Engine))
     if engine == "exact":
         return None
     try:

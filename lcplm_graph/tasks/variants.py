@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, NoReturn
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from lcplm_graph.models.encoder import MAX_TOKENS
 from lcplm_graph.models.masked_lm import MaskedLM
 from lcplm_graph.numeric import Float32Array
 from lcplm_graph.pairs import IntArray
+from lcplm_graph.strings import one_of
 from lcplm_graph.tasks.marginals import (
     check_length,
     log_likelihood,
@@ -32,6 +33,7 @@ from lcplm_graph.tasks.parts import Parts
 from lcplm_graph.tokens.vocabulary import RESIDUES, STANDARD_RESIDUES
 
 Method = Literal["masked", "wild-type", "pseudo-perplexity"]
+METHODS: tuple[str, ...] = get_args(Method)
 
 # Python reads no whole number of more than 4,300 digits, and no protein has a position of 19.
 _SPAN = r"(?P<a>[A-Z])(?P<i>\d{1,18})(?:_(?P<b>[A-Z])(?P<j>\d{1,18}))?"
@@ -95,6 +97,8 @@ def parse_variant(text: str, sequence: str) -> Variant:
     DataError
         If it cannot be read, names a residue that the wild type does not have there, a position
         beyond the end, or an unknown letter, or changes a position twice.
+    InputError
+        If one of the two is no text.
 
     Examples
     --------
@@ -105,6 +109,9 @@ def parse_variant(text: str, sequence: str) -> Variant:
     >>> parse_variant("p.(Lys2Arg)", "MKTAY").apply("MKTAY")
     'MRTAY'
     """
+    for what, value in (("a variant", text), ("the wild type", sequence)):
+        if not isinstance(value, str):
+            raise InputError(f"{what} is a text, not {type(value).__name__} {value!r:.60}")
     sequence = sequence.upper()
     edits = [_parse_edit(_in_letters(part.strip()), sequence) for part in text.split(":")]
     edits.sort()
@@ -211,11 +218,19 @@ def score_variants(
     Returns
     -------
     ndarray, dtype=float32, shape=(n,)
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such method.
+    DataError
+        If a variant does not fit the wild type, see `parse_variant`.
+    InputError
+        If `variants` are something else, or a protein is too long for the model.
     """
+    one_of(method, "method", METHODS)
     check_length(lm, sequence)
-    if isinstance(variants, str):
-        raise InputError(f"variants: expected a list of them, got one string {variants!r:.60}")
-    listed = [parse_variant(v, sequence) if isinstance(v, str) else v for v in variants]
+    listed = _listed(variants, sequence)
     masked = method != "wild-type"
     scores = np.zeros(len(listed), np.float32)
     by_marginals = _by_marginals(listed, method)
@@ -243,6 +258,17 @@ def score_variants(
             totals = [t / len(p) for t, p in zip(totals, proteins, strict=True)]
         scores[~by_marginals] = np.array(totals[1:]) - totals[0]
     return scores
+
+
+def _listed(variants: Any, sequence: str) -> list[Variant]:
+    if isinstance(variants, str | bytes | Mapping) or not isinstance(variants, Iterable):
+        kind = type(variants).__name__
+        raise InputError(f"variants: expected a list of them, got {kind} {variants!r:.60}")
+    listed = [parse_variant(v, sequence) if isinstance(v, str) else v for v in variants]
+    for number, variant in enumerate(listed):
+        if not isinstance(variant, Variant):
+            raise InputError(f"variants: number {number} (from 0) is {variant!r:.60}, no variant")
+    return listed
 
 
 def single_scores(table: Float32Array, sequence: str) -> Float32Array:
@@ -284,6 +310,7 @@ def single_substitutions(sequence: str) -> list[str]:
 
 def tokens_needed(sequence: str, variants: Sequence[Variant] | None, method: Method) -> int:
     """Count the tokens that scoring runs through the model; None means all singles."""
+    one_of(method, "method", METHODS)
     length = len(sequence)
     if variants is None:
         if method == "wild-type":

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.models.shipped import DEFAULT_ENCODER
-from lcplm_graph.options import check_counts, options_given
+from lcplm_graph.options import check_choices, check_counts, options_given
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits import DEFAULT_KIND
 
@@ -116,6 +116,7 @@ class TrainOptions:
     eval_every: int = 1000
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("seed", "split_seed"):
             checked_seed(getattr(self, name, 0))
         for name, value in vars(self).items():

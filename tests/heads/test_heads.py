@@ -487,3 +487,30 @@ def test_pairs_of_no_protein_are_refused(head, pairs, said):
     assert model(torch.rand(3, width), none, torch.empty((0, 2), dtype=torch.int64)).shape == (0,)
     with pytest.raises(InputError, match="features are a tensor; torch.from_numpy"):
         model(np.ones((3, width)), none, torch.tensor([[0, 1]]))
+
+
+WRONG_EDGES = [
+    (torch.tensor([[0, -1], [1, 0]]), "names a protein outside 0..2: -1"),
+    (torch.tensor([[0, 3], [1, 0]]), "names a protein outside 0..2: 3"),
+    (torch.tensor([[0, 1, 2], [1, 2, 0], [2, 0, 1]]), r"of shape \(2, m\)"),
+    (torch.tensor([[0.0, 1], [1, 0]]), "must be whole numbers"),
+    (torch.eye(3).to_sparse(), "sparse matrix"),
+    (np.array([[0, 1], [1, 0]]), "not ndarray"),
+    (None, "not NoneType"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(WRONG_EDGES)))
+@pytest.mark.parametrize("made", [{"conv": "GCN"}, {"conv": "none"}, {"conv": "GCN", "gated": 2}])
+def test_edges_that_mean_nothing_are_refused_also_where_no_convolution_reads_them(case, made):
+    edges, match = WRONG_EDGES[case]
+    head = LinkPredictor(4, channels=8, **made)
+    with pytest.raises(InputError, match=match):
+        head(torch.rand(3, 4), edges, torch.tensor([[0, 1]]))
+
+
+@pytest.mark.parametrize("made", [{"conv": "GCN"}, {"conv": "none"}, {"conv": "GCN", "gated": 2}])
+def test_edges_of_int32_are_edges(made):
+    head = LinkPredictor(4, channels=8, **made).eval()
+    x, edges, pairs = torch.rand(3, 4), torch.tensor([[0, 1], [1, 0]]), torch.tensor([[0, 2]])
+    assert torch.equal(head(x, edges.int(), pairs.int()), head(x, edges, pairs))

@@ -13,6 +13,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.loaders import NeighborSampler, link_loader, node_loader
 from lcplm_graph.splits.make import make_split
+from lcplm_graph.splits.split import Split
 
 
 def graph(seed=0, nodes=80, edges=500):
@@ -209,3 +210,38 @@ def test_started_workers_give_the_same_batches():
             loader.multiprocessing_context = "spawn"
         found.append([batch.n_id for batch in loader])
     assert all(map(torch.equal, *found))
+
+
+def test_edges_in_int32_keep_their_attributes():
+    # As int32 the key of an edge among more than 46,340 proteins is that of another one.
+    nodes, ends = 60_000, np.array([[59_000, 59_999], [1, 58_000], [2, 3], [4, 50_000]])
+    both = np.concatenate([ends, ends[:, ::-1]]).T
+    value = torch.arange(4.0).repeat(2)
+    data = Data(edge_index=torch.from_numpy(both).int(), edge_attr=value[:, None], num_nodes=nodes)
+    split = Split("random", nodes, ends, ends, [], [])
+    of_edge = {tuple(sorted(pair)): number for number, pair in enumerate(ends.tolist())}
+    seen = 0
+    for batch in link_loader(data, split, "train", [-1], batch_size=3):
+        found = batch.n_id[batch.edge_index].T.tolist()
+        assert [of_edge[tuple(sorted(pair))] for pair in found] == batch.edge_attr[:, 0].tolist()
+        seen += len(found)
+    assert seen
+
+
+@pytest.mark.parametrize("wrong", [2, [2.5], "22", [True], [], [0], np.array([2.0])])
+def test_numbers_of_neighbours_are_whole(wrong):
+    with pytest.raises(InputError, match="num_neighbors is a list of numbers"):
+        node_loader(graph(), None, wrong)
+
+
+def test_loaders_take_arrays_of_numbers_and_datasets():
+    data = graph()
+    batch = next(iter(node_loader([data], None, np.array([3, 2]), batch_size=4)))
+    other = next(iter(node_loader(data, None, [3, 2], batch_size=4)))
+    assert torch.equal(batch.n_id, other.n_id)
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"batch_size": 2.5}, {"num_workers": -1}])
+def test_sizes_of_loaders_are_whole_numbers(sizes):
+    with pytest.raises(InputError, match="must be a whole number from"):
+        node_loader(graph(), None, [2], **sizes)

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcplm_graph.errors import DataError, LcPlmWarning
+from lcplm_graph.errors import DataError, InputError, LcPlmWarning
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.proteins import fasta
 from lcplm_graph.proteins.fasta import line_of_record, read_fasta, write_fasta
@@ -248,3 +248,17 @@ def test_a_file_of_genes_is_warned_about_once(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SequenceStore.from_fasta(path)
+
+
+@pytest.mark.parametrize("width", [0, -1, 2.5, "60", None])
+def test_a_width_that_leaves_no_residues_is_refused(tmp_path, width):
+    # Below 0 every sequence was left out.
+    with pytest.raises(InputError, match="width must be a whole number from 1"):
+        write_fasta(tmp_path / "a.fasta", ["a"], ["MKT"], width)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r", ""])
+def test_ids_that_break_a_file_are_not_written(tmp_path, name):
+    with pytest.raises(InputError, match="is empty or holds a line break"):
+        write_fasta(tmp_path / "a.fasta", [name], ["MKT"])
