@@ -101,15 +101,15 @@ def _score(options: ScoreOptions) -> None:
     columns = (*COLUMNS, *DETAILS) if options.details else COLUMNS
     answers = _answers(options, question, sequences)
     out, count = options.out, f"{question.total:,} pairs"
-    if out is not None and options.report is None and out.lower().endswith(".tsv"):
+    if out is not None and out.lower().endswith(".tsv"):
         # Row by row: all pairs of a proteome do not fit into memory.
-        rows = (row for answer in answers for row in answer.rows(details=options.details))
+        page = _Page(options, columns)
+        rows = (row for answer in answers for row in page.seeing(answer))
         print(f"{count}; written: {write_table(out, columns, rows)}")
+        page.write(question)
         return
-    kept = list(answers)
-    network = Network(
-        columns, [row for one in kept for row in one.rows(details=options.details)], COLUMNS[:2]
-    )
+    kept, page = list(answers), _Page(options, columns)
+    network = Network(columns, [row for one in kept for row in page.seeing(one)], COLUMNS[:2])
     if out is not None:
         print(f"{count}; written: {write_network(out, network)}")
     else:
@@ -120,13 +120,38 @@ def _score(options: ScoreOptions) -> None:
             for answer in kept:
                 _name_nearest(answer)
                 _name_known(answer)
-    if options.report is not None:
-        from lcplm_graph.evaluation.network_page import write_network_page
+    page.write(question)
 
-        unlike = sum(int(answer.unlike_training.sum()) for answer in kept)
-        facts: dict[str, Any] = {"pairs": question.total, "unlike training": unlike}
-        facts |= {"scorer": options.scorer or "the one that ships"}
-        print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
+
+class _Page:
+    """The page of ``--report``, if there shall be one, which sees the answers as they come."""
+
+    def __init__(self, options: ScoreOptions, columns: Sequence[str]) -> None:
+        self._options, self._seen, self._unlike = options, None, 0
+        if options.report is not None:
+            from lcplm_graph.evaluation.network_page import SeenRows
+
+            self._seen = SeenRows(columns, COLUMNS[:2])
+
+    def seeing(self, answer: ScoredPairs) -> list[tuple[Any, ...]]:
+        """Return the rows of an answer."""
+        rows = answer.rows(details=self._options.details)
+        if self._seen is not None:
+            self._unlike += int(answer.unlike_training.sum())
+            for row in rows:
+                self._seen.add(row)
+        return rows
+
+    def write(self, question: _Question) -> None:
+        """Write the page and say where."""
+        if self._seen is None or self._options.report is None:
+            return
+        from lcplm_graph.evaluation.network_page import write_page_of
+
+        facts: dict[str, Any] = {"pairs": question.total, "unlike training": self._unlike}
+        facts |= {"scorer": self._options.scorer or "the one that ships"}
+        path = write_page_of(self._options.report, self._seen, "Scored pairs", facts)
+        print(f"report: {path}")
 
 
 def _answers(
