@@ -27,6 +27,7 @@ from lcplm_graph.option_parser import input_file, positional, several
 from lcplm_graph.options import check_counts, check_threshold
 
 if TYPE_CHECKING:
+    from lcplm_graph.evaluation.network_page import SeenRows
     from lcplm_graph.heads.ppi_scorer import PPIScorer
     from lcplm_graph.heads.questions import Question
     from lcplm_graph.heads.scored_pairs import ScoredPairs
@@ -129,27 +130,29 @@ def _score(options: ScoreOptions) -> None:
         kept = list(answers)
         print(agreement(labels, kept), file=sys.stderr if options.out is None else sys.stdout)
         answers = iter(kept)
-    out = options.out
-    if out is None or options.report is not None or not out.lower().endswith(".tsv"):
-        _write(options, question, answers)
-        return
-    chosen, columns = _Chosen(options), _columns(options)
-    # Row by row: all pairs of a proteome do not fit into memory.
-    written = write_table(out, columns, chosen.rows(answers))
-    print(f"{chosen.count_of(question.total)}; written: {written}")
+    rows = _Rows(options)
+    if options.out is not None and options.out.lower().endswith(".tsv"):
+        # Row by row: all pairs of a proteome do not fit into memory.
+        written = write_table(options.out, _columns(options), rows.of(answers))
+        print(f"{rows.count_of(question.total)}; written: {written}")
+    else:
+        _write(options, question, answers, rows)
+    rows.write_page(question.total)
 
 
 def _columns(options: ScoreOptions) -> tuple[str, ...]:
     return (*COLUMNS, *DETAILS) if options.details else COLUMNS
 
 
-def _write(options: ScoreOptions, question: Question, answers: Iterator[ScoredPairs]) -> None:
-    """Write a network or a page, or print, all rows in memory."""
+def _write(
+    options: ScoreOptions, question: Question, answers: Iterator[ScoredPairs], rows: _Rows
+) -> None:
+    """Write a network, or print, all rows in memory."""
     from lcplm_graph.files.networks import Network, write_network
 
-    chosen, kept = _Chosen(options), list(answers)
-    network = Network(_columns(options), list(chosen.rows(iter(kept))), COLUMNS[:2])
-    count = chosen.count_of(question.total)
+    kept = list(answers)
+    network = Network(_columns(options), list(rows.of(iter(kept))), COLUMNS[:2])
+    count = rows.count_of(question.total)
     if options.out is not None:
         print(f"{count}; written: {write_network(options.out, network)}")
     else:
@@ -162,41 +165,55 @@ def _write(options: ScoreOptions, question: Question, answers: Iterator[ScoredPa
                 _name_known(answer)
         elif len(network.rows) < question.total:
             print(count, file=sys.stderr)
-    if options.report is not None:
-        from lcplm_graph.evaluation.network_page import write_network_page
-
-        unlike = sum(int(answer.unlike_training.sum()) for answer in kept)
-        facts: dict[str, Any] = {"pairs": count, "unlike training": unlike}
-        facts |= {"scorer": options.scorer or "the one that ships"}
-        print(f"report: {write_network_page(options.report, network, 'Scored pairs', facts)}")
 
 
-class _Chosen:
-    """The rows that --threshold and --top leave, and how many these are."""
+class _Rows:
+    """The rows that --threshold and --top leave, how many these are, and their page."""
 
     def __init__(self, options: ScoreOptions) -> None:
-        self.options, self.count = options, 0
+        self.options, self.count, self.unlike = options, 0, 0
+        self.seen: SeenRows | None = None
+        if options.report is not None:
+            from lcplm_graph.evaluation.network_page import SeenRows
 
-    def rows(self, answers: Iterator[ScoredPairs]) -> Iterator[tuple[Any, ...]]:
+            self.seen = SeenRows(_columns(options), COLUMNS[:2])
+
+    def of(self, answers: Iterator[ScoredPairs]) -> Iterator[tuple[Any, ...]]:
         """Yield rows of a table, with --top after the last answer."""
-        details, top = self.options.details, self.options.top
-        place = COLUMNS.index("probability")
+        top, place = self.options.top, COLUMNS.index("probability")
         rows = (
             row
             for answer in answers
-            for row in answer.rows(details=details)
+            for row in self._all(answer)
             if row[place] >= self.options.threshold
         )
         # Of equal ones the first that was asked for comes first, as in a sorted list.
         best = rows if top is None else heapq.nlargest(top, rows, key=itemgetter(place))
         for row in best:
             self.count += 1
+            if self.seen is not None:
+                self.seen.add(row)
             yield row
+
+    def _all(self, answer: ScoredPairs) -> list[tuple[Any, ...]]:
+        self.unlike += int(answer.unlike_training.sum())
+        return answer.rows(details=self.options.details)
 
     def count_of(self, total: int) -> str:
         """Return how many pairs are written, and of how many."""
         pairs = f"{total:,} pairs"
         return pairs if self.count == total else f"{self.count:,} of {pairs}"
+
+    def write_page(self, total: int) -> None:
+        """Write the page of --report, if there shall be one, and say where."""
+        if self.seen is None or self.options.report is None:
+            return
+        from lcplm_graph.evaluation.network_page import write_page_of
+
+        facts: dict[str, Any] = {"pairs": self.count_of(total), "unlike training": self.unlike}
+        facts |= {"scorer": self.options.scorer or "the one that ships"}
+        page = write_page_of(self.options.report, self.seen, "Scored pairs", facts)
+        print(f"report: {page}")
 
 
 def _scorer(options: ScoreOptions) -> PPIScorer:

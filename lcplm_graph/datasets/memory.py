@@ -19,7 +19,7 @@ from lcplm_graph.datasets.pair_table import check_scale
 from lcplm_graph.datasets.row_counts import DUPLICATES, NO_SEQUENCE, SELF_PAIRS, in_words
 from lcplm_graph.errors import InputError
 from lcplm_graph.io import warn_once
-from lcplm_graph.pairs import pair_graph, single_graph
+from lcplm_graph.pairs import distinct_pairs, pair_graph, single_graph
 from lcplm_graph.proteins.graphs import graph_and_sequences
 from lcplm_graph.proteins.mappings import as_store, id_list
 from lcplm_graph.proteins.store import SequenceStore
@@ -309,7 +309,7 @@ def _assemble(
     report = {
         NO_SEQUENCE: int((~known).sum()),
         SELF_PAIRS: int((known & itself).sum()),
-        DUPLICATES: len(pairs) - len(np.unique(pairs, axis=0)),
+        DUPLICATES: len(pairs) - len(distinct_pairs(pairs)),
         "nodes_without_sequence": int((own < 0).sum()),
     }
     if dropped := in_words(report):

@@ -36,6 +36,7 @@ from lcplm_graph.datasets.row_counts import (
 from lcplm_graph.errors import ConfigError, DataError, InputError
 from lcplm_graph.files.open import check_is_file
 from lcplm_graph.io import warn_once
+from lcplm_graph.pairs import keys_to_pairs, pair_keys
 from lcplm_graph.proteins.fasta import FASTA_SUFFIXES
 from lcplm_graph.proteins.store import SequenceStore
 
@@ -221,12 +222,14 @@ def _clean(
     if kind == "label":
         positive = int((labels == 1).sum())
         report |= {"published_positives": positive, "published_negatives": len(table) - positive}
-    both = store.match([*table["a"], *table["b"]], where)
-    ends = both.reshape(2, -1).T
-    missing = pd.concat([table[side][ends[:, i] < 0] for i, side in enumerate("ab")])
+    # A graph has few names beside its rows: each is looked up once.
+    codes, names = pd.factorize(pd.concat([table["a"], table["b"]]))
+    node = store.match(names, where)
+    named = codes.reshape(2, -1).T
+    ends = node[named]
     known = (ends >= 0).all(axis=1)
-    itself = (table["a"] == table["b"]).to_numpy() | (ends[:, 0] == ends[:, 1])
-    report["ids_without_sequence"] = int(missing.nunique())
+    itself = (named[:, 0] == named[:, 1]) | (ends[:, 0] == ends[:, 1])
+    report["ids_without_sequence"] = int((node < 0).sum())
     report[NO_SEQUENCE] = int((~known).sum())
     report[SELF_PAIRS] = int((known & itself).sum())
     kept = known & ~itself
@@ -234,20 +237,23 @@ def _clean(
         high = labels >= np.float32(min_score / MAX_SCORE)
         report[BELOW] = int((kept & ~high).sum())
         kept &= high
-    clean = pd.DataFrame(np.sort(ends[kept], axis=1), columns=["i", "j"])
-    clean["value"] = labels[kept]
-    pair = clean.groupby(["i", "j"], sort=True)["value"]
-    merged = pair.agg(["min", "max", "size"])
-    clash = (
-        (merged["min"] != merged["max"]).to_numpy()
-        if kind == "label"
-        else np.zeros(len(merged), bool)
-    )
+    pairs, lowest, highest = _merged(np.sort(ends[kept], axis=1), labels[kept], len(store))
+    clash = lowest != highest if kind == "label" else np.zeros(len(pairs), bool)
     report[CONTRADICTORY] = int(clash.sum())
-    report[DUPLICATES] = int((merged["size"] - 1).sum())
-    merged = merged[~clash]
-    pairs = np.array(merged.index.to_list(), dtype=np.int64).reshape(-1, 2)
-    return pairs, merged["max"].to_numpy(np.float32), report
+    report[DUPLICATES] = int(kept.sum()) - len(pairs)
+    return pairs[~clash], highest[~clash], report
+
+
+def _merged(
+    pairs: npt.NDArray[np.int64], values: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return each pair once, sorted, with its lowest and its highest value."""
+    keys = pair_keys(pairs, count)
+    order = np.argsort(keys)
+    keys, values = keys[order], values[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    lowest, highest = (least.reduceat(values, first) for least in (np.minimum, np.maximum))
+    return keys_to_pairs(keys[first], count), lowest, highest
 
 
 def _nothing_left(table: pd.DataFrame, store: SequenceStore, report: dict[str, Any]) -> str:

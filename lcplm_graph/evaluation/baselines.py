@@ -18,6 +18,8 @@ from lcplm_graph.pairs import IntArray, adjacency, as_nodes, ordered_pairs
 
 LINK_BASELINES = ("degree", "common_neighbours", "adamic_adar", "resource_allocation")
 _BLOCK = 4096
+# Proteins whose neighbours are looked for at a time, and most of their cosines: 128 MB.
+_ROWS, _CELLS = 1024, 1 << 24
 # Cosines of equal features may differ in their last bits.
 _ROUNDING = 1e-12
 _CONSTANT = 1e-9
@@ -166,8 +168,9 @@ def nearest_neighbour_transfer(
     if neighbours > len(train):
         raise InputError(f"{neighbours} neighbours cannot be taken from {len(train)} proteins")
     rows, columns, values = [], [], []
-    for start in range(0, len(test), 1024):
-        similar = np.maximum(test[start : start + 1024] @ train.T, 0)
+    block = max(1, min(_ROWS, _CELLS // len(train)))
+    for start in range(0, len(test), block):
+        similar = np.maximum(test[start : start + block] @ train.T, 0)
         last = np.partition(similar, -neighbours, axis=1)[:, [-neighbours]]
         nearer, tied = similar > last + _ROUNDING, np.abs(similar - last) <= _ROUNDING
         left = neighbours - nearer.sum(axis=1, keepdims=True)

@@ -118,8 +118,9 @@ def evaluate_function(
     report = Report("Function prediction", COLUMNS)
     for name, scores, known in _predictions(dataset, data, parts, encoder, options):
         row: dict[str, Any] = {"aspect": aspect, "model": name, **known}
-        row |= evaluate_terms(test, scores, information)
-        row["fmax"] = _fmax_interval(test, scores, options)
+        curve = FmaxCurve(test, scores)
+        row |= evaluate_terms(test, scores, information, curve)
+        row["fmax"] = _fmax_interval(curve, options)
         report.rows.append(row | {"train_proteins": int(parts["train"].sum())})
     report.facts = {
         aspect: f"{parts['train'].sum():,} training, {parts['val'].sum():,} validation, "
@@ -138,11 +139,7 @@ def evaluate_function(
     return report
 
 
-def _fmax_interval(
-    labels: npt.NDArray[np.bool_], scores: Scores, options: FunctionOptions
-) -> Interval:
-    curve = FmaxCurve(labels, scores)
-
+def _fmax_interval(curve: FmaxCurve, options: FunctionOptions) -> Interval:
     def of_rows(rows: npt.NDArray[np.int64]) -> float:
         return curve.best(np.bincount(rows, minlength=curve.proteins).astype(float)).f
 

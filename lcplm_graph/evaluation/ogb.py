@@ -20,7 +20,7 @@ from lcplm_graph.heads.fit_link import LINK_FIT
 from lcplm_graph.heads.link_model import LinkModel
 from lcplm_graph.heads.recipe import WITH_GRAPH, link_features
 from lcplm_graph.models.encoders import Encoder
-from lcplm_graph.pairs import IntArray
+from lcplm_graph.pairs import IntArray, distinct_pairs
 from lcplm_graph.splits.parts import Part
 from lcplm_graph.splits.sets import PUBLISHED
 from lcplm_graph.splits.split import Split
@@ -102,9 +102,9 @@ def _scorers(
 def _split(dataset: OGBLPPA) -> Split:
     """Return OGB's split; its valid links serve to choose, and no test link is in it."""
     data = dataset[0]
-    train = np.unique(np.sort(_pairs(data.train_edge), axis=1), axis=0)
-    valid = np.unique(np.sort(_pairs(data.valid_edge), axis=1), axis=0)
-    test = np.unique(np.sort(_pairs(data.test_edge), axis=1), axis=0)
+    train = distinct_pairs(np.sort(_pairs(data.train_edge), axis=1))
+    valid = distinct_pairs(np.sort(_pairs(data.valid_edge), axis=1))
+    test = distinct_pairs(np.sort(_pairs(data.test_edge), axis=1))
     return Split(
         PUBLISHED, int(data.num_nodes), train, train, np.concatenate([valid, test]),
         np.repeat([Part.VALID, Part.TEST], [len(valid), len(test)]).astype(np.int8),

@@ -23,7 +23,7 @@ from lcplm_graph.finetuning.target import Kind, Target
 from lcplm_graph.heads.names import sequences_of
 from lcplm_graph.io import sha256_of
 from lcplm_graph.models.encoder import Encoder
-from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.pairs import distinct, pair_hashes
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.leakage import saw_edges
 
@@ -174,7 +174,7 @@ def seen_pairs(data: Data) -> np.ndarray | None:
     """Hashes of the training pairs, on which this model must not be tested."""
     if not data.examples.proteins.paired:
         return None
-    return np.unique(pair_hashes(*_pairs(data, ["train", "valid"])))
+    return distinct(pair_hashes(*_pairs(data, ["train", "valid"])))
 
 
 def leaked_pairs(encoder: Encoder, data: Data, *, allow: bool = False) -> str:

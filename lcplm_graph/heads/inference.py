@@ -150,7 +150,9 @@ def new_edges(scores: LinkScores, top: int = 1000, *, progress: bool = False) ->
 
     keys, odds = np.empty(0, np.int64), np.empty(0)
     every = np.arange(split.num_nodes - 1)
-    for own_keys, own_odds in _for_each(best, every, None, progress):
+    # Each protein has fewer partners left than the one before: proteins would be no measure.
+    left = split.num_nodes - 1 - every
+    for own_keys, own_odds in _for_each(best, every, None, progress, left):
         keys, odds = np.append(keys, own_keys), np.append(odds, own_odds)
         if len(keys) > 4 * top + _BLOCK * top:
             keys, odds = _highest(keys, odds, top)
@@ -165,13 +167,24 @@ def _highest(keys: IntArray, odds: FloatArray, top: int) -> tuple[IntArray, Floa
 
 
 def _for_each(
-    best: Callable[[int], _R], proteins: IntArray, what: str | None, progress: bool
+    best: Callable[[int], _R],
+    proteins: IntArray,
+    what: str | None,
+    progress: bool,
+    pairs: IntArray | None = None,
 ) -> Iterator[_R]:
-    """Yield the answers about proteins in their order, some computed at the same time."""
-    with tqdm(total=len(proteins), desc=what, unit="protein", disable=not progress) as bar:
+    """Yield the answers about proteins in their order, some computed at the same time.
+
+    The bar counts proteins, or the `pairs` that each of them is asked about.
+    """
+    steps = np.ones(len(proteins), np.int64) if pairs is None else pairs
+    unit = "protein" if pairs is None else "pair"
+    total, scaled = int(steps.sum()), pairs is not None
+    with tqdm(total=total, desc=what, unit=unit, unit_scale=scaled, disable=not progress) as bar:
         for start in range(0, len(proteins), _BLOCK):
-            for found in in_threads(best, proteins[start : start + _BLOCK].tolist()):
-                bar.update()
+            some, sizes = (part[start : start + _BLOCK].tolist() for part in (proteins, steps))
+            for found, done in zip(in_threads(best, some), sizes, strict=True):
+                bar.update(done)
                 yield found
 
 

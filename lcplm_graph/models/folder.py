@@ -31,6 +31,7 @@ from lcplm_graph.models.names import (
     SEEN_EDGES,
     WEIGHTS,
 )
+from lcplm_graph.pairs import distinct
 
 FAMILIES = ("lcplm", "esm2", "esmc", "composition", "dipeptide")
 _RUN = "model"
@@ -65,7 +66,7 @@ class Record:
     def having_seen(self, edges: np.ndarray) -> Record:
         """Return this record with more seen edges, which may be in any order."""
         parts = [part for part in (self.seen_edges, edges) if part is not None]
-        return Record(self.facts, np.unique(np.concatenate(parts)))
+        return Record(self.facts, distinct(np.concatenate(parts)))
 
     def joined(self, other: Record) -> Record:
         """Return the record of two things in one: a model, and an adapter trained on it."""

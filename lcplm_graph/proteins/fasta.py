@@ -140,9 +140,7 @@ def write_fasta(
         file.writelines(fasta_records(ids, sequences, width))
 
 
-def fasta_records(
-    ids: Iterable[str], sequences: Iterable[str], width: int = 80
-) -> Iterator[str]:
+def fasta_records(ids: Iterable[str], sequences: Iterable[str], width: int = 80) -> Iterator[str]:
     """Yield each protein as text of FASTA; see `write_fasta`.
 
     Examples

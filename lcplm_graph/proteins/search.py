@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import BackendError, ConfigError, InputError
 from lcplm_graph.io import warn_once
-from lcplm_graph.pairs import IntArray
+from lcplm_graph.pairs import IntArray, distinct_pairs
 from lcplm_graph.proteins.alignment import (
     BAND,
     GAP_EXTEND,
@@ -187,7 +187,7 @@ def pairs_across(
     pairs = homologous_pairs(left, right, method=method, **options).pairs
     if method == "kmer":
         back = homologous_pairs(right, left, method=method, **options).pairs[:, ::-1]
-        pairs = np.unique(np.concatenate([pairs, back]), axis=0)
+        pairs = distinct_pairs(np.concatenate([pairs, back]))
     return pairs
 
 

@@ -128,7 +128,7 @@ def _fill(
     group: _Group, avoid: IntArray, num_nodes: int, part: str, rng: np.random.Generator
 ) -> IntArray:
     """Draw until the group is full, or a bounded number of tries is used up."""
-    taken = np.empty(0, np.int64)
+    taken = ascending = np.empty(0, np.int64)
     tries_left = _TRIES_PER_PAIR * group.wanted + _TRIES_AT_LEAST
     tries, stuck = group.wanted, False
     while len(taken) < group.wanted and tries_left > 0:
@@ -136,10 +136,12 @@ def _fill(
         pairs = np.sort(group.draw(rng, tries, keys_to_pairs(taken, num_nodes), stuck), axis=1)
         pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & group.accept(pairs)]
         keys = pair_keys(pairs, num_nodes)
-        keys = keys[np.isin(_bucket(keys), _BUCKETS[part]) & ~is_in(keys, avoid)]
-        before = len(taken)
-        taken = _distinct(np.concatenate([taken, keys]))
-        stuck = len(taken) - before < tries / 50
+        keys = keys[np.isin(_bucket(keys), _BUCKETS[part])]
+        # Many rounds bring few pairs each: what is there already is not sorted out again.
+        fresh = _distinct(keys[~is_in(keys, avoid) & ~is_in(keys, ascending)])
+        taken = np.concatenate([taken, fresh])
+        ascending = np.sort(taken)
+        stuck = len(fresh) < tries / 50
         tries = min(2 * tries + 1024, 1 << 18) if stuck else max(group.wanted - len(taken), 64)
     return keys_to_pairs(taken[: group.wanted], num_nodes)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lcplm_graph.pairs import IntArray, ordered_pairs, pair_keys
+from lcplm_graph.pairs import IntArray, distinct_pairs, ordered_pairs, pair_keys
 from lcplm_graph.splits.parts import PARTS, Part
 from lcplm_graph.splits.sets import PUBLISHED
 from lcplm_graph.splits.split import Labelled, Split
@@ -105,8 +105,8 @@ class PublishedSplit(Split):
     @cached_property
     def known(self) -> IntArray:
         """Positives of all parts, shape (k, 2), sorted."""
-        return np.unique(
-            np.concatenate([_edges(self.published[part.label]) for part in PARTS]), axis=0
+        return distinct_pairs(
+            np.concatenate([_edges(self.published[part.label]) for part in PARTS]), self.num_nodes
         )
 
     def shared_proteins(self, first: str, second: str) -> IntArray:
@@ -124,4 +124,4 @@ class PublishedSplit(Split):
 
 def _edges(part: Labelled) -> IntArray:
     positive = np.sort(part.positives, axis=1)
-    return np.unique(positive[positive[:, 0] != positive[:, 1]], axis=0)
+    return distinct_pairs(positive[positive[:, 0] != positive[:, 1]])

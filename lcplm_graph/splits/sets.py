@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.numeric import edge_weights, finite, whole_number
-from lcplm_graph.pairs import IntArray, as_pairs, ordered_pairs, pair_keys
+from lcplm_graph.pairs import IntArray, as_pairs, distinct_pairs, ordered_pairs, pair_keys
 from lcplm_graph.splits.parts import Part
 
 #: Kinds of splits that are made here, and what others made.
@@ -77,12 +77,13 @@ class EdgeSets:
     @cached_property
     def train(self) -> IntArray:
         """All training positives, `message` and `supervision` together, shape (t, 2), sorted."""
-        return np.unique(np.concatenate([self.message, self.supervision]), axis=0)
+        return distinct_pairs(np.concatenate([self.message, self.supervision]), self.num_nodes)
 
     @cached_property
     def known(self) -> IntArray:
         """Every known positive of the graph, in whichever set, shape (k, 2), sorted."""
-        return np.unique(np.concatenate([self.train, self.held_out, self.dropped]), axis=0)
+        every = np.concatenate([self.train, self.held_out, self.dropped])
+        return distinct_pairs(every, self.num_nodes)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.bool_]:

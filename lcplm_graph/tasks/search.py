@@ -14,7 +14,8 @@ from lcplm_graph.numeric import Float32Array, whole_number
 from lcplm_graph.strings import one_of
 
 Engine = Literal["exact", "faiss", "usearch"]
-_BLOCK = 1024
+# So many queries at a time, and no more cosines than fit into 256 MB.
+_BLOCK, _CELLS = 1024, 1 << 26
 
 
 class EmbeddingIndex:
@@ -92,15 +93,23 @@ class EmbeddingIndex:
     def _exact(
         self, units: Float32Array, top: int
     ) -> Iterator[tuple[npt.NDArray[np.int64], Float32Array]]:
-        for start in range(0, len(units), _BLOCK):
-            cosine = units[start : start + _BLOCK] @ self.units.T
-            order = np.argsort(-cosine, axis=1, kind="stable")[:, :top]
-            yield order.astype(np.int64), np.take_along_axis(cosine, order, axis=1)
+        block = max(1, min(_BLOCK, _CELLS // len(self)))
+        for start in range(0, len(units), block):
+            cosine = units[start : start + block] @ self.units.T
+            order = np.stack([_highest(row, top) for row in cosine])
+            yield order, np.take_along_axis(cosine, order, axis=1)
 
     def _directions(self, values: Float32Array) -> Float32Array:
         standard = (values.astype(np.float32) - self.mean) * self.scale
         length = np.linalg.norm(standard, axis=1, keepdims=True)
         return standard / np.maximum(length, 1e-12)
+
+
+def _highest(values: Float32Array, top: int) -> npt.NDArray[np.int64]:
+    """Return the places of the highest values, best first, and of equal ones the first first."""
+    # Sorting all of them would take ten times as long.
+    near = np.flatnonzero(values >= np.partition(values, -top)[-top])
+    return near[np.argsort(-values[near], kind="stable")[:top]]
 
 
 def _embeddings(values: Any) -> Float32Array:

@@ -14,7 +14,7 @@ from lcplm_graph.datasets.load import graph_split, is_saved_split, load_graph
 from lcplm_graph.errors import ConfigError
 from lcplm_graph.io import atomic_path
 from lcplm_graph.options import options_given
-from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.pairs import distinct, pair_hashes
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.split import Split
 from lcplm_graph.training.options import Stage2Options
@@ -99,7 +99,7 @@ def _one(options: Stage2Options, max_tokens: int) -> TrainGraph:
         stream,
         [(split, stream.residues)],
         facts,
-        lambda: np.unique(pair_hashes(digests, split.train)),
+        lambda: distinct(pair_hashes(digests, split.train)),
         save_split,
         dataset.sequences,
     )
@@ -126,7 +126,7 @@ def _species(options: Stage2Options, max_tokens: int) -> TrainGraph:
     evaluated = sorted(shards, key=lambda shard: -shard.num_nodes)[:_EVALUATED_SPECIES]
 
     def seen_edges() -> np.ndarray:
-        return np.unique(np.concatenate([shard.seen_edges() for shard in shards]))
+        return distinct(np.concatenate([shard.seen_edges() for shard in shards]))
 
     def save_split(folder: Path) -> None:
         for shard in shards:

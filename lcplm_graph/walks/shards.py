@@ -24,7 +24,7 @@ from lcplm_graph.io import atomic_path, locked_folder, read_json, write_json
 from lcplm_graph.models.names import SEEN_EDGES
 from lcplm_graph.numeric import map_array, whole_number
 from lcplm_graph.ops.random_walk.reference import derive_key, start_node
-from lcplm_graph.pairs import pair_hashes
+from lcplm_graph.pairs import distinct, pair_hashes
 from lcplm_graph.seeds import checked_seed
 from lcplm_graph.splits.split import Split
 from lcplm_graph.walks.residues import ResidueTable
@@ -129,7 +129,7 @@ def _convert(folder: Path, options: dict[str, Any], q: float) -> None:
     WalkSampler(split, 1, q=q, weighted=options["weighted"]).save(folder)
     split.save(folder / SPLIT)
     with atomic_path(folder / SEEN_EDGES) as temporary:
-        np.save(temporary, np.unique(pair_hashes(digests, split.train)), allow_pickle=False)
+        np.save(temporary, distinct(pair_hashes(digests, split.train)), allow_pickle=False)
     facts = {
         **options,
         "taxon": int(dataset[0].taxon[0]),

@@ -71,6 +71,15 @@ def test_dirt_is_counted_and_said(tmp_path):
     assert dataset.sequences.ids == data.protein_id
 
 
+def test_a_pair_that_comes_again_has_its_highest_score(tmp_path):
+    (tmp_path / "p.tsv").write_text("c\ta\t0.25\na\tc\t0.75\nb\ta\t0.5\na\tc\t0.5\n")
+    (tmp_path / "p.fasta").write_text(">a\nMK\n>b\nMV\n>c\nMA\n")
+    dataset = PairPPI(tmp_path / "p.tsv", root=tmp_path / "cache")
+    assert dataset[0].edge_index.tolist() == [[0, 0, 1, 2], [1, 2, 0, 0]]
+    assert dataset[0].edge_weight.tolist() == [0.5, 0.75, 0.5, 0.75]
+    assert dataset.report["duplicates"] == 2
+
+
 def test_a_table_in_memory_is_sent_elsewhere():
     with pytest.raises(InputError, match="a file here, not a DataFrame; from_dataframe"):
         PairPPI(pd.DataFrame({"a": ["x"], "b": ["y"]}))

@@ -67,8 +67,10 @@ def test_naive_frequency(convert):
         naive_frequency(labels[:0], 2)
 
 
+@pytest.mark.parametrize("cells", [1, 100, 1 << 24])
 @pytest.mark.parametrize("neighbours", [1, 3])
-def test_nearest_neighbours_equal_a_plain_loop(neighbours):
+def test_nearest_neighbours_equal_a_plain_loop(monkeypatch, neighbours, cells):
+    monkeypatch.setattr("lcplm_graph.evaluation.baselines._CELLS", cells)
     rng = np.random.default_rng(0)
     train, test = rng.normal(size=(40, 6)), rng.normal(size=(9, 6))
     labels = rng.random((40, 5)) < 0.4

@@ -92,6 +92,21 @@ def test_weights_are_repeats_of_proteins(seed, digits):
     assert curve.best() == curve.best(np.ones(len(kept)))
 
 
+def test_a_curve_counts_nothing_where_no_protein_is_drawn_or_predicted():
+    labels, scores = np.ones((2, 2), bool), np.array([[0.9, 0.5], [0.0, 0.0]])
+    curve = FmaxCurve(labels, scores)
+    assert curve.best(np.zeros(2)) == (0.0, 0.9, 0.0, 0.0, 0.0)
+    assert curve.best(np.array([0.0, 3.0])) == (0.0, 0.9, 0.0, 0.0, 0.0)
+    assert curve.best(np.array([2.0, 0.0])) == (1.0, 0.5, 1.0, 1.0, 1.0)
+
+
+def test_metrics_take_a_curve_that_is_there():
+    labels = np.array([[1, 0], [0, 1], [0, 1]], bool)
+    scores, bits = np.array([[0.5, 0.2], [0.9, 0.3], [0.1, 0.8]]), np.ones(2)
+    expected = evaluate_terms(labels, scores, bits)
+    assert evaluate_terms(labels, scores, bits, FmaxCurve(labels, scores)) == expected
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 100_000))
 def test_fmax_does_not_depend_on_order_or_scale(seed):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import weakref
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +17,12 @@ from lcplm_graph import load_encoder, score
 from lcplm_graph.datasets.load import load_graph
 from lcplm_graph.evaluation.bootstrap import Interval
 from lcplm_graph.evaluation.guard import check_encoder, own_command
-from lcplm_graph.evaluation.network_page import write_network_page
+from lcplm_graph.evaluation.network_page import SeenRows, write_network_page
 from lcplm_graph.evaluation.page import conclusions, write_page
 from lcplm_graph.evaluation.plots import draw_roc_pr
 from lcplm_graph.evaluation.report import Report
 from lcplm_graph.files.networks import Network
+from lcplm_graph.heads.scored_pairs import ScoredPairs
 from lcplm_graph.models.folder import Record
 
 
@@ -72,6 +76,54 @@ def test_page_is_whole_and_marks_the_best(report, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "lcplm evaluate link --out &#39;a b&#39;" in text
     assert "Best by AUROC: encoder, 0.900 in C1; &lt;degree&gt;, 0.600 in C3." in text
+
+
+def test_rows_of_a_page_are_the_surest_of_all_that_were_seen() -> None:
+    rng = np.random.default_rng(0)
+    columns = ("protein1", "protein2", "probability", "uncertainty", "known")
+    some = zip(rng.random(900).round(2).tolist(), rng.random(900).tolist(), strict=True)
+    known = rng.choice(["yes", "no", "self"], 900).tolist()
+    rows = [(f"A{n}", f"B{n}", p, u, known[n]) for n, (p, u) in enumerate(some)]
+    seen = SeenRows(columns, ("protein1", "protein2"))
+    for row in rows:
+        seen.add(row)
+    probability, spread = seen.numbers
+    assert probability.tolist() == [row[2] for row in rows]
+    assert spread.tolist() == [row[3] for row in rows]
+    best = np.argsort(-probability, kind="stable")
+    assert [row["protein1"] for row in seen.surest()] == [f"A{n}" for n in best[:200]]
+    new = [n for n in best if known[n] == "no"]
+    assert seen.best_new() == dict(zip(columns, rows[new[0]], strict=True))
+    assert (len(seen), seen.new) == (900, len(new))
+    assert seen.sure == sum(rows[n][2] >= 0.5 for n in new)
+
+
+def test_a_report_beside_a_table_keeps_no_answers(tmp_path: Path, monkeypatch: Any) -> None:
+    fasta, out = tmp_path / "p.fasta", tmp_path / "o.tsv"
+    fasta.write_text(">a\nMKTAYIAKQ\n>b\nMVWWNNDE\n>c\nMAHHKKLL\n")
+    alive: list[Any] = []
+
+    def answers(*_: Any) -> Any:
+        for n, pair in enumerate([("a", "b"), ("a", "c"), ("b", "c")]):
+            one, no = np.array([0.3 * (n + 1)]), np.zeros(1, bool)
+            told = ScoredPairs([pair], one, one / 10, one, [("", "")], ~no, one, no)
+            # That of the round before is let go when the loop takes this one.
+            assert sum(other() is not None for other in alive) <= 1
+            alive.append(weakref.ref(told))
+            yield told
+
+    monkeypatch.setattr(score, "_answers", answers)
+    page = tmp_path / "r.html"
+    given = [str(fasta), str(fasta), "--out", str(out), "--report", str(page)]
+    assert score.main(given) == 0
+    assert [row.split("\t")[2] for row in out.read_text().split("\n")[1:-1]] == [
+        "0.3",
+        "0.6",
+        "0.9",
+    ]
+    text = page.read_text()
+    assert "2 of 3 pairs have a probability of 0.5 or more; the surest: b and c, 0.900." in text
+    assert re.search(r"unlike training\D*3\b", text)
 
 
 def test_a_page_of_predicted_pairs(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from torch_geometric.data import Data
 
 from lcplm_graph.errors import ConfigError, InputError, TrainingError, UnknownNameError
+from lcplm_graph.heads import inference
 from lcplm_graph.heads.convolutions import make_convolution, resolve_convolution
 from lcplm_graph.heads.decoders import DECODERS, make_decoder
 from lcplm_graph.heads.dropout import Dropout
@@ -340,6 +341,26 @@ def test_of_equal_edges_those_of_the_first_proteins_are_found(monkeypatch):
     unknown = [p for p in torch.combinations(torch.arange(150)).tolist() if tuple(p) not in known]
     for top in (1, 40, 200):
         assert new_edges(scores, top).pairs.tolist() == unknown[:top]
+
+
+def test_the_bar_of_new_edges_counts_pairs_not_proteins(monkeypatch):
+    graph, x, _ = planted(nodes=150)
+    scores = LinkScores([(LinkPredictor(8).eval(), x)], make_split(graph, "C1", seed=0))
+    monkeypatch.setattr(scores, "row", lambda _, others: np.zeros(len(others)))
+    steps, bars = [], []
+
+    class Bar(inference.tqdm):
+        def __init__(self, **options):
+            bars.append(options)
+            super().__init__(**options)
+
+        def update(self, n=1):
+            steps.append(n)
+
+    monkeypatch.setattr(inference, "tqdm", Bar)
+    new_edges(scores, 5)
+    assert (bars[0]["unit"], bars[0]["total"]) == ("pair", 150 * 149 // 2)
+    assert steps == list(range(149, 0, -1))
 
 
 def test_partners_of_a_new_protein_are_its_group():

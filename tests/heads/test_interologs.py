@@ -79,6 +79,28 @@ def test_an_answer_is_the_same_alone_and_among_others():
         assert alone[0] == found[n]
 
 
+def test_evidence_does_not_depend_on_how_relatives_are_stored():
+    rng = np.random.default_rng(2)
+    dense = rng.random((40, 30)) * (rng.random((40, 30)) < 0.3)
+    edges = np.unique(np.sort(rng.integers(30, size=(90, 2)), axis=1), axis=0)
+    pairs = rng.integers(40, size=(500, 2))
+    expected = Interologs(sparse.csr_array(dense), edges).of(pairs)
+    stored = sparse.csr_array(dense)
+    for start, stop in itertools.pairwise(stored.indptr.tolist()):
+        for values in (stored.indices, stored.data):
+            values[start:stop] = values[start:stop][::-1].copy()
+    stored.has_sorted_indices = False
+    given = stored.indices.copy()
+    evidence = Interologs(stored, edges)
+    np.testing.assert_array_equal(evidence.of(pairs), expected)
+    np.testing.assert_array_equal(stored.indices, given)
+    np.testing.assert_allclose(
+        evidence.row(7, np.arange(40)),
+        evidence.of(np.array([[7, j] for j in range(40)])),
+        rtol=1e-12,
+    )
+
+
 def test_weights_are_of_a_class_and_never_against_an_interaction():
     rng = np.random.default_rng(0)
     labels, classes = rng.random(4_000) < 0.5, rng.integers(1, 4, 4_000)

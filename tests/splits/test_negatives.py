@@ -11,10 +11,10 @@ from torch_geometric.data import Data
 
 from lcplm_graph.errors import InputError, LcPlmWarning, UnknownNameError
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.pairs import degrees, pair_keys
+from lcplm_graph.pairs import degrees, mix, pair_keys
 from lcplm_graph.splits.leakage import leakage_report
 from lcplm_graph.splits.make import make_split
-from lcplm_graph.splits.negatives import NEGATIVE_KINDS
+from lcplm_graph.splits.negatives import NEGATIVE_KINDS, _draw_from, _fill, _Group
 from lcplm_graph.splits.parts import PARTS, Part
 
 pytestmark = pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
@@ -67,6 +67,26 @@ def test_negatives_keep_the_rules(kind, split_kind, seed):
         drawn[part] = set(keys.tolist())
     parts = list(drawn.values())
     assert all(not a & b for i, a in enumerate(parts) for b in parts[:i])
+
+
+def test_a_group_is_the_first_right_pairs_in_the_order_drawn():
+    """One by one, as is said; the sampler sorts what it draws by the million."""
+    avoid = np.arange(0, 900, 7)
+    everyone = np.arange(30)
+    group = _Group("any", 100, _draw_from(everyone, everyone), lambda pairs: pairs[:, 0] != 3)
+    found = _fill(group, avoid, 30, "train", np.random.default_rng(5)).tolist()
+
+    rng, expected, tries, stuck = np.random.default_rng(5), [], 100, False
+    while len(expected) < 100:
+        before = len(expected)
+        for i, j in np.sort(group.draw(rng, tries, np.empty((0, 2), np.int64), stuck)).tolist():
+            bucket = int(mix(np.array([30 * i + j], np.uint64))[0] % np.uint64(4))
+            right = i != j and i != 3 and bucket < 2 and 30 * i + j not in avoid
+            if right and [i, j] not in expected:
+                expected.append([i, j])
+        stuck = len(expected) - before < tries / 50
+        tries = 2 * tries + 1024 if stuck else max(100 - len(expected), 64)
+    assert found == expected[:100]
 
 
 def test_hard_negatives_share_a_partner():

@@ -19,7 +19,7 @@ from lcplm_graph.errors import (
     UnknownNameError,
 )
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.pairs import pair_hashes, pair_keys
+from lcplm_graph.pairs import distinct, distinct_pairs, pair_hashes, pair_keys
 from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.kinds import KINDS
 from lcplm_graph.splits.make import make_split
@@ -331,6 +331,21 @@ def test_bad_requests(kind, options, error, match):
 def test_bad_pairs(pairs, match):
     with pytest.raises(InputError, match=match):
         Split("random", 5, pairs, [], [], [])
+
+
+@pytest.mark.parametrize("num_nodes", [None, 9])
+@pytest.mark.parametrize("count", [0, 1, 60])
+def test_distinct_pairs_are_the_unique_rows(count, num_nodes):
+    pairs = np.random.default_rng(0).integers(9, size=(count, 2))
+    found = distinct_pairs(pairs, num_nodes)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, np.unique(pairs, axis=0))
+
+
+@pytest.mark.parametrize("values", [[], [0], [2**64 - 1, 0, 7, 0, 2**64 - 1]])
+def test_distinct_numbers_are_the_unique_ones(values):
+    hashes = np.array(values, np.uint64)
+    np.testing.assert_array_equal(distinct(hashes), np.unique(hashes))
 
 
 def test_pair_hashes_ignore_order_and_ids():

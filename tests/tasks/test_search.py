@@ -33,6 +33,23 @@ def test_neighbours_are_those_of_standardised_cosines():
     np.testing.assert_allclose(cosine, -np.sort(-full, axis=1)[:, :3], atol=1e-5)
 
 
+@pytest.mark.parametrize("cells", [1, 40, 1 << 26])
+@pytest.mark.parametrize("top", [1, 4, 20, 99])
+def test_of_equally_near_the_first_come_first_whatever_is_searched_at_a_time(
+    monkeypatch, cells, top
+):
+    monkeypatch.setattr("lcplm_graph.tasks.search._CELLS", cells)
+    rng = np.random.default_rng(0)
+    values = rng.integers(-1, 2, (20, 2)).astype(np.float32)  # many are equal
+    queries = rng.integers(-1, 2, (7, 2)).astype(np.float32)
+    index = EmbeddingIndex(values)
+    neighbours, cosine = index.search(queries, top)
+    every = np.stack([index._directions(one[None]) @ index.units.T for one in queries])[:, 0]
+    for own, places, found in zip(every.round(5), neighbours, cosine, strict=True):
+        np.testing.assert_array_equal(places, np.argsort(-own, kind="stable")[:top])
+        np.testing.assert_allclose(found, own[places], atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_equal_embeddings_have_no_neighbours(count):
     with pytest.raises(InputError, match="to search in are equal"):

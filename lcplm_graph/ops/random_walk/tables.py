@@ -9,6 +9,7 @@ from numba import njit
 
 from lcplm_graph.errors import InputError
 from lcplm_graph.numeric import flag, numbers, real_number
+from lcplm_graph.pairs import distinct
 
 TWO32 = 4294967296.0
 BITMAP_BYTES = 64 << 20
@@ -154,7 +155,7 @@ def make_graph(
         bitmap = _adjacency_bits(indptr, indices, words)
     excluded_indptr, excluded_indices = indptr, indices
     if excluded is not None:
-        both = np.unique(np.concatenate([keys, _keys(excluded, num_nodes)]))
+        both = distinct(np.concatenate([keys, _keys(excluded, num_nodes)]))
         if len(both) > len(keys):
             excluded_indptr, excluded_indices, _ = _rows(num_nodes, both, np.empty(0, np.float32))
     return WalkGraph(indptr, indices, w, strength, alias, bitmap, excluded_indptr, excluded_indices)
