@@ -158,6 +158,12 @@ def test_a_class_with_few_pairs_of_one_label_is_calibrated_as_all_pairs():
     assert sure.slope[2] != every.slope[2]
 
 
+def test_scores_that_say_nothing_leave_the_share_of_positives():
+    classes, labels = np.full(400, 3), np.arange(400) < 300
+    sure = Calibration.fit(np.zeros(400), labels, classes)
+    np.testing.assert_allclose(sure.probability(np.array([-5.0, 5.0]), np.array([3, 3])), 0.75)
+
+
 def test_the_probability_is_that_of_the_mean_of_the_log_odds():
     torch.manual_seed(0)
     edges = np.array([[0, 1], [1, 2]])
