@@ -49,9 +49,9 @@ class ScoreOptions(PageOption):
         Two proteins: names, sequences, or FASTA files: each protein of one with each of the other;
         of the same file twice each pair once, none of a protein with itself.
     pairs
-        Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
-        that a header calls protein1 and protein2, query and partner, or alike; - for standard
-        input.
+        Table of pairs instead, with tabs, commas, semicolons or blanks between: the first two
+        columns, or those that a header calls protein1 and protein2, query and partner, or alike; -
+        for standard input.
     sequences
         FASTA files with the proteins that the table names; a name that they lack is one of the
         human training data, which a warning says.

@@ -28,7 +28,8 @@ class LinkCommand(EvaluateOptions):
     graph
         A STRING network, pairs:FILE, or with --test-pairs the published training table.
     valid_pairs
-        Published validation table of id, id, 0 or 1; tabs, commas or blanks between.
+        Published validation table of id, id, 0 or 1; tabs, commas, semicolons or blanks
+        between.
     test_pairs
         Published test table; the published split is kept as it is.
     sequences
