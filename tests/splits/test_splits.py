@@ -24,8 +24,9 @@ from lcplm_graph.proteins.store import SequenceStore
 from lcplm_graph.splits.kinds import KINDS, by_proteins
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.parts import Part
+from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.sets import SPLIT_KINDS
-from lcplm_graph.splits.split import Split
+from lcplm_graph.splits.split import Labelled, Split
 
 PLAIN_KINDS = [kind for kind in SPLIT_KINDS if kind != "cluster"]
 
@@ -102,6 +103,15 @@ def test_held_out_pairs_are_of_the_class_named(kind, only):
         for graph in graphs if kind == "species" else [*graphs, random_graph(seed, edges=110)]:
             split = split_of(kind, seed, graph, test=0.3, valid=0.3)
             assert set(split.held_out_class.tolist()) == {only}
+
+
+def test_proteins_of_published_negatives_were_seen_in_training():
+    """A model learned from them, too: their test pairs are no pairs of new proteins."""
+    train = Labelled(np.array([[0, 1], [2, 3]]), np.array([True, False]))
+    test = Labelled(np.array([[2, 4], [3, 0], [5, 4]]), np.array([True, False, True]))
+    split = PublishedSplit.of({"train": train, "valid": test, "test": test}, 6)
+    assert split.classify(test.pairs).tolist() == [2, 1, 3]
+    assert split.held_out_class.tolist() == [2, 2, 3, 3]
 
 
 def test_pairs_of_a_protein_that_is_left_out_are_in_no_part():
