@@ -57,9 +57,9 @@ class ScoreOptions(PageOption):
         each of the other; of the same file twice each pair once, none of a protein with itself.
         human_proteome, which ships, stands for a file of all human proteins.
     pairs
-        Table of pairs instead, with tabs, commas or blanks between: the first two columns, or those
-        that a header calls protein1 and protein2, query and partner, or alike; - for standard
-        input.
+        Table of pairs instead, with tabs, commas, semicolons or blanks between: the first two
+        columns, or those that a header calls protein1 and protein2, query and partner, or alike; -
+        for standard input.
     label
         Column of the table with 0 (does not interact) and 1 (does), by an assay for example: how
         well the probabilities agree with it is printed.

@@ -25,6 +25,7 @@ from lcplm_graph.__main__ import COMMANDS, main
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
+FAQ = (DOCS / "faq.md").read_text(encoding="utf-8")
 BUILT = ("_build", "generated", "jupyter_execute")
 WRITTEN = [path for suffix in ("*.md", "*.ipynb") for path in DOCS.rglob(suffix)]
 PAGES = [
@@ -314,3 +315,44 @@ def test_every_dataset_is_on_its_page() -> None:
 def test_every_command_has_a_line_in_the_guides() -> None:
     guides = "\n".join(text_of(page) for page in PAGES)
     assert [name for name in COMMANDS if f"lcplm {name}" not in guides] == []
+
+
+def messages() -> str:
+    """Return every text in the code, as it is put together; "..." stands for what is filled in."""
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "..." for p in node.values]
+                found.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_messages_that_questions_quote_are_in_the_code() -> None:
+    """Who searches for the words of a message finds them: headings quote its first words."""
+    quoted = re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\*\*(.+?)\*\*", FAQ, flags=re.M)))
+    words = [
+        part.strip()
+        for text in quoted
+        for part in re.sub(r"\d+|'\w+'", "...", text).split("...")
+        if len(part.split()) > 1
+    ]
+    assert len(words) > 8
+    known = messages()
+    assert [part for part in words if part not in known] == []
+
+
+def test_what_guides_import_is_in_the_reference() -> None:
+    from lcplm_graph import __all__ as names
+
+    listed = set(re.findall(r"^   (\w+)$", text_of(DOCS / "api" / "index.md"), flags=re.M))
+    assert set(names) - {"__version__"} <= listed
+    for page in PAGES:
+        code = "\n".join(blocks(page, "python"))
+        used = re.findall(r"^(?:from|import) lcplm_graph\.(\w+)", code, flags=re.M)
+        used += re.findall(r"`lcplm_graph\.(\w+)(?:[.(][^`/]*)?`", text_of(page))
+        # The groups of entry points are called like modules.
+        real = {name for name in used if importlib.util.find_spec(f"lcplm_graph.{name}")}
+        assert real <= listed, f"{name_of(page)}: {real - listed}"

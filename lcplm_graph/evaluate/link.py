@@ -30,7 +30,8 @@ class LinkCommand(EvaluateOptions):
     min_score
         Edges of a smaller score are left out, in thousandths, as STRING has them: 700 for .7.
     valid_pairs
-        Published validation table of id, id, 0 or 1; tabs, commas or blanks between.
+        Published validation table of id, id, 0 or 1; tabs, commas, semicolons or blanks
+        between.
     test_pairs
         Published test table; the published split is kept as it is.
     sequences

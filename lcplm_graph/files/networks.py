@@ -216,8 +216,15 @@ def _write_cx2(path: Path, network: Network, name: str) -> None:
 
 
 def _declared(values: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+    """Tell the type of each attribute, of which CX2 has one: whole numbers among others count."""
+    types: dict[str, set[type]] = {}
     for attributes in values:
         for name, value in attributes.items():
-            found.setdefault(name, {"d": _CX2_TYPES[type(value)]})
-    return found
+            types.setdefault(name, set()).add(type(value))
+    for name, found in types.items():
+        if found == {int, float}:
+            types[name] = {float}
+        elif len(found) > 1:
+            kinds = " and ".join(sorted(kind.__name__ for kind in found))
+            raise InputError(f"{name} holds {kinds}, and CX2 has one type for it; write .tsv")
+    return {name: {"d": _CX2_TYPES[kind]} for name, (kind,) in types.items()}

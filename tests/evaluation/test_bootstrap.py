@@ -80,6 +80,12 @@ def test_drawing_groups_covers_the_truth_where_drawing_members_does_not():
     assert by_member <= 33
 
 
+def test_groups_count_by_their_members():
+    """Whichever groups are drawn, large or small: the mean of equal values is that value."""
+    found = bootstrap_mean([0.5] * 9, [0, 0, 0, 0, 0, 1, 2, 3, 4], resamples=50)
+    assert found[:3] == (0.5, 0.5, 0.5)
+
+
 def test_any_metric_of_proteins():
     values = np.arange(50.0)
     found = bootstrap_proteins(lambda rows: float(values[rows].mean()), 50, resamples=100)

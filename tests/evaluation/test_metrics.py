@@ -74,9 +74,24 @@ def test_weights_equal_repeats(item):
     if kept.any() and not kept.all():
         repeated = np.repeat(scores, weights)
         assert auroc(labels, scores, weights) == pytest.approx(auroc(kept, repeated))
-        assert average_precision(labels, scores, weights=weights) == pytest.approx(
-            average_precision(kept, repeated)
-        )
+        for ratio in (None, 3.0):
+            assert average_precision(labels, scores, ratio, weights) == pytest.approx(
+                average_precision(kept, repeated, ratio)
+            )
+            assert precision_at_recall(labels, scores, 0.5, ratio, weights) == pytest.approx(
+                precision_at_recall(kept, repeated, 0.5, ratio)
+            )
+
+
+def test_recall_is_reached_though_its_product_is_rounded_up():
+    """0.55 x 100 is a little more than 55 in floating point."""
+    labels = np.repeat([True, False, True], [55, 10, 45])
+    assert precision_at_recall(labels, -np.arange(110.0), 0.55) == 1.0
+
+
+def test_errors_of_bins_do_not_make_up_for_each_other():
+    assert calibration_error([1, 0], [0.1, 0.9]) == pytest.approx(0.9)
+    assert calibration_error([1, 1, 0], [1.0, 1.0, 0.0]) == 0.0
 
 
 @given(labelled, st.integers(1, 5))

@@ -90,3 +90,11 @@ def test_a_repeated_sequence_is_its_own_relative_in_full():
     hits = all_alignments(texts)
     assert hits.pairs.tolist() == [[0, 1]]
     assert weights(hits, texts, texts).tolist() == [1.0]
+
+
+def test_a_protein_of_residues_that_score_little_is_its_own_relative_in_full(tmp_path):
+    """A, S, V and L are worth less than two bits each when they are aligned with themselves."""
+    plain = "".join(np.random.default_rng(0).choice(list("ASVLTI"), 120))
+    bits = all_alignments([plain], [plain]).bits
+    assert bits[0] < 2 * 120
+    assert relatives([plain], [plain, GLOBIN], root=tmp_path).toarray().tolist() == [[1, 0]]

@@ -126,6 +126,14 @@ def test_propagation_equals_a_walk_over_the_graph(dag):
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("depth", [2, 3, 4, 5, 9, 17, 33])
+def test_a_term_at_the_end_of_a_chain_has_all_the_others(depth):
+    chain = [[i, i + 1] for i in range(depth)]
+    ontology = Ontology([f"GO:{i:02}" for i in range(depth + 1)], ["MF"] * (depth + 1), chain)
+    assert len(ontology.ancestors_of("GO:00")) == depth
+    assert ontology.propagate(ontology.annotate([0], [0], 1)).nnz == depth + 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(random_dag(), st.integers(0, 2**31))
 def test_propagated_scores_are_the_maximum_over_descendants(dag, seed):

@@ -260,6 +260,27 @@ def test_training_pairs_are_not_among_the_messages_of_their_own_step(monkeypatch
     assert leaks == [0, 0, 0]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_proteins_has_no_message_in_a_step(share):
+    """So a head knows proteins without edges before it is asked about new ones."""
+    rng = np.random.default_rng(0)
+    pairs = np.unique(np.sort(rng.integers(100, size=(900, 2)), axis=1), axis=0)
+    pairs = rng.permutation(pairs[pairs[:, 0] != pairs[:, 1]])
+    split = Split("random", 100, pairs[:400], pairs[400:600], np.empty((0, 2), int), [])
+    model, seen = LinkPredictor(4, channels=8), []
+    embed = model.embed
+
+    def watched(x, edge_index, *more, **named):
+        seen.append(edge_index.shape[1] / 800)
+        return embed(x, edge_index, *more, **named)
+
+    model.embed = watched
+    fit_link(model, torch.randn(100, 4), split, FitOptions(steps=6, isolate=share))
+    assert len(seen) == 6
+    # An edge is left if neither of its proteins is alone.
+    assert np.mean(seen) == pytest.approx((1 - share) ** 2, abs=0.1)
+
+
 def test_function_and_homology_heads_learn_groups():
     graph, x, group = planted()
     train = torch.rand(160, generator=torch.Generator().manual_seed(0)) < 0.6

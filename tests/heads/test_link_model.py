@@ -138,6 +138,48 @@ def test_no_probability_is_surer_than_those_of_the_validation_pairs():
     assert Calibration.from_dict(old).probability(np.array([1e9]), np.array([1]))[0] == 1
 
 
+def test_a_class_with_few_pairs_of_one_label_is_calibrated_as_all_pairs():
+    """Slope and offset of five negatives, or five positives, would be chance."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=900)
+    labels = rng.random(900) < 1 / (1 + np.exp(-3 * truth))
+    classes = np.full(900, 3)
+    classes[np.flatnonzero(labels)[:150]] = 1
+    classes[np.flatnonzero(~labels)[:150]] = 2
+    classes[np.flatnonzero(~labels)[-5:]] = 1
+    classes[np.flatnonzero(labels)[-5:]] = 2
+    sure, every = (
+        Calibration.fit(truth, labels, classes),
+        Calibration.fit(truth, labels, 0 * classes),
+    )
+    for number in (0, 1):
+        assert sure.slope[number] == every.slope[number]
+        assert sure.offset[number] == every.offset[number]
+    assert sure.slope[2] != every.slope[2]
+
+
+def test_scores_that_say_nothing_leave_the_share_of_positives():
+    classes, labels = np.full(400, 3), np.arange(400) < 300
+    sure = Calibration.fit(np.zeros(400), labels, classes)
+    np.testing.assert_allclose(sure.probability(np.array([-5.0, 5.0]), np.array([3, 3])), 0.75)
+
+
+def test_the_probability_is_that_of_the_mean_of_the_log_odds():
+    torch.manual_seed(0)
+    edges = np.array([[0, 1], [1, 2]])
+    split = Split("C1", 6, edges, edges, edges[:0], [])
+    heads = [
+        (LinkPredictor(4, channels=8, conv="none").eval(), 9 * torch.randn(6, 4)) for _ in "ab"
+    ]
+    scores, pairs = LinkScores(heads, split), np.array([[0, 3], [4, 5], [1, 2]])
+    each = scores.log_odds(pairs)
+    probability, spread = scores.probability(pairs)
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-each.mean(axis=0))))
+    own = 1 / (1 + np.exp(-each))
+    np.testing.assert_allclose(spread, own.std(axis=0))
+    assert (np.abs(own.mean(axis=0) - probability) > 1e-4).any()
+
+
 def blocks_of(split, seed=0):
     torch.manual_seed(seed)
     widths = {BASE: 8, EXTREMES: 6, COMPOSITION: 4, DIPEPTIDES: 5}

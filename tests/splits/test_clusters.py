@@ -253,6 +253,28 @@ def test_border_is_cleared_even_with_useless_clusters(families):
     assert leakage_report(split, store, method="kmer").ok("cluster")
 
 
+def test_test_proteins_are_unlike_validation_ones_too():
+    """The state of a model that is kept on validation proteins must not know tested ones."""
+    rng = np.random.default_rng(0)
+    founders = [random_protein(rng, 60) for _ in range(12)]
+    sequences = [relative(rng, founder, 0.8) for founder in founders for _ in range(3)]
+    store = SequenceStore.from_records(map(str, range(36)), sequences)
+    parts, info = cluster_parts(
+        store,
+        np.random.default_rng(0),
+        0.5,
+        0.4,
+        method="kmer",
+        clusters=np.arange(36),
+        progress=False,
+    )
+    valid, test = (np.flatnonzero(parts == part) for part in (0, 1))
+    assert len(valid)
+    assert len(test)
+    assert not len(pairs_across(store.select(valid), store.select(test), method="kmer"))
+    assert info["proteins_taken_out_at_border"] == (parts == -2).sum()
+
+
 @pytest.mark.parametrize("held_out_first", [True, False])
 def test_border_is_searched_from_both_sides(held_out_first):
     """Repeats have several diagonals, of which the built-in search extends the first one met."""

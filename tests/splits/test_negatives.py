@@ -16,6 +16,7 @@ from lcplm_graph.splits.leakage import leakage_report
 from lcplm_graph.splits.make import make_split
 from lcplm_graph.splits.negatives import NEGATIVE_KINDS, _draw_from, _fill, _Group
 from lcplm_graph.splits.parts import PARTS, Part
+from lcplm_graph.splits.split import Split
 
 pytestmark = pytest.mark.filterwarnings("ignore::lcplm_graph.errors.LcPlmWarning")
 
@@ -104,6 +105,52 @@ def test_training_negatives_do_not_know_held_out_pairs():
     held_out = pair_keys(split.held_out, split.num_nodes)
     drawn = [pair_keys(split.negatives("train", seed=s), split.num_nodes) for s in range(10)]
     assert np.isin(np.concatenate(drawn), held_out).any()
+
+
+def test_training_negatives_are_no_message_edges():
+    """Edges that messages pass along interact, though the loss does not ask about them."""
+    split = make_split(hub_graph(2), "C1", seed=2, disjoint=0.5)
+    message = pair_keys(split.message, split.num_nodes)
+    for kind in NEGATIVE_KINDS:
+        drawn = [pair_keys(split.negatives("train", kind, seed=s), 400) for s in range(3)]
+        assert not np.isin(np.concatenate(drawn), message).any()
+
+
+def test_hard_negatives_of_new_proteins_have_a_partner_among_all_known_pairs():
+    """In training new proteins have no partner, so none could be shared there."""
+    split = make_split(hub_graph(1, nodes=150, edges=3000), "C3", seed=1, test=0.5)
+    pairs = split.negatives("test", "hard", ratio=0.1)
+    assert len(pairs) == round(0.1 * len(split.positives("test")))
+
+
+def test_hard_negatives_are_ends_of_paths_that_are_equally_likely():
+    """A star of ten leaves has 45 paths of two edges, twenty of three have 60: no star counts."""
+    star = [[0, i] for i in range(1, 11)]
+    small = [[4 * k + 11, 4 * k + 11 + leaf] for k in range(20) for leaf in (1, 2, 3)]
+    centres = [[4 * k + 11, 4 * k + 15] for k in range(0, 18, 2)]
+    split = Split("random", 91, star + small, star + small, centres, [1] * len(centres))
+    drawn = np.concatenate([split.negatives("test", "hard", seed=s, ratio=0.5) for s in range(60)])
+    # The held-out pairs make paths, too: 9 x 2 x 3 of them.
+    assert (drawn < 11).all(axis=1).mean() == pytest.approx(45 / (45 + 60 + 54), abs=0.07)
+
+
+def test_uniform_negatives_of_a_new_and_a_known_protein():
+    """A training protein without a partner is new as well, but none of the held-out part."""
+    rng = np.random.default_rng(0)
+    train = [[i, i + 1] for i in range(19)]
+    held_out = [[i, 20 + i] for i in range(10)]
+    part = np.array([Part.TRAIN] * 20 + [Part.TEST] * 10 + [Part.TRAIN] * 70)
+    split = Split("C2", 100, train, train, held_out, [1] * 10, node_part=part)
+    pairs = split.negatives("test", "uniform", ratio=2, seed=int(rng.integers(9)))
+    assert (part[pairs] == Part.TEST).any(axis=1).all()
+    assert split.seen[pairs].any(axis=1).all()
+
+
+@pytest.mark.parametrize("kind", NEGATIVE_KINDS)
+def test_the_number_of_negatives_is_rounded(kind):
+    split = make_split(hub_graph(4), "C1", seed=4)
+    count = len(split.positives("test"))
+    assert len(split.negatives("test", kind, ratio=(count / 2 - 0.4) / count)) == round(count / 2)
 
 
 def test_stub_matching_keeps_every_degree_in_the_mean():

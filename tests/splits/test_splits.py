@@ -19,11 +19,11 @@ from lcplm_graph.errors import (
     UnknownNameError,
 )
 from lcplm_graph.io import forget_warnings
-from lcplm_graph.pairs import distinct, distinct_pairs, pair_hashes, pair_keys
+from lcplm_graph.pairs import distinct, distinct_pairs, pair_graph, pair_hashes, pair_keys
 from lcplm_graph.proteins.store import SequenceStore
-from lcplm_graph.splits.kinds import KINDS
+from lcplm_graph.splits.kinds import KINDS, by_proteins
 from lcplm_graph.splits.make import make_split
-from lcplm_graph.splits.parts import PARTS
+from lcplm_graph.splits.parts import PARTS, Part
 from lcplm_graph.splits.published import PublishedSplit
 from lcplm_graph.splits.sets import SPLIT_KINDS
 from lcplm_graph.splits.split import Labelled, Split
@@ -97,8 +97,48 @@ def test_classes_count_the_proteins_seen(seed):
 
 @pytest.mark.parametrize(("kind", "only"), [("C1", 1), ("C2", 2), ("C3", 3), ("species", 3)])
 def test_held_out_pairs_are_of_the_class_named(kind, only):
+    """In graphs of few edges too, where training proteins lose their only one."""
     for seed in range(8):
-        assert set(split_of(kind, seed).held_out_class.tolist()) == {only}
+        graphs = [random_graph(seed), random_graph(seed, edges=300)]
+        for graph in graphs if kind == "species" else [*graphs, random_graph(seed, edges=110)]:
+            split = split_of(kind, seed, graph, test=0.3, valid=0.3)
+            assert set(split.held_out_class.tolist()) == {only}
+
+
+def test_proteins_of_published_negatives_were_seen_in_training():
+    """A model learned from them, too: their test pairs are no pairs of new proteins."""
+    train = Labelled(np.array([[0, 1], [2, 3]]), np.array([True, False]))
+    test = Labelled(np.array([[2, 4], [3, 0], [5, 4]]), np.array([True, False, True]))
+    split = PublishedSplit.of({"train": train, "valid": test, "test": test}, 6)
+    assert split.classify(test.pairs).tolist() == [2, 1, 3]
+    assert split.held_out_class.tolist() == [2, 2, 3, 3]
+
+
+def test_pairs_of_a_protein_that_is_left_out_are_in_no_part():
+    graph = pair_graph(Data(edge_index=torch.tensor([[0, 0, 0, 2], [1, 2, 3, 3]]), num_nodes=4))
+    parts = np.array([Part.TRAIN, Part.TRAIN, Part.NOWHERE, Part.TEST], np.int8)
+    found = by_proteins(graph, parts, inside=True, across=True).pair_part
+    assert found.tolist() == [Part.TRAIN, Part.NOWHERE, Part.TEST, Part.NOWHERE]
+
+
+def test_what_belongs_to_a_pair_is_sorted_with_it():
+    """Parts and weights stay with their pairs, in whichever order pairs are given."""
+    message, held_out = np.array([[3, 4], [0, 1], [2, 1]]), np.array([[2, 5], [6, 0], [1, 5]])
+    weight, part = np.array([0.25, 0.5, 0.75]), np.array([1, 0, 1])
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        split = Split(
+            "random",
+            7,
+            message[order],
+            message[order],
+            held_out[order],
+            part[order],
+            message_weight=weight[order],
+        )
+        assert split.message.tolist() == [[0, 1], [1, 2], [3, 4]]
+        assert split.message_weight.tolist() == [0.5, 0.75, 0.25]
+        assert split.positives("valid").tolist() == [[0, 6]]
+        assert split.positives("test").tolist() == [[1, 5], [2, 5]]
 
 
 @pytest.mark.parametrize("kind", ["C3", "species"])

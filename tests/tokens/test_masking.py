@@ -19,6 +19,11 @@ def masked(ids: torch.Tensor, seed: int = 1, **options):
     return mask_tokens(ids, generator=torch.Generator().manual_seed(seed), **options)
 
 
+def test_residues_are_all_letters_and_nothing_else() -> None:
+    letters = [len(token) == 1 and token.isalpha() for token in TOKENS]
+    assert is_residue(torch.arange(len(TOKENS))).tolist() == letters
+
+
 def test_rates_and_fates() -> None:
     ids = sample()
     out = masked(ids)

@@ -17,6 +17,7 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 def test_pad_and_unpack_are_inverse(lengths: list[int], left: bool) -> None:
     packed = packing.pack([list(range(4, 4 + n)) for n in lengths])
     ids, mask = packing.pad(packed, left=left)
+    assert mask[:, -1 if left else 0].all()
     indices, cu = packing.pad_mask_to_cu_seqlens(mask)
     assert torch.equal(cu, packed.cu_seqlens)
     assert torch.equal(ids.flatten()[indices], packed.input_ids)

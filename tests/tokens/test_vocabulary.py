@@ -75,6 +75,10 @@ def test_a_million_residues_take_well_under_a_second() -> None:
     assert time.process_time() - started < 1.0
 
 
+def test_gaps_are_the_tokens_of_their_characters():
+    assert v.encode_residues("A.C-*").tolist() == [v.TOKENS.index(letter) for letter in "A.C-"]
+
+
 @pytest.mark.parametrize("sequence", ["-", "...", "-.-*", b"--"])
 def test_gaps_only_are_no_protein(sequence):
     with pytest.raises(SequenceError, match="p1' has gaps only"):

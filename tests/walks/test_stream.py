@@ -13,7 +13,7 @@ from lcplm_graph.splits.split import Split
 from lcplm_graph.tokens.vocabulary import BON, CLS, EDGE, EON, EOS, NO_EDGE, encode_residues
 from lcplm_graph.walks.residues import ResidueTable
 from lcplm_graph.walks.sampler import WalkSampler
-from lcplm_graph.walks.stream import WalkStream
+from lcplm_graph.walks.stream import WalkStream, WalkTokens
 
 N = 40
 
@@ -94,6 +94,15 @@ def test_streams_follow_the_grammar_and_say_where_things_lie():
     packed = tokens.packed
     assert packed.num_streams == 120
     assert packed.cu_seqlens[-1] == len(packed.input_ids)
+
+
+def test_streams_that_are_joined_are_those_that_were_written_together():
+    """Where proteins and markers lie moves with them; streams of several species are joined."""
+    stream = make_stream(max_tokens=300, negative_rate=0.3)
+    together = stream.walks(0, 30)
+    joined = WalkTokens.joined([stream.walks(0, 7), *(stream[i] for i in range(7, 30))])
+    for name in WalkTokens.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(joined, name), getattr(together, name), name)
 
 
 def test_no_stream_marks_a_held_out_pair_as_an_edge():
