@@ -121,9 +121,9 @@ def test_the_split_of_another_graph_is_refused():
         ({"batch_size": 2.5}, "batch_size must be a whole number from 1, not 2.5"),
         ({"num_workers": -1}, "num_workers must be a whole number from 0, not -1"),
         ({"shuffle": "no"}, "shuffle must be True or False, not 'no'"),
-        ({"num_neighbors": [0]}, "num_neighbors are whole numbers above 0 or -1"),
-        ({"num_neighbors": [2.5]}, "num_neighbors are whole numbers above 0 or -1"),
-        ({"num_neighbors": 3}, "num_neighbors are whole numbers above 0 or -1"),
+        ({"num_neighbors": [0]}, "num_neighbors is a list of numbers above 0 or -1"),
+        ({"num_neighbors": [2.5]}, "num_neighbors is a list of numbers above 0 or -1"),
+        ({"num_neighbors": 3}, "num_neighbors is a list of numbers above 0 or -1"),
     ],
 )
 def test_numbers_of_loaders_that_make_nothing_are_refused(options, message):
