@@ -11,7 +11,7 @@ import numpy as np
 from lcplm_graph.datasets.base import PPIDataset
 from lcplm_graph.datasets.pairs import PairPPI
 from lcplm_graph.datasets.string import StringPPI
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, UnknownNameError
 from lcplm_graph.files.catalog import list_cards
 from lcplm_graph.pairs import pair_graph, pair_keys
 from lcplm_graph.registry import Registry
@@ -49,7 +49,7 @@ def load_graph(name: str, min_score: float | None = None) -> PPIDataset:
     ConfigError
         If `min_score` is none, or the graph has no scores, or is of another package.
     UnknownNameError
-        If the name is not known.
+        If the name is not known; if it is a file without ``pairs:``.
     PluginError
         If another package's dataset fails.
 
@@ -59,6 +59,10 @@ def load_graph(name: str, min_score: float | None = None) -> PPIDataset:
     7728
     """
     key = name.partition(":")[0]
+    if key not in GRAPHS and Path(name).is_file():
+        raise UnknownNameError(
+            f"{name!r} is a file, not a dataset; a table of pairs is pairs:{name}"
+        )
     if min_score is not None:
         return _strong_links(key, name, float(min_score))
     return GRAPHS.make(key, name, base=PPIDataset) if key in GRAPHS else StringPPI(name)

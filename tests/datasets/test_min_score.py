@@ -1,4 +1,4 @@
-"""``--min-score``: weak links of a graph are left out on every command line that names one."""
+"""What ``--graph`` and ``--min-score`` take, on every command line that has them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from lcplm_graph import evaluate, predict, stage2
 from lcplm_graph.datasets.load import load_graph
-from lcplm_graph.errors import ConfigError
+from lcplm_graph.errors import ConfigError, UnknownNameError
 
 
 @pytest.fixture
@@ -48,3 +48,8 @@ def test_every_command_with_a_graph_takes_it(tmp_path, pairs, capsys):
     words = ["--graph", "string:1,string:2", "--out", str(tmp_path / "t"), "--steps", "1"]
     assert stage2.main([*words, "--min-score", "700"]) == 1
     assert "--min-score is of one graph" in capsys.readouterr().err
+
+
+def test_a_file_without_its_kind_is_called_so(pairs):
+    with pytest.raises(UnknownNameError, match=r"n.tsv' is a file, not a dataset; .* is pairs:/"):
+        load_graph(pairs.removeprefix("pairs:"))
