@@ -21,6 +21,7 @@ from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
+from lcplm_graph.numeric import real_number, whole_number
 from lcplm_graph.process import on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import checked_seed
 
@@ -50,6 +51,13 @@ class FitOptions:
         Of initialisation, dropout, negatives and isolation.
     progress : bool
         Show a progress bar.
+
+    Raises
+    ------
+    InputError
+        If a number is none.
+    ConfigError
+        If one is outside of what it may be.
     """
 
     steps: int = 300
@@ -64,8 +72,9 @@ class FitOptions:
     def __post_init__(self) -> None:
         checked_seed(self.seed)
         for name in ("steps", "batch_size", "every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+            whole_number(getattr(self, name), name)
+        for name in ("lr", "weight_decay", "isolate"):
+            real_number(getattr(self, name), name)
         if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
             raise ConfigError(
                 f"lr must be above 0 and weight_decay not negative, not "

@@ -16,7 +16,7 @@ from lcplm_graph.errors import InputError
 from lcplm_graph.heads.link_model import LinkModel, as_blocks
 from lcplm_graph.heads.link_scores import LinkScores
 from lcplm_graph.heads.recipe import BASE, Blocks
-from lcplm_graph.numeric import FloatArray
+from lcplm_graph.numeric import FloatArray, whole_number
 from lcplm_graph.pairs import IntArray, adjacency, as_nodes
 from lcplm_graph.process import in_threads
 from lcplm_graph.splits.split import Split
@@ -196,5 +196,4 @@ def _known_nodes(nodes: IntArray, asked: IntArray, count: int) -> IntArray:
 
 
 def _check_top(top: int) -> None:
-    if top < 1:
-        raise InputError(f"top must be at least 1, not {top}")
+    whole_number(top, "top")

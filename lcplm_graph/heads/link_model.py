@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.calibration import Calibration
+from lcplm_graph.heads.convolutions import resolve_convolution
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, validation
 from lcplm_graph.heads.interologs import NO_WEIGHT, Interologs, interolog_weights
@@ -25,6 +26,7 @@ from lcplm_graph.heads.members import fit_members, untrained
 from lcplm_graph.heads.recipe import BASE, CROSS, SEQUENCE_ONLY, WITH_GRAPH, Blocks, Recipe, serving
 from lcplm_graph.heads.saved import HeadFiles
 from lcplm_graph.models.names import CONFIG, WEIGHTS
+from lcplm_graph.numeric import whole_number
 from lcplm_graph.seeds import derived_seed
 from lcplm_graph.splits.split import Labelled, Split
 
@@ -102,12 +104,14 @@ class LinkModel:
         Raises
         ------
         ConfigError
-            If there is to be no member, or `head` is one for pairs of new proteins only.
+            If `head` is one for pairs of new proteins only.
         InputError
-            If features are not finite, or not one row for each protein.
+            If there is to be no member, or features are not finite, or not one row for each
+            protein.
+        UnknownNameError
+            If there is no such convolution, decoder or head.
         """
-        if members < 1:
-            raise ConfigError(f"members must be at least 1, not {members}")
+        members = whole_number(members, "members")
         if head == CROSS:
             raise ConfigError(
                 f"{CROSS} cannot take the place of all heads: it is among them where all pairs are "
@@ -269,8 +273,10 @@ def as_blocks(features: Blocks | Tensor) -> Blocks:
 
 
 def _kinds(split: Split, conv: str | None) -> tuple[Recipe, ...]:
-    if conv is not None and conv.lower() == "none":
+    if isinstance(conv, str) and conv.lower() == "none":
         return (Recipe(),)
+    if conv is not None:
+        resolve_convolution(conv)
     if not serves_known_proteins(split):
         return SEQUENCE_ONLY
     graph, *others = WITH_GRAPH

@@ -358,7 +358,7 @@ def test_partners_of_a_new_protein_are_its_group():
     assert everything - new == known
     for name in ("pairs", "probability"):
         np.testing.assert_array_equal(getattr(both[0][0], name), getattr(both[1][0], name))
-    with pytest.raises(InputError, match="top must be at least 1"):
+    with pytest.raises(InputError, match="top must be a whole number from 1"):
         next(partners_of(model, x, split, torch.eye(8)[3:4], top=0))
 
 
@@ -508,3 +508,30 @@ def test_edges_of_int32_are_edges(made):
     head = LinkPredictor(4, channels=8, **made).eval()
     x, edges, pairs = torch.rand(3, 4), torch.tensor([[0, 1], [1, 0]]), torch.tensor([[0, 2]])
     assert torch.equal(head(x, edges.int(), pairs.int()), head(x, edges, pairs))
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size", "every"])
+@pytest.mark.parametrize("value", [0, 2.5, "3", None, True, float("nan")])
+def test_numbers_of_a_fit_are_whole(name, value):
+    with pytest.raises(InputError, match=f"{name} must be a whole number from 1"):
+        FitOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "isolate"])
+@pytest.mark.parametrize("value", ["0.1", None, [0.1], torch.tensor(0.1)])
+def test_rates_of_a_fit_are_numbers(name, value):
+    with pytest.raises(InputError, match=f"{name} must be a number"):
+        FitOptions(**{name: value})
+
+
+@pytest.mark.parametrize("wrong", [{"conv": True}, {"conv": "json"}, {"head": ["link"]}])
+def test_names_of_members_are_texts_that_mean_something(wrong):
+    split = make_split(Data(edge_index=torch.randint(40, (2, 200)), num_nodes=40), "C1")
+    with pytest.raises(UnknownNameError):
+        LinkModel.fit(torch.rand(40, 4), split, options=FitOptions(steps=1), **wrong)
+
+
+@pytest.mark.parametrize("members", [2.5, "2", None])
+def test_a_number_of_members_is_whole(members):
+    with pytest.raises(InputError, match="members must be a whole number"):
+        LinkModel.fit(torch.rand(6, 4), None, members=members)
