@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
+from lcplm_graph.heads.edges import checked_edges
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.numeric import real_number, whole_number
@@ -112,13 +113,16 @@ def fit_function(
     Raises
     ------
     InputError
-        If `train` or `valid` is no mask over the proteins, or nothing is in `train`.
+        If `train` or `valid` is no mask over the proteins, nothing is in `train`, labels there are
+        not true or false for each term, or an edge names a protein that does not exist.
     TrainingError
         If the loss is not finite.
     """
     _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no protein is in the training part")
+    edge_index = checked_edges(edge_index, len(x))
+    _check_labels(labels, (len(x), model.out.out_features), train | valid, 1, "labels")
     batches = _row_batches(train, options)
 
     def logits(rows: Tensor) -> Tensor:
@@ -167,6 +171,8 @@ def fit_homology(
     _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no domain is in the training part")
+    _check_labels(classes, (len(x),), train | valid, model.out.out_features - 1, "classes")
+    classes = classes.long()
 
     def loss(_step: int) -> Tensor:
         return F.cross_entropy(model(x[train]), classes[train])
@@ -191,6 +197,22 @@ def _check_masks(count: int, train: Tensor, valid: Tensor) -> None:
                 f"{name} must be a mask, bool of shape ({count},), not {found}; set a mask at the "
                 "indices to True"
             )
+
+
+def _check_labels(
+    labels: Tensor, shape: tuple[int, ...], used: Tensor, highest: int, what: str
+) -> None:
+    """Refuse labels that are not whole numbers from 0 to `highest` where they are used."""
+    if not isinstance(labels, Tensor) or tuple(labels.shape) != shape:
+        found = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(f"{what} must be a tensor of shape {shape}, not {found}")
+    own = labels[used]
+    wrong = (own < 0) | (own > highest) | (own != own.long())
+    if bool(wrong.any()):
+        raise InputError(
+            f"{what} of training and validation are whole numbers from 0 to {highest}, not "
+            f"{own[wrong][0].item():g}; take rows without one out of both masks"
+        )
 
 
 def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:
