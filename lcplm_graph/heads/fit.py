@@ -55,10 +55,8 @@ class FitOptions:
 
     Raises
     ------
-    InputError
-        If a number is none.
     ConfigError
-        If one is outside of what it may be.
+        If a number is none, or outside of what it may be.
     """
 
     steps: int = 300
@@ -72,10 +70,13 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         checked_seed(self.seed)
-        for name in ("steps", "batch_size", "every"):
-            whole_number(getattr(self, name), name)
-        for name in ("lr", "weight_decay", "isolate"):
-            real_number(getattr(self, name), name)
+        try:
+            for name in ("steps", "batch_size", "every"):
+                whole_number(getattr(self, name), name)
+            for name in ("lr", "weight_decay", "isolate"):
+                real_number(getattr(self, name), name)
+        except InputError as error:
+            raise ConfigError(str(error)) from None
         if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
             raise ConfigError(
                 f"lr must be above 0 and weight_decay not negative, not "

@@ -513,14 +513,14 @@ def test_edges_of_int32_are_edges(made):
 @pytest.mark.parametrize("name", ["steps", "batch_size", "every"])
 @pytest.mark.parametrize("value", [0, 2.5, "3", None, True, float("nan")])
 def test_numbers_of_a_fit_are_whole(name, value):
-    with pytest.raises(InputError, match=f"{name} must be a whole number from 1"):
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number from 1"):
         FitOptions(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["lr", "weight_decay", "isolate"])
 @pytest.mark.parametrize("value", ["0.1", None, [0.1], torch.tensor(0.1)])
 def test_rates_of_a_fit_are_numbers(name, value):
-    with pytest.raises(InputError, match=f"{name} must be a number"):
+    with pytest.raises(ConfigError, match=f"{name} must be a number"):
         FitOptions(**{name: value})
 
 
