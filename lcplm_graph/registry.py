@@ -145,6 +145,8 @@ class Registry(Generic[T]):
         PluginError
             If the package that has the name cannot be imported.
         """
+        if not isinstance(name, str):
+            raise UnknownNameError(f"a {self.kind} is named by a text, not by {name!r:.60}")
         try:
             return self._loaded[name]
         except KeyError:

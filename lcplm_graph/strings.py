@@ -11,6 +11,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lcplm_graph.errors import InputError, UnknownNameError
@@ -85,6 +86,24 @@ def string_list(values: Any, what: str = "sequences", records: Sequence[str] = (
         # Of NumPy, or an enumeration, whose own __str__ gives another text.
         strings[i] = str.__str__(text)
     return strings
+
+
+def as_path(value: Any) -> Path:
+    """Return where a file or folder is, if it is a text or a path.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+
+    Examples
+    --------
+    >>> as_path("proteins.fasta").suffix
+    '.fasta'
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise InputError(f"a file is named by a text or a path, not by {value!r:.60}")
+    return Path(value)
 
 
 def one_of(value: Any, what: str, choices: Iterable[str]) -> str:

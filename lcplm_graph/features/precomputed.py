@@ -21,7 +21,7 @@ from lcplm_graph.apart import try_elsewhere
 from lcplm_graph.errors import ConfigError, DataError, InputError, LcPlmError
 from lcplm_graph.features.formats import format_of, info_of
 from lcplm_graph.files.open import check_is_file
-from lcplm_graph.strings import string_list
+from lcplm_graph.strings import as_path, string_list
 
 _MOST_COMPRESSED = 1000
 
@@ -60,7 +60,7 @@ def read_embeddings(path: str | os.PathLike[str], species: str | None = None) ->
         If the file is missing, damaged or of another layout, or holds residues instead of
         proteins, vectors of different width, or an id twice.
     """
-    path = Path(path)
+    path = as_path(path)
     check_is_file(path)
     suffix = format_of(path)
     if suffix == ".h5":
@@ -173,7 +173,7 @@ def _no_species(path: Path) -> ConfigError:
 
 def has_species(path: str | os.PathLike[str]) -> bool:
     """Tell whether this is a file of several species, as STRING's of all."""
-    path = Path(path)
+    path = as_path(path)
     if format_of(path) != ".h5":
         return False
     check_is_file(path)

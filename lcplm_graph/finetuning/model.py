@@ -284,16 +284,22 @@ class PropertyModel(nn.Module):
         Returns
         -------
         pandas.DataFrame
-            A row for each protein or pair, in the order given: the value in a column of the label's
-            name; or ``prediction``, the most probable class, the labels of at least one half with
-            ``;`` between, or a string of residue classes; and ``p(NAME)`` for each class or label
-            (of two the second, of residues the mean of the chosen).
+            A row for each protein or pair, in the order given, with the index of a column or table
+            of pandas, so that it can be put beside it: the value in a column of the label's name;
+            or ``prediction``, the most probable class, the labels of at least one half with ``;``
+            between, or a string of residue classes; and ``p(NAME)`` for each class or label (of
+            two the second, of residues the mean of the chosen).
         """
+        import pandas as pd
+
         from lcplm_graph.finetuning.answers import as_frame
 
-        return as_frame(
-            self.target, self.answers(proteins, progress=progress, max_tokens=max_tokens)
-        )
+        answers = self.answers(proteins, progress=progress, max_tokens=max_tokens)
+        frame = as_frame(self.target, answers)
+        if isinstance(proteins, pd.Series | pd.DataFrame):
+            # pandas puts columns together by index: rows of a part of a table would be others.
+            frame.index = proteins.index
+        return frame
 
     def _read(self, proteins: Any) -> tuple[list[str], IntArray | None]:
         """Return distinct sequences for pairs, or all, in their normal form."""

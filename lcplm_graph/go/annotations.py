@@ -22,6 +22,7 @@ from lcplm_graph.errors import DataError, InputError, UnknownNameError
 from lcplm_graph.files.tables import LINE, read_table, rows
 from lcplm_graph.go.ontology import aspect_code
 from lcplm_graph.io import warn_once
+from lcplm_graph.strings import as_path
 
 #: Experimental and high-throughput codes of the Gene Ontology. IPI is left out: it is evidence
 #: from a physical interaction, so a label that rests on it knows the edges of a PPI graph.
@@ -144,7 +145,7 @@ def read_annotations(path: str | os.PathLike[str]) -> Annotations:
         With file and line: wrong number of columns, no GO id, unknown evidence code, aspect or
         date, text that is not UTF-8, a web page, a binary or truncated file.
     """
-    path = Path(path)
+    path = as_path(path)
     columns, widths, header = _layout(path)
     table = read_table(path, columns, widths, _COMMENT, skip=header)
     _check_cells(table, path)

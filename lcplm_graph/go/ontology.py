@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from scipy.sparse import csgraph
 from lcplm_graph.errors import DataError, InputError, UnknownNameError
 from lcplm_graph.go.obo import ASPECTS, read_obo
 from lcplm_graph.numeric import finite
-from lcplm_graph.strings import string_list
+from lcplm_graph.strings import as_path, string_list
 
 ROOTS = {"BP": "GO:0008150", "MF": "GO:0003674", "CC": "GO:0005575"}
 _LETTERS = {"BP": "P", "MF": "F", "CC": "C"}
@@ -133,7 +132,7 @@ class Ontology:
             If it is not OBO, a parent is not defined, or the terms form a cycle.
         """
         try:
-            return cls(*read_obo(Path(path)))
+            return cls(*read_obo(as_path(path)))
         except DataError as error:
             raise error if error.path else DataError(str(error), path=path) from None
 

@@ -20,9 +20,11 @@ from tqdm import tqdm
 from lcplm_graph.callers import callers_random, for_training
 from lcplm_graph.errors import ConfigError, InputError, TrainingError
 from lcplm_graph.heads.dropout import seeded_dropout
+from lcplm_graph.heads.edges import checked_edges
 from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.trainable import check_trainable, trained_on
+from lcplm_graph.numeric import real_number
 from lcplm_graph.options import check_counts
 from lcplm_graph.process import on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import checked_seed
@@ -53,6 +55,11 @@ class FitOptions:
         Of initialisation, dropout, negatives and isolation.
     progress : bool
         Show a progress bar.
+
+    Raises
+    ------
+    ConfigError
+        If a number is none, or outside of what it may be.
     """
 
     steps: int = 300
@@ -67,6 +74,11 @@ class FitOptions:
     def __post_init__(self) -> None:
         checked_seed(self.seed)
         check_counts(self, "steps", "batch_size", "every")
+        try:
+            for name in ("lr", "weight_decay", "isolate"):
+                real_number(getattr(self, name), name)
+        except InputError as error:
+            raise ConfigError(str(error)) from None
         if not (0 < self.lr < math.inf and 0 <= self.weight_decay < math.inf):
             raise ConfigError(
                 f"lr must be above 0 and weight_decay not negative, not "
@@ -105,15 +117,18 @@ def fit_function(
     Raises
     ------
     InputError
-        If `train` or `valid` is no mask over the proteins, nothing is in `train`, or features are
-        on a device that heads are not trained on.
+        If `train` or `valid` is no mask over the proteins, nothing is in `train`, labels there are
+        not true or false for each term, an edge names a protein that does not exist, or features
+        are on a device that heads are not trained on.
     TrainingError
         If the loss is not finite.
     """
     _check_masks(len(x), train, valid)
     if not bool(train.any()):
         raise InputError("no protein is in the training part")
-    x, edge_index = trained_on(x), trained_on(edge_index, "edges")
+    edge_index = checked_edges(trained_on(edge_index, "edges"), len(x))
+    x = trained_on(x)
+    _check_labels(labels, (len(x), model.out.out_features), train | valid, 1, "labels")
     batches = _row_batches(train, options)
 
     def logits(rows: Tensor) -> Tensor:
@@ -165,6 +180,8 @@ def fit_homology(
     if not bool(train.any()):
         raise InputError("no domain is in the training part")
     x = trained_on(x)
+    _check_labels(classes, (len(x),), train | valid, model.out.out_features - 1, "classes")
+    classes = classes.long()
 
     def loss(_step: int) -> Tensor:
         return F.cross_entropy(model(x[train]), classes[train])
@@ -189,6 +206,22 @@ def _check_masks(count: int, train: Tensor, valid: Tensor) -> None:
                 f"{name} must be a mask, bool of shape ({count},), not {found}; set a mask at the "
                 "indices to True"
             )
+
+
+def _check_labels(
+    labels: Tensor, shape: tuple[int, ...], used: Tensor, highest: int, what: str
+) -> None:
+    """Refuse labels that are not whole numbers from 0 to `highest` where they are used."""
+    if not isinstance(labels, Tensor) or tuple(labels.shape) != shape:
+        found = tuple(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
+        raise InputError(f"{what} must be a tensor of shape {shape}, not {found}")
+    own = labels[used]
+    wrong = (own < 0) | (own > highest) | (own != own.long())
+    if bool(wrong.any()):
+        raise InputError(
+            f"{what} of training and validation are whole numbers from 0 to {highest}, not "
+            f"{own[wrong][0].item():g}; take rows without one out of both masks"
+        )
 
 
 def _row_batches(train: Tensor, options: FitOptions) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from lcplm_graph.callers import for_training
 from lcplm_graph.errors import ConfigError, InputError
 from lcplm_graph.heads.calibration import Calibration
+from lcplm_graph.heads.convolutions import resolve_convolution
 from lcplm_graph.heads.fit import FitOptions
 from lcplm_graph.heads.fit_link import LINK_FIT, validation
 from lcplm_graph.heads.interologs import NO_WEIGHT, Interologs, interolog_weights
@@ -106,9 +107,12 @@ class LinkModel:
         Raises
         ------
         ConfigError
-            If there is to be no member, or `head` is one for pairs of new proteins only.
+            If `head` is one for pairs of new proteins only.
         InputError
-            If features are not finite, or not one row for each protein.
+            If features are not finite, or not one row for each
+            protein.
+        UnknownNameError
+            If there is no such convolution, decoder or head.
         """
         check_count(members, "members")
         if head == CROSS:
@@ -279,8 +283,10 @@ def as_blocks(features: Blocks | Tensor) -> Blocks:
 
 
 def _kinds(split: Split, conv: str | None) -> tuple[Recipe, ...]:
-    if conv is not None and conv.lower() == "none":
+    if isinstance(conv, str) and conv.lower() == "none":
         return (Recipe(),)
+    if conv is not None:
+        resolve_convolution(conv)
     if not serves_known_proteins(split):
         return SEQUENCE_ONLY
     graph, *others = WITH_GRAPH

@@ -16,6 +16,7 @@ from torch import Tensor
 from lcplm_graph.errors import CheckpointError, shortened
 from lcplm_graph.io import json_bytes, staged_files
 from lcplm_graph.process import initialised
+from lcplm_graph.strings import as_path
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class HeadFiles:
         CheckpointError
             If a file is missing or damaged, or the block cannot make a head of the two.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         try:
             config = json.loads((folder / self.config).read_text(encoding="utf-8"))
             if config.get("format", 1) > self.format:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lcplm_graph.models.encoder import Encoder
+from lcplm_graph.models.encoder import Encoder, as_it_is
 from lcplm_graph.models.pooling import POOLS
 from lcplm_graph.strings import string_list
 from lcplm_graph.tokens.packing import PackedTokens
@@ -55,6 +55,9 @@ class CompositionEncoder(Encoder):
         """Embed one batch; the default pooling counts instead of building one-hot rows."""
         if pool not in (None, "mean"):
             return super().embed_batch(sequences, pool)
+        return as_it_is(self._counted)(sequences)
+
+    def _counted(self, sequences: Iterable[str]) -> Tensor:
         texts = string_list(sequences)
         size = len(STANDARD_RESIDUES)
         out = np.zeros((len(texts), self.dim), dtype=np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,8 +171,12 @@ class Encoder(nn.Module):
     def embed_batch(self, sequences: Iterable[str], pool: str | None = None) -> Tensor:
         """Embed one batch as it is; differentiable if gradients are on."""
         pool = self.chosen_pool(pool)
-        packed = self.tokenize(sequences).to(self.device)
+        packed = as_it_is(self.tokenize)(sequences).to(self.device)
         return pool_residues(self.encode(packed), packed, pool)
+
+    def forward(self, sequences: Iterable[str], pool: str | None = None) -> Tensor:
+        """Embed one batch, as `embed_batch`; so hooks, containers and wrappers of torch work."""
+        return self.embed_batch(sequences, pool)
 
     def chosen_pool(self, pool: str | None = None) -> str:
         """Return the pooling that was asked for, or else the one that it recommends.
@@ -265,6 +269,12 @@ class Encoder(nn.Module):
         self.check_lengths([len(s) for s in texts], names)
         check_proteins(texts, names)
         return texts
+
+
+def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that `torch.compile` leaves as it is, as it cannot compile texts."""
+    # Not `torch.compiler.disable` as a decorator, which takes a second to import.
+    return torch.compiler.disable(function) if torch.compiler.is_compiling() else function
 
 
 def _hash_into(digest: hashlib._Hash, key: str, value: Any) -> None:

@@ -22,7 +22,7 @@ from lcplm_graph.files.compressed import COMPRESSED_SUFFIXES
 from lcplm_graph.files.open import TextStream, open_stream
 from lcplm_graph.io import atomic_path, warn_once
 from lcplm_graph.numeric import whole_number
-from lcplm_graph.strings import string_list
+from lcplm_graph.strings import as_path, string_list
 from lcplm_graph.tokens.vocabulary import RESIDUES
 
 SCHEMA = pa.schema(
@@ -82,7 +82,7 @@ def read_fasta(path: str | os.PathLike[str]) -> Iterator[pa.RecordBatch]:
         character that is not a letter, text that is not UTF-8, a web page, a binary or truncated
         file.
     """
-    path, replaced = Path(path), Counter[str]()
+    path, replaced = as_path(path), Counter[str]()
     with open_stream(path) as stream:
         for number, (line, block) in enumerate(_blocks(stream, path)):
             batch = _parse_block(block, path, line, replaced)

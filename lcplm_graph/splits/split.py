@@ -23,7 +23,7 @@ from lcplm_graph.pairs import IntArray, is_in, pair_keys
 from lcplm_graph.splits.negatives import sample_negatives
 from lcplm_graph.splits.parts import Part
 from lcplm_graph.splits.sets import PUBLISHED, EdgeSets
-from lcplm_graph.strings import string_list
+from lcplm_graph.strings import as_path, string_list
 
 #: Kinds whose held-out pairs must not share a protein with training.
 DISJOINT_KINDS = ("C3", "cluster", "species")
@@ -322,6 +322,6 @@ class _Names:
 
 
 def _paths(path: str | PathLike[str]) -> tuple[Path, Path]:
-    path = Path(path)
+    path = as_path(path)
     stem = path.with_suffix("") if path.suffix in (".json", ".npz") else path
     return stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".npz")

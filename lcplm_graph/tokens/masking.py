@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.numeric import real_number
 from lcplm_graph.tokens.vocabulary import (
     EDGE,
     FIRST_RESIDUE,
@@ -82,9 +83,11 @@ def mask_tokens(
     ------
     ConfigError
         If a rate is outside [0, 1].
+    InputError
+        If one is no number.
     """
     for name, value in (("rate", rate), ("relation_rate", relation_rate)):
-        if not 0.0 <= value <= 1.0:
+        if not 0.0 <= real_number(value, name) <= 1.0:
             raise ConfigError(f"{name} must be between 0 and 1, not {value}")
 
     def uniform() -> Tensor:

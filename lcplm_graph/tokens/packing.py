@@ -81,13 +81,20 @@ def tokenize(sequences: Iterable[str], *, records: Iterable[str] | None = None) 
     names: Sequence[str | int] = range(len(texts))
     if records is not None:
         names = string_list(records, "records")
+        if len(names) != len(texts):
+            raise InputError(f"{len(names)} records for {len(texts)} sequences")
     return pack([encode_protein(s, record=n) for s, n in zip(texts, names, strict=True)])
 
 
 def cu_seqlens_of(lengths: Sequence[int] | np.ndarray | Tensor) -> Tensor:
     """Cumulative boundaries of streams with these lengths, int32, shape (S + 1,)."""
     if not isinstance(lengths, Tensor):
-        lengths = torch.from_numpy(np.asarray(lengths, np.int64))
+        array = np.asarray(lengths)
+        if array.size and array.dtype.kind not in "iu":
+            raise InputError(f"lengths of streams must be whole numbers, not {array.dtype}")
+        lengths = torch.from_numpy(array.astype(np.int64))
+    if lengths.dim() != 1:
+        raise InputError(f"lengths of streams must be of shape (S,), not {tuple(lengths.shape)}")
     lengths = lengths.long()
     total = int(lengths.sum())
     if total >= 2**31:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lcplm_graph.errors import SequenceError
+from lcplm_graph.errors import InputError, SequenceError
 from lcplm_graph.io import warn_once
 
 TOKENS: tuple[str, ...] = (
@@ -105,6 +105,9 @@ def encode_residues(sequence: str | bytes, *, record: str | int | None = None) -
 
 def encode_piece(sequence: str | bytes, *, record: str | int | None = None) -> np.ndarray:
     """Map a piece of a protein, which may be of gaps only; else as `encode_residues`."""
+    if not isinstance(sequence, str | bytes | bytearray | memoryview):
+        kind = type(sequence).__name__
+        raise InputError(f"{_named(record)} is a text, not {kind} {sequence!r:.60}")
     raw = sequence.encode("utf-8") if isinstance(sequence, str) else bytes(sequence)
     if raw.endswith(b"*"):
         raw = raw[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -110,3 +111,14 @@ def test_pairs_are_asked_for_where_they_are_needed():
 def test_targets_that_make_no_sense_are_refused(given, match):
     with pytest.raises(ConfigError, match=match):
         Target(*given)
+
+
+def test_answers_keep_the_index_of_a_column():
+    """Put beside the rows of a part of a table, they stood beside others."""
+    table = pd.DataFrame({"sequence": ["MKT", "GAVLI", "MWWWF", "HHHKK"]}, index=list("abcd"))
+    part = table[table.sequence.str.contains("[WK]")]
+    answers = model_of("binary").predict(part.sequence)
+    assert answers.index.tolist() == ["a", "c", "d"]
+    alone = model_of("binary").predict(["MWWWF"])
+    assert part.assign(answer=answers["p(yes)"]).answer["c"] == pytest.approx(alone["p(yes)"][0])
+    assert model_of("binary").predict(list(part.sequence)).index.tolist() == [0, 1, 2]

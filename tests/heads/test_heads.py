@@ -556,3 +556,74 @@ def test_edges_of_int32_are_edges(made):
     head = LinkPredictor(4, channels=8, **made).eval()
     x, edges, pairs = torch.rand(3, 4), torch.tensor([[0, 1], [1, 0]]), torch.tensor([[0, 2]])
     assert torch.equal(head(x, edges.int(), pairs.int()), head(x, edges, pairs))
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size", "every"])
+@pytest.mark.parametrize("value", [0, 2.5, "3", None, True, float("nan")])
+def test_numbers_of_a_fit_are_whole(name, value):
+    with pytest.raises(ConfigError, match=f"{name} must be a whole number from 1"):
+        FitOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "isolate"])
+@pytest.mark.parametrize("value", ["0.1", None, [0.1], torch.tensor(0.1)])
+def test_rates_of_a_fit_are_numbers(name, value):
+    with pytest.raises(ConfigError, match=f"{name} must be a number"):
+        FitOptions(**{name: value})
+
+
+@pytest.mark.parametrize("wrong", [{"conv": True}, {"conv": "json"}, {"head": ["link"]}])
+def test_names_of_members_are_texts_that_mean_something(wrong):
+    split = make_split(Data(edge_index=torch.randint(40, (2, 200)), num_nodes=40), "C1")
+    with pytest.raises(UnknownNameError):
+        LinkModel.fit(torch.rand(40, 4), split, options=FitOptions(steps=1), **wrong)
+
+
+@pytest.mark.parametrize("members", [2.5, "2", None])
+def test_a_number_of_members_is_whole(members):
+    with pytest.raises(InputError, match="members must be a whole number"):
+        LinkModel.fit(torch.rand(6, 4), None, members=members)
+
+
+_X, _TRAIN = torch.rand(8, 4), torch.arange(8) < 6
+_TERMS, _CLASSES = torch.arange(24).reshape(8, 3) % 2, torch.arange(8) % 3
+WRONG_LABELS = {
+    "counts": _TERMS * 2,
+    "missing": torch.where(_TERMS > 0, float("nan"), 0.0),
+    "short": _TERMS[:-1],
+    "narrow": _TERMS[:, :1],
+    "array": _TERMS.numpy(),
+}
+WRONG_CLASSES = {
+    "fractions": _CLASSES + 0.5,
+    "too high": _CLASSES + 1,
+    "ignored by torch": torch.where(_CLASSES > 0, _CLASSES, -100),
+    "one-hot": torch.eye(3)[_CLASSES],
+    "array": _CLASSES.numpy(),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LABELS)
+def test_labels_that_are_not_true_or_false_are_refused(wrong):
+    # Without validation, a label of 2 was learned.
+    head = FunctionPredictor(in_channels=4, num_terms=3, channels=8)
+    edges = torch.tensor([[0, 1], [1, 0]])
+    with pytest.raises(InputError, match="labels"):
+        fit_function(head, _X, edges, WRONG_LABELS[wrong], _TRAIN, ~_TRAIN, FitOptions(steps=1))
+
+
+@pytest.mark.parametrize("wrong", WRONG_CLASSES)
+def test_classes_that_do_not_exist_are_refused(wrong):
+    head = HomologyClassifier(in_channels=4, num_classes=3, channels=8)
+    with pytest.raises(InputError, match="classes"):
+        fit_homology(head, _X, WRONG_CLASSES[wrong], _TRAIN, ~_TRAIN, FitOptions(steps=1))
+
+
+def test_labels_of_any_dtype_and_unused_ones_are_taken():
+    unused = torch.cat([_TERMS[:7].float(), torch.full((1, 3), -1.0)])
+    for terms in (_TERMS.bool(), _TERMS.float(), unused):
+        head = FunctionPredictor(in_channels=4, num_terms=3, channels=8)
+        edges, none = torch.tensor([[0, 1], [1, 0]]).int(), torch.zeros(8, dtype=torch.bool)
+        fit_function(head, _X, edges, terms, _TRAIN, none, FitOptions(steps=1))
+    head = HomologyClassifier(in_channels=4, num_classes=3, channels=8)
+    fit_homology(head, _X, _CLASSES.int(), _TRAIN, ~_TRAIN, FitOptions(steps=1))
