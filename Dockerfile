@@ -1,6 +1,6 @@
 # lcplm-graph on CPUs:
 #   docker build -t lcplm-graph .
-#   docker run --rm -v "$PWD:/work" lcplm-graph embed proteins.fasta --encoder lcplm-1m --out proteins.h5
+#   docker run --rm -v "$PWD:/work" lcplm-graph embed proteins.fasta --encoder lcplm-2m --out proteins.h5
 # README's main job:
 #   docker run --rm -v "$PWD:/work" --entrypoint python lcplm-graph /opt/lcplm-graph/examples/link_prediction.py
 

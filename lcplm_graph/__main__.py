@@ -24,7 +24,7 @@ COMMANDS = {
     "stage1": "pretrain an encoder on protein sequences",
     "stage2": "go on training an encoder on walks over a protein graph",
     "release": "make a small folder with weights and a model card of a run",
-    "data": "list, show, download and verify datasets",
+    "data": "list, show, download and verify datasets; clear what is kept",
     "doctor": "say which kernels run here, and why",
     "completion": "print the completion of commands and options for bash, zsh or fish",
 }

@@ -107,10 +107,9 @@ class LinkModel:
         Raises
         ------
         ConfigError
-            If `head` is one for pairs of new proteins only.
+            If there is to be no member, or `head` is one for pairs of new proteins only.
         InputError
-            If features are not finite, or not one row for each
-            protein.
+            If features are not finite, or not one row for each protein.
         UnknownNameError
             If there is no such convolution, decoder or head.
         """

@@ -246,3 +246,20 @@ def test_wrong_tables_are_named_with_their_line(tmp_path, folder, capsys):
     command.remove(str(folder / "test.tsv.gz"))
     assert evaluate.main(command) == 1
     assert "--test-pairs is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("train", "valid"), ("train", "test"), ("valid", "test")]
+)
+def test_a_pair_of_any_two_parts_is_refused(tmp_path, first, second):
+    """Whatever it is called there: what chooses or calibrates must not know what is tested."""
+    fasta = "".join(f">{letter}\nM{letter}{letter}K\n" for letter in "ACDEFGHIKLMN")
+    (tmp_path / "all.fasta").write_text(f"{fasta}>Z\nMAAK\n>Y\nMFFK\n")
+    parts = {"train": "A\tC\t1\nD\tE\t0\n", "valid": "F\tG\t1\nH\tI\t0\n"}
+    parts["test"] = "K\tL\t1\nM\tN\t0\n"
+    parts[second] += {"train": "C\tZ\t0\n", "valid": "G\tY\t0\n"}[first]
+    for name, text in parts.items():
+        (tmp_path / f"{name}.tsv").write_text(text)
+    tables = [tmp_path / f"{name}.tsv" for name in ("train", "valid", "test")]
+    with pytest.raises(LeakageError, match=f"1 pairs of {second} are pairs of {first} too"):
+        PublishedPairs(*tables, [tmp_path / "all.fasta"])

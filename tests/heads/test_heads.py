@@ -25,6 +25,7 @@ from lcplm_graph.heads.inference import new_edges, partners_of
 from lcplm_graph.heads.kinds import link_head
 from lcplm_graph.heads.link import LinkPredictor
 from lcplm_graph.heads.link_model import LinkModel, LinkScores
+from lcplm_graph.heads.recipe import Recipe
 from lcplm_graph.models.config import LcPlmConfig
 from lcplm_graph.models.encoders import LcPlmEncoder
 from lcplm_graph.models.modeling import LcPlmForMaskedLM
@@ -279,6 +280,26 @@ def test_a_share_of_the_proteins_has_no_message_in_a_step(share):
     assert len(seen) == 6
     # An edge is left if neither of its proteins is alone.
     assert np.mean(seen) == pytest.approx((1 - share) ** 2, abs=0.1)
+
+
+def test_what_is_known_is_no_new_edge_and_nobody_its_own_partner():
+    """However few pairs are left, and however many are asked for."""
+    torch.manual_seed(0)
+    edges = np.array([[0, 1], [0, 2], [1, 2], [2, 3]])
+    split = Split("C1", 5, edges[:3], edges[:3], edges[3:], [0])
+    model, x = (
+        LinkModel([LinkPredictor(4, channels=8, conv="none").eval()], [Recipe()]),
+        torch.randn(5, 4),
+    )
+    found = new_edges(model.on(x, split), 1000).pairs.tolist()
+    assert sorted(found) == [[0, 3], [0, 4], [1, 3], [1, 4], [2, 4], [3, 4]]
+    for options, partners in (
+        ({}, [1, 2, 3, 4]),
+        ({"itself": True}, [0, 1, 2, 3, 4]),
+        ({"novel": True}, [3, 4]),
+    ):
+        (best,) = partners_of(model, x, split, x[:1], np.array([0]), 99, **options)
+        assert sorted(best.pairs[:, 1].tolist()) == partners
 
 
 def test_function_and_homology_heads_learn_groups():
