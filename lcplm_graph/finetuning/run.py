@@ -38,6 +38,7 @@ from lcplm_graph.io import warn_once, written
 from lcplm_graph.models.encoder import MAX_TOKENS, Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import Record
+from lcplm_graph.models.precision import warn_of_software_bfloat16
 from lcplm_graph.pairs import IntArray
 from lcplm_graph.process import chosen_device, initialised, keep_freed_memory, on_cpu
 from lcplm_graph.provenance import package_versions
@@ -169,6 +170,9 @@ def _trainer(
     checkpoint: Path | None,
 ) -> Trainer:
     folder = Path(options.out)
+    accelerator = chosen_device(options.device).type
+    if options.precision == "bf16-mixed" and accelerator == "cpu":
+        warn_of_software_bfloat16("32-true")
     valid = [f"valid_{name}" for name in ("loss", *METRICS[data.target.kind])]
     start = -1 if checkpoint is None else step_of(checkpoint)
     return make_trainer(
@@ -176,7 +180,7 @@ def _trainer(
         validate,
         steps=steps,
         checkpoint_minutes=options.checkpoint_minutes,
-        accelerator=chosen_device(options.device).type,
+        accelerator=accelerator,
         devices=1,
         precision=options.precision,
         logger=[MetricsCsv(folder / METRICS_FILE, [*TRAIN_COLUMNS, *valid], start)],

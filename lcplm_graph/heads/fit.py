@@ -25,7 +25,7 @@ from lcplm_graph.heads.function import FunctionPredictor
 from lcplm_graph.heads.homology import HomologyClassifier
 from lcplm_graph.heads.trainable import check_trainable, trained_on
 from lcplm_graph.numeric import real_number
-from lcplm_graph.options import check_counts
+from lcplm_graph.options import check_count
 from lcplm_graph.process import on_cpu, one_thread, without_autocast
 from lcplm_graph.seeds import checked_seed
 
@@ -73,7 +73,8 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         checked_seed(self.seed)
-        check_counts(self, "steps", "batch_size", "every")
+        for name in ("steps", "batch_size", "every"):
+            check_count(getattr(self, name), name)
         try:
             for name in ("lr", "weight_decay", "isolate"):
                 real_number(getattr(self, name), name)

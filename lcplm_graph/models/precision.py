@@ -14,6 +14,7 @@ from typing import Any, get_args
 import torch
 
 from lcplm_graph.errors import ConfigError
+from lcplm_graph.io import warn_once
 from lcplm_graph.models.encoder import Encoder
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.folder import ModelFolder
@@ -65,6 +66,8 @@ def load_in_precision(
     **options: Any,
 ) -> Encoder:
     """Load an encoder as `load_encoder` does, in the dtype of `choose_dtype`."""
+    if precision == "bfloat16" and torch.device(device or "cpu").type == "cpu":
+        warn_of_software_bfloat16("float32")
     return load_encoder(name, device, choose_dtype(name, precision), **options)
 
 
@@ -78,6 +81,15 @@ def multiplies_bfloat16() -> bool:
     except RuntimeError:
         return False  # LLVM cannot tell on this platform
     return any(features.get(name, False) for name in _INSTRUCTIONS)
+
+
+def warn_of_software_bfloat16(faster: str) -> None:
+    """Say that another precision is faster, where a processor has no instructions for bfloat16."""
+    if not multiplies_bfloat16():
+        warn_once(
+            "this processor has no instructions for bfloat16 and computes it in software, which "
+            f"takes longer than float32, several times so in training; choose precision {faster}"
+        )
 
 
 def stated_change(name: str | Path) -> float | None:

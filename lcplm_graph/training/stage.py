@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from lcplm_graph.callers import callers_generators, for_training
+from lcplm_graph.models.precision import warn_of_software_bfloat16
 from lcplm_graph.process import default_dtype, on_cpu
 from lcplm_graph.training.options import TrainOptions
 
@@ -29,6 +30,8 @@ def run_stage(options: Options, train: Callable[[Options, Path | None], None]) -
     LcPlmError
         If an option or a checkpoint is not usable; what `train` raises.
     """
+    if options.precision == "bf16-mixed" and not torch.cuda.is_available():
+        warn_of_software_bfloat16("32-true")
     with callers_generators(), for_training(), default_dtype(torch.float32), on_cpu():
         # Imported inside: Lightning draws from Python's generator when it is.
         from lcplm_graph.training.resume import claimed

@@ -582,7 +582,7 @@ def test_edges_of_int32_are_edges(made):
 @pytest.mark.parametrize("name", ["steps", "batch_size", "every"])
 @pytest.mark.parametrize("value", [0, 2.5, "3", None, True, float("nan")])
 def test_numbers_of_a_fit_are_whole(name, value):
-    with pytest.raises(ConfigError, match=f"{name} must be a whole number from 1"):
+    with pytest.raises(ConfigError, match=rf"{name} must be (a whole number|at least 1), not"):
         FitOptions(**{name: value})
 
 
@@ -602,7 +602,7 @@ def test_names_of_members_are_texts_that_mean_something(wrong):
 
 @pytest.mark.parametrize("members", [2.5, "2", None])
 def test_a_number_of_members_is_whole(members):
-    with pytest.raises(InputError, match="members must be a whole number"):
+    with pytest.raises(ConfigError, match="members must be a whole number"):
         LinkModel.fit(torch.rand(6, 4), None, members=members)
 
 

@@ -221,7 +221,7 @@ def test_members_take_turns_and_a_saved_model_says_the_same(tmp_path):
 
 @pytest.mark.parametrize("members", [0, -1])
 def test_no_members_are_refused(members):
-    with pytest.raises(InputError, match="members must be a whole number from 1"):
+    with pytest.raises(ConfigError, match="members must be at least 1"):
         LinkModel.fit({}, known_split(), members=members)
 
 

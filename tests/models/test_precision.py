@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from lcplm_graph.errors import ConfigError
 from lcplm_graph.features.formats import info_of
 from lcplm_graph.features.store import cached_embeddings
 from lcplm_graph.features.transform import AddProteinFeatures
+from lcplm_graph.io import forget_warnings
 from lcplm_graph.models import precision
 from lcplm_graph.models.encoders import load_encoder
 from lcplm_graph.models.precision import choose_dtype, load_in_precision
@@ -162,3 +164,15 @@ def test_the_command_writes_down_what_it_computed_with(tmp_path: Path, capsys) -
     assert "precision 'bfloat16', not 'float32'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         embed.main([*command, "--precision", "float16"])
+
+
+@pytest.mark.parametrize(("fast", "said"), [(True, 0), (False, 1)])
+def test_bfloat16_in_software_is_told(monkeypatch, fast, said):
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: fast)
+    forget_warnings()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_in_precision("lcplm-1m", "bfloat16")
+        load_in_precision("lcplm-1m", "auto")
+        load_in_precision("lcplm-1m")
+    assert sum("no instructions for bfloat16" in str(one.message) for one in caught) == said
