@@ -114,7 +114,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _score(options: ScoreOptions) -> None:
-    from lcplm_graph.evaluation.assay import agreement
     from lcplm_graph.files.networks import check_suffix, write_table
     from lcplm_graph.heads.questions import of_known
 
@@ -127,6 +126,8 @@ def _score(options: ScoreOptions) -> None:
     question = of_known(question, scorer.known, sequences, options.skip_unknown)
     answers = _answers(scorer, question, sequences)
     if labels is not None:
+        from lcplm_graph.evaluation.assay import agreement
+
         kept = list(answers)
         print(agreement(labels, kept), file=sys.stderr if options.out is None else sys.stdout)
         answers = iter(kept)
@@ -150,8 +151,10 @@ def _write(
     """Write a network, or print, all rows in memory."""
     from lcplm_graph.files.networks import Network, write_network
 
-    kept = list(answers)
-    network = Network(_columns(options), list(rows.of(iter(kept))), COLUMNS[:2])
+    kept = list(answers) if question.total <= _NAMED else []
+    network = Network(
+        _columns(options), list(rows.of(iter(kept) if kept else answers)), COLUMNS[:2]
+    )
     count = rows.count_of(question.total)
     if options.out is not None:
         print(f"{count}; written: {write_network(options.out, network)}")
