@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from lcplm_graph.errors import InputError, UnknownNameError
 from lcplm_graph.proteins.ids import Accession, accession_of
@@ -43,8 +44,15 @@ class NameIndex:
     ) -> None:
         self.ids, self.names, self._more = ids, kinds[0] if kinds else ids, more
         self._kinds = [_Kind(names) for names in (ids, *kinds)]
-        self._accessions = [accession_of(name) for name in ids]
-        self._by_accession = _Kind([accession.core for accession in self._accessions])
+
+    # Made when they are asked for: most names are an id or a gene name as it stands.
+    @cached_property
+    def _accessions(self) -> list[Accession]:
+        return [accession_of(name) for name in self.ids]
+
+    @cached_property
+    def _by_accession(self) -> _Kind:
+        return _Kind([accession.core for accession in self._accessions])
 
     def find(self, name: str) -> list[int]:
         """Return the rows of all proteins that a name may mean; none if it is unknown.
