@@ -154,6 +154,8 @@ class PublishedPairs:
     sequences : SequenceStore
         In node order.
     split : PublishedSplit
+    raw_paths : list of str
+        The input files: the three tables, and those of the sequences.
     report : dict
         For ``train``, ``valid`` and ``test``: ``rows``, ``pairs``, ``positives``, ``proteins``,
         and, where there are any, ``rows_without_label``, ``rows_without_sequence``,
@@ -182,6 +184,8 @@ class PublishedPairs:
         paths = {part.label: path for part, path in given}
         tables = {part: read_labelled_table(path) for part, path in paths.items()}
         store = read_fasta_files(sequences)
+        self.raw_paths = [str(table.path) for table in tables.values()]
+        self.raw_paths += [str(path) for path in sequences]
         named = [name for table in tables.values() for pair in table.ends for name in pair]
         names = list(dict.fromkeys(named))
         rows = store.match(names, "tables and sequences").tolist()
@@ -195,8 +199,13 @@ class PublishedPairs:
         for table in tables.values():
             _warn_of_faults(table)
 
+    def __len__(self) -> int:
+        return 1
+
     def __getitem__(self, index: int) -> Data:
         """Return the graph of the training positives; there is one."""
+        if index not in (0, -1):
+            raise IndexError(f"a published benchmark has one graph, at 0; there is no {index}")
         both = np.concatenate([self.split.message, self.split.message[:, ::-1]])
         edge_index = torch.from_numpy(np.ascontiguousarray(both.T))
         return Data(

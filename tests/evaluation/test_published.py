@@ -17,6 +17,7 @@ from lcplm_graph.evaluation.scorers import Scorer
 from lcplm_graph.heads.recipe import link_features
 from lcplm_graph.io import forget_warnings
 from lcplm_graph.models.encoders import LcPlmEncoder, load_encoder
+from lcplm_graph.pairs import single_graph
 
 LETTERS = ("ACDE", "FGHI", "KLMN", "PQRS")
 
@@ -73,6 +74,14 @@ def arguments(folder, *more):
 def pairs(folder, **options):
     tables = (folder / f"{part}.tsv.gz" for part in ("train", "valid", "test"))
     return PublishedPairs(*tables, [folder / "train.fasta.gz", folder / "rest.fasta.gz"], **options)
+
+
+def test_it_is_a_dataset_of_one_graph(folder):
+    dataset = pairs(folder)
+    assert len(dataset) == 1 and len(list(dataset)) == 1
+    assert single_graph(dataset).num_nodes == len(dataset.sequences)
+    names = ["train.tsv.gz", "valid.tsv.gz", "test.tsv.gz", "train.fasta.gz", "rest.fasta.gz"]
+    assert dataset.raw_paths == [str(folder / name) for name in names]
 
 
 def test_the_published_split_is_measured_as_it_is(folder, capsys):
