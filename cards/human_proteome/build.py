@@ -10,7 +10,6 @@ the same bytes.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import runpy
 import sqlite3
 from pathlib import Path
@@ -67,11 +66,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="where to download and unpack")
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parent)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, text in assemble(CORE["fetch"](arguments.work)).items():
-        content = CORE["gzip_bytes"](text)
-        (arguments.out / name).write_bytes(content)
-        print(f"{name:16} {len(content):8} bytes  {hashlib.sha256(content).hexdigest()}")
+    CORE["write_files"](arguments.out, assemble(CORE["fetch"](arguments.work)))
 
 
 if __name__ == "__main__":

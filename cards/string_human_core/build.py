@@ -289,17 +289,22 @@ def ontology(path: Path, annotated: set[str]) -> str:
     return write_obo(terms, parents, alternatives, kept)
 
 
+def write_files(out: Path, texts: Mapping[str, str]) -> None:
+    """Write the files of a dataset, compressed, and print what its card says of them."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        content = gzip_bytes(text)
+        (out / name).write_bytes(content)
+        print(f"{name:16} {len(content):8} bytes  {hashlib.sha256(content).hexdigest()}")
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path, help="where to download and unpack")
     parser.add_argument("out", type=Path, nargs="?", default=Path(__file__).parent)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, text in assemble(fetch(arguments.work)).items():
-        content = gzip_bytes(text)
-        (arguments.out / name).write_bytes(content)
-        print(f"{name:16} {len(content):8} bytes  {hashlib.sha256(content).hexdigest()}")
+    write_files(arguments.out, assemble(fetch(arguments.work)))
 
 
 if __name__ == "__main__":
